@@ -1,0 +1,235 @@
+//! The registry (档案): customers, meters, zones, sources, contracts as of one version.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::contract::SupplyContract;
+use crate::domain::customer::Customer;
+use crate::domain::demand::DemandNode;
+use crate::domain::filing::{FiledPlan, ProductionChange};
+use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, SourceId, ZoneId};
+use crate::domain::meter::{Gateway, Meter, MeterExchange, MeterRole};
+use crate::domain::quantity::ReferenceConditions;
+use crate::domain::slot::SlotTable;
+use crate::domain::source::{GasSource, SourceShare, Zone};
+
+/// The company (`company.toml`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Company {
+    /// Full name.
+    pub name: String,
+    /// Short name, used in file names and declaration numbers.
+    pub short_name: String,
+    /// Telephone on forms.
+    #[serde(default)]
+    pub phone: String,
+    /// Gas day of the company's own tables.
+    #[serde(default)]
+    pub gas_day_start_hour: GasDayClock,
+    /// Reference conditions of the company's trade.
+    #[serde(default)]
+    pub reference: ReferenceConditions,
+    /// Heating season, `MM-DD` first day.
+    pub heating_from: String,
+    /// Heating season, `MM-DD` last day.
+    pub heating_to: String,
+    /// Time slots.
+    #[serde(default)]
+    pub slots: SlotTable,
+}
+
+/// Everything known of the network and its customers, immutable; swapped whole when it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registry {
+    /// SHA-256 over the files it was read from, hex; names this version in every run.
+    pub version: String,
+    /// The company.
+    pub company: Company,
+    /// Zones.
+    pub zones: BTreeMap<ZoneId, Zone>,
+    /// Sources.
+    pub sources: BTreeMap<SourceId, GasSource>,
+    /// Dated shares.
+    pub shares: Vec<SourceShare>,
+    /// Customers.
+    pub customers: BTreeMap<CustomerId, Customer>,
+    /// Meters.
+    pub meters: BTreeMap<MeterId, Meter>,
+    /// Meter exchanges, in time order.
+    pub exchanges: Vec<MeterExchange>,
+    /// Modbus gateways.
+    pub gateways: BTreeMap<GatewayId, Gateway>,
+    /// Supply contracts.
+    pub contracts: Vec<SupplyContract>,
+    /// Production changes known from files.
+    pub production_changes: Vec<ProductionChange>,
+    /// Filed plans known from files.
+    pub filed_plans: Vec<FiledPlan>,
+    /// Device to meter.
+    by_device: BTreeMap<DeviceId, MeterId>,
+}
+
+/// What a registry is made of; `Registry::new` adds the indexes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistryParts {
+    /// See `Registry::version`.
+    pub version: String,
+    /// The company.
+    pub company: Company,
+    /// Zones.
+    pub zones: Vec<Zone>,
+    /// Sources.
+    pub sources: Vec<GasSource>,
+    /// Dated shares.
+    pub shares: Vec<SourceShare>,
+    /// Customers.
+    pub customers: Vec<Customer>,
+    /// Meters.
+    pub meters: Vec<Meter>,
+    /// Meter exchanges.
+    pub exchanges: Vec<MeterExchange>,
+    /// Gateways.
+    pub gateways: Vec<Gateway>,
+    /// Contracts.
+    pub contracts: Vec<SupplyContract>,
+    /// Production changes.
+    pub production_changes: Vec<ProductionChange>,
+    /// Filed plans.
+    pub filed_plans: Vec<FiledPlan>,
+}
+
+impl Registry {
+    /// Indexes the parts. References between them are checked where files are read, not here.
+    pub fn new(parts: RegistryParts) -> Self {
+        let mut exchanges = parts.exchanges;
+        exchanges.sort_by_key(|e| (e.exchanged_at, e.meter.clone()));
+        Self {
+            version: parts.version,
+            company: parts.company,
+            zones: parts.zones.into_iter().map(|z| (z.id.clone(), z)).collect(),
+            sources: parts
+                .sources
+                .into_iter()
+                .map(|s| (s.id.clone(), s))
+                .collect(),
+            shares: parts.shares,
+            customers: parts
+                .customers
+                .into_iter()
+                .map(|c| (c.id.clone(), c))
+                .collect(),
+            by_device: parts
+                .meters
+                .iter()
+                .map(|m| (m.device.clone(), m.id.clone()))
+                .collect(),
+            meters: parts
+                .meters
+                .into_iter()
+                .map(|m| (m.id.clone(), m))
+                .collect(),
+            exchanges,
+            gateways: parts
+                .gateways
+                .into_iter()
+                .map(|g| (g.id.clone(), g))
+                .collect(),
+            contracts: parts.contracts,
+            production_changes: parts.production_changes,
+            filed_plans: parts.filed_plans,
+        }
+    }
+
+    /// The meter a device is.
+    pub fn meter_of(&self, device: &DeviceId) -> Option<&Meter> {
+        self.by_device
+            .get(device)
+            .and_then(|id| self.meters.get(id))
+    }
+
+    /// The customer a meter belongs to.
+    pub fn customer_of(&self, meter: &Meter) -> Option<&Customer> {
+        meter
+            .customer
+            .as_ref()
+            .and_then(|id| self.customers.get(id))
+    }
+
+    /// The node a meter's volume counts in; none for gate stations.
+    pub fn node_of(&self, meter: &Meter) -> Option<DemandNode> {
+        if meter.role == MeterRole::Gate {
+            return None;
+        }
+        self.customer_of(meter).map(|customer| DemandNode {
+            zone: meter.zone.clone(),
+            class: customer.class,
+        })
+    }
+
+    /// Every node that has a customer's meter, in order.
+    pub fn nodes(&self) -> Vec<DemandNode> {
+        let mut nodes: Vec<DemandNode> = self
+            .meters
+            .values()
+            .filter_map(|m| self.node_of(m))
+            .collect();
+        nodes.sort();
+        nodes.dedup();
+        nodes
+    }
+
+    /// Meters of a customer.
+    pub fn meters_of<'a>(&'a self, customer: &'a CustomerId) -> impl Iterator<Item = &'a Meter> {
+        self.meters
+            .values()
+            .filter(move |m| m.customer.as_ref() == Some(customer))
+    }
+
+    /// Exchanges of a meter, in time order.
+    pub fn exchanges_of<'a>(
+        &'a self,
+        meter: &'a MeterId,
+    ) -> impl Iterator<Item = &'a MeterExchange> {
+        self.exchanges.iter().filter(move |e| e.meter == *meter)
+    }
+
+    /// Source shares in force on a gas day: `(zone, source, share)`, in order.
+    pub fn shares_on(&self, day: GasDay) -> Vec<(ZoneId, SourceId, f64)> {
+        let mut out = Vec::new();
+        for zone in self.zones.keys() {
+            let latest = self
+                .shares
+                .iter()
+                .filter(|s| s.zone == *zone && s.from_on <= day.0)
+                .map(|s| s.from_on)
+                .max();
+            let mut of_zone: Vec<_> = self
+                .shares
+                .iter()
+                .filter(|s| s.zone == *zone && Some(s.from_on) == latest)
+                .map(|s| (s.zone.clone(), s.source.clone(), s.share))
+                .collect();
+            of_zone.sort_by(|a, b| a.1.cmp(&b.1));
+            out.extend(of_zone);
+        }
+        out
+    }
+
+    /// The contract that delivers a source on a gas day.
+    pub fn contract_of(&self, source: &SourceId, day: GasDay) -> Option<&SupplyContract> {
+        self.contracts
+            .iter()
+            .find(|c| c.source == *source && c.valid_from <= day.0 && day.0 <= c.valid_to)
+    }
+
+    /// Production changes that were known at an instant.
+    pub fn changes_known_at(&self, at: DateTime<Utc>) -> impl Iterator<Item = &ProductionChange> {
+        self.production_changes
+            .iter()
+            .filter(move |c| c.available_at <= at)
+    }
+}

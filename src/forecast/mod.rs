@@ -1,0 +1,1 @@
+//! Forecasts: series in, `DemandForecast` out. Pure.

@@ -1,0 +1,1 @@
+//! Declaration plans at least expected cost. Pure but for the workbook writer's bytes.

@@ -1,0 +1,1 @@
+//! The registry read from files, every problem listed at once.

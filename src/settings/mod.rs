@@ -1,0 +1,236 @@
+//! Settings: one file per section of thought, parsed once, checked once; nothing else reads the
+//! environment. Every key, unit and default is in `config/default.toml`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Directories.
+    pub paths: PathSettings,
+    /// MQTT.
+    pub mqtt: MqttSettings,
+    /// Modbus.
+    pub modbus: ModbusSettings,
+    /// From frame to journal.
+    pub ingest: IngestSettings,
+    /// Forecast runs.
+    pub forecast: ForecastSettings,
+    /// Off-peak nudges.
+    pub nudge: NudgeSettings,
+    /// API and console.
+    pub serve: ServeSettings,
+    /// Logs.
+    pub log: LogSettings,
+}
+
+/// `[paths]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathSettings {
+    /// Where `readings.db` and `qiliang.db` live.
+    pub data_dir: PathBuf,
+    /// Registry files: `company.toml`, `customers.csv`, …
+    pub registry_dir: PathBuf,
+    /// Device profiles.
+    pub profiles_dir: PathBuf,
+    /// Holiday calendar files, one per year.
+    pub calendar_dir: PathBuf,
+}
+
+/// `[mqtt]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MqttSettings {
+    /// Brokers to subscribe at.
+    #[serde(default)]
+    pub broker: Vec<BrokerSettings>,
+    /// Listener for meters that connect to us directly.
+    pub listen: ListenSettings,
+    /// Topic templates that bind a message to a device.
+    pub topic: Vec<TopicSettings>,
+}
+
+/// `[[mqtt.broker]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerSettings {
+    /// Name in logs, metrics and errors.
+    pub name: String,
+    /// Host.
+    pub host: String,
+    /// Port.
+    #[serde(default = "default_mqtt_port")]
+    pub port: u16,
+    /// Fixed client id of the persistent session.
+    pub client_id: String,
+    /// User name, if any.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// File that holds the password, if any.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Keep-alive, s.
+    #[serde(default = "default_keep_alive_s")]
+    pub keep_alive_s: u16,
+    /// Unacknowledged messages we hold at most: the broker's in-flight window.
+    #[serde(default = "default_in_flight_max")]
+    pub in_flight_max: u16,
+    /// Largest payload, bytes.
+    #[serde(default = "default_payload_max_bytes")]
+    pub payload_max_bytes: usize,
+    /// First delay before a reconnect, ms; doubles with jitter.
+    #[serde(default = "default_retry_delay_min_ms")]
+    pub retry_delay_min_ms: u64,
+    /// Longest delay before a reconnect, ms.
+    #[serde(default = "default_retry_delay_max_ms")]
+    pub retry_delay_max_ms: u64,
+}
+
+fn default_mqtt_port() -> u16 {
+    1883
+}
+fn default_keep_alive_s() -> u16 {
+    30
+}
+fn default_in_flight_max() -> u16 {
+    1_000
+}
+fn default_payload_max_bytes() -> usize {
+    262_144
+}
+fn default_retry_delay_min_ms() -> u64 {
+    500
+}
+fn default_retry_delay_max_ms() -> u64 {
+    30_000
+}
+
+/// `[mqtt.listen]`: meters connect to us, PUBACK after our own commit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenSettings {
+    /// Off unless set true.
+    pub enabled: bool,
+    /// Address; loopback unless a password file is set.
+    pub address: SocketAddr,
+    /// Connections at most.
+    pub connections_max: usize,
+    /// Largest payload, bytes.
+    pub payload_max_bytes: usize,
+    /// A connection silent for longer than 1.5 keep-alives, or before CONNECT for this long, is closed, s.
+    pub connect_timeout_s: u64,
+    /// File of `user:password` lines; connections must name one of them.
+    #[serde(default)]
+    pub users_file: Option<PathBuf>,
+}
+
+/// `[[mqtt.topic]]`: a template such as `gas/{company}/{gateway}/{device}/up/reading`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSettings {
+    /// Levels in braces match one level; `{device}` names the device.
+    pub template: String,
+}
+
+/// `[modbus]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModbusSettings {
+    /// Deadline of a request, ms.
+    pub request_timeout_ms: u64,
+    /// Deadline of a connection attempt, ms.
+    pub connect_timeout_ms: u64,
+    /// Poll period where the meter has none, s (of the clock).
+    pub period_s: u32,
+    /// First delay of a meter that does not answer, ms; doubles with jitter.
+    pub retry_delay_min_ms: u64,
+    /// Longest delay of a meter that does not answer, ms.
+    pub retry_delay_max_ms: u64,
+}
+
+/// `[ingest]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestSettings {
+    /// Frames between collectors and journal.
+    pub queue_len: usize,
+    /// Frames in one commit at most.
+    pub batch_max: usize,
+    /// A batch waits for more frames this long at most, ms.
+    pub batch_wait_ms: u64,
+    /// Readings older than this are stale (V02), days.
+    pub stale_after_days: i64,
+    /// Readings further ahead than this are from the future (V02), s.
+    pub future_tolerance_s: i64,
+}
+
+/// `[forecast]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastSettings {
+    /// Days ahead, daily.
+    pub horizon_days: usize,
+    /// Days ahead, hourly.
+    pub hourly_days: usize,
+    /// Joint draws.
+    pub draws: usize,
+    /// A run starts this often, minutes of the clock.
+    pub every_minutes: u32,
+}
+
+/// `[nudge]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NudgeSettings {
+    /// `dry_run` or `webhook`.
+    pub channel: NudgeChannelKind,
+    /// Where the signed webhook goes.
+    #[serde(default)]
+    pub webhook_url: Option<String>,
+    /// File that holds the webhook's secret.
+    #[serde(default)]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// No message from this civil hour…
+    pub quiet_from: chrono::NaiveTime,
+    /// … to this one.
+    pub quiet_to: chrono::NaiveTime,
+    /// Messages to one enterprise in a day at most.
+    pub per_day_max: u32,
+    /// Messages to one enterprise in seven days at most.
+    pub per_week_max: u32,
+    /// A peak: the hour's P50 exceeds the mean of the last 30 days' daily peaks by this part.
+    pub peak_ratio: f64,
+}
+
+/// How nudges leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NudgeChannelKind {
+    /// Written down, never sent.
+    DryRun,
+    /// HTTPS POST with an HMAC-SHA256 signature.
+    Webhook,
+}
+
+/// `[serve]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeSettings {
+    /// Address of API and console; loopback only until there are users.
+    pub address: SocketAddr,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// `tracing` filter.
+    pub filter: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}

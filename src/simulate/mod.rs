@@ -1,0 +1,1 @@
+//! A deterministic city: meters, weather, faults, over real protocols.

@@ -1,0 +1,1 @@
+//! Stores: the journal of readings (`readings.db`) and the book of everything else (`qiliang.db`).

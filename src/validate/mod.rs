@@ -1,0 +1,1 @@
+//! Validation, estimation and load curves. Pure.
