@@ -1,0 +1,220 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::domain::contract::SupplyContract;
+
+const COMPANY: &str = r#"
+name = "Test Gas"
+short_name = "测试"
+heating_from = "11-15"
+heating_to = "03-15"
+"#;
+
+const CONTRACT: &str = r#"
+[[contract]]
+id = "C1"
+supplier = "S"
+source = "pipe"
+delivery_point = "North gate"
+valid_from = "2026-04-01"
+valid_to = "2027-03-31"
+[[contract.component]]
+kind = "balanced1"
+contract_month_m3 = ["1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1"]
+price_high_yuan_per_m3 = "2.5"
+price_low_yuan_per_m3 = "2.1"
+[contract.deviation]
+band_ratio = 0.05
+over_take_yuan_per_m3 = "1.2"
+under_take_yuan_per_m3 = "0.35"
+take_or_pay_ratio = 0.9
+take_day_min_ratio = 0.7
+take_day_max_ratio = 1.1
+flow_max_m3h = 60000.0
+[contract.deadlines]
+month_submit_day = 20
+month_reply_day = 25
+day_submit_at = "10:00:00"
+day_submit_hard_at = "11:00:00"
+day_reply_at = "16:00:00"
+day_change_at = "14:00:00"
+"#;
+
+const CUSTOMER: &str = "K1,Works,industrial,north,1,C30,G1,AM1,,direct,120.0,6000000,3.40,0.05,three,8,true,900,50,true,,2020-01-01";
+const METER: &str = "M1,D1,K1,north,customer,turbine,acme/x,std,9,400,1,900,,0,2020-01-01";
+
+fn write_valid(dir: &Path) {
+    let write = |name: &str, text: String| fs::write(dir.join(name), text).unwrap();
+    write("company.toml", COMPANY.into());
+    write("contracts.toml", CONTRACT.into());
+    write(
+        "zones.csv",
+        format!("{}\nnorth,North,zz,101.0\n", columns::ZONES.join(",")),
+    );
+    write(
+        "sources.csv",
+        format!(
+            "{}\npipe,Pipe,pipeline_regulated,S,North gate\n",
+            columns::SOURCES.join(",")
+        ),
+    );
+    write(
+        "source_shares.csv",
+        format!("{}\nnorth,pipe,2020-01-01,1\n", columns::SHARES.join(",")),
+    );
+    write(
+        "customers.csv",
+        format!("{}\n{CUSTOMER}\n", columns::CUSTOMERS.join(",")),
+    );
+    write(
+        "meters.csv",
+        format!("{}\n{METER}\n", columns::METERS.join(",")),
+    );
+}
+
+fn profiles() -> BTreeSet<ProfileId> {
+    BTreeSet::from([ProfileId::from("acme/x")])
+}
+
+#[test]
+fn a_valid_folder_has_no_problem_and_a_stable_version() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let (registry, problems) = load(dir.path(), &profiles());
+    assert_eq!(problems, vec![]);
+    let registry = registry.unwrap();
+    assert_eq!(registry.nodes().len(), 1);
+    assert_eq!(
+        registry.version,
+        load(dir.path(), &profiles()).0.unwrap().version
+    );
+    fs::write(
+        dir.path().join("company.toml"),
+        COMPANY.replace("Test", "Other"),
+    )
+    .unwrap();
+    assert_ne!(
+        registry.version,
+        load(dir.path(), &profiles()).0.unwrap().version
+    );
+}
+
+#[test]
+fn every_problem_is_listed_with_file_line_and_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let write = |name: &str, text: String| fs::write(dir.path().join(name), text).unwrap();
+    let header = columns::METERS.join(",");
+    let broken = [
+        METER.replace("K1", "K9").replace("acme/x", "acme/y"),
+        METER
+            .replace("M1", "M2")
+            .replace("turbine", "balloon")
+            .replace("D1", "D2"),
+        METER
+            .replace("M1", "M3")
+            .replace(",9,400", ",0,400")
+            .replace("D1", "D3"),
+    ];
+    write("meters.csv", format!("{header}\n{}\n", broken.join("\n")));
+    write(
+        "zones.csv",
+        "id,name,weather_station,atmosphere_kpa,colour\nnorth,North,zz,101,red\n".into(),
+    );
+    write(
+        "contracts.toml",
+        CONTRACT.replace("band_ratio = 0.05", "band_ratio = 5"),
+    );
+    let (_, problems) = load(dir.path(), &profiles());
+    let printed: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let has = |file: &str, line: usize, text: &str| {
+        let found = problems.iter().any(|p| {
+            p.file.ends_with(file) && p.line == Some(line) && p.to_string().contains(text)
+        });
+        assert!(found, "{file}:{line} {text} not in\n{}", printed.join("\n"));
+    };
+    has("meters.csv", 2, "customer `K9` is not in customers.csv");
+    has(
+        "meters.csv",
+        2,
+        "profile `acme/y` is not in device-profiles/",
+    );
+    has("meters.csv", 3, "column `kind`: unknown variant `balloon`");
+    has("meters.csv", 4, "`total_digits` is 0");
+    has("zones.csv", 1, "unknown column `colour`");
+    has("contracts.toml", 2, "`band_ratio` of contract `C1` is 5");
+    assert!(problems.iter().all(|p| !p.remedy.is_empty()));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    fs::remove_file(dir.path().join("meters.csv")).unwrap();
+    let (registry, problems) = load(dir.path(), &profiles());
+    assert!(registry.is_none());
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.file.ends_with("meters.csv") && p.code == "registry.file_unreadable")
+    );
+}
+
+#[test]
+fn an_unknown_contract_key_names_its_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let text = CONTRACT.replace("supplier =", "suplier =");
+    fs::write(dir.path().join("contracts.toml"), text).unwrap();
+    let (_, problems) = load(dir.path(), &profiles());
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.line == Some(2) && p.message.contains("suplier")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn contracts_round_trip_through_toml() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let registry = load(dir.path(), &profiles()).0.unwrap();
+    let text = toml::to_string(&registry.contracts[0]).unwrap();
+    let back: SupplyContract = toml::from_str(&text).unwrap();
+    assert_eq!(back, registry.contracts[0]);
+}
+
+#[test]
+fn columns_are_the_fields_of_the_domain_types() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let registry = load(dir.path(), &profiles()).0.unwrap();
+    let header = |row: csv::Result<Vec<u8>>| {
+        let text = String::from_utf8(row.unwrap()).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    let customer = registry.customers.values().next().unwrap();
+    let meter = registry.meters.values().next().unwrap();
+    assert_eq!(header(write(customer)), columns::CUSTOMERS.join(","));
+    assert_eq!(header(write(meter)), columns::METERS.join(","));
+    assert_eq!(
+        header(write(&registry.shares[0])),
+        columns::SHARES.join(",")
+    );
+    assert_eq!(
+        header(write(registry.zones.values().next().unwrap())),
+        columns::ZONES.join(",")
+    );
+    assert_eq!(
+        header(write(registry.sources.values().next().unwrap())),
+        columns::SOURCES.join(",")
+    );
+}
+
+fn write<T: serde::Serialize>(value: &T) -> csv::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(value)?;
+    Ok(writer.into_inner().unwrap())
+}
