@@ -226,16 +226,20 @@ fn describe(
             .as_ref()
             .and_then(|p| usize::try_from(p.line()).ok())
             .unwrap_or(line);
+        let text = one_line(&err.kind().to_string());
+        // The crate names no field for an unknown word; the word itself finds its column.
+        let by_word = || {
+            let word = text.split('`').nth(1)?;
+            record.iter().position(|value| value == word)
+        };
         let column = err
             .field()
             .and_then(|f| usize::try_from(f).ok())
+            .or_else(by_word)
             .and_then(|f| headers.get(f))
             .map(|name| format!("column `{name}`: "))
             .unwrap_or_default();
-        return (
-            line,
-            format!("{column}{}", one_line(&err.kind().to_string())),
-        );
+        return (line, format!("{column}{text}"));
     }
     if let csv::ErrorKind::UnequalLengths {
         pos,

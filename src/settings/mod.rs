@@ -1,6 +1,10 @@
 //! Settings: one file per section of thought, parsed once, checked once; nothing else reads the
 //! environment. Every key, unit and default is in `config/default.toml`.
 
+mod load;
+
+pub use load::{DEFAULT, load};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -1,0 +1,287 @@
+//! From files and environment to `Settings`, with every problem named.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, Environment, File, FileFormat};
+
+use crate::domain::problem::Problem;
+
+use super::{NudgeChannelKind, Settings};
+
+/// The defaults, as shipped.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Reads the defaults, then `file`, then `QILIANG__SECTION__KEY` of the environment.
+///
+/// # Errors
+/// Every problem found: a file that cannot be read or parsed, an unknown key, a value out of range.
+pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
+    let environment = Environment::with_prefix("QILIANG")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true);
+    load_from(file, environment)
+}
+
+fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settings, Vec<Problem>> {
+    let place = file.map_or_else(|| PathBuf::from("config/default.toml"), Path::to_owned);
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+    let mut text = String::new();
+    if let Some(path) = file {
+        text = std::fs::read_to_string(path).map_err(|error| {
+            vec![problem(
+                path,
+                None,
+                "settings.file_unreadable",
+                format!("cannot read the configuration: {error}"),
+                "name an existing file after --config, or leave the option out",
+            )]
+        })?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let merged = builder.add_source(environment).build().map_err(|error| {
+        vec![problem(
+            &place,
+            toml_line(&text),
+            "settings.toml_invalid",
+            one_line(&error.to_string()),
+            "mend the line; config/default.toml shows every key",
+        )]
+    })?;
+    let settings: Settings = serde_path_to_error::deserialize(merged).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = one_line(&error.inner().to_string());
+        let key = unknown_key(&inner).unwrap_or_else(|| last_key(&path));
+        vec![problem(
+            &place,
+            line_of_key(&text, &path, &key),
+            "settings.key_invalid",
+            format!("`{path}`: {inner}"),
+            "config/default.toml shows every key with its unit",
+        )]
+    })?;
+    let problems = check(&place, &text, &settings);
+    if problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(problems)
+    }
+}
+
+fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let mut add = |path: &str, message: String, remedy: &str| {
+        let line = line_of_key(text, path, &last_key(path));
+        out.push(problem(
+            place,
+            line,
+            "settings.value_invalid",
+            message,
+            remedy,
+        ));
+    };
+    if !settings.serve.address.ip().is_loopback() {
+        add(
+            "serve.address",
+            format!("`serve.address` is {}", settings.serve.address),
+            "use 127.0.0.1 or [::1]: there are no users to sign in yet, so other addresses are refused",
+        );
+    }
+    let listen = &settings.mqtt.listen;
+    if listen.enabled && !listen.address.ip().is_loopback() && listen.users_file.is_none() {
+        add(
+            "mqtt.listen.address",
+            format!("`mqtt.listen.address` is {} without users", listen.address),
+            "set mqtt.listen.users_file, or listen on 127.0.0.1",
+        );
+    }
+    let forecast = &settings.forecast;
+    if !(1..=400).contains(&forecast.horizon_days) || forecast.hourly_days > forecast.horizon_days {
+        add(
+            "forecast.horizon_days",
+            format!(
+                "`forecast.horizon_days` is {} and `forecast.hourly_days` {}",
+                forecast.horizon_days, forecast.hourly_days
+            ),
+            "write 1 to 400 days, and no more hourly days than days",
+        );
+    }
+    for (path, value) in [
+        ("ingest.queue_len", settings.ingest.queue_len),
+        ("ingest.batch_max", settings.ingest.batch_max),
+        ("forecast.draws", forecast.draws),
+        ("forecast.every_minutes", forecast.every_minutes as usize),
+    ] {
+        if value == 0 {
+            add(path, format!("`{path}` is 0"), "write at least 1");
+        }
+    }
+    let nudge = &settings.nudge;
+    if nudge.channel == NudgeChannelKind::Webhook
+        && (nudge.webhook_url.is_none() || nudge.webhook_secret_file.is_none())
+    {
+        add(
+            "nudge.channel",
+            "`nudge.channel` is webhook without url or secret".into(),
+            "set nudge.webhook_url and nudge.webhook_secret_file, or use dry_run",
+        );
+    }
+    if settings.mqtt.topic.is_empty() {
+        add(
+            "mqtt.topic",
+            "no `[[mqtt.topic]]` is set".into(),
+            "leave the key out for the default templates, or name at least one",
+        );
+    }
+    let mut names: Vec<&str> = settings
+        .mqtt
+        .broker
+        .iter()
+        .map(|b| b.name.as_str())
+        .collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair.first() == pair.last()) {
+        let name = pair.first().copied().unwrap_or_default();
+        add(
+            "mqtt.broker",
+            format!("two brokers are named `{name}`"),
+            "give each [[mqtt.broker]] its own name",
+        );
+    }
+    out
+}
+
+fn problem(
+    file: &Path,
+    line: Option<usize>,
+    code: &'static str,
+    message: String,
+    remedy: &str,
+) -> Problem {
+    Problem {
+        file: file.to_owned(),
+        line,
+        code,
+        message,
+        remedy: remedy.to_owned(),
+        is_warning: false,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn last_key(path: &str) -> String {
+    path.rsplit('.').next().unwrap_or(path).to_owned()
+}
+
+fn unknown_key(message: &str) -> Option<String> {
+    message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next())
+        .map(str::to_owned)
+}
+
+fn toml_line(text: &str) -> Option<usize> {
+    let error = toml::from_str::<toml::Table>(text).err()?;
+    let start = error.span()?.start;
+    Some(text.bytes().take(start).filter(|b| *b == b'\n').count() + 1)
+}
+
+/// The line on which a key is written, looked for in its own section first.
+fn line_of_key(text: &str, path: &str, key: &str) -> Option<usize> {
+    let section = path.split('.').next().unwrap_or_default();
+    let mut fallback = None;
+    let mut is_inside = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if let Some(header) = line.strip_prefix('[') {
+            let header = header.trim_start_matches('[');
+            is_inside = header == format!("{section}]")
+                || header.starts_with(&format!("{section}."))
+                || header.starts_with(&format!("{section}]"));
+            if header.contains(key) {
+                fallback = fallback.or(Some(index + 1));
+            }
+        }
+        let is_key = line
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with('='));
+        if is_key && is_inside {
+            return Some(index + 1);
+        }
+        if is_key {
+            fallback = fallback.or(Some(index + 1));
+        }
+    }
+    fallback
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn no_environment() -> Environment {
+        Environment::with_prefix("QILIANG_NOT_SET")
+    }
+
+    fn load_text(text: &str) -> Result<Settings, Vec<Problem>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        load_from(Some(file.path()), no_environment())
+    }
+
+    #[test]
+    fn the_shipped_defaults_are_complete_and_valid() {
+        let settings = load_from(None, no_environment()).unwrap();
+        assert_eq!(settings.forecast.horizon_days, 62);
+        assert_eq!(settings.mqtt.topic.len(), 4);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let problems = load_text("[forecast]\ndraws = 50\nhorizont_days = 3\n").unwrap_err();
+        let printed = problems[0].to_string();
+        assert_eq!(problems[0].line, Some(3), "{printed}");
+        assert!(
+            printed.contains("unknown field `horizont_days`"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_section_is_named_with_its_line() {
+        let problems = load_text("[valve]\nopen = true\n").unwrap_err();
+        let printed = problems[0].to_string();
+        assert_eq!(problems[0].line, Some(1), "{printed}");
+        assert!(printed.contains("unknown field `valve`"), "{printed}");
+    }
+
+    #[test]
+    fn several_bad_values_are_listed_together() {
+        let problems = load_text(
+            "[serve]\naddress = \"0.0.0.0:8686\"\n[ingest]\nqueue_len = 0\n[nudge]\nchannel = \"webhook\"\n",
+        )
+        .unwrap_err();
+        let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [Some(2), Some(4), Some(6)], "{problems:?}");
+        assert!(problems[0].remedy.contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_key() {
+        let problems = load_text("[ingest]\nqueue_len = \"many\"\n").unwrap_err();
+        let printed = problems[0].to_string();
+        assert!(printed.contains("ingest.queue_len"), "{printed}");
+        assert_eq!(problems[0].line, Some(2), "{printed}");
+    }
+
+    #[test]
+    fn broken_toml_names_the_line() {
+        let problems = load_text("[ingest]\nqueue_len = = 3\n").unwrap_err();
+        assert_eq!(problems[0].line, Some(2), "{:?}", problems[0]);
+    }
+}
