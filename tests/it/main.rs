@@ -1,1 +1,3 @@
-//! The integration tests, one binary.
+//! The integration tests, one binary; folders as in `src/`.
+
+mod architecture;

@@ -1,0 +1,36 @@
+# What a developer does; what the product can do is a subcommand of `qiliang`.
+SHELL := /bin/bash
+export CARGO_BUILD_JOBS ?= 2
+
+.PHONY: demo test lint web bench setup setup-test clean
+
+demo: setup web  ## a whole city from meter to declaration on this machine
+	cargo build --release
+	./target/release/qiliang demo
+
+test: setup setup-test web  ## every test
+	scripts/test
+
+lint: setup web
+	cargo fmt --all --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+	scripts/deny
+
+web: web/dist/index.html  ## the console, built into the executable
+
+web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html web/vite.config.ts web/package.json -type f 2>/dev/null)
+	cd web && npm ci --no-audit --no-fund && npm run build
+	@touch $@
+
+bench: setup  ## hot paths
+	cargo bench
+
+setup:  ## what the build needs from Debian
+	@scripts/setup build
+
+setup-test:  ## servers and tools the tests need
+	@scripts/setup test
+
+clean:
+	rm -rf target web/dist web/node_modules
