@@ -1,3 +1,7 @@
 //! The executable: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    qiliang::cli::main()
+}

@@ -1,1 +1,3 @@
 //! Composition root: the only module that knows everyone.
+
+pub mod calendar;

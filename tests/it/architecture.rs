@@ -38,7 +38,10 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 fn source_files(dir: &Path, out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -82,7 +85,13 @@ fn imports(code: &str) -> BTreeSet<String> {
                 Some(list) => list
                     .trim_end_matches(['}', ';'])
                     .split(',')
-                    .map(|item| item.trim().split("::").next().unwrap_or_default().to_owned())
+                    .map(|item| {
+                        item.trim()
+                            .split("::")
+                            .next()
+                            .unwrap_or_default()
+                            .to_owned()
+                    })
                     .collect(),
                 None => vec![
                     rest.chars()
@@ -125,14 +134,21 @@ fn imports_point_down_the_flow() {
             }
         }
     }
-    assert!(wrong.is_empty(), "arrows against the flow:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "arrows against the flow:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn ambient_modules_know_the_vocabulary_at_most() {
     let mut files = Vec::new();
     source_files(&root(), &mut files);
-    for file in files.iter().filter(|f| AMBIENT.contains(&module_of(f).as_str())) {
+    for file in files
+        .iter()
+        .filter(|f| AMBIENT.contains(&module_of(f).as_str()))
+    {
         for to in imports(&production_code(file)) {
             assert!(
                 to == "domain" || AMBIENT.contains(&to.as_str()),
@@ -157,7 +173,8 @@ fn each_outside_crate_is_named_in_its_own_module() {
                 .filter(|l| !l.trim_start().starts_with("//"))
                 .any(|line| {
                     line.match_indices(&format!("{name}::")).any(|(at, _)| {
-                        !line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+                        !line[..at]
+                            .ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
                     })
                 });
             if is_named && !allowed.contains(&from.as_str()) {
@@ -175,7 +192,13 @@ fn no_path_writes_to_a_meter() {
     source_files(&root(), &mut files);
     for file in files.iter().filter(|f| module_of(f) == "collect") {
         let code = production_code(file);
-        for word in ["write_single", "write_multiple", "masked_write", "read_write_multiple", ".publish("] {
+        for word in [
+            "write_single",
+            "write_multiple",
+            "masked_write",
+            "read_write_multiple",
+            ".publish(",
+        ] {
             assert!(!code.contains(word), "{} contains `{word}`", file.display());
         }
     }
