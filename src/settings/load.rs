@@ -6,7 +6,7 @@ use config::{Config, Environment, File, FileFormat};
 
 use crate::domain::problem::Problem;
 
-use super::{NudgeChannelKind, Settings};
+use super::{NudgeChannelKind, PathSettings, Settings};
 
 /// The defaults, as shipped.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -21,6 +21,28 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
         .separator("__")
         .try_parsing(true);
     load_from(file, environment)
+}
+
+/// The folders a file names, even where the rest of it is wrong; the defaults where it names none.
+pub fn paths_of(file: Option<&Path>) -> PathSettings {
+    let default: toml::Table = toml::from_str(DEFAULT).unwrap_or_default();
+    let own: toml::Table = file
+        .and_then(|f| std::fs::read_to_string(f).ok())
+        .and_then(|text| toml::from_str(&text).ok())
+        .unwrap_or_default();
+    let path = |key: &str| {
+        let of = |table: &toml::Table| {
+            let value = table.get("paths")?.get(key)?.as_str()?;
+            Some(PathBuf::from(value))
+        };
+        of(&own).or_else(|| of(&default)).unwrap_or_default()
+    };
+    PathSettings {
+        data_dir: path("data_dir"),
+        registry_dir: path("registry_dir"),
+        profiles_dir: path("profiles_dir"),
+        calendar_dir: path("calendar_dir"),
+    }
 }
 
 fn load_from(file: Option<&Path>, environment: Environment) -> Result<Settings, Vec<Problem>> {

@@ -3,7 +3,7 @@
 
 mod load;
 
-pub use load::{DEFAULT, load};
+pub use load::{DEFAULT, load, paths_of};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,0 +1,145 @@
+//! Everything that is read from files before anything runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike as _, Utc};
+
+use crate::decode::ProfileSet;
+use crate::domain::calendar::{Calendar, beijing_civil};
+use crate::domain::problem::Problem;
+use crate::domain::registry::Registry;
+use crate::registry;
+use crate::run::calendar;
+use crate::settings::{self, PathSettings, Settings};
+
+/// Settings, calendar, profiles and registry, all without an error.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Settings.
+    pub settings: Settings,
+    /// Holidays.
+    pub calendar: Arc<Calendar>,
+    /// Device profiles.
+    pub profiles: Arc<ProfileSet>,
+    /// Registry.
+    pub registry: Arc<Registry>,
+    /// What may be wrong without keeping the program from starting.
+    pub warnings: Vec<Problem>,
+}
+
+/// What was found in the files, with every problem.
+#[derive(Debug)]
+pub struct Examined {
+    settings: Option<Settings>,
+    calendar: Calendar,
+    profiles: ProfileSet,
+    registry: Option<Registry>,
+    problems: Vec<Problem>,
+}
+
+/// Reads everything there is to read and keeps every problem.
+///
+/// Where the settings themselves are wrong, the folders of the file (or the defaults) are still
+/// looked at, so that one run shows it all.
+pub fn examine(config: Option<&Path>, now: DateTime<Utc>) -> Examined {
+    let (settings, mut problems) = match settings::load(config) {
+        Ok(settings) => (Some(settings), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let paths = settings
+        .as_ref()
+        .map_or_else(|| settings::paths_of(config), |s| s.paths.clone());
+    let year = beijing_civil(now).year();
+    let (calendar, found) = calendar::load(&paths.calendar_dir, year - 1..=year + 1);
+    problems.extend(found);
+    let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
+    problems.extend(found);
+    let known: BTreeSet<_> = profiles.ids().cloned().collect();
+    let (registry, found) = registry::load(&paths.registry_dir, &known);
+    problems.extend(found);
+    if let Some(settings) = &settings {
+        problems.extend(check_secrets(settings));
+    }
+    Examined {
+        settings,
+        calendar,
+        profiles,
+        registry,
+        problems,
+    }
+}
+
+/// Secrets are named by file; a file that is not there is found before the night it is needed.
+fn check_secrets(settings: &Settings) -> Vec<Problem> {
+    let mut files: Vec<(&str, &PathBuf)> = Vec::new();
+    for broker in &settings.mqtt.broker {
+        files.extend(broker.password_file.as_ref().map(|f| ("mqtt.broker.password_file", f)));
+    }
+    if settings.mqtt.listen.enabled {
+        let users = settings.mqtt.listen.users_file.as_ref();
+        files.extend(users.map(|f| ("mqtt.listen.users_file", f)));
+    }
+    let secret = settings.nudge.webhook_secret_file.as_ref();
+    files.extend(secret.map(|f| ("nudge.webhook_secret_file", f)));
+    files
+        .into_iter()
+        .filter_map(|(key, file)| {
+            let error = std::fs::File::open(file).err()?;
+            Some(Problem {
+                file: file.clone(),
+                line: None,
+                code: "settings.secret_unreadable",
+                message: format!("cannot read the file of `{key}`: {error}"),
+                remedy: "create it with the secret as its only line, readable by this user".into(),
+                is_warning: false,
+            })
+        })
+        .collect()
+}
+
+impl Examined {
+    /// Every problem, errors first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut all = self.problems.clone();
+        all.sort_by(|a, b| a.is_warning.cmp(&b.is_warning).then_with(|| a.cmp(b)));
+        all
+    }
+
+    /// The paths that were read, for the CLI.
+    pub fn paths(&self) -> Option<&PathSettings> {
+        self.settings.as_ref().map(|s| &s.paths)
+    }
+
+    /// Meters and customers in the registry, for the CLI.
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.as_ref()
+    }
+
+    /// Profiles that loaded.
+    pub fn profiles(&self) -> &ProfileSet {
+        &self.profiles
+    }
+
+    /// The site, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// All problems, warnings included, as soon as one of them is an error.
+    pub fn into_site(self) -> Result<Site, Vec<Problem>> {
+        let problems = self.problems();
+        if problems.iter().any(|p| !p.is_warning) {
+            return Err(problems);
+        }
+        match (self.settings, self.registry) {
+            (Some(settings), Some(registry)) => Ok(Site {
+                settings,
+                calendar: Arc::new(self.calendar),
+                profiles: Arc::new(self.profiles),
+                registry: Arc::new(registry),
+                warnings: problems,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
