@@ -1,7 +1,7 @@
 //! The time of day, as an argument: system time, a city's faster time, or a test's own.
 
 use std::fmt::Debug;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -37,22 +37,35 @@ impl Clock for SystemClock {
     }
 }
 
-/// A simulated city's clock: starts at `origin` and runs `factor` times as fast.
-#[derive(Debug, Clone, Copy)]
+/// A simulated city's clock: stands at `origin` until it is started, then runs `factor` times as
+/// fast as the host's.
+#[derive(Debug)]
 pub struct ScaledClock {
     origin: DateTime<Utc>,
-    started: Instant,
+    started: OnceLock<Instant>,
     factor: f64,
 }
 
 impl ScaledClock {
-    /// Starts now, at `origin`.
-    pub fn start(origin: DateTime<Utc>, factor: f64) -> Self {
+    /// Stands at `origin`.
+    pub fn standing(origin: DateTime<Utc>, factor: f64) -> Self {
         Self {
             origin,
-            started: Instant::now(),
+            started: OnceLock::new(),
             factor,
         }
+    }
+
+    /// Runs from now on.
+    pub fn running(origin: DateTime<Utc>, factor: f64) -> Self {
+        let clock = Self::standing(origin, factor);
+        clock.start();
+        clock
+    }
+
+    /// Lets it run; a second call changes nothing.
+    pub fn start(&self) {
+        self.started.get_or_init(Instant::now);
     }
 }
 
@@ -62,7 +75,8 @@ impl Clock for ScaledClock {
         reason = "microseconds of a demo fit i64"
     )]
     fn now(&self) -> DateTime<Utc> {
-        let micros = self.started.elapsed().as_secs_f64() * self.factor * 1e6;
+        let elapsed = self.started.get().map(Instant::elapsed).unwrap_or_default();
+        let micros = elapsed.as_secs_f64() * self.factor * 1e6;
         self.origin + TimeDelta::microseconds(micros as i64)
     }
 

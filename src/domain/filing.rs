@@ -44,6 +44,23 @@ pub enum ChangeKind {
     Fuel,
 }
 
+impl ChangeKind {
+    /// The name on Chinese forms.
+    pub const fn name_zh(self) -> &'static str {
+        match self {
+            Self::Shutdown => "停产检修",
+            Self::Resume => "复产",
+            Self::Expand => "扩产",
+            Self::Reduce => "减产",
+            Self::Shift => "错峰",
+            Self::Switch => "转产",
+            Self::Equipment => "设备更换",
+            Self::Holiday => "放假",
+            Self::Fuel => "燃料替代",
+        }
+    }
+}
+
 /// A production change (生产变更计划), first-class input of forecast and ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProductionChange {

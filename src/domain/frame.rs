@@ -33,6 +33,16 @@ impl Transport {
         }
     }
 
+    /// Which of two contradicting values wins: the greater rank, closer to the meter.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Import => 0,
+            Self::Http => 1,
+            Self::Mqtt => 2,
+            Self::Modbus => 3,
+        }
+    }
+
     /// The transport of a key.
     pub fn from_key(key: &str) -> Option<Self> {
         [Self::Mqtt, Self::Modbus, Self::Http, Self::Import]
