@@ -1,0 +1,497 @@
+//! From the tables of a profile to the codec `modbus`, with as few requests as its gaps allow.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::number::WORDS_MAX;
+use super::{
+    Clock, Fraction, ModbusCodec, ModbusQuirks, Place, RegisterAlarm, RegisterField, may_be_float,
+};
+use crate::decode::code::problem;
+use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
+use crate::decode::file::{
+    ByteOrder, ClockFormat, FileReader, RawAlarm, RawClock, RawField, RawModbus, RegisterType,
+};
+use crate::decode::snapshot::{REGISTERS_MAX, RegisterBlock};
+
+/// Reads `[modbus]`, `[[field]]` and `[[alarm]]`.
+pub(in crate::decode) fn compile<'t>(
+    reader: &mut FileReader<'t>,
+    table: &mut DeTable<'t>,
+) -> Option<ModbusCodec> {
+    let raw_fields = reader.all::<RawField>(table, "field");
+    let raw_alarms = reader.all::<RawAlarm>(table, "alarm");
+    let raw: RawModbus = reader.required(
+        table,
+        "modbus",
+        "add [modbus], for example with function = 3",
+    )?;
+    let defaults = Defaults {
+        function: raw.function,
+        order: raw.order,
+    };
+    check_settings(reader, &raw);
+
+    // Each place with the line that names it, so that a gap in the blocks can be told.
+    let mut places: Vec<(Range<usize>, Place)> = Vec::new();
+    let checked = raw_fields
+        .into_iter()
+        .filter_map(|(_, raw)| {
+            let span = raw.name.span();
+            let field = field(reader, raw, &defaults)?;
+            places.push((span.clone(), field.place));
+            places.extend(field.fraction.map(|f| (span.clone(), f.place)));
+            Some((span, field))
+        })
+        .collect();
+    let fields = in_item_order(reader, checked, |f: &RegisterField| f.field.item);
+    if fields.is_empty() && reader.is_clean() {
+        reader.problem(
+            Some(0..0),
+            problem::VALUE,
+            "profile has no field",
+            "add [[field]] with name, unit, register and type",
+        );
+    }
+    let alarms: Vec<RegisterAlarm> = raw_alarms
+        .into_iter()
+        .filter_map(|(span, raw)| {
+            let alarm = alarm(reader, &span, &raw, &defaults)?;
+            places.push((span, alarm.place));
+            Some(alarm)
+        })
+        .collect();
+    let clock = raw.clock.as_ref().map(|clock| {
+        let span = clock.span();
+        let clock = clock_of(clock.get_ref(), &defaults);
+        places.push((span, clock.place));
+        clock
+    });
+    for (span, place) in &places {
+        check_place(reader, span, *place, raw.registers_max);
+    }
+    let blocks = if raw.block.is_empty() {
+        coalesce(
+            &places.iter().map(|(_, p)| *p).collect::<Vec<_>>(),
+            raw.gap_max,
+            raw.registers_max,
+        )
+    } else {
+        let blocks: Vec<RegisterBlock> = raw
+            .block
+            .iter()
+            .map(|block| {
+                let written = block.get_ref();
+                RegisterBlock {
+                    function: written.function.unwrap_or(raw.function),
+                    start: written.start,
+                    count: written.count,
+                }
+            })
+            .collect();
+        check_blocks(reader, &raw, &blocks, &places);
+        blocks
+    };
+    Some(ModbusCodec {
+        blocks,
+        quirks: ModbusQuirks {
+            pause_ms: raw.pause_ms,
+            retry_exceptions: raw.retry_exceptions,
+        },
+        fields,
+        alarms,
+        clock,
+    })
+}
+
+struct Defaults {
+    function: u8,
+    order: ByteOrder,
+}
+
+fn check_settings(reader: &mut FileReader<'_>, raw: &RawModbus) {
+    if !(1..=4).contains(&raw.function) {
+        reader.problem(
+            Some(0..0),
+            problem::REGISTERS,
+            format!("modbus.function is {}", raw.function),
+            "write 1 to 4; nothing here writes to a meter",
+        );
+    }
+    if !(1..=REGISTERS_MAX).contains(&raw.registers_max) {
+        reader.problem(
+            Some(0..0),
+            problem::REGISTERS,
+            format!("modbus.registers_max is {}", raw.registers_max),
+            format!("write 1 to {REGISTERS_MAX}"),
+        );
+    }
+    if raw.pause_ms > 10_000 {
+        reader.problem(
+            Some(0..0),
+            problem::REGISTERS,
+            format!("modbus.pause_ms is {}", raw.pause_ms),
+            "write at most 10000",
+        );
+    }
+}
+
+fn check_place(reader: &mut FileReader<'_>, span: &Range<usize>, place: Place, registers_max: u16) {
+    if place.count > registers_max {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            format!(
+                "{} registers do not fit one request of {registers_max}",
+                place.count
+            ),
+            "raise modbus.registers_max",
+        );
+    }
+    if !(1..=4).contains(&place.function) {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            format!("function is {}", place.function),
+            "write 1 to 4; nothing here writes to a meter",
+        );
+    }
+    if u32::from(place.start) + u32::from(place.count) > 0x1_0000 {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            format!(
+                "{} registers from {} end beyond register 65535",
+                place.count, place.start
+            ),
+            "correct the register; they are counted from 0, without a 40001 prefix",
+        );
+    }
+}
+
+fn check_blocks(
+    reader: &mut FileReader<'_>,
+    raw: &RawModbus,
+    blocks: &[RegisterBlock],
+    places: &[(Range<usize>, Place)],
+) {
+    for (written, block) in raw.block.iter().zip(blocks) {
+        if !(1..=raw.registers_max.min(REGISTERS_MAX)).contains(&block.count)
+            || !(1..=4).contains(&block.function)
+            || u32::from(block.start) + u32::from(block.count) > 0x1_0000
+        {
+            reader.problem(
+                Some(written.span()),
+                problem::REGISTERS,
+                format!(
+                    "block has function {}, start {}, count {}",
+                    block.function, block.start, block.count
+                ),
+                format!(
+                    "write function 1 to 4 and 1 to {} registers",
+                    raw.registers_max
+                ),
+            );
+        }
+    }
+    for (span, place) in places {
+        if !blocks
+            .iter()
+            .any(|b| b.covers(place.function, place.start, place.count))
+        {
+            reader.problem(
+                Some(span.clone()),
+                problem::REGISTERS,
+                format!(
+                    "no block reads registers {} to {} of function {}",
+                    place.start,
+                    u32::from(place.start) + u32::from(place.count) - 1,
+                    place.function
+                ),
+                "widen a [[modbus.block]], or remove all of them to have them computed",
+            );
+        }
+    }
+}
+
+/// As few requests as gaps and sizes allow.
+pub(super) fn coalesce(places: &[Place], gap_max: u16, registers_max: u16) -> Vec<RegisterBlock> {
+    let mut spans: Vec<(u8, u32, u32)> = places
+        .iter()
+        .map(|p| {
+            let start = u32::from(p.start);
+            (p.function, start, start + u32::from(p.count))
+        })
+        .collect();
+    spans.sort_unstable();
+    let mut runs: Vec<(u8, u32, u32)> = Vec::new();
+    for (function, start, end) in spans {
+        match runs.last_mut() {
+            Some((f, from, to))
+                if *f == function
+                    && start <= *to + u32::from(gap_max)
+                    && end.max(*to) - *from <= u32::from(registers_max) =>
+            {
+                *to = end.max(*to);
+            }
+            _ => runs.push((function, start, end)),
+        }
+    }
+    runs.into_iter()
+        .map(|(function, start, end)| RegisterBlock {
+            function,
+            start: u16::try_from(start).unwrap_or(u16::MAX),
+            count: u16::try_from(end - start).unwrap_or(u16::MAX),
+        })
+        .collect()
+}
+
+fn field(reader: &mut FileReader<'_>, raw: RawField, defaults: &Defaults) -> Option<RegisterField> {
+    let name = raw.name.get_ref().clone();
+    foreign_keys(
+        reader,
+        "modbus",
+        &name,
+        &[("at", raw.at.as_ref().map(Spanned::span))],
+    );
+    let checked = Field::check(reader, &raw);
+    let (Some(register), Some(kind)) = (&raw.register, &raw.kind) else {
+        reader.problem(
+            Some(raw.name.span()),
+            problem::FIELD,
+            format!("field `{name}` does not say where it is"),
+            "add register and type",
+        );
+        return None;
+    };
+    let (register, kind) = (*register.get_ref(), *kind.get_ref());
+    let count = words(reader, &raw, kind)?;
+    let item = checked.as_ref()?.item;
+    if !may_be_float(item, kind, raw.inexact) {
+        reader.problem(
+            Some(raw.name.span()),
+            problem::FIELD,
+            format!("field `{name}` is exact, but f32 counts single m³ only up to 16.7 million"),
+            "read BCD or integer registers; map the float to total_std_second; if there is nothing else add inexact = true",
+        );
+    }
+    let order = raw.order.unwrap_or(defaults.order);
+    let function = raw
+        .function
+        .as_ref()
+        .map_or(defaults.function, |f| *f.get_ref());
+    let fraction = fraction(reader, &raw, kind, item, order, function);
+    if let Some(mask) = &raw.mask
+        && (kind != RegisterType::U16 || *mask.get_ref() == 0 || item.is_exact())
+    {
+        reader.problem(
+            Some(mask.span()),
+            problem::FIELD,
+            format!("field `{name}` cannot take this mask"),
+            "masks cut bits out of one u16 register for states and telemetry",
+        );
+    }
+    let none = none_patterns(reader, &raw, count);
+    Some(RegisterField {
+        field: checked?,
+        place: Place {
+            function,
+            start: register,
+            count,
+            order,
+        },
+        kind,
+        decimals: raw.decimals.map_or(0, Spanned::into_inner),
+        fraction,
+        mask: raw.mask.map(Spanned::into_inner),
+        none,
+    })
+}
+
+fn words(reader: &mut FileReader<'_>, raw: &RawField, kind: RegisterType) -> Option<u16> {
+    let given = raw.words.as_ref().map(|w| *w.get_ref());
+    match (kind.words(), given) {
+        (Some(words), None) => Some(words),
+        (Some(words), Some(given)) if words == given => Some(words),
+        (None, Some(given)) if (1..=WORDS_MAX).contains(&given) => Some(given),
+        (fixed, _) => {
+            reader.problem(
+                Some(raw.name.span()),
+                problem::REGISTERS,
+                format!(
+                    "field `{}` does not say how many registers it has",
+                    raw.name.get_ref()
+                ),
+                match fixed {
+                    Some(words) => format!("remove words; this type has {words}"),
+                    None => format!("add words, 1 to {WORDS_MAX}"),
+                },
+            );
+            None
+        }
+    }
+}
+
+fn fraction(
+    reader: &mut FileReader<'_>,
+    raw: &RawField,
+    kind: RegisterType,
+    item: crate::domain::reading::Item,
+    order: ByteOrder,
+    function: u8,
+) -> Option<Fraction> {
+    let written = raw.fraction.as_ref()?;
+    let fraction = written.get_ref();
+    let count = fraction.kind.words();
+    let good = item.is_exact()
+        && kind.is_unsigned()
+        && fraction.kind.is_unsigned()
+        && raw.decimals.is_none()
+        && (1..=9).contains(&fraction.decimals);
+    let (true, Some(count)) = (good, count) else {
+        reader.problem(
+            Some(written.span()),
+            problem::FIELD,
+            format!("field `{}` has a fraction that cannot be", raw.name.get_ref()),
+            "give an exact field of an unsigned type a fraction of type u16, u32 or u64 with 1 to 9 decimals, and no decimals of its own",
+        );
+        return None;
+    };
+    Some(Fraction {
+        place: Place {
+            function,
+            start: fraction.register,
+            count,
+            order: fraction.order.unwrap_or(order),
+        },
+        kind: fraction.kind,
+        decimals: fraction.decimals,
+    })
+}
+
+fn none_patterns(reader: &mut FileReader<'_>, raw: &RawField, count: u16) -> Vec<Vec<u8>> {
+    let size = 2 * usize::from(count);
+    let mut patterns = Vec::new();
+    for text in &raw.none {
+        let packed: String = text.get_ref().split_whitespace().collect();
+        match hex::decode(packed) {
+            Ok(bytes) if bytes.len() == size => patterns.push(bytes),
+            _ => reader.problem(
+                Some(text.span()),
+                problem::FIELD,
+                format!("`{}` is not the bytes of {count} registers", text.get_ref()),
+                format!("write {size} bytes in hexadecimal, as they come over the wire"),
+            ),
+        }
+    }
+    patterns
+}
+
+fn alarm(
+    reader: &mut FileReader<'_>,
+    span: &Range<usize>,
+    raw: &RawAlarm,
+    defaults: &Defaults,
+) -> Option<RegisterAlarm> {
+    let kind = raw
+        .kind
+        .as_ref()
+        .map_or(RegisterType::U16, |k| *k.get_ref());
+    let width = match kind {
+        RegisterType::U16 => 16,
+        RegisterType::U32 => 32,
+        RegisterType::U64 => 64,
+        _ => 0,
+    };
+    let (Some(register), true) = (
+        &raw.register,
+        width > 0 && raw.at.is_none() && raw.texts.is_empty(),
+    ) else {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            "alarm does not say which bits of which register",
+            "write register, bits, and for wider words type = \"u32\" or \"u64\"",
+        );
+        return None;
+    };
+    Some(RegisterAlarm {
+        place: Place {
+            function: raw
+                .function
+                .as_ref()
+                .map_or(defaults.function, |f| *f.get_ref()),
+            start: *register.get_ref(),
+            count: kind.words()?,
+            order: raw.order.unwrap_or(defaults.order),
+        },
+        kind,
+        bits: AlarmBits::check(reader, &raw.bits, width),
+    })
+}
+
+fn clock_of(raw: &RawClock, defaults: &Defaults) -> Clock {
+    Clock {
+        place: Place {
+            function: raw.function.unwrap_or(defaults.function),
+            start: raw.register,
+            count: match raw.format {
+                ClockFormat::Bcd => 3,
+                ClockFormat::Fields => 6,
+                ClockFormat::UnixS => 2,
+            },
+            // The order of a number says nothing of a list of fields.
+            order: match raw.format {
+                ClockFormat::UnixS => raw.order.unwrap_or(defaults.order),
+                ClockFormat::Bcd | ClockFormat::Fields => raw.order.unwrap_or_default(),
+            },
+        },
+        format: raw.format,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(function: u8, start: u16, count: u16) -> Place {
+        Place {
+            function,
+            start,
+            count,
+            order: ByteOrder::Abcd,
+        }
+    }
+
+    fn runs(places: &[Place], gap_max: u16, registers_max: u16) -> Vec<(u8, u16, u16)> {
+        coalesce(places, gap_max, registers_max)
+            .into_iter()
+            .map(|b| (b.function, b.start, b.count))
+            .collect()
+    }
+
+    #[test]
+    fn near_registers_share_a_request_and_far_ones_do_not() {
+        let places = [
+            place(3, 30, 2),
+            place(3, 10, 2),
+            place(3, 14, 2),
+            place(4, 12, 2),
+        ];
+        assert_eq!(runs(&places, 2, 125), [(3, 10, 6), (3, 30, 2), (4, 12, 2)]);
+        assert_eq!(runs(&places, 100, 125), [(3, 10, 22), (4, 12, 2)]);
+        assert_eq!(runs(&places, 100, 8), [(3, 10, 6), (3, 30, 2), (4, 12, 2)]);
+    }
+
+    #[test]
+    fn a_field_inside_another_adds_nothing() {
+        assert_eq!(runs(&[place(3, 0, 4), place(3, 1, 1)], 0, 125), [(3, 0, 4)]);
+    }
+
+    #[test]
+    fn the_last_register_is_reached() {
+        assert_eq!(runs(&[place(3, 65_532, 4)], 8, 125), [(3, 65_532, 4)]);
+    }
+}
