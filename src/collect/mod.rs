@@ -1,5 +1,11 @@
 //! Collection: bytes and addresses from brokers, meters and gateways; not what they mean.
 
+pub mod listen;
+pub mod mqtt;
+pub mod topic;
+pub mod import;
+pub mod modbus;
+
 use tokio::sync::oneshot;
 
 use crate::domain::frame::RawFrame;
