@@ -1,0 +1,77 @@
+//! V03: telemetry outside what gas in a city's pipes can be.
+
+use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::reading::{Item, Reading};
+
+/// Item, least and greatest value. Temperature and Z are domain.md §4.3's; the pressures span what
+/// a city network has, from a leaking vacuum pump to a 10,000 kPa trunk line; flow is never negative.
+const RANGES: [(Item, f64, f64); 7] = [
+    (Item::FlowStd, 0.0, f64::INFINITY),
+    (Item::FlowWork, 0.0, f64::INFINITY),
+    (Item::Temperature, -30.0, 60.0),
+    (Item::PressureAbs, 50.0, 10_000.0),
+    (Item::PressureGauge, -50.0, 10_000.0),
+    (Item::ZFactor, 0.7, 1.05),
+    (Item::ConversionFactor, 0.5, 120.0),
+];
+
+/// Checks one reading; a finding for each item outside its range.
+pub fn check(reading: &Reading) -> Vec<Finding> {
+    RANGES
+        .iter()
+        .filter_map(|(item, least, greatest)| {
+            let value = reading.float(*item)?;
+            if (*least..=*greatest).contains(&value) {
+                return None;
+            }
+            let range = if greatest.is_finite() {
+                format!("{least} to {greatest}")
+            } else {
+                format!("{least} or more")
+            };
+            Some(Finding {
+                rule: RuleId::V03,
+                severity: Severity::Suspect,
+                meter: reading.meter.clone(),
+                at: reading.sampled_at,
+                message: format!("{} is {value}, expected {range}", item.key()),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::ItemValue;
+    use crate::validate::rules::testing::total;
+
+    fn with(item: Item, value: f64) -> Reading {
+        let mut reading = total(1, 5);
+        reading.values.push((item, ItemValue::Float(value)));
+        reading
+    }
+
+    #[test]
+    fn the_limits_belong_to_the_range() {
+        for (item, least, greatest) in RANGES {
+            assert_eq!(check(&with(item, least)), []);
+            assert_eq!(check(&with(item, least - 0.01)).len(), 1, "{item:?}");
+            if greatest.is_finite() {
+                assert_eq!(check(&with(item, greatest)), []);
+                assert_eq!(check(&with(item, greatest + 0.01)).len(), 1, "{item:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reading_without_telemetry_has_nothing_to_find() {
+        assert_eq!(check(&total(1, 5)), []);
+    }
+
+    #[test]
+    fn the_message_names_item_value_and_range() {
+        let found = check(&with(Item::Temperature, 85.0));
+        assert_eq!(found[0].message, "temperature_c is 85, expected -30 to 60");
+    }
+}

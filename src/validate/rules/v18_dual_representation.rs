@@ -1,0 +1,84 @@
+//! V18: the same total in two representations must agree within the coarser one's resolution.
+
+use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::quantity::{StdVolume, UNITS_PER_M3};
+use crate::domain::reading::{Item, Reading};
+
+/// Difference to the exact total beyond which the second representation contradicts it, m³.
+///
+/// The second is an f32 in every map we know: 24 bits of mantissa, so above 16 777 216 m³ it counts
+/// in steps of 2 m³. Two steps are allowed, one for rounding and one for the moment between the two
+/// registers, and never less than 0.01 m³.
+fn tolerance_m3(total_m3: f64) -> f64 {
+    (total_m3.abs() * f64::from(f32::EPSILON) * 2.0).max(0.01)
+}
+
+/// Whether the two totals of a reading contradict each other.
+pub fn differs(reading: &Reading) -> bool {
+    let (Some(units), Some(second)) = (
+        reading.exact(Item::TotalStd),
+        reading.float(Item::TotalStdSecond),
+    ) else {
+        return false;
+    };
+    let exact = units as f64 / UNITS_PER_M3 as f64;
+    (exact - second).abs() > tolerance_m3(exact)
+}
+
+/// Checks one reading.
+pub fn check(reading: &Reading) -> Option<Finding> {
+    if !differs(reading) {
+        return None;
+    }
+    let units = reading.exact(Item::TotalStd)?;
+    let second = reading.float(Item::TotalStdSecond)?;
+    Some(Finding {
+        rule: RuleId::V18,
+        severity: Severity::Suspect,
+        meter: reading.meter.clone(),
+        at: reading.sampled_at,
+        message: format!(
+            "the standard total is {} m³ in one representation and {second} m³ in the other; the \
+             exact one is used",
+            StdVolume::from_units(units)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::ItemValue;
+    use crate::validate::rules::testing::total;
+
+    fn both(exact_m3: &str, second: f64) -> Reading {
+        let mut reading = total(1, 0);
+        let units = exact_m3.parse::<StdVolume>().unwrap().units();
+        reading.values = vec![
+            (Item::TotalStd, ItemValue::Exact(units)),
+            (Item::TotalStdSecond, ItemValue::Float(second)),
+        ];
+        reading
+    }
+
+    #[test]
+    fn the_published_example_contradicts_itself() {
+        // domain.md §3.4: f32 12 345 686 beside BCD 12 285 686.4222.
+        let finding = check(&both("12285686.4222", 12_345_686.0)).unwrap();
+        assert_eq!(finding.severity, Severity::Suspect);
+        assert!(finding.message.contains("12285686.4222 m³"));
+    }
+
+    #[test]
+    fn the_resolution_of_a_float_is_no_contradiction() {
+        assert_eq!(check(&both("1243.1116", f64::from(1_243.111_6_f32))), None);
+        assert_eq!(check(&both("12345686.4222", 12_345_686.0)), None);
+        assert_eq!(check(&both("100.0099", 100.0)), None);
+        assert!(check(&both("100.0300", 100.0)).is_some());
+    }
+
+    #[test]
+    fn one_representation_alone_has_nothing_to_contradict() {
+        assert_eq!(check(&total(1, 5)), None);
+    }
+}
