@@ -1,1 +1,13 @@
 //! Stores: the journal of readings (`readings.db`) and the book of everything else (`qiliang.db`).
+//!
+//! Each file has one writer thread that commits what is waiting together, and a small pool of
+//! read-only connections. Whoever opens a file for writing holds `<file>.lock` until it closes it,
+//! so two daemons can never write to one data directory.
+
+pub mod book;
+mod database;
+pub mod error;
+pub mod journal;
+mod time;
+
+pub use error::StoreError;

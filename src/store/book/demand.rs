@@ -1,0 +1,105 @@
+//! Observed demand by node and gas day.
+
+use rusqlite::{Row, params};
+
+use super::Book;
+use crate::domain::calendar::GasDay;
+use crate::domain::customer::CustomerClass;
+use crate::domain::demand::{DemandDay, DemandNode};
+use crate::domain::id::ZoneId;
+use crate::store::error::StoreError;
+
+fn demand_day(row: &Row<'_>) -> rusqlite::Result<Option<DemandDay>> {
+    let Some(class) = CustomerClass::from_key(row.get_ref(2)?.as_str()?) else {
+        return Ok(None);
+    };
+    let mut hours_m3 = [0.0; 24];
+    let (chunks, _) = row.get_ref(3)?.as_blob()?.as_chunks::<8>();
+    for (hour, chunk) in hours_m3.iter_mut().zip(chunks) {
+        *hour = f64::from_le_bytes(*chunk);
+    }
+    Ok(Some(DemandDay {
+        day: GasDay::from_epoch_day(row.get(0)?),
+        node: DemandNode {
+            zone: ZoneId::new(row.get::<_, String>(1)?),
+            class,
+        },
+        hours_m3,
+        coverage: row.get(4)?,
+    }))
+}
+
+impl Book {
+    /// Replaces the demand of gas days: what is given for a day is all there is of it, so a node
+    /// that lost its last meter disappears.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn replace_demand_days(
+        &self,
+        days: Vec<GasDay>,
+        demand: Vec<DemandDay>,
+    ) -> Result<(), StoreError> {
+        self.write("writing demand", move |t| {
+            for day in &days {
+                t.prepare_cached("DELETE FROM demand WHERE day = ?1")?
+                    .execute([day.epoch_day()])?;
+            }
+            put(t, &demand)
+        })
+    }
+
+    /// Writes the demand of nodes on gas days, replacing what stood there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn put_demand_days(&self, demand: Vec<DemandDay>) -> Result<(), StoreError> {
+        self.write("writing demand", move |t| put(t, &demand))
+    }
+
+    /// Demand of every node on the gas days `[from, to)`, by day, then node.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn demand_days(&self, from: GasDay, to: GasDay) -> Result<Vec<DemandDay>, StoreError> {
+        let mut days: Vec<DemandDay> = self.read("reading demand", |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT day, zone, class, hours, coverage FROM demand WHERE day >= ?1 AND day < ?2",
+            )?;
+            let rows = statement.query_map([from.epoch_day(), to.epoch_day()], demand_day)?;
+            rows.filter_map(Result::transpose).collect()
+        })?;
+        days.sort_by(|a, b| a.day.cmp(&b.day).then_with(|| a.node.cmp(&b.node)));
+        Ok(days)
+    }
+
+    /// First and last gas day with demand.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn demand_span(&self) -> Result<Option<(GasDay, GasDay)>, StoreError> {
+        self.read("reading the span of demand", |c| {
+            let first: Option<i32> =
+                c.query_row("SELECT min(day) FROM demand", [], |r| r.get(0))?;
+            let last: Option<i32> = c.query_row("SELECT max(day) FROM demand", [], |r| r.get(0))?;
+            Ok(first
+                .zip(last)
+                .map(|(a, b)| (GasDay::from_epoch_day(a), GasDay::from_epoch_day(b))))
+        })
+    }
+}
+
+fn put(t: &rusqlite::Transaction<'_>, demand: &[DemandDay]) -> rusqlite::Result<()> {
+    for day in demand {
+        let hours: Vec<u8> = day.hours_m3.iter().flat_map(|h| h.to_le_bytes()).collect();
+        t.prepare_cached("INSERT OR REPLACE INTO demand VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+                day.day.epoch_day(),
+                day.node.zone.as_str(),
+                day.node.class.key(),
+                hours,
+                day.coverage
+            ])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Documents: decisions as versioned JSON, append-only.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension as _, Row, params};
+use serde_json::Value;
+
+use super::{Book, audit};
+use crate::store::error::StoreError;
+use crate::store::time::{instant, millis};
+
+/// Kind of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentKind {
+    /// Monthly declaration (月度计划申报).
+    Declaration,
+    /// Day-ahead nomination (日指定).
+    Nomination,
+    /// Nudge (避峰提醒).
+    Nudge,
+    /// Alert (预警).
+    Alert,
+    /// Something people should know of the program itself.
+    Notice,
+    /// Backtest result.
+    Backtest,
+    /// Who is on the ledger of large consumers, and why.
+    Ledger,
+}
+
+impl DocumentKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Declaration,
+        Self::Nomination,
+        Self::Nudge,
+        Self::Alert,
+        Self::Notice,
+        Self::Backtest,
+        Self::Ledger,
+    ];
+
+    /// The key used in SQL, JSON and the audit log.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Declaration => "declaration",
+            Self::Nomination => "nomination",
+            Self::Nudge => "nudge",
+            Self::Alert => "alert",
+            Self::Notice => "notice",
+            Self::Backtest => "backtest",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// The kind of a key.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.key() == key)
+    }
+}
+
+/// A document to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDocument {
+    /// Kind.
+    pub kind: DocumentKind,
+    /// What it is about (`2026-12`, a nudge id); versions count within kind and key.
+    pub key: String,
+    /// Content.
+    pub body: Value,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: a person's name, or the part of the program that acted by itself.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A version of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Kind.
+    pub kind: DocumentKind,
+    /// What it is about.
+    pub key: String,
+    /// From 1.
+    pub version: u32,
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// Who wrote it.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// Content.
+    pub body: Value,
+}
+
+const COLUMNS: &str = "kind, key, version, at, who, reason, body";
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Document> {
+    let kind = DocumentKind::from_key(row.get_ref(0)?.as_str()?).unwrap_or(DocumentKind::Notice);
+    Ok(Document {
+        kind,
+        key: row.get(1)?,
+        version: row.get(2)?,
+        at: instant(row.get(3)?),
+        who: row.get(4)?,
+        reason: row.get(5)?,
+        body: serde_json::from_str(row.get_ref(6)?.as_str()?).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(
+                6,
+                rusqlite::types::Type::Text,
+                Box::new(error),
+            )
+        })?,
+    })
+}
+
+impl Book {
+    /// Appends a version of a document and its record in the audit log; returns the version.
+    ///
+    /// # Errors
+    /// What SQLite says; neither is written then.
+    pub fn put_document(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        body: Value,
+        at: DateTime<Utc>,
+        who: &str,
+        reason: &str,
+    ) -> Result<u32, StoreError> {
+        let document = NewDocument {
+            kind,
+            key: key.to_owned(),
+            body,
+            at,
+            who: who.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.put_documents(vec![document])
+            .map(|versions| versions.first().copied().unwrap_or(0))
+    }
+
+    /// Appends documents that belong together in one transaction; returns their versions.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing is written then.
+    pub fn put_documents(&self, documents: Vec<NewDocument>) -> Result<Vec<u32>, StoreError> {
+        self.write("writing a document", move |t| {
+            documents
+                .iter()
+                .map(|document| append(t, document))
+                .collect()
+        })
+    }
+
+    /// The newest version of a document.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn document(&self, kind: DocumentKind, key: &str) -> Result<Option<Document>, StoreError> {
+        self.read("reading a document", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM documents WHERE kind = ?1 AND key = ?2
+                 ORDER BY version DESC LIMIT 1"
+            ))?
+            .query_row(params![kind.key(), key], stored)
+            .optional()
+        })
+    }
+
+    /// Every version of a document, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn document_versions(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.read("reading a document's versions", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM documents WHERE kind = ?1 AND key = ?2 ORDER BY version"
+            ))?
+            .query_map(params![kind.key(), key], stored)?
+            .collect()
+        })
+    }
+
+    /// The newest version of each document of a kind, last written first, at most `limit`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn documents(&self, kind: DocumentKind, limit: usize) -> Result<Vec<Document>, StoreError> {
+        self.read("listing documents", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM documents AS d WHERE kind = ?1 AND version = (
+                   SELECT max(version) FROM documents WHERE kind = d.kind AND key = d.key)
+                 ORDER BY at DESC, key DESC LIMIT ?2"
+            ))?
+            .query_map(
+                params![kind.key(), i64::try_from(limit).unwrap_or(i64::MAX)],
+                stored,
+            )?
+            .collect()
+        })
+    }
+}
+
+fn append(t: &rusqlite::Transaction<'_>, document: &NewDocument) -> rusqlite::Result<u32> {
+    let version: u32 = t
+        .prepare_cached(
+            "SELECT coalesce(max(version), 0) + 1 FROM documents WHERE kind = ?1 AND key = ?2",
+        )?
+        .query_row(params![document.kind.key(), document.key], |row| row.get(0))?;
+    let body = document.body.to_string();
+    t.prepare_cached("INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute(params![
+            document.kind.key(),
+            document.key,
+            version,
+            millis(document.at),
+            document.who,
+            document.reason,
+            body
+        ])?;
+    audit::append(
+        t,
+        &audit::Entry {
+            at: millis(document.at),
+            who: &document.who,
+            action: &format!("{}.put", document.kind.key()),
+            subject: &format!("{}#{version}", document.key),
+            reason: &document.reason,
+            digest: &super::digest(body.as_bytes()),
+        },
+    )?;
+    Ok(version)
+}

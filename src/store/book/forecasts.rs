@@ -1,0 +1,179 @@
+//! Published forecast runs.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{Book, audit};
+use crate::domain::calendar::GasDay;
+use crate::domain::demand::DemandForecast;
+use crate::domain::id::RunId;
+use crate::store::error::StoreError;
+use crate::store::time::{instant, millis};
+
+/// What a list of runs shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForecastHeader {
+    /// Run.
+    pub run_id: RunId,
+    /// Nothing known after this instant was used.
+    pub origin_at: DateTime<Utc>,
+    /// When it was published.
+    pub created_at: DateTime<Utc>,
+    /// First gas day.
+    pub first_day: GasDay,
+    /// Number of gas days.
+    pub days: u32,
+    /// Registry version it was made with.
+    pub registry: String,
+}
+
+const HEADER: &str = "id, origin_at, created_at, first_day, days, registry";
+
+fn header(row: &Row<'_>) -> rusqlite::Result<ForecastHeader> {
+    Ok(ForecastHeader {
+        run_id: RunId::new(row.get::<_, String>(0)?),
+        origin_at: instant(row.get(1)?),
+        created_at: instant(row.get(2)?),
+        first_day: GasDay::from_epoch_day(row.get(3)?),
+        days: row.get(4)?,
+        registry: row.get(5)?,
+    })
+}
+
+impl Book {
+    /// Publishes a run: keeps it whole and notes it in the audit log. A run id is used once.
+    ///
+    /// # Errors
+    /// `Damaged` if the run cannot be encoded, and what SQLite says, also for a known id.
+    pub fn put_forecast_run(
+        &self,
+        run: &DemandForecast,
+        created_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let body = postcard::to_stdvec(run)
+            .map_err(|error| self.damaged(format!("a forecast cannot be encoded: {error}")))?;
+        let digest = super::digest(&body);
+        let id = run.run_id.clone();
+        let origin_at = millis(run.origin_at);
+        let first = run.days.first().map_or(0, |day| day.epoch_day());
+        let days = u32::try_from(run.days.len()).unwrap_or(u32::MAX);
+        let registry = run
+            .inputs
+            .iter()
+            .find(|(name, _)| name == "registry")
+            .map_or_else(String::new, |(_, version)| version.clone());
+        let created = millis(created_at);
+        self.write("publishing a forecast", move |t| {
+            t.prepare_cached("INSERT INTO forecast_runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+                .execute(params![
+                    id.as_str(),
+                    origin_at,
+                    created,
+                    first,
+                    days,
+                    registry,
+                    body
+                ])?;
+            audit::append(
+                t,
+                &audit::Entry {
+                    at: created,
+                    who: "forecast",
+                    action: "forecast.publish",
+                    subject: id.as_str(),
+                    reason: "",
+                    digest: &digest,
+                },
+            )
+        })
+    }
+
+    /// The run with the newest origin.
+    ///
+    /// # Errors
+    /// `Damaged` if it cannot be decoded, and what SQLite says.
+    pub fn latest_forecast_run(&self) -> Result<Option<Arc<DemandForecast>>, StoreError> {
+        self.forecast_run_known_at(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// The run with the newest origin of those published by an instant.
+    ///
+    /// # Errors
+    /// As `latest_forecast_run`.
+    pub fn forecast_run_known_at(
+        &self,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Arc<DemandForecast>>, StoreError> {
+        let body = self.read("reading the latest forecast", |c| {
+            c.prepare_cached(
+                "SELECT body FROM forecast_runs WHERE created_at <= ?1
+                 ORDER BY origin_at DESC, created_at DESC, id DESC LIMIT 1",
+            )?
+            .query_row([millis(at)], |row| row.get::<_, Vec<u8>>(0))
+            .optional()
+        })?;
+        self.decode_forecast(body)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// As `latest_forecast_run`.
+    pub fn forecast_run(&self, id: &RunId) -> Result<Option<Arc<DemandForecast>>, StoreError> {
+        let body = self.read("reading a forecast", |c| {
+            c.prepare_cached("SELECT body FROM forecast_runs WHERE id = ?1")?
+                .query_row([id.as_str()], |row| row.get::<_, Vec<u8>>(0))
+                .optional()
+        })?;
+        self.decode_forecast(body)
+    }
+
+    /// Runs, newest origin first, at most `limit`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn forecast_runs(&self, limit: usize) -> Result<Vec<ForecastHeader>, StoreError> {
+        self.read("listing forecasts", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {HEADER} FROM forecast_runs
+                 ORDER BY origin_at DESC, created_at DESC, id DESC LIMIT ?1"
+            ))?
+            .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], header)?
+            .collect()
+        })
+    }
+
+    /// Removes the bodies of runs published before an instant but keeps the newest `keep` of them.
+    /// What a decision was based on is named in the decision; the audit log keeps the digest.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn prune_forecast_runs(
+        &self,
+        before: DateTime<Utc>,
+        keep: usize,
+    ) -> Result<usize, StoreError> {
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        self.write("removing old forecasts", move |t| {
+            t.execute(
+                "DELETE FROM forecast_runs WHERE created_at < ?1 AND id NOT IN (
+                   SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)",
+                params![millis(before), keep],
+            )
+        })
+    }
+
+    fn decode_forecast(
+        &self,
+        body: Option<Vec<u8>>,
+    ) -> Result<Option<Arc<DemandForecast>>, StoreError> {
+        body.map(|body| {
+            postcard::from_bytes(&body)
+                .map(Arc::new)
+                .map_err(|error| self.damaged(format!("a forecast cannot be decoded: {error}")))
+        })
+        .transpose()
+    }
+}

@@ -1,0 +1,90 @@
+//! The book (`qiliang.db`): weather vintages, demand, forecast runs, decisions and who took them.
+//!
+//! Facts are kept with the time they became known, so that a question about an earlier instant is
+//! answered as it would have been then. Documents are append-only; each append is also a record of
+//! the hash-chained audit log, in the same transaction.
+
+mod audit;
+mod demand;
+mod documents;
+mod filings;
+mod forecasts;
+mod weather;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction};
+
+use crate::store::database::Database;
+use crate::store::error::StoreError;
+
+pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
+pub use self::documents::{Document, DocumentKind, NewDocument};
+pub use self::filings::RegistryVersion;
+pub use self::forecasts::ForecastHeader;
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_book.sql")];
+
+/// The book; clones share one writer thread and one pool of readers.
+///
+/// All methods block but those that say `async`: call them through `spawn_blocking`.
+#[derive(Debug, Clone)]
+pub struct Book {
+    database: Database,
+}
+
+impl Book {
+    /// Opens the book for writing, making and migrating it as needed.
+    ///
+    /// # Errors
+    /// `NotWritable`, `Locked` by another process, `NewerVersion`, `Damaged`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Database::open(path.as_ref(), MIGRATIONS, |_| Ok(()), || {})
+            .map(|database| Self { database })
+    }
+
+    /// Opens an existing book for reading, also while the daemon writes to it.
+    ///
+    /// # Errors
+    /// `NotWritable` if there is none or it needs migrating, `NewerVersion`, `Damaged`.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Database::open_read_only(path.as_ref(), MIGRATIONS).map(|database| Self { database })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.database.path()
+    }
+
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.database
+            .read(|connection| read(connection).map_err(self.database.error(doing)))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        mut work: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let error = self.database.error(doing);
+        self.database
+            .write_blocking(move |t| work(t).map_err(&error))
+    }
+
+    fn damaged(&self, detail: impl Into<String>) -> StoreError {
+        StoreError::damaged(self.path(), detail)
+    }
+}
+
+/// SHA-256 of some bytes.
+fn digest(bytes: &[u8]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(bytes).to_vec()
+}

@@ -1,0 +1,288 @@
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::*;
+use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::customer::CustomerClass;
+use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
+use crate::domain::filing::{ChangeKind, FiledPlan, ProductionChange};
+use crate::domain::quantity::StdVolume;
+use crate::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+
+fn open(dir: &Path) -> Book {
+    Book::open(dir.join("qiliang.db")).unwrap()
+}
+
+fn day() -> GasDay {
+    "2026-11-21".parse().unwrap()
+}
+
+fn at(hour: i64) -> DateTime<Utc> {
+    GasDayClock::default().start_of(day()) + TimeDelta::hours(hour)
+}
+
+fn vintage(kind: WeatherKind, issued: i64, known: i64, points: &[(i64, f64)]) -> WeatherVintage {
+    WeatherVintage {
+        station: "s".into(),
+        kind,
+        issued_at: at(issued),
+        available_at: at(known),
+        points: points
+            .iter()
+            .map(|(hour, temperature_c)| WeatherPoint {
+                at: at(*hour),
+                temperature_c: *temperature_c,
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn a_forecast_is_seen_only_once_it_was_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let first = vintage(WeatherKind::Forecast, 0, 1, &[(3, 5.0), (4, 4.5)]);
+    let second = vintage(WeatherKind::Forecast, 6, 9, &[(12, -1.25)]);
+    book.put_weather(vec![first.clone(), second.clone(), first.clone()])
+        .unwrap();
+    let known = |hour| book.latest_forecast_known_at("s", at(hour)).unwrap();
+    assert_eq!(known(0), None);
+    assert_eq!(
+        known(8),
+        Some(first.clone()),
+        "issued but not yet available"
+    );
+    assert_eq!(known(9), Some(second.clone()));
+    assert_eq!(book.latest_forecast_known_at("t", at(9)).unwrap(), None);
+    let all = book.forecast_vintages("s", at(0), at(99)).unwrap();
+    assert_eq!(all, [first, second]);
+}
+
+#[test]
+fn an_observation_is_corrected_but_the_past_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let first = vintage(WeatherKind::Observed, 2, 2, &[(0, 5.0), (1, 6.0)]);
+    let later = vintage(WeatherKind::Observed, 8, 8, &[(1, 7.0), (2, 8.0)]);
+    book.put_weather(vec![later, first]).unwrap();
+    let values = |points: Vec<WeatherPoint>| -> Vec<f64> {
+        points.into_iter().map(|p| p.temperature_c).collect()
+    };
+    let now = book.observed("s", at(0), at(3)).unwrap();
+    assert_eq!(values(now), [5.0, 7.0, 8.0]);
+    let then = book.observed_known_at("s", at(0), at(3), at(7)).unwrap();
+    assert_eq!(values(then), [5.0, 6.0]);
+    let part = book.observed("s", at(1), at(2)).unwrap();
+    assert_eq!(values(part), [7.0]);
+}
+
+fn demand(day: GasDay, class: CustomerClass, value: f64) -> DemandDay {
+    DemandDay {
+        node: DemandNode {
+            zone: "north".into(),
+            class,
+        },
+        day,
+        hours_m3: std::array::from_fn(|hour| value + hour as f64 / 3.0),
+        coverage: 0.75,
+    }
+}
+
+#[test]
+fn demand_is_replaced_by_day_and_read_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    assert_eq!(book.demand_span().unwrap(), None);
+    let industrial = demand(day(), CustomerClass::Industrial, 9.0);
+    let cooking = demand(day(), CustomerClass::ResidentialCooking, 2.0);
+    let next = demand(day().plus(1), CustomerClass::Industrial, 8.0);
+    book.put_demand_days(vec![next.clone(), industrial.clone(), cooking.clone()])
+        .unwrap();
+    let all = book.demand_days(day(), day().plus(2)).unwrap();
+    assert_eq!(all, [cooking, industrial, next.clone()]);
+    assert_eq!(book.demand_days(day(), day().plus(1)).unwrap().len(), 2);
+    let fresh = demand(day(), CustomerClass::Industrial, 1.0);
+    book.replace_demand_days(vec![day()], vec![fresh.clone()])
+        .unwrap();
+    let all = book.demand_days(day(), day().plus(2)).unwrap();
+    assert_eq!(all, [fresh, next], "the class that lost its meters is gone");
+    assert_eq!(book.demand_span().unwrap(), Some((day(), day().plus(1))));
+}
+
+fn run(id: &str, origin: i64) -> DemandForecast {
+    DemandForecast {
+        run_id: id.into(),
+        origin_at: at(origin),
+        days: vec![day(), day().plus(1)],
+        hourly_days: 2,
+        clock: GasDayClock::default(),
+        nodes: Vec::new(),
+        inputs: vec![("registry".into(), "abc".into())],
+        cube: DemandCube::default(),
+        shares: vec![vec![("north".into(), "pipe".into(), 1.0)]; 2],
+    }
+}
+
+#[test]
+fn forecast_runs_come_back_whole_and_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    assert!(book.latest_forecast_run().unwrap().is_none());
+    book.put_forecast_run(&run("b", 5), at(6)).unwrap();
+    book.put_forecast_run(&run("a", 1), at(7)).unwrap();
+    assert_eq!(*book.latest_forecast_run().unwrap().unwrap(), run("b", 5));
+    assert_eq!(
+        *book.forecast_run(&"a".into()).unwrap().unwrap(),
+        run("a", 1)
+    );
+    assert!(book.forecast_run(&"c".into()).unwrap().is_none());
+    assert!(book.forecast_run_known_at(at(5)).unwrap().is_none());
+    let headers = book.forecast_runs(9).unwrap();
+    let ids: Vec<_> = headers.iter().map(|h| h.run_id.as_str()).collect();
+    assert_eq!(ids, ["b", "a"]);
+    assert_eq!((headers[0].days, headers[0].registry.as_str()), (2, "abc"));
+    assert!(
+        book.put_forecast_run(&run("a", 2), at(8)).is_err(),
+        "an id is used once"
+    );
+    assert_eq!(book.prune_forecast_runs(at(99), 1).unwrap(), 1);
+    assert_eq!(book.forecast_runs(9).unwrap().len(), 1);
+    assert_eq!(book.verify_audit().unwrap().broken, None);
+}
+
+#[test]
+fn documents_are_versioned_and_each_is_in_the_audit_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let put = |key: &str, body, hour| {
+        book.put_document(
+            DocumentKind::Declaration,
+            key,
+            body,
+            at(hour),
+            "王工",
+            "初稿",
+        )
+        .unwrap()
+    };
+    assert_eq!(put("2026-12", json!({"m3": "1.0000"}), 1), 1);
+    assert_eq!(put("2027-01", json!({"m3": "5.0000"}), 2), 1);
+    assert_eq!(put("2026-12", json!({"m3": "2.0000"}), 3), 2);
+    let newest = book
+        .document(DocumentKind::Declaration, "2026-12")
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (newest.version, newest.body["m3"].as_str()),
+        (2, Some("2.0000"))
+    );
+    assert_eq!(
+        (newest.who.as_str(), newest.reason.as_str()),
+        ("王工", "初稿")
+    );
+    let versions = book
+        .document_versions(DocumentKind::Declaration, "2026-12")
+        .unwrap();
+    assert_eq!(
+        versions.iter().map(|d| d.version).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    let list = book.documents(DocumentKind::Declaration, 9).unwrap();
+    let keys: Vec<_> = list.iter().map(|d| (d.key.as_str(), d.version)).collect();
+    assert_eq!(keys, [("2026-12", 2), ("2027-01", 1)]);
+    assert_eq!(book.documents(DocumentKind::Nudge, 9).unwrap(), []);
+    assert_eq!(book.document(DocumentKind::Nudge, "2026-12").unwrap(), None);
+    let audit = book.audit(9).unwrap();
+    assert_eq!(audit.len(), 3);
+    assert_eq!(audit[0].action, "declaration.put");
+    assert_eq!(audit[0].subject, "2026-12#2");
+    let report = book.verify_audit().unwrap();
+    assert_eq!((report.records, report.broken), (3, None));
+    assert_eq!(report.head, audit[0].hash);
+}
+
+#[test]
+fn the_first_broken_record_is_named() {
+    let broken_by = |sql: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let book = open(dir.path());
+        for hour in 1..=5 {
+            let body = json!({ "hour": hour });
+            book.put_document(DocumentKind::Nomination, "n", body, at(hour), "a", "b")
+                .unwrap();
+        }
+        book.record(at(6), "a", "rejects.replay", "17", "profile mended")
+            .unwrap();
+        rusqlite::Connection::open(book.path())
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        book.verify_audit().unwrap().broken
+    };
+    assert_eq!(broken_by("SELECT 1"), None);
+    let edited = broken_by("UPDATE audit SET who = 'x' WHERE seq = 3").unwrap();
+    assert_eq!((edited.seq, edited.reason.contains("changed")), (3, true));
+    let removed = broken_by("DELETE FROM audit WHERE seq = 2").unwrap();
+    assert_eq!((removed.seq, removed.reason.contains("missing")), (2, true));
+    let moved = broken_by("UPDATE audit SET who = 'ab', reason = '' WHERE seq = 4").unwrap();
+    assert_eq!(moved.seq, 4);
+    let rehashed = broken_by("UPDATE audit SET hash = zeroblob(32) WHERE seq = 1").unwrap();
+    assert_eq!(rehashed.seq, 1);
+    let body = broken_by("UPDATE documents SET body = '{}' WHERE version = 4").unwrap();
+    assert_eq!((body.seq, body.reason.contains("n#4")), (4, true));
+    let gone = broken_by("DELETE FROM documents WHERE version = 5").unwrap();
+    assert_eq!((gone.seq, gone.reason.contains("missing")), (5, true));
+}
+
+#[test]
+fn plans_and_changes_are_known_from_when_they_were_filed() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let plan = |m3, known| FiledPlan {
+        customer: "c".into(),
+        day: day(),
+        volume: StdVolume::from_m3(m3),
+        available_at: at(known),
+    };
+    book.put_filed_plans(vec![plan(100, 1), plan(80, 5)])
+        .unwrap();
+    let known = |hour| {
+        book.filed_plans_known_at(day(), day().plus(1), at(hour))
+            .unwrap()
+    };
+    assert_eq!(known(0), []);
+    assert_eq!(known(4), [plan(100, 1)]);
+    assert_eq!(known(5), [plan(80, 5)]);
+    let change = ProductionChange {
+        customer: "c".into(),
+        kind: ChangeKind::Shutdown,
+        from_on: day().0,
+        to_on: day().0,
+        delta_m3_per_day: -500.0,
+        confidence: 0.9,
+        source: "电话".into(),
+        available_at: at(2),
+    };
+    book.put_production_changes(&[change.clone(), change.clone()])
+        .unwrap();
+    assert_eq!(book.production_changes_known_at(at(1)).unwrap(), []);
+    assert_eq!(book.production_changes_known_at(at(2)).unwrap(), [change]);
+}
+
+#[test]
+fn registry_versions_are_noted_when_they_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    assert_eq!(book.put_registry_version("a", at(1)).unwrap(), None);
+    assert_eq!(book.put_registry_version("a", at(2)).unwrap(), None);
+    let before = book.put_registry_version("b", at(3)).unwrap();
+    assert_eq!(before.as_deref(), Some("a"));
+    let versions = book.registry_versions(9).unwrap();
+    let noted: Vec<_> = versions
+        .iter()
+        .map(|v| (v.version.as_str(), v.loaded_at))
+        .collect();
+    assert_eq!(noted, [("b", at(3)), ("a", at(1))]);
+}

@@ -1,0 +1,190 @@
+//! Weather vintages: what was observed, and what was forecast when.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::Book;
+use crate::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use crate::store::error::StoreError;
+use crate::store::time::{instant, millis};
+
+const fn kind_key(kind: WeatherKind) -> &'static str {
+    match kind {
+        WeatherKind::Observed => "observed",
+        WeatherKind::Forecast => "forecast",
+    }
+}
+
+fn encode(points: &[WeatherPoint]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(points.len() * 16);
+    for point in points {
+        out.extend_from_slice(&millis(point.at).to_le_bytes());
+        out.extend_from_slice(&point.temperature_c.to_le_bytes());
+    }
+    out
+}
+
+fn decode(bytes: &[u8]) -> Vec<WeatherPoint> {
+    let (pairs, _) = bytes.as_chunks::<16>();
+    pairs
+        .iter()
+        .map(|pair| {
+            let mut at = [0; 8];
+            let mut value = [0; 8];
+            let (first, second) = pair.split_at(8);
+            at.copy_from_slice(first);
+            value.copy_from_slice(second);
+            WeatherPoint {
+                at: instant(i64::from_le_bytes(at)),
+                temperature_c: f64::from_le_bytes(value),
+            }
+        })
+        .collect()
+}
+
+impl Book {
+    /// Keeps vintages; one that is known already changes nothing.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn put_weather(&self, vintages: Vec<WeatherVintage>) -> Result<(), StoreError> {
+        self.write("writing weather", move |t| {
+            for vintage in &vintages {
+                let points = encode(&vintage.points);
+                let inserted = t
+                    .prepare_cached(
+                        "INSERT INTO weather (station, kind, issued_at, available_at, digest, points)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                    )?
+                    .execute(params![
+                        vintage.station,
+                        kind_key(vintage.kind),
+                        millis(vintage.issued_at),
+                        millis(vintage.available_at),
+                        super::digest(&points),
+                        // Observed hours are rows of their own.
+                        if vintage.kind == WeatherKind::Forecast { &points[..] } else { &[] },
+                    ])?;
+                if inserted == 0 || vintage.kind == WeatherKind::Forecast {
+                    continue;
+                }
+                for point in &vintage.points {
+                    t.prepare_cached("INSERT OR REPLACE INTO observed VALUES (?1, ?2, ?3, ?4)")?
+                        .execute(params![
+                            vintage.station,
+                            millis(point.at),
+                            millis(vintage.available_at),
+                            point.temperature_c
+                        ])?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Observed temperatures of the hours that start in `[from, to)`, in time order, each as last
+    /// corrected.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn observed(
+        &self,
+        station: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<WeatherPoint>, StoreError> {
+        self.observed_known_at(station, from, to, DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// The same as it was known at an instant.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn observed_known_at(
+        &self,
+        station: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<WeatherPoint>, StoreError> {
+        self.read("reading observed weather", |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT at, temperature_c FROM observed
+                 WHERE station = ?1 AND at >= ?2 AND at < ?3 AND available_at <= ?4
+                 ORDER BY at, available_at",
+            )?;
+            let mut rows =
+                statement.query(params![station, millis(from), millis(to), millis(known_at)])?;
+            let mut points: Vec<WeatherPoint> = Vec::new();
+            while let Some(row) = rows.next()? {
+                let point = WeatherPoint {
+                    at: instant(row.get(0)?),
+                    temperature_c: row.get(1)?,
+                };
+                match points.last_mut() {
+                    Some(last) if last.at == point.at => *last = point,
+                    _ => points.push(point),
+                }
+            }
+            Ok(points)
+        })
+    }
+
+    /// The forecast for a station that was the newest known at an instant.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn latest_forecast_known_at(
+        &self,
+        station: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Option<WeatherVintage>, StoreError> {
+        self.read("reading a weather forecast", |c| {
+            c.prepare_cached(
+                "SELECT issued_at, available_at, points FROM weather
+                 WHERE station = ?1 AND kind = 'forecast' AND available_at <= ?2
+                 ORDER BY issued_at DESC, available_at DESC, id DESC LIMIT 1",
+            )?
+            .query_row(params![station, millis(at)], |row| {
+                Ok(WeatherVintage {
+                    station: station.to_owned(),
+                    kind: WeatherKind::Forecast,
+                    issued_at: instant(row.get(0)?),
+                    available_at: instant(row.get(1)?),
+                    points: decode(row.get_ref(2)?.as_blob()?),
+                })
+            })
+            .optional()
+        })
+    }
+
+    /// Every forecast for a station that became known in `[from, to)`, in the order in which it
+    /// did: what a backtest walks through.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn forecast_vintages(
+        &self,
+        station: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<WeatherVintage>, StoreError> {
+        self.read("reading weather forecasts", |c| {
+            c.prepare_cached(
+                "SELECT issued_at, available_at, points FROM weather
+                 WHERE station = ?1 AND kind = 'forecast' AND available_at >= ?2 AND available_at < ?3
+                 ORDER BY available_at, issued_at, id",
+            )?
+            .query_map(params![station, millis(from), millis(to)], |row| {
+                Ok(WeatherVintage {
+                    station: station.to_owned(),
+                    kind: WeatherKind::Forecast,
+                    issued_at: instant(row.get(0)?),
+                    available_at: instant(row.get(1)?),
+                    points: decode(row.get_ref(2)?.as_blob()?),
+                })
+            })?
+            .collect()
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! One SQLite file: opened, migrated, written by one thread, read through a pool.
+
+mod pool;
+mod writer;
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite_migration::{M, Migrations};
+
+use self::pool::ReaderPool;
+use self::writer::{Job, Writer};
+use crate::store::error::StoreError;
+
+/// Statements a connection keeps prepared.
+const STATEMENTS_MAX: usize = 64;
+/// How long to wait for a lock of another connection, ms. The writer is alone, so this is only
+/// met while a backup or a checkpoint finishes.
+const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// A handle on one file; clones share the writer thread and the pool.
+#[derive(Clone)]
+pub(super) struct Database {
+    path: Arc<PathBuf>,
+    writer: Option<Arc<Writer>>,
+    pool: Arc<ReaderPool>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens for reading and writing, making and migrating the file as needed.
+    ///
+    /// `prepare` runs once on the migrated file before anyone writes. `on_rollback` runs on the writer thread after each rolled back transaction: whoever caches
+    /// what is in the file forgets it there.
+    pub(super) fn open(
+        path: &Path,
+        migrations: &[&'static str],
+        prepare: impl FnOnce(&Connection) -> Result<(), StoreError>,
+        on_rollback: impl Fn() + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        let fail = |doing| move |error| StoreError::from_sqlite(path, doing, error);
+        let mut connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(fail("opening"))?;
+        configure(&connection).map_err(fail("configuring"))?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;",
+            )
+            .map_err(fail("configuring"))?;
+        migrate(path, &mut connection, migrations)?;
+        prepare(&connection)?;
+        let writer = Writer::start(path, connection, lock, Box::new(on_rollback))?;
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            writer: Some(Arc::new(writer)),
+            pool: Arc::new(ReaderPool::new(path)),
+        })
+    }
+
+    /// Opens an existing file for reading, also while a daemon writes to it.
+    pub(super) fn open_read_only(
+        path: &Path,
+        migrations: &[&'static str],
+    ) -> Result<Self, StoreError> {
+        let pool = ReaderPool::new(path);
+        let found = pool.read(|connection| {
+            connection
+                .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+                .map_err(|error| StoreError::from_sqlite(path, "reading the version", error))
+        })?;
+        let known = migrations.len();
+        let found = usize::try_from(found).unwrap_or(usize::MAX);
+        if found > known {
+            return Err(StoreError::NewerVersion {
+                path: path.to_owned(),
+                found,
+                known,
+            });
+        }
+        if found < known {
+            return Err(StoreError::NotWritable {
+                path: path.to_owned(),
+                reason: format!(
+                    "it has schema {found} and must be brought to {known} by the daemon first"
+                ),
+            });
+        }
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            writer: None,
+            pool: Arc::new(pool),
+        })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An SQLite error of this file.
+    pub(super) fn error(
+        &self,
+        doing: &'static str,
+    ) -> impl Fn(rusqlite::Error) -> StoreError + Send + use<> {
+        let path = Arc::clone(&self.path);
+        move |error| StoreError::from_sqlite(&path, doing, error)
+    }
+
+    /// Runs `work` in a transaction that is durable when this returns `Ok`.
+    ///
+    /// `work` may run twice: once with what else is waiting and, if that group fails, once alone.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answer) = Job::new(work);
+        self.writer()?.send(job).await?;
+        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// The same for callers outside the runtime.
+    pub(super) fn write_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answer) = Job::new(work);
+        self.writer()?.send_blocking(job)?;
+        answer
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Reads with a connection of the pool. Blocks while all are in use.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.pool.read(read)
+    }
+
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.writer.as_deref().ok_or_else(|| StoreError::ReadOnly {
+            path: self.path().to_owned(),
+        })
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::WriterStopped {
+            path: self.path().to_owned(),
+        }
+    }
+}
+
+/// Takes the writer's lock. The system releases it when the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let not_writable = |error: std::io::Error| StoreError::NotWritable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(not_writable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(not_writable(error)),
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // 32 MiB of pages: a day's burst of 20,000 meters stays in memory.
+    connection.execute_batch("PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY;")
+}
+
+fn migrate(
+    path: &Path,
+    connection: &mut Connection,
+    migrations: &[&'static str],
+) -> Result<(), StoreError> {
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| StoreError::from_sqlite(path, "reading the version", error))?;
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > migrations.len() {
+        return Err(StoreError::NewerVersion {
+            path: path.to_owned(),
+            found,
+            known: migrations.len(),
+        });
+    }
+    Migrations::new(migrations.iter().map(|sql| M::up(sql)).collect())
+        .to_latest(connection)
+        .map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => {
+                StoreError::from_sqlite(path, "migrating", err)
+            }
+            other => StoreError::damaged(path, other.to_string()),
+        })
+}

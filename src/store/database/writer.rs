@@ -1,0 +1,202 @@
+//! The writer thread: everything that waits is committed together (group commit).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::error::StoreError;
+
+/// Jobs that may wait.
+const QUEUE_LEN: usize = 64;
+/// Jobs that share one fsync at most.
+const GROUP_MAX: usize = 32;
+
+/// The sending end; when the last clone of the store is dropped the thread finishes what waits,
+/// closes the file and releases the lock.
+pub(super) struct Writer {
+    path: PathBuf,
+    jobs: Option<mpsc::Sender<Box<dyn Work>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        path: &Path,
+        connection: Connection,
+        lock: File,
+        on_rollback: Box<dyn Fn() + Send>,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE_LEN);
+        let mut name = path.file_name().map_or_else(
+            || "store".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        name.insert_str(0, "write ");
+        let of_thread = Loop {
+            path: path.to_owned(),
+            connection,
+            on_rollback,
+            _lock: lock,
+        };
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || of_thread.run(queue))
+            .map_err(|error| StoreError::NotWritable {
+                path: path.to_owned(),
+                reason: format!("no thread for it: {error}"),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) async fn send(&self, job: Box<dyn Work>) -> Result<(), StoreError> {
+        match &self.jobs {
+            Some(jobs) => jobs.send(job).await.map_err(|_| self.stopped()),
+            None => Err(self.stopped()),
+        }
+    }
+
+    pub(super) fn send_blocking(&self, job: Box<dyn Work>) -> Result<(), StoreError> {
+        match &self.jobs {
+            Some(jobs) => jobs.blocking_send(job).map_err(|_| self.stopped()),
+            None => Err(self.stopped()),
+        }
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::WriterStopped {
+            path: self.path.clone(),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        // Waiting makes "dropped" mean "closed": the next open finds the lock free. A panic of the
+        // thread was already reported by the runtime's hook.
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+/// Something to do in a transaction, and someone to tell.
+pub(super) trait Work: Send {
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError>;
+    fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+pub(super) struct Job<F, T> {
+    work: F,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job<F, T>
+where
+    F: FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
+{
+    #[expect(clippy::new_ret_no_self, reason = "a job and where its answer comes")]
+    pub(super) fn new(work: F) -> (Box<dyn Work>, oneshot::Receiver<Result<T, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        let job = Self {
+            work,
+            result: None,
+            reply,
+        };
+        (Box::new(job), answer)
+    }
+}
+
+impl<F, T> Work for Job<F, T>
+where
+    F: FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        self.result = Some((self.work)(transaction)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Self { result, reply, .. } = *self;
+        let answer = match (outcome, result) {
+            (Ok(()), Some(result)) => Ok(result),
+            (Err(error), _) => Err(error),
+            // A group that committed has run every job of it.
+            (Ok(()), None) => return,
+        };
+        // Whoever asked may have been cancelled; what is committed stays committed.
+        reply.send(answer).ok();
+    }
+}
+
+struct Loop {
+    path: PathBuf,
+    connection: Connection,
+    on_rollback: Box<dyn Fn() + Send>,
+    _lock: File,
+}
+
+impl Loop {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX {
+                match queue.try_recv() {
+                    Ok(job) => group.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.commit(group);
+        }
+    }
+
+    fn commit(&mut self, mut group: Vec<Box<dyn Work>>) {
+        let outcome = self.attempt(&mut group);
+        if outcome.is_err() && group.len() > 1 {
+            // One job must not fail its neighbours.
+            for job in group {
+                let mut alone = vec![job];
+                let outcome = self.attempt(&mut alone);
+                for job in alone {
+                    job.finish(outcome.clone());
+                }
+            }
+            return;
+        }
+        for job in group {
+            job.finish(outcome.clone());
+        }
+    }
+
+    fn attempt(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+        let outcome = self.transact(group);
+        if outcome.is_err() {
+            (self.on_rollback)();
+        }
+        outcome
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+        let path = &self.path;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| StoreError::from_sqlite(path, "beginning a transaction", error))?;
+        for job in group {
+            job.run(&transaction)?;
+        }
+        transaction
+            .commit()
+            .map_err(|error| StoreError::from_sqlite(path, "committing", error))
+    }
+}

@@ -1,0 +1,463 @@
+//! The stored form of a reading: compact, self-describing, and a join-semilattice.
+//!
+//! `merge` takes the greater of two values for each part, so any order of any subset of repeated
+//! merges ends in the same bytes; with that, order and duplicates cannot matter (design §2).
+//!
+//! ```text
+//! 1  flags  alarms  n item*n  m array*m      flags = usable | rank << 1
+//! item  = code  kind | rank << 4  value      kind: 0 exact  1 f64  2 f32  3 decimal of 1e-4
+//! array = code  rank  first_at-at  step_s  n total*n
+//! total = 0 for none, else 1 + zigzag of the difference to the one before
+//! ```
+//! Numbers are LEB128, signed ones zigzag first; instants are milliseconds.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, Utc};
+
+use super::{instant, millis};
+use crate::domain::frame::Transport;
+use crate::domain::id::MeterId;
+use crate::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue, Reading};
+
+const FORMAT: u8 = 1;
+
+pub(super) const fn transport_of(rank: u8) -> Transport {
+    match rank {
+        0 => Transport::Import,
+        1 => Transport::Http,
+        2 => Transport::Mqtt,
+        _ => Transport::Modbus,
+    }
+}
+
+/// One part of a reading with where it came from.
+#[derive(Debug, Clone, PartialEq)]
+struct Sourced<T> {
+    value: T,
+    rank: u8,
+}
+
+/// A stored reading without its key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Body {
+    pub(super) is_usable: bool,
+    rank: u8,
+    alarms: u32,
+    items: Vec<(Item, Sourced<ItemValue>)>,
+    arrays: Vec<Sourced<FrozenTotals>>,
+}
+
+/// Two values for the same part.
+#[derive(Debug, PartialEq)]
+pub(super) struct Conflict {
+    /// Which part: item code, and for an array its first instant and step.
+    pub(super) part: Vec<u8>,
+    /// What was stored, and what came.
+    pub(super) values: [(Vec<u8>, u8); 2],
+}
+
+/// What a merge did.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Merged {
+    /// The bytes differ from before.
+    pub(super) has_changed: bool,
+    /// A part was added that was not there.
+    pub(super) has_news: bool,
+    /// Contradictions.
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+fn compare(a: ItemValue, b: ItemValue) -> Ordering {
+    match (a, b) {
+        (ItemValue::Exact(a), ItemValue::Exact(b)) => a.cmp(&b),
+        (ItemValue::Float(a), ItemValue::Float(b)) => a.total_cmp(&b),
+        (ItemValue::Exact(_), ItemValue::Float(_)) => Ordering::Greater,
+        (ItemValue::Float(_), ItemValue::Exact(_)) => Ordering::Less,
+    }
+}
+
+fn array_key(array: &FrozenTotals) -> (u8, i64, u32) {
+    (array.item as u8, millis(array.first_at), array.step_s)
+}
+
+impl Body {
+    pub(super) fn new(reading: &Reading, is_usable: bool) -> Self {
+        let rank = reading.transport.rank();
+        let mut items: Vec<_> = reading
+            .values
+            .iter()
+            .map(|(item, value)| {
+                (
+                    *item,
+                    Sourced {
+                        value: *value,
+                        rank,
+                    },
+                )
+            })
+            .collect();
+        items.sort_by_key(|(item, _)| *item as u8);
+        items.dedup_by_key(|(item, _)| *item as u8);
+        let mut arrays: Vec<_> = reading
+            .frozen
+            .iter()
+            .map(|array| Sourced {
+                value: array.clone(),
+                rank,
+            })
+            .collect();
+        // A frame that gives one array twice keeps the greater, as a merge would.
+        arrays.sort_by(|a, b| {
+            array_key(&a.value)
+                .cmp(&array_key(&b.value))
+                .then_with(|| b.value.totals.cmp(&a.value.totals))
+        });
+        arrays.dedup_by_key(|array| array_key(&array.value));
+        Self {
+            is_usable,
+            rank,
+            alarms: reading.alarms.0,
+            items,
+            arrays,
+        }
+    }
+
+    /// Whether it holds a single total.
+    pub(super) fn has_total(&self) -> bool {
+        self.items
+            .iter()
+            .any(|(item, _)| matches!(item, Item::TotalStd | Item::TotalWork))
+    }
+
+    /// Its arrays.
+    pub(super) fn arrays(&self) -> impl Iterator<Item = &FrozenTotals> {
+        self.arrays.iter().map(|array| &array.value)
+    }
+
+    /// Joins what came with what is stored.
+    pub(super) fn merge(&mut self, other: &Self) -> Merged {
+        let mut merged = Merged::default();
+        let before = self.clone();
+        self.is_usable |= other.is_usable;
+        self.rank = self.rank.max(other.rank);
+        self.alarms |= other.alarms;
+        merged.has_news |= self.alarms != before.alarms || self.is_usable != before.is_usable;
+        for (item, theirs) in &other.items {
+            match self
+                .items
+                .binary_search_by_key(&(*item as u8), |(i, _)| *i as u8)
+            {
+                Ok(index) => {
+                    if let Some((_, ours)) = self.items.get_mut(index) {
+                        join(
+                            ours,
+                            theirs,
+                            |a, b| compare(*a, *b),
+                            &mut merged,
+                            |v| {
+                                let mut bytes = Vec::new();
+                                put_value(&mut bytes, v.value, 0);
+                                (vec![*item as u8], bytes)
+                            },
+                        );
+                    }
+                }
+                Err(index) => {
+                    self.items.insert(index, (*item, theirs.clone()));
+                    merged.has_news = true;
+                }
+            }
+        }
+        for theirs in &other.arrays {
+            let key = array_key(&theirs.value);
+            match self
+                .arrays
+                .binary_search_by_key(&key, |array| array_key(&array.value))
+            {
+                Ok(index) => {
+                    if let Some(ours) = self.arrays.get_mut(index) {
+                        join(
+                            ours,
+                            theirs,
+                            |a, b| a.totals.cmp(&b.totals),
+                            &mut merged,
+                            |v| {
+                                let mut part = vec![key.0];
+                                put_signed(&mut part, key.1);
+                                put_unsigned(&mut part, u64::from(key.2));
+                                let mut bytes = Vec::new();
+                                put_totals(&mut bytes, &v.value.totals);
+                                (part, bytes)
+                            },
+                        );
+                    }
+                }
+                Err(index) => {
+                    self.arrays.insert(index, theirs.clone());
+                    merged.has_news = true;
+                }
+            }
+        }
+        merged.has_changed = *self != before;
+        merged
+    }
+
+    pub(super) fn encode(&self, at: i64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.items.len() * 8 + self.arrays.len() * 64);
+        out.push(FORMAT);
+        out.push(u8::from(self.is_usable) | (self.rank << 1));
+        put_unsigned(&mut out, u64::from(self.alarms));
+        put_unsigned(&mut out, self.items.len() as u64);
+        for (item, sourced) in &self.items {
+            out.push(*item as u8);
+            put_value(&mut out, sourced.value, sourced.rank);
+        }
+        put_unsigned(&mut out, self.arrays.len() as u64);
+        for array in &self.arrays {
+            out.push(array.value.item as u8);
+            out.push(array.rank);
+            put_signed(&mut out, millis(array.value.first_at) - at);
+            put_unsigned(&mut out, u64::from(array.value.step_s));
+            put_totals(&mut out, &array.value.totals);
+        }
+        out
+    }
+
+    /// Reads what `encode` wrote; none if the bytes are not of this form.
+    pub(super) fn decode(at: i64, bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes(bytes);
+        if bytes.byte()? != FORMAT {
+            return None;
+        }
+        let flags = bytes.byte()?;
+        let alarms = u32::try_from(bytes.unsigned()?).ok()?;
+        let count = usize::try_from(bytes.unsigned()?).ok()?;
+        let mut items = Vec::with_capacity(count.min(Item::ALL.len()));
+        for _ in 0..count {
+            let item = Item::from_code(bytes.byte()?)?;
+            let head = bytes.byte()?;
+            let value = bytes.value(head & 15)?;
+            let rank = head >> 4;
+            items.push((item, Sourced { value, rank }));
+        }
+        let count = usize::try_from(bytes.unsigned()?).ok()?;
+        let mut arrays = Vec::with_capacity(count.min(8));
+        for _ in 0..count {
+            let item = Item::from_code(bytes.byte()?)?;
+            let rank = bytes.byte()?;
+            let first_at = instant(at + bytes.signed()?);
+            let step_s = u32::try_from(bytes.unsigned()?).ok()?;
+            let value = FrozenTotals {
+                item,
+                first_at,
+                step_s,
+                totals: bytes.totals()?,
+            };
+            arrays.push(Sourced { value, rank });
+        }
+        Some(Self {
+            is_usable: flags & 1 == 1,
+            rank: flags >> 1,
+            alarms,
+            items,
+            arrays,
+        })
+    }
+
+    pub(super) fn into_reading(
+        self,
+        meter: MeterId,
+        sampled_at: DateTime<Utc>,
+        received_at: DateTime<Utc>,
+    ) -> Reading {
+        Reading {
+            meter,
+            sampled_at,
+            received_at,
+            transport: transport_of(self.rank),
+            values: self.items.into_iter().map(|(i, v)| (i, v.value)).collect(),
+            frozen: self.arrays.into_iter().map(|a| a.value).collect(),
+            alarms: AlarmSet(self.alarms),
+        }
+    }
+}
+
+/// Keeps the greater by (rank, value); equal values only raise the rank.
+fn join<T: Clone + PartialEq>(
+    ours: &mut Sourced<T>,
+    theirs: &Sourced<T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+    merged: &mut Merged,
+    describe: impl Fn(&Sourced<T>) -> (Vec<u8>, Vec<u8>),
+) {
+    if compare(&ours.value, &theirs.value) == Ordering::Equal {
+        ours.rank = ours.rank.max(theirs.rank);
+        return;
+    }
+    let (part, our_bytes) = describe(ours);
+    let (_, their_bytes) = describe(theirs);
+    merged.conflicts.push(Conflict {
+        part,
+        values: [(our_bytes, ours.rank), (their_bytes, theirs.rank)],
+    });
+    let order = ours
+        .rank
+        .cmp(&theirs.rank)
+        .then_with(|| compare(&ours.value, &theirs.value));
+    if order == Ordering::Less {
+        *ours = theirs.clone();
+    }
+}
+
+/// The text of a conflicting value, as a finding shows it.
+pub(super) fn describe_conflict(part: &[u8], value: &[u8]) -> (String, String) {
+    let mut part = Bytes(part);
+    let item = part.byte().and_then(Item::from_code);
+    let name = item.map_or("a part", Item::key).to_owned();
+    if let Some(first_at) = part.signed() {
+        let totals = Bytes(value).totals().unwrap_or_default();
+        let text = totals
+            .iter()
+            .map(|total| total.map_or_else(|| "-".to_owned(), show_units))
+            .collect::<Vec<_>>()
+            .join(" ");
+        return (format!("{name} frozen from {}", instant(first_at)), text);
+    }
+    let text = value
+        .first()
+        .and_then(|head| Bytes(value.get(1..)?).value(head & 15))
+        .map_or_else(String::new, |value| match value {
+            ItemValue::Exact(units) => show_units(units),
+            ItemValue::Float(value) => value.to_string(),
+        });
+    (name, text)
+}
+
+fn show_units(units: i64) -> String {
+    crate::domain::quantity::WorkVolume::from_units(units).to_string()
+}
+
+pub(super) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_unsigned(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+fn put_value(out: &mut Vec<u8>, value: ItemValue, rank: u8) {
+    match value {
+        ItemValue::Exact(units) => {
+            out.push(rank << 4);
+            put_signed(out, units);
+        }
+        ItemValue::Float(value) => put_float(out, value, rank),
+    }
+}
+
+/// Telemetry mostly has few decimals; the shortest form that gives back the same bits is used.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each short form is used only if it gives the same bits back"
+)]
+fn put_float(out: &mut Vec<u8>, value: f64, rank: u8) {
+    let tenth_thousands = (value * 1e4).round();
+    let narrow = value as f32;
+    if tenth_thousands.abs() < 1e15
+        && (tenth_thousands as i64 as f64 / 1e4).to_bits() == value.to_bits()
+    {
+        out.push(3 | (rank << 4));
+        put_signed(out, tenth_thousands as i64);
+    } else if f64::from(narrow).to_bits() == value.to_bits() {
+        out.push(2 | (rank << 4));
+        out.extend_from_slice(&narrow.to_le_bytes());
+    } else {
+        out.push(1 | (rank << 4));
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_totals(out: &mut Vec<u8>, totals: &[Option<i64>]) {
+    put_unsigned(out, totals.len() as u64);
+    let mut before = 0_i64;
+    for total in totals {
+        match total {
+            None => out.push(0),
+            Some(units) => {
+                let step = units.wrapping_sub(before);
+                let zigzag = ((step << 1) ^ (step >> 63)).cast_unsigned();
+                // The largest zigzag has no successor; totals stay far below it.
+                put_unsigned(out, zigzag.saturating_add(1));
+                before = *units;
+            }
+        }
+    }
+}
+
+/// Bytes still to be read.
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+
+impl Bytes<'_> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(super) fn unsigned(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(super) fn signed(&mut self) -> Option<i64> {
+        self.unsigned().map(unzigzag)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn value(&mut self, kind: u8) -> Option<ItemValue> {
+        Some(match kind {
+            0 => ItemValue::Exact(self.signed()?),
+            1 => ItemValue::Float(f64::from_le_bytes(self.array()?)),
+            2 => ItemValue::Float(f64::from(f32::from_le_bytes(self.array()?))),
+            3 => ItemValue::Float(self.signed()? as f64 / 1e4),
+            _ => return None,
+        })
+    }
+
+    fn totals(&mut self) -> Option<Vec<Option<i64>>> {
+        let count = usize::try_from(self.unsigned()?).ok()?;
+        let mut totals = Vec::with_capacity(count.min(1_024));
+        let mut before = 0_i64;
+        for _ in 0..count {
+            totals.push(match self.unsigned()?.checked_sub(1) {
+                None => None,
+                Some(zigzag) => {
+                    before = before.wrapping_add(unzigzag(zigzag));
+                    Some(before)
+                }
+            });
+        }
+        Some(totals)
+    }
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}

@@ -1,0 +1,402 @@
+//! The journal (`readings.db`): readings, rejected frames, findings, dirty days and load curves.
+//!
+//! Readings are never edited. What is stored is a pure function of the *set* of uplinks that
+//! arrived, whatever their order: each part of a reading (an item, a frozen array) holds the
+//! greatest of all values ever reported for it, ordered by rank of transport, then by value.
+//! Everything else in here is computed from that.
+
+mod body;
+mod curves;
+mod findings;
+mod ingest;
+mod presence;
+mod rejects;
+mod series;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::finding::Finding;
+use crate::domain::frame::RejectedFrame;
+use crate::domain::id::MeterId;
+use crate::domain::reading::Reading;
+use crate::store::database::Database;
+use crate::store::error::StoreError;
+use crate::store::time::{instant, millis};
+
+pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
+pub use self::findings::FindingFilter;
+pub use self::rejects::{RejectFilter, StoredReject};
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_journal.sql")];
+
+/// What one frame became.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalEntry {
+    /// A reading of a known meter, with what the entry rules found. A finding of severity `Fail`
+    /// keeps the reading but keeps it out of every curve.
+    Reading {
+        /// The reading.
+        reading: Reading,
+        /// What the entry rules found.
+        findings: Vec<Finding>,
+    },
+    /// A frame that could not be taken.
+    Reject(RejectedFrame),
+}
+
+/// What a commit did; `accepted + duplicate + rejected` is the number of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommitReport {
+    /// Readings that said something new.
+    pub accepted: u64,
+    /// Readings that said only what was known.
+    pub duplicate: u64,
+    /// Of the accepted, those that contradict what was known.
+    pub conflicts: u64,
+    /// Rejected frames.
+    pub rejected: u64,
+}
+
+/// Totals since the file was made; `accepted + duplicate + rejected = received`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JournalCounters {
+    /// Frames committed in whatever form.
+    pub received: u64,
+    /// Readings that said something new.
+    pub accepted: u64,
+    /// Readings that said only what was known.
+    pub duplicate: u64,
+    /// Of the accepted, those that contradicted what was known.
+    pub conflicts: u64,
+    /// Rejected frames, every delivery counted.
+    pub rejected: u64,
+}
+
+/// When a meter last spoke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestReading {
+    /// The meter.
+    pub meter: MeterId,
+    /// The device's own time of its newest reading.
+    pub sampled_at: DateTime<Utc>,
+    /// When anything new last reached us from it.
+    pub received_at: DateTime<Utc>,
+}
+
+/// The journal; clones share one writer thread and one pool of readers.
+///
+/// Reading methods block: call them through `spawn_blocking`.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    database: Database,
+    clock: GasDayClock,
+    cache: Arc<Mutex<Cache>>,
+    names: Arc<Mutex<Names>>,
+}
+
+/// What the writer remembers of the file; forgotten whenever a transaction is rolled back.
+#[derive(Debug, Default)]
+struct Cache {
+    numbers: BTreeMap<MeterId, i64>,
+    presence: presence::Known,
+    mark: i64,
+}
+
+/// What readers remember: committed numbers never change.
+#[derive(Debug, Default)]
+struct Names {
+    by_number: BTreeMap<i64, MeterId>,
+    by_name: BTreeMap<MeterId, i64>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Rows are clustered by gas day, so the start hour belongs to the file.
+fn prepare(path: &Path, c: &Connection, clock: GasDayClock) -> Result<(), StoreError> {
+    let error = |error| StoreError::from_sqlite(path, "preparing the journal", error);
+    if let Some(found) = start_hour(c).map_err(error)? {
+        return check_start_hour(path, found, clock);
+    }
+    c.execute(
+        "INSERT INTO meta VALUES ('gas_day_start_hour', ?1)",
+        [clock.start_hour.to_string()],
+    )
+    .map(drop)
+    .map_err(error)
+}
+
+fn start_hour(c: &Connection) -> rusqlite::Result<Option<u32>> {
+    let text: Option<String> = c
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'gas_day_start_hour'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn check_start_hour(path: &Path, found: u32, clock: GasDayClock) -> Result<(), StoreError> {
+    if found == clock.start_hour {
+        return Ok(());
+    }
+    Err(StoreError::OtherGasDay {
+        path: path.to_owned(),
+        found,
+        asked: clock.start_hour,
+    })
+}
+
+impl Journal {
+    /// Opens the journal for writing, making and migrating it as needed.
+    ///
+    /// # Errors
+    /// `NotWritable`, `Locked` by another process, `NewerVersion`, `OtherGasDay`, `Damaged`.
+    pub fn open(path: impl AsRef<Path>, clock: GasDayClock) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let cache = Arc::new(Mutex::new(Cache::default()));
+        let of_writer = Arc::clone(&cache);
+        let forget = move || {
+            let mut cache = locked(&of_writer);
+            cache.numbers.clear();
+            cache.presence.clear();
+        };
+        let database = Database::open(path, MIGRATIONS, |c| prepare(path, c, clock), forget)?;
+        let journal = Self {
+            database,
+            clock,
+            cache,
+            names: Arc::default(),
+        };
+        let mark = journal.read("reading marks", |c| {
+            c.query_row(
+                "SELECT max(coalesce((SELECT max(mark) FROM dirty), 0),
+                            coalesce((SELECT max(mark) FROM stale_demand), 0))",
+                [],
+                |row| row.get(0),
+            )
+        })?;
+        locked(&journal.cache).mark = mark;
+        Ok(journal)
+    }
+
+    /// Opens an existing journal for reading, also while the daemon writes to it.
+    ///
+    /// # Errors
+    /// `NotWritable` if there is none or it needs migrating, `NewerVersion`, `OtherGasDay`, `Damaged`.
+    pub fn open_read_only(path: impl AsRef<Path>, clock: GasDayClock) -> Result<Self, StoreError> {
+        let journal = Self {
+            database: Database::open_read_only(path.as_ref(), MIGRATIONS)?,
+            clock,
+            cache: Arc::default(),
+            names: Arc::default(),
+        };
+        let found = journal.read("reading the gas day's start hour", start_hour)?;
+        check_start_hour(path.as_ref(), found.unwrap_or(clock.start_hour), clock)?;
+        Ok(journal)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.database.path()
+    }
+
+    /// How its gas days are cut.
+    pub fn clock(&self) -> GasDayClock {
+        self.clock
+    }
+
+    /// Commits entries in one transaction; when this returns `Ok` they are on disk.
+    ///
+    /// The same transaction marks every touched (meter, gas day) dirty.
+    ///
+    /// # Errors
+    /// Nothing of `entries` is stored then, and nothing may be acknowledged. `is_transient` says
+    /// whether trying again can help.
+    pub async fn commit(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
+        self.commit_shared(Arc::new(entries)).await
+    }
+
+    /// `commit` for callers who keep the entries to try again.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_shared(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+    ) -> Result<CommitReport, StoreError> {
+        let clock = self.clock;
+        let cache = Arc::clone(&self.cache);
+        let error = self.database.error("committing readings");
+        self.database
+            .write(move |t| ingest::commit(t, &mut locked(&cache), clock, &entries).map_err(&error))
+            .await
+    }
+
+    /// `commit` for callers outside the runtime.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn commit_blocking(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
+        let clock = self.clock;
+        let cache = Arc::clone(&self.cache);
+        let error = self.database.error("committing readings");
+        self.database.write_blocking(move |t| {
+            ingest::commit(t, &mut locked(&cache), clock, &entries).map_err(&error)
+        })
+    }
+
+    /// Limits the size of the file, or lifts the limit. A commit that would exceed it fails with
+    /// `StoreError::Full` and can be tried again once the limit is raised. Blocks.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `WriterStopped`.
+    pub fn limit_size(&self, bytes: Option<u64>) -> Result<(), StoreError> {
+        self.write_now("limiting the size", move |t| {
+            let page: i64 = t.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+            let page = page.cast_unsigned().max(1);
+            let pages = bytes.map_or(u64::from(u32::MAX) - 1, |bytes| (bytes / page).max(1));
+            t.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(()))
+        })
+    }
+
+    /// Totals since the file was made.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn counters(&self) -> Result<JournalCounters, StoreError> {
+        self.read("reading counters", |c| {
+            let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
+            let mut rows = statement.query([])?;
+            let mut counters = JournalCounters::default();
+            while let Some(row) = rows.next()? {
+                let value = row.get::<_, i64>(1)?.cast_unsigned();
+                match row.get_ref(0)?.as_str()? {
+                    "accepted" => counters.accepted = value,
+                    "duplicate" => counters.duplicate = value,
+                    "conflicts" => counters.conflicts = value,
+                    "rejected" => counters.rejected = value,
+                    _ => {}
+                }
+            }
+            counters.received = counters.accepted + counters.duplicate + counters.rejected;
+            Ok(counters)
+        })
+    }
+
+    /// Marks gas days of meters to be computed again. Blocks.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn mark_dirty(&self, days: Vec<(MeterId, GasDay)>) -> Result<(), StoreError> {
+        let cache = Arc::clone(&self.cache);
+        self.write_now("marking days dirty", move |t| {
+            let mut cache = locked(&cache);
+            cache.mark += 1;
+            let mark = cache.mark;
+            for (meter, day) in &days {
+                let number = ingest::number_of(t, &mut cache, meter)?;
+                ingest::mark_dirty(t, number, day.epoch_day(), mark)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tells the journal what curves are computed by, as a digest for each meter (of factor,
+    /// digits, exchanges and the like). Where it differs from last time, every gas day the meter
+    /// has totals of is marked dirty; returns those meters. Blocks.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn sync_curve_rules(
+        &self,
+        digests: Vec<(MeterId, Vec<u8>)>,
+    ) -> Result<Vec<MeterId>, StoreError> {
+        let cache = Arc::clone(&self.cache);
+        self.write_now("comparing the rules of curves", move |t| {
+            let mut cache = locked(&cache);
+            cache.mark += 1;
+            let mark = cache.mark;
+            let mut changed = Vec::new();
+            for (meter, digest) in &digests {
+                let number = ingest::number_of(t, &mut cache, meter)?;
+                let written = t
+                    .prepare_cached(
+                        "INSERT INTO curve_rules VALUES (?1, ?2) ON CONFLICT DO UPDATE
+                         SET digest = excluded.digest WHERE digest <> excluded.digest",
+                    )?
+                    .execute(params![number, digest])?;
+                if written == 0 {
+                    continue;
+                }
+                changed.push(meter.clone());
+                for day in presence::all_days(t, number)? {
+                    ingest::mark_dirty(t, number, day, mark)?;
+                }
+            }
+            Ok(changed)
+        })
+    }
+
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.database
+            .read(|connection| read(connection).map_err(self.database.error(doing)))
+    }
+
+    fn write_now<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        mut work: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let error = self.database.error(doing);
+        self.database
+            .write_blocking(move |t| work(t).map_err(&error))
+    }
+
+    /// The number of a meter, if it ever reported.
+    fn number(&self, c: &Connection, meter: &MeterId) -> rusqlite::Result<Option<i64>> {
+        if let Some(number) = locked(&self.names).by_name.get(meter) {
+            return Ok(Some(*number));
+        }
+        let number = c
+            .prepare_cached("SELECT no FROM meters WHERE id = ?1")?
+            .query_row([meter.as_str()], |row| row.get(0))
+            .optional()?;
+        if let Some(number) = number {
+            let mut names = locked(&self.names);
+            names.by_name.insert(meter.clone(), number);
+            names.by_number.insert(number, meter.clone());
+        }
+        Ok(number)
+    }
+
+    /// The meter of a number.
+    fn meter(&self, c: &Connection, number: i64) -> rusqlite::Result<MeterId> {
+        if let Some(meter) = locked(&self.names).by_number.get(&number) {
+            return Ok(meter.clone());
+        }
+        let id: String = c
+            .prepare_cached("SELECT id FROM meters WHERE no = ?1")?
+            .query_row([number], |row| row.get(0))?;
+        let meter = MeterId::new(id);
+        let mut names = locked(&self.names);
+        names.by_name.insert(meter.clone(), number);
+        names.by_number.insert(number, meter.clone());
+        Ok(meter)
+    }
+}
