@@ -1,0 +1,512 @@
+//! Rolling backtest through the operational gates, by the production code path.
+//!
+//! Two gates (domain.md §2.3): the day-ahead nomination, made at 08:30 on D−1 when metering reaches
+//! the end of gas day D−2, so D is lead 2; and the month-ahead request on the 10th of the month
+//! before. Each forecast sees demand and weather up to its origin; the weather ahead is re-created
+//! from observations with a forecast's error, and climatology where a forecast has lost its skill.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::calendar::{Calendar, GasDay, GasMonth};
+use crate::domain::customer::CustomerClass;
+use crate::domain::demand::{DemandDay, DemandNode, quantile_of_sorted};
+use crate::domain::id::ZoneId;
+use crate::forecast::ForecastError;
+use crate::forecast::draws::{choose_origins, daily_draw, path_for};
+use crate::forecast::engine::label;
+use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::metrics::{Outcome, Scores, Tally};
+use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::weather::{Climatology, ForecastSkill, WeatherAhead, ahead_of_past_origin};
+
+const DRAWS: usize = 200;
+/// Complete days before the first target.
+const HISTORY_DAYS_MIN: usize = 60;
+const MONTH_LEADS_MAX: usize = 62;
+
+/// What a backtest is made from.
+#[derive(Debug, Clone)]
+pub struct BacktestRequest {
+    /// Complete gas days of the nodes, in any order.
+    pub demand: Vec<DemandDay>,
+    /// Observed daily mean temperatures by zone, °C.
+    pub observed: BTreeMap<ZoneId, BTreeMap<GasDay, f64>>,
+    /// Holidays.
+    pub calendar: Calendar,
+    /// How good weather forecasts are taken to have been.
+    pub weather_skill: ForecastSkill,
+    /// Gas days forecast and scored, before the last complete one; 365 is a year.
+    pub days: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// When a forecast is made, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Daily nomination: lead 2.
+    DayAhead,
+    /// Monthly request, days of the month.
+    MonthAheadDays,
+    /// Monthly request, total of the month.
+    MonthAheadTotal,
+}
+
+/// Model and baseline on the same days.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Compared {
+    /// The published model.
+    pub model: Scores,
+    /// Seasonal naive.
+    pub seasonal_naive: Scores,
+}
+
+/// Scores of one gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// The gate.
+    pub gate: Gate,
+    /// All nodes summed.
+    pub total: Compared,
+    /// Classes summed over zones.
+    pub classes: Vec<(CustomerClass, Compared)>,
+    /// Nodes.
+    pub nodes: Vec<(DemandNode, Compared)>,
+    /// The total by lead, days after the last complete one.
+    pub leads: Vec<(usize, Compared)>,
+}
+
+/// Result of a backtest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BacktestReport {
+    /// First gas day scored.
+    pub from: GasDay,
+    /// Last gas day scored.
+    pub to: GasDay,
+    /// One report for each gate.
+    pub gates: Vec<GateReport>,
+}
+
+/// What a tally is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Total,
+    Class(CustomerClass),
+    Node(usize),
+    Lead(usize),
+}
+
+type Tallies = BTreeMap<Key, [Tally; 2]>;
+
+struct NodeModel {
+    node: DemandNode,
+    model: DailyModel,
+    ahead: WeatherAhead,
+}
+
+/// One node's forecasts at an origin: model and baseline.
+type Pair = [DailyForecast; 2];
+
+/// Runs both gates over the last `days` complete gas days.
+///
+/// # Errors
+/// No demand, or fewer than 60 complete days of any node before the first day scored.
+pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
+    let last = request
+        .demand
+        .iter()
+        .map(|d| d.day)
+        .max()
+        .ok_or(ForecastError::NoNodes)?;
+    let first = request
+        .demand
+        .iter()
+        .map(|d| d.day)
+        .min()
+        .ok_or(ForecastError::NoNodes)?;
+    let count = index(first, last) + 1;
+    if count < HISTORY_DAYS_MIN + 2 {
+        return Err(ForecastError::InsufficientHistory {
+            series: "all nodes".into(),
+            have: count,
+            need: HISTORY_DAYS_MIN + 2,
+        });
+    }
+    let start = count
+        .saturating_sub(request.days.max(1))
+        .max(HISTORY_DAYS_MIN);
+    let mut nodes = node_models(request, first, count);
+    let day_ahead = day_ahead(&mut nodes, start, count, request);
+    let [days, months] = month_ahead(&mut nodes, first, start, count, request);
+    let gates = [
+        (Gate::DayAhead, day_ahead),
+        (Gate::MonthAheadDays, days),
+        (Gate::MonthAheadTotal, months),
+    ]
+    .into_iter()
+    .map(|(gate, tallies)| report(gate, &tallies, &nodes))
+    .collect();
+    Ok(BacktestReport {
+        from: first.plus(as_days(start)),
+        to: last,
+        gates,
+    })
+}
+
+fn index(first: GasDay, day: GasDay) -> usize {
+    usize::try_from(day.days_since(first)).unwrap_or(0)
+}
+
+fn as_days(index: usize) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<NodeModel> {
+    let traits = DayTraits::span(&request.calendar, first, count + MONTH_LEADS_MAX + 2);
+    let mut values: BTreeMap<&DemandNode, Vec<f64>> = BTreeMap::new();
+    for day in &request.demand {
+        let of_node = values
+            .entry(&day.node)
+            .or_insert_with(|| vec![f64::NAN; count]);
+        of_node[index(first, day.day)] = day.volume_m3();
+    }
+    values
+        .into_iter()
+        .map(|(node, values)| {
+            let observed = request.observed.get(&node.zone).filter(|o| !o.is_empty());
+            let temperatures = observed.map_or_else(Vec::new, |observed| {
+                let at = |i: usize| observed.get(&traits[i].day).copied().unwrap_or(f64::NAN);
+                (0..count).map(at).collect()
+            });
+            let ahead = if temperatures.is_empty() {
+                WeatherAhead::None
+            } else {
+                WeatherAhead::Forecast(request.weather_skill)
+            };
+            let series = DailySeries {
+                values,
+                traits: traits.clone(),
+                temperatures,
+            };
+            NodeModel {
+                node: node.clone(),
+                model: DailyModel::new(series, DailyOptions::default()),
+                ahead,
+            }
+        })
+        .collect()
+}
+
+/// Forecasts of every node at an origin; none where a node has too little history.
+fn forecast_all(nodes: &mut [NodeModel], origin: usize, horizon: usize) -> Vec<Option<Pair>> {
+    nodes
+        .iter_mut()
+        .map(|node| {
+            let series = node.model.series();
+            let known = series.temperatures.get(..=origin).unwrap_or(&[]);
+            // The forecast that was issued then, re-created: truth plus a forecast's error.
+            let given = ahead_of_past_origin(
+                node.ahead,
+                &Climatology::new(series.first(), known),
+                series.first(),
+                &series.temperatures,
+                origin,
+                if known.is_empty() { 0 } else { horizon },
+            );
+            let model = node.model.forecast(origin, horizon, node.ahead, &given)?;
+            Some([model, node.model.baseline(origin, horizon)?])
+        })
+        .collect()
+}
+
+/// Sums each draw over some leads: `[model or baseline][node][draw]`, with the expectation last.
+fn drawn_sums(
+    pairs: &[Option<Pair>],
+    which: usize,
+    origin: GasDay,
+    leads: &[usize],
+    seed: u64,
+) -> Vec<Option<Vec<f64>>> {
+    let of = |pair: &Option<Pair>| pair.as_ref().map(|p| p[which].clone());
+    let forecasts: Vec<Option<DailyForecast>> = pairs.iter().map(of).collect();
+    let chosen = choose_origins(
+        forecasts.iter().flatten().map(|f| f.paths.as_slice()),
+        origin,
+        DRAWS,
+        seed,
+    );
+    forecasts
+        .iter()
+        .map(|forecast| {
+            let forecast = forecast.as_ref()?;
+            let sum = |volumes: &[f64]| leads.iter().map(|lead| volumes[lead - 1]).sum::<f64>();
+            let mut sums: Vec<f64> = chosen
+                .iter()
+                .map(|past| sum(&daily_draw(&forecast.p50, path_for(&forecast.paths, *past))))
+                .collect();
+            sums.push(sum(&forecast.p50));
+            Some(sums)
+        })
+        .collect()
+}
+
+/// Scores model and baseline on the sum of some leads after an origin, by node, class and total.
+fn score(
+    nodes: &[NodeModel],
+    pairs: &[Option<Pair>],
+    origin: usize,
+    leads: &[usize],
+    steps: &BTreeMap<Key, f64>,
+    seed: u64,
+    tallies: &mut Tallies,
+) {
+    let Some(first) = nodes.first() else { return };
+    let day = first.model.series().traits[origin].day;
+    let truths: Vec<Option<f64>> = nodes
+        .iter()
+        .map(|node| {
+            let values = &node.model.series().values;
+            leads
+                .iter()
+                .map(|lead| values.get(origin + lead).copied().filter(|v| v.is_finite()))
+                .sum()
+        })
+        .collect();
+    for which in 0..2 {
+        let drawn = drawn_sums(pairs, which, day, leads, seed);
+        let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+        for (i, node) in nodes.iter().enumerate() {
+            if truths[i].is_none() || drawn[i].is_none() {
+                continue;
+            }
+            for key in [Key::Total, Key::Class(node.node.class), Key::Node(i)] {
+                groups.entry(key).or_default().push(i);
+            }
+        }
+        for (key, members) in groups {
+            let truth: f64 = members.iter().filter_map(|i| truths[*i]).sum();
+            let mut sums = vec![0.0; DRAWS + 1];
+            for of_node in members.iter().filter_map(|i| drawn[*i].as_ref()) {
+                let own = of_node.len() - 1;
+                for (draw, sum) in sums.iter_mut().enumerate() {
+                    // A node without paths has its expectation only.
+                    *sum += of_node[if draw == DRAWS { own } else { draw.min(own) }];
+                }
+            }
+            let p50 = sums.pop().unwrap_or(0.0);
+            sums.sort_by(f64::total_cmp);
+            let p10 = quantile_of_sorted(&sums, 0.1).min(p50);
+            let p90 = quantile_of_sorted(&sums, 0.9).max(p50);
+            let step = steps.get(&key).copied().unwrap_or(0.0);
+            let outcome = Outcome {
+                p10,
+                p50,
+                p90,
+                truth,
+            };
+            if let (Key::Total, [lead]) = (&key, leads) {
+                tallies.entry(Key::Lead(*lead)).or_default()[which].add(outcome, step);
+            }
+            tallies.entry(key).or_default()[which].add(outcome, step);
+        }
+    }
+}
+
+fn day_ahead(
+    nodes: &mut [NodeModel],
+    start: usize,
+    count: usize,
+    request: &BacktestRequest,
+) -> Tallies {
+    let steps = steps(nodes, start, 7);
+    let mut tallies = Tallies::new();
+    for target in start..count {
+        let Some(origin) = target.checked_sub(2) else {
+            continue;
+        };
+        let pairs = forecast_all(nodes, origin, 2);
+        score(
+            nodes,
+            &pairs,
+            origin,
+            &[2],
+            &steps,
+            request.seed,
+            &mut tallies,
+        );
+    }
+    tallies
+}
+
+/// Whole months from the first scored day on, asked for on the 10th of the month before.
+fn month_ahead(
+    nodes: &mut [NodeModel],
+    first: GasDay,
+    start: usize,
+    count: usize,
+    request: &BacktestRequest,
+) -> [Tallies; 2] {
+    let (by_day, by_month) = (steps(nodes, start, 7), steps(nodes, start, 30));
+    let (mut days, mut totals) = (Tallies::new(), Tallies::new());
+    let mut month: GasMonth = first.plus(as_days(start)).month();
+    loop {
+        let from = index(first, month.first_day());
+        let until = index(first, month.next().first_day());
+        if until > count {
+            break;
+        }
+        let made = month.previous().first_day().plus(9).days_since(first);
+        // Metering reaches the end of the 9th.
+        let origin = usize::try_from(made - 1)
+            .ok()
+            .filter(|o| *o + 1 >= HISTORY_DAYS_MIN);
+        if let Some(origin) = origin.filter(|_| from >= start) {
+            let leads: Vec<usize> = (from - origin..until - origin).collect();
+            let pairs = forecast_all(nodes, origin, until - origin - 1);
+            for lead in &leads {
+                score(
+                    nodes,
+                    &pairs,
+                    origin,
+                    &[*lead],
+                    &by_day,
+                    request.seed,
+                    &mut days,
+                );
+            }
+            score(
+                nodes,
+                &pairs,
+                origin,
+                &leads,
+                &by_month,
+                request.seed,
+                &mut totals,
+            );
+        }
+        month = month.next();
+    }
+    [days, totals]
+}
+
+/// Mean |yₜ − yₜ₋ₗₐ₉| before the first scored day, by node, class and total; for lag 30, of sums
+/// over 30 days.
+fn steps(nodes: &[NodeModel], start: usize, lag: usize) -> BTreeMap<Key, f64> {
+    let mut summed: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
+    for (i, node) in nodes.iter().enumerate() {
+        let values = &node.model.series().values[..start];
+        for key in [Key::Total, Key::Class(node.node.class), Key::Node(i)] {
+            let sum = summed.entry(key).or_insert_with(|| vec![0.0; start]);
+            for (sum, value) in sum.iter_mut().zip(values) {
+                *sum += if value.is_finite() { *value } else { 0.0 };
+            }
+        }
+    }
+    summed
+        .into_iter()
+        .map(|(key, values)| {
+            let values: Vec<f64> = if lag == 7 {
+                values
+            } else {
+                values.windows(lag).map(|w| w.iter().sum()).collect()
+            };
+            let differences: Vec<f64> = (lag..values.len())
+                .map(|i| (values[i] - values[i - lag]).abs())
+                .collect();
+            (
+                key,
+                differences.iter().sum::<f64>() / (differences.len() as f64).max(1.0),
+            )
+        })
+        .collect()
+}
+
+fn report(gate: Gate, tallies: &Tallies, nodes: &[NodeModel]) -> GateReport {
+    let mut out = GateReport {
+        gate,
+        total: Compared::default(),
+        classes: Vec::new(),
+        nodes: Vec::new(),
+        leads: Vec::new(),
+    };
+    for (key, [model, baseline]) in tallies {
+        let compared = Compared {
+            model: model.scores(),
+            seasonal_naive: baseline.scores(),
+        };
+        match key {
+            Key::Total => out.total = compared,
+            Key::Class(class) => out.classes.push((*class, compared)),
+            Key::Node(i) => out.nodes.push((nodes[*i].node.clone(), compared)),
+            Key::Lead(lead) => out.leads.push((*lead, compared)),
+        }
+    }
+    out
+}
+
+impl fmt::Display for BacktestReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "gas days {} to {}; seasonal naive in brackets",
+            self.from, self.to
+        )?;
+        for gate in &self.gates {
+            let name = match gate.gate {
+                Gate::DayAhead => "day-ahead (lead 2)",
+                Gate::MonthAheadDays => "month-ahead, days",
+                Gate::MonthAheadTotal => "month-ahead, month totals",
+            };
+            writeln!(f, "\n{name}")?;
+            writeln!(
+                f,
+                "{:<34}{:>6}{:>18}{:>16}{:>18}{:>18}{:>16}",
+                "", "n", "WAPE %", "MASE", "BIAS %", "pinball %", "P10–P90 %"
+            )?;
+            row(f, "total", &gate.total)?;
+            for (class, compared) in &gate.classes {
+                row(f, class.key(), compared)?;
+            }
+            for (node, compared) in &gate.nodes {
+                row(f, &label(node), compared)?;
+            }
+            if gate.leads.len() > 1 {
+                for (lead, compared) in &gate.leads {
+                    row(f, &format!("total, lead {lead}"), compared)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, compared: &Compared) -> fmt::Result {
+    let pair = |pick: fn(&Scores) -> f64, scale: f64| {
+        format!(
+            "{:.2} ({:.2})",
+            scale * pick(&compared.model),
+            scale * pick(&compared.seasonal_naive)
+        )
+    };
+    writeln!(
+        f,
+        "{name:<34}{:>6}{:>18}{:>16}{:>18}{:>18}{:>16}",
+        compared.model.count,
+        pair(|s| s.wape, 100.0),
+        pair(|s| s.mase, 1.0),
+        pair(|s| s.bias, 100.0),
+        pair(|s| s.pinball, 100.0),
+        format!(
+            "{:.0} ({:.0})",
+            100.0 * compared.model.coverage,
+            100.0 * compared.seasonal_naive.coverage
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

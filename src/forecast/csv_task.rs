@@ -1,0 +1,552 @@
+//! `qiliang forecast-csv`: forecasts any series from CSV files, so that anyone can score the models
+//! on other data. The one file of this module (with [`files`]) that touches the file system.
+//!
+//! The models are the engine's own. For an origin they are given the values and temperatures up to
+//! it, and after it the temperatures of the weather mode and nothing else.
+
+pub mod files;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::{NaiveDateTime, TimeDelta, Timelike};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::calendar::{GasDay, GasMonth};
+use crate::domain::demand::quantile_of_sorted;
+use crate::forecast::ForecastError;
+use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
+use crate::forecast::features::calendar::{DayTraits, traits_of_named_holidays};
+use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::monthly::{self, MonthlySeries};
+use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::weather::{ForecastSkill, WeatherAhead};
+
+use files::{Freq, OutRow, Row, TaskFiles};
+
+/// Temperatures that may be used after an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The observed ones.
+    Perfect,
+    /// Observed with a forecast-like error (`weather/<task>.noisy.csv`).
+    Noisy,
+    /// Climatology (`weather/<task>.clim.csv`).
+    Clim,
+    /// None.
+    None,
+}
+
+impl Mode {
+    /// As written on the command line and in file names.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Perfect => "perfect",
+            Self::Noisy => "noisy",
+            Self::Clim => "clim",
+            Self::None => "none",
+        }
+    }
+
+    fn ahead(self) -> WeatherAhead {
+        match self {
+            Self::Perfect => WeatherAhead::Perfect,
+            Self::Noisy => WeatherAhead::Forecast(ForecastSkill {
+                full_days: usize::MAX,
+                climate_from: usize::MAX,
+                ..ForecastSkill::default()
+            }),
+            Self::Clim => WeatherAhead::Climatology,
+            Self::None => WeatherAhead::None,
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Perfect, Self::Noisy, Self::Clim, Self::None]
+            .into_iter()
+            .find(|mode| mode.key() == text)
+            .ok_or_else(|| {
+                format!("weather mode `{text}` is unknown; use perfect, noisy, clim or none")
+            })
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Series of the task.
+    pub series: usize,
+    /// Origins of the task.
+    pub origins: usize,
+    /// Rows written.
+    pub rows: usize,
+    /// Series and origin that could not be forecast, with the reason.
+    pub skipped: Vec<String>,
+    /// Series and origins by the model that made them.
+    pub models: Vec<(String, usize)>,
+}
+
+/// Draws from which quantiles are read.
+const DRAWS: usize = 400;
+const SEED: u64 = 20_261_122;
+
+/// Forecasts a task and writes the CSV file that `score.py` reads.
+///
+/// Series are shared out over `threads`; the result does not depend on how many.
+///
+/// # Errors
+/// A file that is missing or does not keep to the protocol. A series with too little history at
+/// an origin is skipped and named in the summary.
+pub fn run(task: &Path, mode: Mode, out: &Path, threads: usize) -> Result<Summary, ForecastError> {
+    run_with(task, mode, out, threads, &DailyOptions::default())
+}
+
+/// [`run`] with other choices of the daily model, for comparing them.
+pub fn run_with(
+    task: &Path,
+    mode: Mode,
+    out: &Path,
+    threads: usize,
+    options: &DailyOptions,
+) -> Result<Summary, ForecastError> {
+    let files = TaskFiles::read(task, mode)?;
+    let count = files.task.series.len();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Option<SeriesResult>>> = Mutex::new((0..count).map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, count) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(name) = files.task.series.get(index) else {
+                        break;
+                    };
+                    let result = one_series(&files, name, mode, options);
+                    let mut done = done
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    done[index] = Some(result);
+                }
+            });
+        }
+    });
+    let done = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut summary = Summary {
+        series: count,
+        origins: files.origins.len(),
+        rows: 0,
+        skipped: Vec::new(),
+        models: Vec::new(),
+    };
+    let mut models = std::collections::BTreeMap::<String, usize>::new();
+    let mut rows = Vec::with_capacity(count);
+    for (name, result) in files.task.series.iter().zip(done.into_iter().flatten()) {
+        summary.rows += result.rows.len();
+        summary.skipped.extend(result.skipped);
+        for model in result.models {
+            *models.entry(model.to_owned()).or_default() += 1;
+        }
+        rows.push((name.clone(), result.rows));
+    }
+    summary.models = models.into_iter().collect();
+    files::write(out, &rows)?;
+    Ok(summary)
+}
+
+#[derive(Debug, Default)]
+struct SeriesResult {
+    rows: Vec<OutRow>,
+    skipped: Vec<String>,
+    models: Vec<&'static str>,
+}
+
+impl SeriesResult {
+    fn skip(&mut self, name: &str, origin: NaiveDateTime) {
+        self.skipped
+            .push(format!("`{name}` at {origin}: too little history"));
+    }
+
+    fn skip_all(&mut self, name: &str, origins: &[NaiveDateTime]) {
+        for origin in origins {
+            self.skip(name, *origin);
+        }
+    }
+}
+
+fn one_series(files: &TaskFiles, name: &str, mode: Mode, options: &DailyOptions) -> SeriesResult {
+    let rows = files.rows.get(name).map_or(&[][..], Vec::as_slice);
+    match files.task.freq {
+        Freq::Daily => daily(files, name, rows, mode, options),
+        Freq::Hourly => hourly(files, name, rows, mode, options),
+        Freq::Monthly => monthly(files, name, rows, mode),
+    }
+}
+
+fn traits(files: &TaskFiles, name: &str, first: GasDay, count: usize) -> Vec<DayTraits> {
+    let none = std::collections::BTreeMap::new();
+    let country = files.task.country.get(name).and_then(Option::as_deref);
+    let holidays = country.and_then(|c| files.holidays.get(c)).unwrap_or(&none);
+    traits_of_named_holidays(holidays, first, count)
+}
+
+/// Temperatures of the steps after an origin, as the mode gives them.
+fn given(
+    files: &TaskFiles,
+    name: &str,
+    rows: &[Row],
+    mode: Mode,
+    origin: NaiveDateTime,
+    steps: &[NaiveDateTime],
+) -> Vec<f64> {
+    let from_file = files.ahead.get(&(name.to_owned(), origin));
+    steps
+        .iter()
+        .map(|at| match mode {
+            Mode::None => f64::NAN,
+            Mode::Clim | Mode::Noisy => from_file
+                .and_then(|a| a.get(at))
+                .copied()
+                .unwrap_or(f64::NAN),
+            Mode::Perfect => rows
+                .binary_search_by_key(at, |row| row.at)
+                .ok()
+                .and_then(|i| rows.get(i))
+                .map_or(f64::NAN, |row| row.temperature),
+        })
+        .collect()
+}
+
+fn days_between(first: GasDay, last: GasDay) -> Option<usize> {
+    usize::try_from(last.days_since(first)).ok()
+}
+
+fn daily(
+    files: &TaskFiles,
+    name: &str,
+    rows: &[Row],
+    mode: Mode,
+    options: &DailyOptions,
+) -> SeriesResult {
+    let mut result = SeriesResult::default();
+    let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
+        result.skip_all(name, &files.origins);
+        return result;
+    };
+    let first = GasDay(first.at.date());
+    let known = days_between(first, GasDay(last.date())).map_or(0, |d| d + 1);
+    let mut series = DailySeries {
+        values: vec![f64::NAN; known],
+        traits: traits(files, name, first, known + files.task.horizon + 2),
+        temperatures: vec![f64::NAN; known],
+    };
+    for row in rows {
+        if let Some(i) = days_between(first, GasDay(row.at.date())).filter(|i| *i < known) {
+            series.values[i] = row.value;
+            series.temperatures[i] = row.temperature;
+        }
+    }
+    if mode == Mode::None {
+        series.temperatures.clear();
+    }
+    let mut model = DailyModel::new(series, *options);
+    for &origin in &files.origins {
+        let steps: Vec<NaiveDateTime> = (1_i64..)
+            .take(files.task.horizon)
+            .map(|k| origin + TimeDelta::days(k))
+            .collect();
+        let given = given(files, name, rows, mode, origin, &steps);
+        let forecast = days_between(first, GasDay(origin.date()))
+            .and_then(|at| model.forecast(at, steps.len(), mode.ahead(), &given));
+        let Some(forecast) = forecast else {
+            result.skip(name, origin);
+            continue;
+        };
+        result.models.push(forecast.model);
+        let quantiles = quantiles(&forecast, GasDay(origin.date()));
+        push(&mut result.rows, origin, &steps, &quantiles);
+    }
+    result
+}
+
+fn push(
+    rows: &mut Vec<OutRow>,
+    origin: NaiveDateTime,
+    steps: &[NaiveDateTime],
+    quantiles: &[[f64; 3]],
+) {
+    rows.extend(steps.iter().zip(quantiles).map(|(at, quantiles)| OutRow {
+        origin,
+        at: *at,
+        quantiles: *quantiles,
+    }));
+}
+
+/// P10 and P90 of the joint draws around the published P50, by lead.
+fn quantiles(forecast: &DailyForecast, origin: GasDay) -> Vec<[f64; 3]> {
+    let draws: Vec<Vec<f64>> = choose_origins([forecast.paths.as_slice()], origin, DRAWS, SEED)
+        .into_iter()
+        .map(|past| daily_draw(&forecast.p50, path_for(&forecast.paths, past)))
+        .collect();
+    (0..forecast.p50.len())
+        .map(|lead| {
+            let p50 = forecast.p50[lead];
+            let [low, _, high] = spread(draws.iter().map(|d| d[lead]).collect());
+            [low.min(p50), p50, high.max(p50)]
+        })
+        .collect()
+}
+
+fn spread(mut draws: Vec<f64>) -> [f64; 3] {
+    draws.sort_by(f64::total_cmp);
+    [0.1, 0.5, 0.9].map(|q| quantile_of_sorted(&draws, q))
+}
+
+/// Days whose last hour is the origins' hour, so that a horizon begins with a whole day.
+fn hourly(
+    files: &TaskFiles,
+    name: &str,
+    rows: &[Row],
+    mode: Mode,
+    options: &DailyOptions,
+) -> SeriesResult {
+    let mut result = SeriesResult::default();
+    let mut ends: Vec<u32> = files.origins.iter().map(Timelike::hour).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    for end in ends {
+        let origins: Vec<NaiveDateTime> = files
+            .origins
+            .iter()
+            .copied()
+            .filter(|o| o.hour() == end)
+            .collect();
+        hourly_ending(
+            files,
+            name,
+            rows,
+            mode,
+            options,
+            (end, &origins),
+            &mut result,
+        );
+    }
+    result.rows.sort_by_key(|row| (row.origin, row.at));
+    result
+}
+
+fn hourly_ending(
+    files: &TaskFiles,
+    name: &str,
+    rows: &[Row],
+    mode: Mode,
+    options: &DailyOptions,
+    (end, origins): (u32, &[NaiveDateTime]),
+    result: &mut SeriesResult,
+) {
+    let start = TimeDelta::hours(i64::from((end + 1) % 24));
+    let day_of = |at: NaiveDateTime| GasDay((at - start).date());
+    let (Some(first), Some(last)) = (rows.first(), origins.iter().max()) else {
+        result.skip_all(name, origins);
+        return;
+    };
+    let first = day_of(first.at);
+    let known = days_between(first, day_of(*last)).map_or(0, |d| d + 1);
+    let horizon_days = files.task.horizon.div_ceil(24);
+    let traits = traits(files, name, first, known + horizon_days + 2);
+    let mut book = vec![[f64::NAN; 24]; known];
+    let mut warmth = vec![(0.0, 0_u32); known];
+    for row in rows {
+        let Some(i) = days_between(first, day_of(row.at)).filter(|i| *i < known) else {
+            continue;
+        };
+        book[i][(row.at - start).hour() as usize] = row.value;
+        if row.temperature.is_finite() && mode != Mode::None {
+            warmth[i].0 += row.temperature;
+            warmth[i].1 += 1;
+        }
+    }
+    let mean = |(sum, count): (f64, u32)| {
+        if count >= 12 {
+            sum / f64::from(count)
+        } else {
+            f64::NAN
+        }
+    };
+    let temperatures: Vec<f64> = warmth.into_iter().map(mean).collect();
+    let shapes = ShapeBook::new(
+        (0..known)
+            .map(|i| ShapeDay {
+                traits: traits[i],
+                temperature: temperatures[i],
+                hours: book[i],
+            })
+            .collect(),
+    );
+    let errors = shapes.share_errors(0);
+    let series = DailySeries {
+        values: book.iter().map(day_total).collect(),
+        traits,
+        temperatures: if mode == Mode::None {
+            Vec::new()
+        } else {
+            temperatures
+        },
+    };
+    let mut model = DailyModel::new(series, *options);
+    for &origin in origins {
+        let steps: Vec<NaiveDateTime> = (1_i64..)
+            .take(horizon_days * 24)
+            .map(|k| origin + TimeDelta::hours(k))
+            .collect();
+        let hourly = given(
+            files,
+            name,
+            rows,
+            mode,
+            origin,
+            &steps[..files.task.horizon],
+        );
+        let given: Vec<f64> = hourly
+            .chunks(24)
+            .map(|day| {
+                let known: Vec<f64> = day.iter().copied().filter(|t| t.is_finite()).collect();
+                mean((known.iter().sum(), u32::try_from(known.len()).unwrap_or(0)))
+            })
+            .collect();
+        let at = days_between(first, day_of(origin));
+        let Some((at, forecast)) =
+            at.and_then(|at| Some((at, model.forecast(at, horizon_days, mode.ahead(), &given)?)))
+        else {
+            result.skip(name, origin);
+            continue;
+        };
+        result.models.push(forecast.model);
+        let quantiles = hourly_quantiles(&forecast, &shapes, &errors, model.series(), at, &given);
+        push(
+            &mut result.rows,
+            origin,
+            &steps[..files.task.horizon],
+            &quantiles,
+        );
+    }
+}
+
+/// Sum of a day's hours; up to four missing ones are taken to be like the others.
+fn day_total(hours: &[f64; 24]) -> f64 {
+    let known: Vec<f64> = hours.iter().copied().filter(|v| v.is_finite()).collect();
+    if known.len() >= 20 {
+        known.iter().sum::<f64>() * 24.0 / known.len() as f64
+    } else {
+        f64::NAN
+    }
+}
+
+/// P10, P50 and P90 of each hour; the P50 is the median of the hour's own draws, which for a small
+/// consumer that burns on and off is far from its mean.
+fn hourly_quantiles(
+    forecast: &DailyForecast,
+    shapes: &ShapeBook,
+    errors: &[Option<[f64; 24]>],
+    series: &DailySeries,
+    origin: usize,
+    given: &[f64],
+) -> Vec<[f64; 3]> {
+    let first = series.first();
+    let day = series.traits[origin].day;
+    let shares: Vec<[f64; 24]> = (0..forecast.p50.len())
+        .map(|lead| {
+            let temperature = given.get(lead).copied().unwrap_or(f64::NAN);
+            shapes.shares(&series.traits[origin + 1 + lead], temperature, origin + 1)
+        })
+        .collect();
+    let mut hours: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); forecast.p50.len() * 24];
+    for past in choose_origins([forecast.paths.as_slice()], day, DRAWS, SEED) {
+        let path = path_for(&forecast.paths, past);
+        let drawn = daily_draw(&forecast.p50, path);
+        for (lead, volume) in drawn.into_iter().enumerate() {
+            // The hours of the past day that gave the daily error, if it is known at this origin.
+            let error = path
+                .and_then(|p| days_between(first, p.origin))
+                .map(|i| i + 1 + lead)
+                .filter(|i| *i <= origin)
+                .and_then(|i| errors.get(i)?.as_ref());
+            for (h, value) in hours_of(volume, &shares[lead], error)
+                .into_iter()
+                .enumerate()
+            {
+                hours[lead * 24 + h].push(value);
+            }
+        }
+    }
+    hours.into_iter().map(spread).collect()
+}
+
+fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesResult {
+    let mut result = SeriesResult::default();
+    let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
+        result.skip_all(name, &files.origins);
+        return result;
+    };
+    let month_of = |at: NaiveDateTime| GasDay(at.date()).month();
+    let index = |month: GasMonth| {
+        let first = month_of(first.at);
+        let months = (month.year - first.year) * 12 + i32::try_from(month.month).unwrap_or(0)
+            - i32::try_from(first.month).unwrap_or(0);
+        usize::try_from(months).ok()
+    };
+    let known = index(month_of(*last)).map_or(0, |i| i + 1);
+    let mut months = vec![month_of(first.at)];
+    for i in 0..known + files.task.horizon {
+        months.push(months[i].next());
+    }
+    let mut all = MonthlySeries {
+        months,
+        values: vec![f64::NAN; known],
+        temperatures: vec![f64::NAN; known],
+    };
+    for row in rows {
+        if let Some(i) = index(month_of(row.at)).filter(|i| *i < known) {
+            all.values[i] = row.value;
+            all.temperatures[i] = if mode == Mode::None {
+                f64::NAN
+            } else {
+                row.temperature
+            };
+        }
+    }
+    for &origin in &files.origins {
+        let at = index(month_of(origin));
+        let steps: Vec<NaiveDateTime> = at
+            .map(|at| all.months[at + 1..=at + files.task.horizon].to_vec())
+            .unwrap_or_default()
+            .iter()
+            .map(|m| m.first_day().0.and_time(chrono::NaiveTime::MIN))
+            .collect();
+        let given = given(files, name, rows, mode, origin, &steps);
+        let forecast = at.and_then(|at| {
+            let mut upto = all.clone();
+            upto.values.truncate(at + 1);
+            upto.temperatures.truncate(at + 1);
+            monthly::forecast(&upto, at, files.task.horizon, mode.ahead(), &given)
+        });
+        let Some(forecast) = forecast else {
+            result.skip(name, origin);
+            continue;
+        };
+        result.models.push(forecast.model);
+        let quantiles = quantiles(&forecast, GasDay(origin.date()));
+        push(&mut result.rows, origin, &steps, &quantiles);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

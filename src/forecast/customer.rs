@@ -1,0 +1,302 @@
+//! Bands for one customer's days, as the ledger shows them beside what was used and what was filed.
+
+use std::collections::BTreeMap;
+
+use crate::domain::calendar::{Calendar, GasDay};
+use crate::domain::demand::{Band, quantile_of_sorted};
+use crate::forecast::draws::{choose_origins, daily_draw, path_for};
+use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::weather::{ForecastSkill, WeatherAhead};
+
+/// Most days ahead of the last known day.
+pub const HORIZON_DAYS_MAX: usize = 62;
+const HISTORY_DAYS_MAX: usize = 2_200;
+const DRAWS: usize = 200;
+const SEED: u64 = 1;
+
+/// What a customer filed, and how its earlier plans compared with what it used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanRecord<'a> {
+    /// Planned volume of the day asked for, m³.
+    pub planned_m3: f64,
+    /// Earlier days: planned and used, m³, known at the origin.
+    pub past: &'a [(GasDay, f64, f64)],
+}
+
+/// Relative bias of a customer's plans, and how the used volumes scatter around the corrected plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlanBias {
+    /// Used volume is planned × (1 + bias); shrunk toward 0 when few plans are known.
+    pub bias: f64,
+    /// P10 and P90 of used ÷ corrected plan; none with fewer than 20 plans.
+    pub spread: Option<(f64, f64)>,
+}
+
+/// Days of plans that are looked at (six months).
+const PLAN_DAYS: i64 = 183;
+/// Plans as many as would move the bias half way from 0.
+const PLANS_HALF: f64 = 20.0;
+
+/// The bias of a customer's plans over the six months before `day`.
+///
+/// `bias = (Σ used / Σ planned − 1) · n / (n + 20)`, n the number of plans.
+///
+/// # Source
+/// METHODS.md, "Filed plans"; worked example: `a_plan_is_corrected_by_half_the_bias_after_twenty`.
+pub fn plan_bias(day: GasDay, past: &[(GasDay, f64, f64)]) -> PlanBias {
+    let recent: Vec<(f64, f64)> = past
+        .iter()
+        .filter(|(on, planned, used)| {
+            let age = day.days_since(*on);
+            (1..=PLAN_DAYS).contains(&age) && *planned > 0.0 && used.is_finite()
+        })
+        .map(|(_, planned, used)| (*planned, *used))
+        .collect();
+    let planned: f64 = recent.iter().map(|(p, _)| p).sum();
+    let used: f64 = recent.iter().map(|(_, u)| u).sum();
+    if planned <= 0.0 {
+        return PlanBias {
+            bias: 0.0,
+            spread: None,
+        };
+    }
+    let count = recent.len() as f64;
+    let bias = (used / planned - 1.0) * count / (count + PLANS_HALF);
+    let mut ratios: Vec<f64> = recent
+        .iter()
+        .map(|(p, u)| u / (p * (1.0 + bias)).max(f64::MIN_POSITIVE))
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let spread = (ratios.len() >= 20).then(|| {
+        (
+            quantile_of_sorted(&ratios, 0.1),
+            quantile_of_sorted(&ratios, 0.9),
+        )
+    });
+    PlanBias { bias, spread }
+}
+
+/// Bands of one customer's gas days, by the same model as the city's nodes.
+///
+/// `history` are complete gas days in any order; days from the first of `days` on are not read.
+/// `temperatures` hold observed days up to the last known one and forecast days after it. A day
+/// that lies before the end of the history, or more than 62 days after it, has no band, and none
+/// has if fewer than 8 days are known.
+///
+/// # Units
+/// m³ per gas day.
+pub fn customer_bands(
+    history: &[(GasDay, f64)],
+    temperatures: &BTreeMap<GasDay, f64>,
+    calendar: &Calendar,
+    days: &[GasDay],
+) -> Vec<Option<Band>> {
+    let none = vec![None; days.len()];
+    let Some(first_asked) = days.iter().min().copied() else {
+        return none;
+    };
+    let known: BTreeMap<GasDay, f64> = history
+        .iter()
+        .filter(|(day, v)| *day < first_asked && v.is_finite())
+        .copied()
+        .collect();
+    let (Some((first, _)), Some((last, _))) = (known.first_key_value(), known.last_key_value())
+    else {
+        return none;
+    };
+    let lead_of = |day: GasDay| {
+        usize::try_from(day.days_since(*last))
+            .ok()
+            .filter(|l| (1..=HORIZON_DAYS_MAX).contains(l))
+    };
+    let Some(horizon) = days.iter().filter_map(|d| lead_of(*d)).max() else {
+        return none;
+    };
+    let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
+    let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
+    let span = span.min(HISTORY_DAYS_MAX);
+    let forecast = forecast(&known, first, span, horizon, temperatures, calendar);
+    let Some(forecast) = forecast else {
+        return none;
+    };
+    let chosen = choose_origins([forecast.paths.as_slice()], *last, DRAWS, SEED);
+    let draws: Vec<Vec<f64>> = chosen
+        .iter()
+        .map(|past| daily_draw(&forecast.p50, path_for(&forecast.paths, *past)))
+        .collect();
+    days.iter()
+        .map(|day| {
+            let lead = lead_of(*day)? - 1;
+            let mut of_day: Vec<f64> = draws.iter().map(|d| d[lead]).collect();
+            of_day.sort_by(f64::total_cmp);
+            let p50 = forecast.p50[lead];
+            Some(band(
+                quantile_of_sorted(&of_day, 0.1),
+                p50,
+                quantile_of_sorted(&of_day, 0.9),
+            ))
+        })
+        .collect()
+}
+
+fn forecast(
+    known: &BTreeMap<GasDay, f64>,
+    first: GasDay,
+    span: usize,
+    horizon: usize,
+    temperatures: &BTreeMap<GasDay, f64>,
+    calendar: &Calendar,
+) -> Option<DailyForecast> {
+    let traits = DayTraits::span(calendar, first, span + horizon + 2);
+    let temperature = |i: usize| {
+        temperatures
+            .get(&traits[i].day)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    let given: Vec<f64> = (span..span + horizon).map(temperature).collect();
+    let observed: Vec<f64> = (0..span).map(temperature).collect();
+    let has_weather = observed.iter().any(|t| t.is_finite());
+    let ahead = if has_weather {
+        WeatherAhead::Forecast(ForecastSkill::default())
+    } else {
+        WeatherAhead::None
+    };
+    let series = DailySeries {
+        values: (0..span)
+            .map(|i| known.get(&traits[i].day).copied().unwrap_or(f64::NAN))
+            .collect(),
+        temperatures: if has_weather { observed } else { Vec::new() },
+        traits,
+    };
+    DailyModel::new(series, DailyOptions::default()).forecast(span - 1, horizon, ahead, &given)
+}
+
+/// Band of one customer's gas day; a filed plan, corrected by the customer's own bias, takes the
+/// place of the model's expectation.
+///
+/// Without a plan it is [`customer_bands`] for one day.
+pub fn customer_band(
+    history: &[(GasDay, f64)],
+    temperatures: &BTreeMap<GasDay, f64>,
+    calendar: &Calendar,
+    day: GasDay,
+    plan: Option<PlanRecord<'_>>,
+) -> Option<Band> {
+    let own = customer_bands(history, temperatures, calendar, &[day])
+        .pop()
+        .flatten();
+    let Some(plan) = plan.filter(|p| p.planned_m3.is_finite() && p.planned_m3 >= 0.0) else {
+        return own;
+    };
+    let PlanBias { bias, spread } = plan_bias(day, plan.past);
+    let p50 = (plan.planned_m3 * (1.0 + bias)).max(0.0);
+    Some(match (spread, own) {
+        (Some((low, high)), _) => band(p50 * low.min(1.0), p50, p50 * high.max(1.0)),
+        (None, Some(own)) => {
+            // Too few plans to know how they scatter: as wide as the model's own band.
+            let (p10, mid, p90) = (own.p10_m3 as f64, own.p50_m3 as f64, own.p90_m3 as f64);
+            band(p50 + p10 - mid, p50, p50 + p90 - mid)
+        }
+        (None, None) => band(p50, p50, p50),
+    })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a customer's day is far below 2^53 m³"
+)]
+fn band(p10: f64, p50: f64, p90: f64) -> Band {
+    let whole = |v: f64| v.max(0.0).round() as i64;
+    let p50_m3 = whole(p50);
+    Band {
+        p10_m3: whole(p10).min(p50_m3),
+        p50_m3,
+        p90_m3: whole(p90).max(p50_m3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(i: i64) -> GasDay {
+        GasDay("2026-01-05".parse().unwrap()).plus(i) // a Monday
+    }
+
+    fn history(count: i64) -> Vec<(GasDay, f64)> {
+        (0..count)
+            .map(|i| {
+                let base = if i % 7 >= 5 { 300.0 } else { 1_000.0 };
+                (day(i), base + f64::from(u8::try_from(i * 37 % 41).unwrap()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_factory_closed_on_weekends_is_seen_so() {
+        let bands = customer_bands(
+            &history(210),
+            &BTreeMap::new(),
+            &Calendar::default(),
+            &[day(210), day(215), day(300)],
+        );
+        let (monday, saturday) = (bands[0].unwrap(), bands[1].unwrap());
+        assert!((980..1_060).contains(&monday.p50_m3), "{monday:?}");
+        assert!((290..360).contains(&saturday.p50_m3), "{saturday:?}");
+        assert!(monday.p10_m3 < monday.p50_m3 && monday.p50_m3 < monday.p90_m3);
+        assert_eq!(bands[2], None, "beyond the horizon");
+    }
+
+    #[test]
+    fn days_from_the_day_asked_for_on_are_not_read() {
+        let mut tempted = history(210);
+        tempted.extend((210..240).map(|i| (day(i), 9e9)));
+        let of = |history: &[(GasDay, f64)]| {
+            customer_band(
+                history,
+                &BTreeMap::new(),
+                &Calendar::default(),
+                day(210),
+                None,
+            )
+        };
+        assert_eq!(of(&tempted), of(&history(210)));
+        assert_eq!(of(&history(5)), None);
+    }
+
+    #[test]
+    fn a_plan_is_corrected_by_half_the_bias_after_twenty() {
+        // Twenty plans of 100, each used 110: bias 0.1 · 20 / 40 = 0.05.
+        let past: Vec<(GasDay, f64, f64)> = (0..20).map(|i| (day(i), 100.0, 110.0)).collect();
+        let found = plan_bias(day(20), &past);
+        assert!((found.bias - 0.05).abs() < 1e-12);
+        let plan = PlanRecord {
+            planned_m3: 1_000.0,
+            past: &past,
+        };
+        let band = customer_band(
+            &[],
+            &BTreeMap::new(),
+            &Calendar::default(),
+            day(20),
+            Some(plan),
+        )
+        .unwrap();
+        assert_eq!(band.p50_m3, 1_050);
+        assert_eq!(
+            band.p90_m3, 1_100,
+            "what was used lies above the half-corrected plan"
+        );
+        // Plans of the day itself or of last year say nothing.
+        let stale = [(day(20), 100.0, 500.0), (day(-300), 100.0, 500.0)];
+        assert_eq!(
+            plan_bias(day(20), &stale),
+            PlanBias {
+                bias: 0.0,
+                spread: None
+            }
+        );
+    }
+}

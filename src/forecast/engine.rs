@@ -1,0 +1,234 @@
+//! The engine: what is known at an origin in, a published forecast out.
+//!
+//! Pure and deterministic: the same request gives the same bits. Days from the origin's gas day on
+//! are not read from the demand, whatever the request holds; hours of that day already metered are
+//! given apart and taken as they are.
+
+mod assemble;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
+use crate::domain::id::{RunId, SourceId, ZoneId};
+use crate::forecast::ForecastError;
+use crate::forecast::draws::choose_origins;
+use crate::forecast::models::daily::DailyOptions;
+use crate::forecast::weather::{ForecastSkill, ZoneWeather};
+
+use assemble::{Frame, node_forecast};
+use nodes::{History, PreparedNode, prepare_all};
+
+/// Most gas days ahead.
+pub const HORIZON_DAYS_MAX: usize = 100;
+/// Most joint draws.
+pub const DRAWS_MAX: usize = 2_000;
+
+/// Which models the engine may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ModelChoice {
+    /// The best the history allows.
+    #[default]
+    Best,
+    /// The baseline only, to stand beside it.
+    SeasonalNaive,
+}
+
+/// Everything a forecast is made from.
+#[derive(Debug, Clone)]
+pub struct ForecastRequest {
+    /// Identifier of the run.
+    pub run_id: RunId,
+    /// Nothing later is used.
+    pub origin_at: DateTime<Utc>,
+    /// How gas days are cut.
+    pub clock: GasDayClock,
+    /// Holidays.
+    pub calendar: Calendar,
+    /// Complete gas days of the nodes, in any order; days from the origin's gas day on are ignored.
+    pub demand: Vec<DemandDay>,
+    /// Hours of the origin's gas day already metered, m³.
+    pub today_hours: BTreeMap<DemandNode, [Option<f64>; 24]>,
+    /// Temperatures by zone as known at the origin; observed days from the origin's gas day on are
+    /// ignored.
+    pub weather: BTreeMap<ZoneId, ZoneWeather>,
+    /// How good the weather forecast is by lead.
+    pub weather_skill: ForecastSkill,
+    /// Source shares of each day of the horizon.
+    pub shares: Vec<Vec<(ZoneId, SourceId, f64)>>,
+    /// Known production changes: change of a node's daily volume by gas day, m³, past days too. Past
+    /// changes are taken out of the history before learning, those to come are added.
+    pub effects: BTreeMap<DemandNode, BTreeMap<GasDay, f64>>,
+    /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
+    pub horizon_days: usize,
+    /// Days that get hourly draws, at most `horizon_days`.
+    pub hourly_days: usize,
+    /// Joint draws, at most [`DRAWS_MAX`].
+    pub draws: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// What the models may be.
+    pub models: ModelChoice,
+    /// What else it was made from: `registry`, `program`, … copied into the result.
+    pub inputs: Vec<(String, String)>,
+}
+
+impl ForecastRequest {
+    /// A request with the usual settings (62 days, 8 of them hourly, 200 draws) and nothing in it.
+    pub fn new(
+        run_id: RunId,
+        origin_at: DateTime<Utc>,
+        clock: GasDayClock,
+        calendar: Calendar,
+    ) -> Self {
+        Self {
+            run_id,
+            origin_at,
+            clock,
+            calendar,
+            demand: Vec::new(),
+            today_hours: BTreeMap::new(),
+            weather: BTreeMap::new(),
+            weather_skill: ForecastSkill::default(),
+            shares: Vec::new(),
+            effects: BTreeMap::new(),
+            horizon_days: 62,
+            hourly_days: 8,
+            draws: 200,
+            seed: 1,
+            models: ModelChoice::Best,
+            inputs: Vec::new(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ForecastError> {
+        let range = |what, have, is_ok, allowed| {
+            if is_ok {
+                Ok(())
+            } else {
+                Err(ForecastError::OutOfRange {
+                    what,
+                    have,
+                    allowed,
+                })
+            }
+        };
+        let horizon = self.horizon_days;
+        range(
+            "horizon_days",
+            horizon,
+            (1..=HORIZON_DAYS_MAX).contains(&horizon),
+            "1 to 100 days",
+        )?;
+        range(
+            "hourly_days",
+            self.hourly_days,
+            self.hourly_days <= horizon,
+            "at most horizon_days",
+        )?;
+        range("draws", self.draws, self.draws <= DRAWS_MAX, "0 to 2000")?;
+        if self.shares.len() < horizon {
+            return Err(ForecastError::SharesMissing {
+                have: self.shares.len(),
+                need: horizon,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Forecasts every node of the request.
+///
+/// Models by what the history allows: `regression` from some 90 complete days, `seasonal_naive`
+/// from 8, `class_profile` (a node of the same class elsewhere, scaled) for a node with less than
+/// four weeks, `recent_mean` from 3 days. A node with less is left out and named under `left_out`
+/// in the inputs.
+///
+/// # Errors
+/// A request out of bounds, values that are not numbers, or no node with enough history.
+pub fn run(request: &ForecastRequest) -> Result<DemandForecast, ForecastError> {
+    request.check()?;
+    let today = request.clock.day_of(request.origin_at);
+    let histories = History::collect(request, today)?;
+    if histories.is_empty() {
+        return Err(ForecastError::NoNodes);
+    }
+    let (prepared, left_out) = prepare_all(request, today, histories, DailyOptions::default())?;
+    let origin = today.plus(-1);
+    let chosen = choose_origins(
+        prepared.iter().map(|n| n.forecast.paths.as_slice()),
+        origin,
+        request.draws,
+        request.seed,
+    );
+    let frame = Frame {
+        request,
+        today,
+        chosen: &chosen,
+    };
+    let nodes: Vec<_> = prepared
+        .iter()
+        .map(|node| node_forecast(&frame, node))
+        .collect();
+    let shares = request.shares[..request.horizon_days].to_vec();
+    Ok(DemandForecast {
+        run_id: request.run_id.clone(),
+        origin_at: request.origin_at,
+        days: (0_i64..)
+            .take(request.horizon_days)
+            .map(|i| today.plus(i))
+            .collect(),
+        hourly_days: request.hourly_days,
+        clock: request.clock,
+        cube: DemandCube::publish(&nodes, &shares),
+        inputs: inputs(request, &prepared, &left_out),
+        nodes,
+        shares,
+    })
+}
+
+fn inputs(
+    request: &ForecastRequest,
+    prepared: &[PreparedNode],
+    left_out: &[String],
+) -> Vec<(String, String)> {
+    let mut inputs = request.inputs.clone();
+    let mut add = |key: &str, value: String| inputs.push((key.to_owned(), value));
+    if let Some(day) = prepared.iter().filter_map(|n| n.last_known).max() {
+        add("demand_through", day.to_string());
+    }
+    let lagging: Vec<String> = prepared
+        .iter()
+        .filter(|n| n.last_known < prepared.iter().map(|m| m.last_known).max().flatten())
+        .map(|n| {
+            format!(
+                "{} {}",
+                label(&n.node),
+                n.last_known.map(|d| d.to_string()).unwrap_or_default()
+            )
+        })
+        .collect();
+    if !lagging.is_empty() {
+        add("demand_behind", lagging.join(", "));
+    }
+    match request.weather.values().filter_map(|w| w.issued_at).max() {
+        Some(at) => add("weather_issued_at", at.to_rfc3339()),
+        None => add("weather_issued_at", "none".to_owned()),
+    }
+    add("draws", request.draws.to_string());
+    add("seed", request.seed.to_string());
+    if !left_out.is_empty() {
+        add("left_out", left_out.join(", "));
+    }
+    inputs
+}
+
+/// `zone/class`, as nodes are named in messages.
+pub fn label(node: &DemandNode) -> String {
+    format!("{}/{}", node.zone, node.class.key())
+}

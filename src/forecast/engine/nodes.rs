@@ -1,0 +1,336 @@
+//! From the request's days to one forecast per node: history, weather, model ladder, hour shapes.
+
+use std::collections::BTreeMap;
+
+use super::{ForecastRequest, ModelChoice, label};
+use crate::domain::calendar::GasDay;
+use crate::domain::demand::DemandNode;
+use crate::forecast::ForecastError;
+use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::models::daily::{
+    DailyForecast, DailyModel, DailyOptions, DailySeries, REGRESSION,
+};
+use crate::forecast::models::paths::ResidualPath;
+use crate::forecast::models::seasonal_naive;
+use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::weather::WeatherAhead;
+
+/// A day's volume counts as known if so much of it stands on measured hours.
+const COVERAGE_MIN: f64 = 0.5;
+/// Days of a node that are read, six years.
+const HISTORY_DAYS_MAX: i64 = 2_200;
+/// Below so many days another node of the class is the better guide.
+const OWN_PATTERN_DAYS: usize = 28;
+/// Days that make a mean.
+const MEAN_DAYS_MIN: usize = 3;
+
+/// Complete days of one node before the origin's gas day.
+pub(super) struct History {
+    node: DemandNode,
+    days: BTreeMap<GasDay, [f64; 24]>,
+}
+
+impl History {
+    pub(super) fn collect(
+        request: &ForecastRequest,
+        today: GasDay,
+    ) -> Result<Vec<Self>, ForecastError> {
+        let mut nodes: BTreeMap<&DemandNode, BTreeMap<GasDay, [f64; 24]>> = BTreeMap::new();
+        let earliest = today.plus(-HISTORY_DAYS_MAX);
+        for day in request
+            .demand
+            .iter()
+            .filter(|d| d.day < today && d.day >= earliest)
+        {
+            if !day.volume_m3().is_finite() {
+                return Err(ForecastError::NotFinite {
+                    series: label(&day.node),
+                    day: day.day,
+                });
+            }
+            let days = nodes.entry(&day.node).or_default();
+            if day.coverage >= COVERAGE_MIN && days.insert(day.day, day.hours_m3).is_some() {
+                return Err(ForecastError::DuplicateDay {
+                    series: label(&day.node),
+                    day: day.day,
+                });
+            }
+        }
+        for node in request.today_hours.keys() {
+            nodes.entry(node).or_default();
+        }
+        Ok(nodes
+            .into_iter()
+            .map(|(node, days)| Self {
+                node: node.clone(),
+                days,
+            })
+            .collect())
+    }
+}
+
+/// A node with its forecast of days and the shapes that cut them into hours.
+pub(super) struct PreparedNode {
+    pub(super) node: DemandNode,
+    pub(super) model: &'static str,
+    /// Expectation and residual paths by lead; lead 1 is the origin's gas day. Known production
+    /// changes are not in it.
+    pub(super) forecast: DailyForecast,
+    /// Expected shares of the hours by lead.
+    pub(super) shares: Vec<[f64; 24]>,
+    /// Share errors of past days, and the first of those days.
+    pub(super) share_errors: Vec<Option<[f64; 24]>>,
+    pub(super) first: GasDay,
+    pub(super) last_known: Option<GasDay>,
+}
+
+/// A node before a model was found for it.
+struct Candidate {
+    history: History,
+    series: DailySeries,
+    given: Vec<f64>,
+    book: ShapeBook,
+    days_known: usize,
+    forecast: Option<DailyForecast>,
+}
+
+/// Forecasts every node that can be; names those that cannot.
+pub(super) fn prepare_all(
+    request: &ForecastRequest,
+    today: GasDay,
+    histories: Vec<History>,
+    options: DailyOptions,
+) -> Result<(Vec<PreparedNode>, Vec<String>), ForecastError> {
+    let candidates: Vec<Candidate> = histories
+        .into_iter()
+        .map(|h| candidate(request, today, h, options))
+        .collect();
+    let mut prepared = Vec::with_capacity(candidates.len());
+    let mut left_out = Vec::new();
+    for candidate in &candidates {
+        match prepare(request, candidate, &candidates) {
+            Some(node) => prepared.push(node),
+            None => left_out.push(format!(
+                "{} (have {} days, need {MEAN_DAYS_MIN})",
+                label(&candidate.history.node),
+                candidate.days_known
+            )),
+        }
+    }
+    if prepared.is_empty()
+        && let Some(best) = candidates.iter().max_by_key(|c| c.days_known)
+    {
+        return Err(ForecastError::InsufficientHistory {
+            series: label(&best.history.node),
+            have: best.days_known,
+            need: MEAN_DAYS_MIN,
+        });
+    }
+    Ok((prepared, left_out))
+}
+
+fn candidate(
+    request: &ForecastRequest,
+    today: GasDay,
+    history: History,
+    options: DailyOptions,
+) -> Candidate {
+    let yesterday = today.plus(-1);
+    let first = history
+        .days
+        .keys()
+        .next()
+        .copied()
+        .unwrap_or(yesterday)
+        .min(yesterday);
+    let known = usize::try_from(today.days_since(first)).unwrap_or(1);
+    let horizon = request.horizon_days;
+    let weather = request.weather.get(&history.node.zone);
+    let effects = request.effects.get(&history.node);
+    let traits = DayTraits::span(&request.calendar, first, known + horizon + 2);
+    let mut values = vec![f64::NAN; known];
+    let mut temperatures = vec![f64::NAN; known];
+    let mut shape_days = Vec::with_capacity(known);
+    for i in 0..known {
+        let day = traits[i].day;
+        if let Some(observed) = weather.and_then(|w| w.observed.get(&day)) {
+            temperatures[i] = *observed;
+        }
+        let hours = history.days.get(&day).copied();
+        if let Some(hours) = &hours {
+            let effect = effects.and_then(|e| e.get(&day)).copied().unwrap_or(0.0);
+            values[i] = (hours.iter().sum::<f64>() - effect).max(0.0);
+        }
+        shape_days.push(ShapeDay {
+            traits: traits[i],
+            temperature: temperatures[i],
+            hours: hours.unwrap_or([f64::NAN; 24]),
+        });
+    }
+    let given = (0..horizon)
+        .map(|lead| {
+            let day = traits[known + lead].day;
+            weather
+                .and_then(|w| w.forecast.get(&day))
+                .copied()
+                .unwrap_or(f64::NAN)
+        })
+        .collect();
+    let series = DailySeries {
+        values,
+        traits,
+        temperatures,
+    };
+    let mut candidate = Candidate {
+        days_known: series.days_known(known - 1),
+        history,
+        given,
+        book: ShapeBook::new(shape_days),
+        series,
+        forecast: None,
+    };
+    candidate.forecast = own_forecast(request, &candidate, options);
+    candidate
+}
+
+fn own_forecast(
+    request: &ForecastRequest,
+    candidate: &Candidate,
+    options: DailyOptions,
+) -> Option<DailyForecast> {
+    let origin = candidate.series.values.len() - 1;
+    let has_weather = candidate.series.temperatures.iter().any(|t| t.is_finite());
+    let mut series = candidate.series.clone();
+    let ahead = if has_weather {
+        WeatherAhead::Forecast(request.weather_skill)
+    } else {
+        series.temperatures.clear();
+        WeatherAhead::None
+    };
+    let mut model = DailyModel::new(series, options);
+    match request.models {
+        ModelChoice::Best => model.forecast(origin, request.horizon_days, ahead, &candidate.given),
+        ModelChoice::SeasonalNaive if candidate.days_known >= seasonal_naive::DAYS_MIN => {
+            model.baseline(origin, request.horizon_days)
+        }
+        ModelChoice::SeasonalNaive => None,
+    }
+}
+
+fn prepare(
+    request: &ForecastRequest,
+    candidate: &Candidate,
+    all: &[Candidate],
+) -> Option<PreparedNode> {
+    let own = candidate.forecast.as_ref();
+    let is_regression = own.is_some_and(|f| f.model == REGRESSION);
+    let may_borrow = request.models == ModelChoice::Best
+        && !is_regression
+        && (1..OWN_PATTERN_DAYS).contains(&candidate.days_known);
+    let borrowed = may_borrow.then(|| class_profile(candidate, all)).flatten();
+    let (forecast, book) = match (borrowed, own) {
+        (Some((forecast, donor)), _) => (forecast, &donor.book),
+        (None, Some(own)) => (own.clone(), &candidate.book),
+        (None, None) => (
+            recent_mean(candidate, request.horizon_days)?,
+            &candidate.book,
+        ),
+    };
+    let known = candidate.series.values.len();
+    let shares = (0..request.horizon_days)
+        .map(|lead| {
+            book.shares(
+                &candidate.series.traits[known + lead],
+                candidate.given[lead],
+                usize::MAX,
+            )
+        })
+        .collect();
+    let recent = book
+        .days()
+        .len()
+        .saturating_sub(DailyOptions::default().path_days);
+    Some(PreparedNode {
+        node: candidate.history.node.clone(),
+        model: forecast.model,
+        forecast,
+        shares,
+        share_errors: if request.draws > 0 {
+            book.share_errors(recent)
+        } else {
+            Vec::new()
+        },
+        first: book
+            .days()
+            .first()
+            .map_or_else(|| candidate.series.first(), |d| d.traits.day),
+        last_known: candidate.history.days.keys().next_back().copied(),
+    })
+}
+
+/// The forecast of another node of the class, scaled by the days both have.
+fn class_profile<'a>(
+    candidate: &Candidate,
+    all: &'a [Candidate],
+) -> Option<(DailyForecast, &'a Candidate)> {
+    let donor = all
+        .iter()
+        .filter(|c| c.history.node.class == candidate.history.node.class)
+        .filter(|c| c.forecast.as_ref().is_some_and(|f| f.model == REGRESSION))
+        .max_by_key(|c| c.days_known)?;
+    let (mut own, mut lent) = (0.0, 0.0);
+    for (day, hours) in &candidate.history.days {
+        if let Some(of_donor) = donor.history.days.get(day) {
+            own += hours.iter().sum::<f64>();
+            lent += of_donor.iter().sum::<f64>();
+        }
+    }
+    if lent <= 0.0 {
+        return None;
+    }
+    let ratio = own / lent;
+    let of_donor = donor.forecast.as_ref()?;
+    let forecast = DailyForecast {
+        model: "class_profile",
+        p50: of_donor.p50.iter().map(|v| v * ratio).collect(),
+        paths: of_donor
+            .paths
+            .iter()
+            .map(|path| ResidualPath {
+                origin: path.origin,
+                // A small share of a class varies more than the class: twice, for want of better.
+                residuals: path.residuals.iter().map(|r| 2.0 * r * ratio).collect(),
+            })
+            .collect(),
+    };
+    Some((forecast, donor))
+}
+
+/// The mean of the days known, for a node in its first week; each day's distance from it is a path.
+fn recent_mean(candidate: &Candidate, horizon: usize) -> Option<DailyForecast> {
+    let days: Vec<(GasDay, f64)> = candidate
+        .series
+        .traits
+        .iter()
+        .zip(&candidate.series.values)
+        .filter(|(_, v)| v.is_finite())
+        .map(|(t, v)| (t.day, *v))
+        .collect();
+    if days.len() < MEAN_DAYS_MIN {
+        return None;
+    }
+    let recent = &days[days.len().saturating_sub(7)..];
+    let mean = recent.iter().map(|(_, v)| v).sum::<f64>() / recent.len() as f64;
+    let paths = recent
+        .iter()
+        .map(|(day, value)| ResidualPath {
+            origin: *day,
+            residuals: vec![2.0 * (value - mean); horizon],
+        })
+        .collect();
+    Some(DailyForecast {
+        model: "recent_mean",
+        p50: vec![mean; horizon],
+        paths,
+    })
+}

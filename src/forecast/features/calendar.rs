@@ -1,0 +1,258 @@
+//! Calendar features: weekday, day type, make-up working days, the year's main festival, season, trend.
+
+use std::f64::consts::TAU;
+
+use chrono::{Datelike, NaiveDate, TimeDelta};
+
+use crate::domain::calendar::{Calendar, DayType, GasDay};
+
+/// What the calendar says of one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayTraits {
+    /// The day.
+    pub day: GasDay,
+    /// Monday 0 to Sunday 6.
+    pub weekday: usize,
+    /// Working day, weekend, holiday.
+    pub day_type: DayType,
+    /// A weekend day that is worked (调休上班).
+    pub is_make_up_workday: bool,
+    /// Days from the year's main festival (正月初一), if near: lunar, so no date can stand for it.
+    pub festival: Option<i64>,
+}
+
+/// Farthest day before and after the festival that it can still be felt on.
+pub const FESTIVAL_REACH: i64 = 24;
+
+impl DayTraits {
+    /// From the Chinese calendar.
+    pub fn new(calendar: &Calendar, day: GasDay) -> Self {
+        Self {
+            day,
+            weekday: weekday_of(day.0),
+            day_type: calendar.day_type(day.0),
+            is_make_up_workday: calendar.is_make_up_workday(day.0),
+            festival: calendar.spring_festival_offset(day.0, FESTIVAL_REACH),
+        }
+    }
+
+    /// So many days from `first` on.
+    pub fn span(calendar: &Calendar, first: GasDay, count: usize) -> Vec<Self> {
+        (0_i64..)
+            .take(count)
+            .map(|i| Self::new(calendar, first.plus(i)))
+            .collect()
+    }
+
+    fn is_off(&self) -> bool {
+        self.day_type != DayType::Workday
+    }
+}
+
+/// Monday 0 to Sunday 6.
+pub fn weekday_of(date: NaiveDate) -> usize {
+    date.weekday().num_days_from_monday() as usize
+}
+
+/// Part of the year gone, 0 at new year, as an angle.
+pub fn year_angle(date: NaiveDate) -> f64 {
+    TAU * f64::from(date.ordinal0()) / 365.25
+}
+
+/// Days between the two dates of the year, 0 to 183.
+pub fn season_distance(a: NaiveDate, b: NaiveDate) -> f64 {
+    let apart = (f64::from(a.ordinal0()) - f64::from(b.ordinal0())).abs();
+    apart.min(365.25 - apart).abs()
+}
+
+/// Offsets at which the effect of the festival is free; linear between them, zero at the ends.
+const FESTIVAL_KNOTS: [i64; 12] = [-21, -14, -7, -3, -1, 0, 1, 3, 7, 11, 16, 24];
+const HARMONICS: usize = 4;
+
+/// Number of calendar features.
+pub const CALENDAR_FEATURES: usize = 2 + 7 + 3 + 3 + 2 * HARMONICS + 2 + FESTIVAL_KNOTS.len() - 2;
+
+/// Calendar features of `days[index]`; the intercept is first, the trend second.
+///
+/// The trend counts years from `epoch`. Neighbours are taken from `days`, so a list should reach
+/// one day further than is forecast.
+pub fn calendar_features(days: &[DayTraits], index: usize, epoch: GasDay) -> Vec<f64> {
+    let day = days[index];
+    let mut row = Vec::with_capacity(CALENDAR_FEATURES);
+    row.push(1.0);
+    row.push(day.day.days_since(epoch) as f64 / 365.25);
+    let has_weekday = day.day_type != DayType::Holiday && !day.is_make_up_workday;
+    for weekday in 0..7 {
+        row.push(flag(has_weekday && weekday == day.weekday));
+    }
+    let is_holiday = day.day_type == DayType::Holiday;
+    row.push(flag(is_holiday && day.weekday < 5));
+    row.push(flag(is_holiday && day.weekday >= 5));
+    row.push(flag(day.is_make_up_workday));
+    let before = index.checked_sub(1).and_then(|i| days.get(i));
+    let after = days.get(index + 1);
+    let is_work = !day.is_off();
+    let holiday = |d: Option<&DayTraits>| d.is_some_and(|d| d.day_type == DayType::Holiday);
+    let off = |d: Option<&DayTraits>| d.is_some_and(DayTraits::is_off);
+    row.push(flag(is_work && holiday(after)));
+    row.push(flag(is_work && holiday(before)));
+    row.push(flag(is_work && off(before) && off(after)));
+    let angle = year_angle(day.day.0);
+    for k in 1..=HARMONICS {
+        row.push((k as f64 * angle).sin());
+        row.push((k as f64 * angle).cos());
+    }
+    let off_day = flag(day.is_off());
+    row.push(off_day * angle.sin());
+    row.push(off_day * angle.cos());
+    festival_features(day.festival, &mut row);
+    row
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+fn festival_features(offset: Option<i64>, row: &mut Vec<f64>) {
+    for window in FESTIVAL_KNOTS.windows(3) {
+        let [low, at, high] = [window[0], window[1], window[2]];
+        row.push(match offset {
+            Some(d) if low < d && d <= at => (d - low) as f64 / (at - low) as f64,
+            Some(d) if at < d && d < high => (high - d) as f64 / (high - at) as f64,
+            _ => 0.0,
+        });
+    }
+}
+
+/// Calendar for places whose year file we do not have: named public holidays by date.
+///
+/// The main festival is lunar new year where it is kept, else Christmas.
+pub fn traits_of_named_holidays(
+    holidays: &std::collections::BTreeMap<NaiveDate, String>,
+    first: GasDay,
+    count: usize,
+) -> Vec<DayTraits> {
+    let is_lunar = |name: &str| {
+        matches!(
+            name,
+            "Chinese New Year" | "Korean New Year" | "Lunar New Year" | "Spring Festival"
+        )
+    };
+    let has_lunar = holidays.values().any(|name| is_lunar(name));
+    let festivals: Vec<NaiveDate> = holidays
+        .iter()
+        .filter(|(_, name)| {
+            if has_lunar {
+                is_lunar(name)
+            } else {
+                name.contains("Christmas Day")
+                    && !name.contains("observed")
+                    && !name.contains("Orthodox")
+            }
+        })
+        .map(|(date, _)| *date)
+        .collect();
+    (0_i64..)
+        .take(count)
+        .map(|i| {
+            let day = first.plus(i);
+            let date = day.0;
+            let weekday = weekday_of(date);
+            let day_type = if holidays.contains_key(&date) {
+                DayType::Holiday
+            } else if weekday >= 5 {
+                DayType::Weekend
+            } else {
+                DayType::Workday
+            };
+            let near = festivals.partition_point(|f| *f <= date + TimeDelta::days(FESTIVAL_REACH));
+            let festival = festivals[..near]
+                .iter()
+                .rev()
+                .take(2)
+                .map(|f| (date - *f).num_days())
+                .filter(|d| d.abs() <= FESTIVAL_REACH)
+                .min_by_key(|d| d.abs());
+            DayTraits {
+                day,
+                weekday,
+                day_type,
+                is_make_up_workday: false,
+                festival,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days() -> Vec<DayTraits> {
+        let text = include_str!("../../../config/calendar/2026.toml");
+        let calendar = Calendar::new([toml::from_str(text).unwrap()]);
+        DayTraits::span(&calendar, GasDay("2026-01-01".parse().unwrap()), 365)
+    }
+
+    fn at(text: &str) -> usize {
+        let date: NaiveDate = text.parse().unwrap();
+        date.ordinal0() as usize
+    }
+
+    #[test]
+    fn rows_are_as_long_as_promised() {
+        let days = days();
+        for index in 0..days.len() {
+            assert_eq!(
+                calendar_features(&days, index, days[0].day).len(),
+                CALENDAR_FEATURES
+            );
+        }
+    }
+
+    #[test]
+    fn a_make_up_workday_is_neither_a_saturday_nor_a_holiday() {
+        let days = days();
+        let row = calendar_features(&days, at("2026-02-14"), days[0].day);
+        assert!(row[2..9].iter().all(|v| *v == 0.0), "no weekday of its own");
+        assert_eq!(row[9..12], [0.0, 0.0, 1.0]);
+        assert_eq!(row[12..15], [1.0, 0.0, 0.0], "the day before a holiday");
+    }
+
+    #[test]
+    fn the_festival_is_felt_by_its_offset_and_fades() {
+        let days = days();
+        let block = |text: &str| {
+            let row = calendar_features(&days, at(text), days[0].day);
+            row[CALENDAR_FEATURES - 10..].to_vec()
+        };
+        let on_the_day = block("2026-02-17");
+        assert!((on_the_day.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((on_the_day[4] - 1.0).abs() < 1e-12);
+        let between = block("2026-02-08"); // day −9: 5/7 of knot −7, 2/7 of knot −14
+        assert!((between[1] - 5.0 / 7.0).abs() < 1e-12 && (between[0] - 2.0 / 7.0).abs() < 1e-12);
+        assert!(block("2026-04-20").iter().all(|v| *v == 0.0));
+    }
+
+    #[test]
+    fn seasons_meet_at_new_year() {
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        assert!(season_distance(date("2026-12-30"), date("2026-01-02")) < 4.0);
+        assert!(season_distance(date("2026-01-01"), date("2026-07-01")) > 175.0);
+    }
+
+    #[test]
+    fn named_holidays_find_the_festival() {
+        let holidays = [
+            ("2025-12-25", "Christmas Day"),
+            ("2026-01-01", "New Year's Day"),
+        ]
+        .into_iter()
+        .map(|(d, n)| (d.parse().unwrap(), n.to_owned()))
+        .collect();
+        let days = traits_of_named_holidays(&holidays, GasDay("2025-12-20".parse().unwrap()), 14);
+        assert_eq!(days[0].festival, Some(-5));
+        assert_eq!(days[12].day_type, DayType::Holiday);
+        assert_eq!(days[12].festival, Some(7));
+    }
+}

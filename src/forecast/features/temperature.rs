@@ -1,0 +1,162 @@
+//! Temperature features: effective temperature, hinges of it, slow means, interactions.
+
+use crate::domain::calendar::DayType;
+use crate::domain::demand::quantile_of_sorted;
+use crate::forecast::features::calendar::{DayTraits, year_angle};
+
+/// Effective temperature of the last four days, today last.
+///
+/// `T_eff = (T₀ + 0.5 T₋₁ + 0.25 T₋₂ + 0.125 T₋₃) / 1.875`: buildings remember. Days that are not
+/// known (NaN) or not given take no part.
+///
+/// # Source
+/// METHODS.md, "Effective temperature"; worked example: `effective_temperature_of_the_worked_example`.
+pub fn effective_temperature(days: &[f64]) -> f64 {
+    let (mut sum, mut weights, mut weight) = (0.0, 0.0, 1.0);
+    for value in days.iter().rev().take(4) {
+        if value.is_finite() {
+            sum += weight * value;
+            weights += weight;
+        }
+        weight /= 2.0;
+    }
+    if weights > 0.0 {
+        sum / weights
+    } else {
+        f64::NAN
+    }
+}
+
+/// What buildings feel of the weather on a day, °C.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Felt {
+    /// Mean of the day.
+    pub today: f64,
+    /// Effective temperature of four days.
+    pub effective: f64,
+    /// Exponential mean that forgets 15 % a day.
+    pub slow: f64,
+}
+
+const SLOW_KEEP: f64 = 0.85;
+/// Days of weather a slow mean reads; 0.85²⁴ is 2 %.
+pub const SLOW_DAYS: usize = 24;
+
+impl Felt {
+    /// From daily means up to and with the day itself, the latest last.
+    pub fn new(days: &[f64]) -> Self {
+        let today = days.last().copied().unwrap_or(f64::NAN);
+        let (mut sum, mut weights, mut weight) = (0.0, 0.0, 1.0);
+        for value in days.iter().rev().take(SLOW_DAYS) {
+            if value.is_finite() {
+                sum += weight * value;
+                weights += weight;
+            }
+            weight *= SLOW_KEEP;
+        }
+        Self {
+            today,
+            effective: effective_temperature(days),
+            slow: if weights > 0.0 {
+                sum / weights
+            } else {
+                f64::NAN
+            },
+        }
+    }
+
+    /// Whether every part is known.
+    pub fn is_known(&self) -> bool {
+        self.today.is_finite() && self.effective.is_finite() && self.slow.is_finite()
+    }
+}
+
+/// Where the response may bend: quantiles of the temperatures met so far, so that Harbin and
+/// Guangzhou each get knots where their days are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Knots {
+    effective: [f64; 6],
+    today: f64,
+    slow: f64,
+}
+
+const KNOT_QUANTILES: [f64; 6] = [0.08, 0.25, 0.42, 0.58, 0.75, 0.92];
+
+impl Knots {
+    /// From days whose weather is known; none if there are fewer than 20.
+    pub fn new(days: &[Felt]) -> Option<Self> {
+        let sorted = |pick: fn(&Felt) -> f64| {
+            let mut values: Vec<f64> = days.iter().filter(|d| d.is_known()).map(pick).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let effective = sorted(|d| d.effective);
+        if effective.len() < 20 {
+            return None;
+        }
+        Some(Self {
+            effective: KNOT_QUANTILES.map(|q| quantile_of_sorted(&effective, q)),
+            today: quantile_of_sorted(&sorted(|d| d.today), 0.5),
+            slow: quantile_of_sorted(&sorted(|d| d.slow), 0.5),
+        })
+    }
+}
+
+/// Number of temperature features.
+pub const TEMPERATURE_FEATURES: usize = 1 + 6 + 1 + 2 + 2 + 1 + 2 + 1;
+
+/// Temperature features of a day: effective temperature with hinges `(knot − T)⁺`, today's and the
+/// slow mean with one hinge each, and the response on days off, over the year and over the years.
+pub fn temperature_features(
+    felt: Felt,
+    knots: &Knots,
+    day: &DayTraits,
+    years: f64,
+    row: &mut Vec<f64>,
+) {
+    let below = |knot: f64, value: f64| (knot - value).max(0.0);
+    row.push(felt.effective);
+    for knot in knots.effective {
+        row.push(below(knot, felt.effective));
+    }
+    row.push((felt.effective - knots.effective[5]).max(0.0));
+    row.push(felt.today);
+    row.push(below(knots.today, felt.today));
+    row.push(felt.slow);
+    row.push(below(knots.slow, felt.slow));
+    let cold = below(knots.effective[3], felt.effective);
+    row.push(if day.day_type == DayType::Workday {
+        0.0
+    } else {
+        cold
+    });
+    let angle = year_angle(day.day.0);
+    row.push(cold * angle.sin());
+    row.push(cold * angle.cos());
+    row.push(cold * years);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effective_temperature_of_the_worked_example() {
+        // Today 4, yesterday 6, then 8 and 10 °C (domain.md §6.1).
+        let felt = effective_temperature(&[10.0, 8.0, 6.0, 4.0]);
+        assert!((felt - 5.4667).abs() < 5e-5, "{felt}");
+    }
+
+    #[test]
+    fn an_unknown_day_takes_no_part() {
+        let felt = effective_temperature(&[10.0, f64::NAN, 6.0, 4.0]);
+        assert!((felt - (4.0 + 3.0 + 1.25) / 1.625).abs() < 1e-12);
+        assert!(effective_temperature(&[f64::NAN]).is_nan());
+    }
+
+    #[test]
+    fn steady_weather_is_felt_as_it_is() {
+        let felt = Felt::new(&[7.5; 40]);
+        assert!((felt.slow - 7.5).abs() < 1e-12 && (felt.effective - 7.5).abs() < 1e-12);
+    }
+}

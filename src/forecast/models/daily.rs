@@ -1,0 +1,541 @@
+//! The model of one daily series: base regression, correction by lead, residual paths.
+//!
+//! Fits are made on a grid of cuts four weeks apart, fixed in the calendar. A forecast at an origin
+//! uses the latest cut not after it, past origins use theirs: so past errors are out of sample and
+//! of the same kind as the error to come, and a rolling backtest pays for each cut once.
+
+use std::collections::BTreeMap;
+
+use crate::domain::calendar::GasDay;
+use crate::forecast::features::calendar::{
+    CALENDAR_FEATURES, DayTraits, calendar_features, year_angle,
+};
+use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
+use crate::forecast::linear::Design;
+use crate::forecast::models::base::{BaseFit, BaseOptions};
+use crate::forecast::models::correction::{
+    Correction, CorrectionOptions, Example, KnownResiduals, LEAD_GROUPS, RESIDUAL_DAYS, lead_group,
+};
+use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+use crate::forecast::models::seasonal_naive;
+use crate::forecast::weather::{Climatology, WeatherAhead, ahead_of_origin, ahead_of_past_origin};
+
+/// A daily series without holes in its calendar.
+#[derive(Debug, Clone, Default)]
+pub struct DailySeries {
+    /// Daily volumes, m³; NaN where a day is not known.
+    pub values: Vec<f64>,
+    /// Calendar of the same days and at least `horizon + 1` more.
+    pub traits: Vec<DayTraits>,
+    /// Observed daily mean temperatures of the same days, °C; NaN where unknown, empty if none.
+    pub temperatures: Vec<f64>,
+}
+
+impl DailySeries {
+    /// First day.
+    pub fn first(&self) -> GasDay {
+        self.traits
+            .first()
+            .map_or(GasDay::from_epoch_day(0), |t| t.day)
+    }
+
+    /// Complete days up to and with `origin`.
+    pub fn days_known(&self, origin: usize) -> usize {
+        self.values
+            .iter()
+            .take(origin + 1)
+            .filter(|v| v.is_finite())
+            .count()
+    }
+
+    /// Mean of the last year up to `origin`, m³; 0 if nothing is known.
+    pub fn typical_level(&self, origin: usize) -> f64 {
+        let from = (origin + 1).saturating_sub(365);
+        let known: Vec<f64> = self.values[from..=origin]
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .collect();
+        if known.is_empty() {
+            0.0
+        } else {
+            known.iter().sum::<f64>() / known.len() as f64
+        }
+    }
+}
+
+/// Choices of the daily model, made on data before any scored origin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DailyOptions {
+    /// The base regression.
+    pub base: BaseOptions,
+    /// The correction by lead.
+    pub correction: CorrectionOptions,
+    /// Past origins up to this age make residual paths.
+    pub path_days: usize,
+    /// Most leads × past origins looked at, which bounds the time of one forecast.
+    pub examples_max: usize,
+    /// Days a fit is old at least when it is used, so that the latest residuals are out of sample.
+    pub fit_age_min: usize,
+}
+
+impl Default for DailyOptions {
+    fn default() -> Self {
+        Self {
+            base: BaseOptions::default(),
+            correction: CorrectionOptions::default(),
+            path_days: 730,
+            examples_max: 15_000,
+            fit_age_min: 0,
+        }
+    }
+}
+
+/// Point forecast and residual paths of a daily series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DailyForecast {
+    /// Model the point forecast comes from.
+    pub model: &'static str,
+    /// Expected volume by lead 1, 2, …, m³; not below zero.
+    pub p50: Vec<f64>,
+    /// Residual paths scaled to this forecast's level, earliest origin first.
+    pub paths: Vec<ResidualPath>,
+}
+
+/// Name of the regression in results.
+pub const REGRESSION: &str = "regression";
+/// Complete days the regression needs before its first cut.
+pub const REGRESSION_DAYS_MIN: usize = 90;
+const CUT_DAYS: usize = 28;
+
+/// A daily series with its fits.
+#[derive(Debug)]
+pub struct DailyModel {
+    series: DailySeries,
+    options: DailyOptions,
+    fixed: Design,
+    felt: Option<Vec<Felt>>,
+    fits: BTreeMap<usize, Option<CutFit>>,
+}
+
+/// A fit with its expectations, under observed weather, of the days around its cut.
+#[derive(Debug)]
+struct CutFit {
+    base: BaseFit,
+    expected_from: usize,
+    expected: Vec<f64>,
+}
+
+impl DailyModel {
+    /// Takes a series; `values` may reach beyond the first origin asked for, later days are not
+    /// read by it.
+    pub fn new(series: DailySeries, options: DailyOptions) -> Self {
+        let mut fixed = Design::new(CALENDAR_FEATURES);
+        let epoch = series.first();
+        for index in 0..series.traits.len() {
+            fixed.push(&calendar_features(&series.traits, index, epoch));
+        }
+        let felt = felt_of(&series.temperatures);
+        Self {
+            series,
+            options,
+            fixed,
+            felt,
+            fits: BTreeMap::new(),
+        }
+    }
+
+    /// The series.
+    pub fn series(&self) -> &DailySeries {
+        &self.series
+    }
+
+    /// Forecasts the `horizon` days after `origin`, the index of the last day known.
+    ///
+    /// `given` are the temperatures the forecast may use, by lead; unknown ones are NaN or absent
+    /// and replaced by climatology. Falls back to `seasonal_naive` where history is short; none if
+    /// even that cannot be.
+    pub fn forecast(
+        &mut self,
+        origin: usize,
+        horizon: usize,
+        ahead: WeatherAhead,
+        given: &[f64],
+    ) -> Option<DailyForecast> {
+        if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
+            return None;
+        }
+        self.regression(origin, horizon, ahead, given)
+            .or_else(|| self.baseline(origin, horizon))
+    }
+
+    /// The seasonal-naive forecast of the same days.
+    pub fn baseline(&self, origin: usize, horizon: usize) -> Option<DailyForecast> {
+        seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
+    }
+
+    /// The latest cut a forecast at `origin` may use, if its history is long enough.
+    fn cut_of(&self, origin: usize) -> Option<usize> {
+        let usable = origin.checked_sub(self.options.fit_age_min)?;
+        let epoch = usize::try_from(self.series.first().epoch_day()).ok()?;
+        let back = (epoch + usable) % CUT_DAYS;
+        let cut = usable
+            .checked_sub(back)
+            .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;
+        (self.series.days_known(cut) >= REGRESSION_DAYS_MIN).then_some(cut)
+    }
+
+    fn prepare(&mut self, cut: usize) -> bool {
+        if !self.fits.contains_key(&cut) {
+            let warm = self
+                .fits
+                .range(..cut)
+                .next_back()
+                .filter(|(at, _)| cut - **at <= CUT_DAYS)
+                .and_then(|(_, fit)| fit.as_ref());
+            let fit = BaseFit::fit(
+                &self.series,
+                &self.fixed,
+                self.felt.as_deref(),
+                cut,
+                &self.options.base,
+                warm.map(|f| &f.base),
+            )
+            .map(|base| self.around(cut, base));
+            self.fits.insert(cut, fit);
+        }
+        self.fits.get(&cut).is_some_and(Option::is_some)
+    }
+
+    fn around(&self, cut: usize, base: BaseFit) -> CutFit {
+        let expected_from = cut.saturating_sub(RESIDUAL_DAYS);
+        let until = (cut + CUT_DAYS + self.options.fit_age_min + 64).min(self.series.values.len());
+        let expected = (expected_from..until)
+            .map(|i| {
+                base.predict(
+                    &self.series,
+                    &self.fixed,
+                    i,
+                    self.felt.as_ref().map(|f| f[i]),
+                )
+            })
+            .collect();
+        CutFit {
+            base,
+            expected_from,
+            expected,
+        }
+    }
+
+    fn fit_at(&self, origin: usize) -> Option<&CutFit> {
+        self.fits.get(&self.cut_of(origin)?)?.as_ref()
+    }
+
+    fn regression(
+        &mut self,
+        origin: usize,
+        horizon: usize,
+        ahead: WeatherAhead,
+        given: &[f64],
+    ) -> Option<DailyForecast> {
+        let cut = self.cut_of(origin)?;
+        let past = self.past_origins(origin, horizon);
+        for at in &past {
+            if let Some(cut) = self.cut_of(*at) {
+                self.prepare(cut);
+            }
+        }
+        if !self.prepare(cut) {
+            return None;
+        }
+        let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
+        let climatology = Climatology::new(self.series.first(), known_weather);
+        let weather = Weather {
+            ahead,
+            climatology: &climatology,
+        };
+
+        let now_temperatures = if self.felt.is_some() {
+            ahead_of_origin(
+                ahead,
+                &climatology,
+                self.series.first(),
+                known_weather,
+                given,
+                horizon,
+            )
+        } else {
+            Vec::new()
+        };
+        let now = self.seen_from(origin, horizon, &weather, Some(now_temperatures))?;
+        let mut views = Vec::with_capacity(past.len());
+        for at in past {
+            if let Some(view) = self.seen_from(at, horizon, &weather, None) {
+                views.push(view);
+            }
+        }
+        let corrections = self.corrections(&views, origin, horizon);
+        let p50: Vec<f64> = (1..=horizon)
+            .map(|lead| {
+                now.corrected(lead, &corrections, self.angle(origin + lead))
+                    .max(0.0)
+            })
+            .collect();
+        let paths = self.paths(&views, origin, &p50, &corrections);
+        Some(DailyForecast {
+            model: REGRESSION,
+            p50,
+            paths,
+        })
+    }
+
+    /// Past origins to learn from, earliest first; every one has a cut of its own.
+    fn past_origins(&self, origin: usize, horizon: usize) -> Vec<usize> {
+        let first_value = self
+            .series
+            .values
+            .iter()
+            .position(|v| v.is_finite())
+            .unwrap_or(0);
+        let needs = |days: usize| first_value + days + self.options.fit_age_min;
+        // Fits on less than a year say little of the next season; with more history they are left out.
+        let earliest = if origin >= needs(365) + CUT_DAYS + horizon + 200 {
+            needs(365) + CUT_DAYS
+        } else {
+            needs(REGRESSION_DAYS_MIN)
+        };
+        let earliest = earliest.max(origin.saturating_sub(self.options.path_days));
+        let count = origin.saturating_sub(earliest);
+        let most = (self.options.examples_max / horizon.max(1)).max(1);
+        let mut step = count.div_ceil(most).max(1);
+        if step % 7 == 0 {
+            step += 1; // every weekday must be met
+        }
+        let mut past: Vec<usize> = (1..=count / step)
+            .map(|k| k * step)
+            .map(|back| origin - back)
+            .filter(|at| self.series.values[*at].is_finite() && self.cut_of(*at).is_some())
+            .collect();
+        past.reverse();
+        past
+    }
+
+    fn angle(&self, index: usize) -> f64 {
+        year_angle(
+            self.series.traits[index.min(self.series.traits.len() - 1)]
+                .day
+                .0,
+        )
+    }
+
+    /// What was expected, and what was known of errors, at an origin; `temperatures` are those of
+    /// the leads, re-created from observations if not given.
+    fn seen_from(
+        &self,
+        at: usize,
+        horizon: usize,
+        weather: &Weather<'_>,
+        temperatures: Option<Vec<f64>>,
+    ) -> Option<View> {
+        let fit = self.fit_at(at)?;
+        let from = (at + 1)
+            .saturating_sub(RESIDUAL_DAYS)
+            .max(fit.expected_from);
+        let expected_of = |i: usize| fit.expected.get(i.checked_sub(fit.expected_from)?).copied();
+        let mut known = KnownResiduals::default();
+        for i in (from..=at).rev() {
+            let expected = expected_of(i).unwrap_or(f64::NAN);
+            known.recent.push(self.series.values[i] - expected);
+            known.expected.push(expected);
+        }
+        let uses_weather = fit.base.uses_weather() && self.felt.is_some();
+        let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
+        let expected = if !uses_weather || is_observed {
+            // Cached for the days after the cut; without weather, also those not yet observed.
+            let under_observed = |i: usize| {
+                let felt = self.felt.as_ref().and_then(|f| f.get(i)).copied();
+                fit.base.predict(&self.series, &self.fixed, i, felt)
+            };
+            (at + 1..=at + horizon)
+                .map(|i| expected_of(i).unwrap_or_else(|| under_observed(i)))
+                .collect()
+        } else {
+            let temperatures = temperatures.unwrap_or_else(|| {
+                ahead_of_past_origin(
+                    weather.ahead,
+                    weather.climatology,
+                    self.series.first(),
+                    &self.series.temperatures,
+                    at,
+                    horizon,
+                )
+            });
+            self.expected_under(fit, at, &temperatures, horizon)
+        };
+        if uses_weather && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect) {
+            known.weather_effect = self.weather_effects(fit, at, weather);
+        }
+        Some(View {
+            at,
+            known,
+            expected,
+        })
+    }
+
+    /// Base expectations of the leads under given temperatures.
+    fn expected_under(
+        &self,
+        fit: &CutFit,
+        at: usize,
+        temperatures: &[f64],
+        horizon: usize,
+    ) -> Vec<f64> {
+        let from = (at + 1).saturating_sub(SLOW_DAYS);
+        let mut days = self.series.temperatures[from..=at].to_vec();
+        let mut last = self.felt.as_ref().map(|f| f[at]);
+        (0..horizon)
+            .map(|i| {
+                days.push(temperatures.get(i).copied().unwrap_or(f64::NAN));
+                let felt = Felt::new(&days);
+                if felt.is_known() {
+                    last = Some(felt);
+                }
+                fit.base
+                    .predict(&self.series, &self.fixed, at + 1 + i, last)
+            })
+            .collect()
+    }
+
+    /// How far the last week's weather moved the expectation from typical weather, latest first.
+    fn weather_effects(&self, fit: &CutFit, at: usize, weather: &Weather<'_>) -> Vec<f64> {
+        let first = self.series.first();
+        let known = &self.series.temperatures[..=at];
+        (0..7.min(at))
+            .map(|back| {
+                let i = at - back;
+                let typical = weather
+                    .climatology
+                    .at(first, known, self.series.traits[i].day);
+                let felt = Felt {
+                    today: typical,
+                    effective: typical,
+                    slow: typical,
+                };
+                let under_typical = fit.base.predict(&self.series, &self.fixed, i, Some(felt));
+                let expected = fit.expected.get(i.wrapping_sub(fit.expected_from)).copied();
+                expected.map_or(f64::NAN, |e| e - under_typical)
+            })
+            .collect()
+    }
+
+    fn corrections(&self, views: &[View], origin: usize, horizon: usize) -> Vec<Correction> {
+        let mut examples: Vec<Vec<Example>> = vec![Vec::new(); LEAD_GROUPS];
+        for view in views {
+            for lead in 1..=horizon.min(origin - view.at) {
+                let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
+                if missed.is_finite() {
+                    examples[lead_group(lead)].push(Example {
+                        origin: self.series.traits[view.at].day,
+                        features: view.features(lead, self.angle(view.at + lead)),
+                        missed,
+                    });
+                }
+            }
+        }
+        let day = self.series.traits[origin].day;
+        examples
+            .iter()
+            .map(|of_lead| Correction::fit(of_lead, day, &self.options.correction))
+            .collect()
+    }
+
+    fn paths(
+        &self,
+        views: &[View],
+        origin: usize,
+        p50: &[f64],
+        corrections: &[Correction],
+    ) -> Vec<ResidualPath> {
+        let horizon = p50.len();
+        let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
+        let typical = self.series.typical_level(origin);
+        let mut paths: Vec<ResidualPath> = views
+            .iter()
+            .filter(|view| complete < 60 || view.at + horizon <= origin)
+            .map(|view| {
+                let residuals = (1..=horizon)
+                    .map(|lead| {
+                        if view.at + lead > origin {
+                            return f64::NAN;
+                        }
+                        let then = view
+                            .corrected(lead, corrections, self.angle(view.at + lead))
+                            .max(0.0);
+                        (self.series.values[view.at + lead] - then)
+                            * level_factor(p50[lead - 1], then, typical)
+                    })
+                    .collect();
+                ResidualPath {
+                    origin: self.series.traits[view.at].day,
+                    residuals,
+                }
+            })
+            .collect();
+        fill_unknown(&mut paths);
+        paths
+    }
+}
+
+struct Weather<'a> {
+    ahead: WeatherAhead,
+    climatology: &'a Climatology,
+}
+
+/// An origin as it was seen: errors known, expectations ahead.
+struct View {
+    at: usize,
+    known: KnownResiduals,
+    expected: Vec<f64>,
+}
+
+impl View {
+    fn features(
+        &self,
+        lead: usize,
+        angle: f64,
+    ) -> [f64; crate::forecast::models::correction::CORRECTION_FEATURES] {
+        self.known.features(lead, self.expected[lead - 1], angle)
+    }
+
+    fn corrected(&self, lead: usize, corrections: &[Correction], angle: f64) -> f64 {
+        self.expected[lead - 1] + corrections[lead_group(lead)].of(&self.features(lead, angle))
+    }
+}
+
+/// What each day's weather was felt as; gaps keep the last known. None without temperatures.
+fn felt_of(temperatures: &[f64]) -> Option<Vec<Felt>> {
+    if !temperatures.iter().any(|t| t.is_finite()) {
+        return None;
+    }
+    let mut last: Option<Felt> = None;
+    let unknown = Felt {
+        today: f64::NAN,
+        effective: f64::NAN,
+        slow: f64::NAN,
+    };
+    Some(
+        (0..temperatures.len())
+            .map(|i| {
+                let from = (i + 1).saturating_sub(SLOW_DAYS);
+                let felt = Felt::new(&temperatures[from..=i]);
+                if felt.is_known() && temperatures[i].is_finite() {
+                    last = Some(felt);
+                }
+                last.unwrap_or(unknown)
+            })
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests;

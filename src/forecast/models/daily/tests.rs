@@ -1,0 +1,112 @@
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::domain::calendar::{Calendar, DayType};
+
+fn calendar() -> Calendar {
+    Calendar::new(
+        [
+            include_str!("../../../../config/calendar/2024.toml"),
+            include_str!("../../../../config/calendar/2025.toml"),
+            include_str!("../../../../config/calendar/2026.toml"),
+        ]
+        .map(|text| toml::from_str(text).unwrap()),
+    )
+}
+
+fn index(date: &str) -> usize {
+    let first = GasDay("2024-01-01".parse().unwrap());
+    usize::try_from(GasDay(date.parse().unwrap()).days_since(first)).unwrap()
+}
+
+/// Part of a factory's use that is left so many days from 正月初一.
+fn left_at(offset: Option<i64>) -> f64 {
+    match offset {
+        Some(d) if (-7..0).contains(&d) => 1.0 - 0.6 * (1.0 + d as f64 / 7.0),
+        Some(d) if (0..=7).contains(&d) => 0.4,
+        Some(d) if (8..16).contains(&d) => 0.4 + 0.6 * (d - 7) as f64 / 9.0,
+        _ => 1.0,
+    }
+}
+
+/// A factory from 2024-01-01 to the end of `days`, closed over the festival.
+fn factory(days: usize) -> DailySeries {
+    let traits = DayTraits::span(
+        &calendar(),
+        GasDay("2024-01-01".parse().unwrap()),
+        days + 64,
+    );
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let values = traits[..days]
+        .iter()
+        .map(|t| {
+            let weekend = if t.day_type == DayType::Weekend {
+                0.85
+            } else {
+                1.0
+            };
+            10_000.0 * weekend * left_at(t.festival) * (0.97 + 0.06 * rng.random::<f64>())
+        })
+        .collect();
+    DailySeries {
+        values,
+        traits,
+        temperatures: Vec::new(),
+    }
+}
+
+#[test]
+fn the_festival_is_forecast_from_the_two_before() {
+    // 2024-02-10 and 2025-01-29 are known, 2026-02-17 lies 17 days ahead of the origin.
+    let origin = index("2026-01-31");
+    let mut model = DailyModel::new(factory(origin + 1), DailyOptions::default());
+    let forecast = model.forecast(origin, 40, WeatherAhead::None, &[]).unwrap();
+    assert_eq!(forecast.model, REGRESSION);
+    let over = |from: &str, to: &str| {
+        let leads = index(from) - origin..=index(to) - origin;
+        let count = leads.clone().count() as f64;
+        leads.map(|lead| forecast.p50[lead - 1]).sum::<f64>() / count
+    };
+    // The true effect of the eight days from 正月初一 on is a drop of 6 000 m³/d.
+    let drop = 10_000.0 - over("2026-02-17", "2026-02-24");
+    assert!((0.8 * 6_000.0..1.2 * 6_000.0).contains(&drop), "{drop}");
+    let after = over("2026-03-09", "2026-03-11");
+    assert!((9_000.0..11_000.0).contains(&after), "{after}");
+}
+
+#[test]
+fn values_after_the_origin_do_not_matter() {
+    let origin = index("2025-11-20");
+    let honest = factory(origin + 40);
+    let mut changed = honest.clone();
+    for (i, value) in changed.values.iter_mut().enumerate().skip(origin + 1) {
+        *value = if i % 3 == 0 { f64::NAN } else { -1e7 };
+    }
+    let run = |series: DailySeries| {
+        DailyModel::new(series, DailyOptions::default()).forecast(
+            origin,
+            14,
+            WeatherAhead::None,
+            &[],
+        )
+    };
+    assert_eq!(run(changed), run(honest));
+}
+
+#[test]
+fn a_rolling_run_gives_what_a_fresh_one_gives() {
+    let series = factory(index("2025-12-31"));
+    let mut rolling = DailyModel::new(series.clone(), DailyOptions::default());
+    for origin in (500..700).step_by(40) {
+        let warm = rolling
+            .forecast(origin, 7, WeatherAhead::None, &[])
+            .unwrap();
+        let fresh = DailyModel::new(series.clone(), DailyOptions::default())
+            .forecast(origin, 7, WeatherAhead::None, &[])
+            .unwrap();
+        for (a, b) in warm.p50.iter().zip(&fresh.p50) {
+            assert!((a - b).abs() < 0.01 * b, "{a} {b} at {origin}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The baseline: the last known same weekday. Always beside every model, and the fallback for
+//! histories too short to learn from.
+
+use crate::forecast::models::daily::{DailyForecast, DailySeries};
+use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+
+/// Name in results.
+pub const NAME: &str = "seasonal_naive";
+/// Complete days it needs: a week, and one day to see an error.
+pub const DAYS_MIN: usize = 8;
+/// Weeks it looks back over gaps.
+const WEEKS_BACK: usize = 8;
+
+/// Expected demand at a lead (1, 2, …) after `origin`: the last known day of the same weekday, else
+/// the last known day. None if nothing is known within eight weeks.
+pub fn expected(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
+    let back_to_weekday = (7 - lead % 7) % 7;
+    let known = |i: usize| values.get(i).copied().filter(|v| v.is_finite());
+    (0..WEEKS_BACK)
+        .filter_map(|week| origin.checked_sub(back_to_weekday + 7 * week))
+        .find_map(known)
+        .or_else(|| {
+            (0..7 * WEEKS_BACK)
+                .filter_map(|d| origin.checked_sub(d))
+                .find_map(known)
+        })
+}
+
+/// Forecasts `horizon` days after `origin` with residual paths of the last `path_days` origins.
+///
+/// None if nothing is known within eight weeks.
+pub fn forecast(
+    series: &DailySeries,
+    origin: usize,
+    horizon: usize,
+    path_days: usize,
+) -> Option<DailyForecast> {
+    let p50: Vec<f64> = (1..=horizon)
+        .map(|lead| expected(&series.values, origin, lead))
+        .collect::<Option<_>>()?;
+    let typical = series.typical_level(origin);
+    let first = origin.saturating_sub(path_days);
+    let last = if origin > first + horizon + 60 {
+        origin - horizon
+    } else {
+        origin
+    };
+    let mut paths = Vec::new();
+    for past in first..last {
+        let residuals: Vec<f64> = (1..=horizon)
+            .map(|lead| {
+                let truth = if past + lead <= origin {
+                    series.values[past + lead]
+                } else {
+                    f64::NAN
+                };
+                let then = expected(&series.values, past, lead).unwrap_or(f64::NAN);
+                (truth - then) * level_factor(p50[lead - 1], then, typical)
+            })
+            .collect();
+        if residuals.iter().any(|r| r.is_finite()) {
+            paths.push(ResidualPath {
+                origin: series.traits[past].day,
+                residuals,
+            });
+        }
+    }
+    fill_unknown(&mut paths);
+    Some(DailyForecast {
+        model: NAME,
+        p50,
+        paths,
+    })
+}
