@@ -1,0 +1,214 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::contract::ContractComponentKind as Kind;
+use crate::plan::fixture;
+
+pub(crate) fn made(
+    registry: &Registry,
+    forecast: &DemandForecast,
+) -> Result<Declaration, PlanError> {
+    let calendar = fixture::calendar();
+    let history = fixture::history();
+    let temperatures = BTreeMap::from([("2026-12-01".parse().unwrap(), -2.5)]);
+    declare(DeclareInput {
+        registry,
+        calendar: &calendar,
+        month: "2026-12".parse().unwrap(),
+        forecast,
+        history: &history,
+        temperatures: &temperatures,
+        large_consumers: vec![fixture::large_consumer()],
+        unaccounted_ratio: 0.025,
+        sequence: 1,
+        version: 1,
+        change_reason: None,
+        made_at: fixture::at("2026-11-20T09:00:00+08:00"),
+        prepared_by: "计划员".into(),
+    })
+}
+
+fn sample() -> Declaration {
+    made(&fixture::registry(), &fixture::forecast(62, 1.0)).unwrap()
+}
+
+#[test]
+fn all_tables_have_the_same_total() {
+    let d = sample();
+    let p50 = d.total.forecast.p50_m3;
+    let declared = d.total.declared_m3;
+    assert!(p50 > 10_000_000, "{p50}");
+    let components = || d.contracts.iter().flat_map(|c| &c.components);
+    assert_eq!(components().map(|c| c.forecast.p50_m3).sum::<i64>(), p50);
+    assert_eq!(components().map(|c| c.declared_m3).sum::<i64>(), declared);
+    assert_eq!(d.days.iter().map(|x| x.forecast.p50_m3).sum::<i64>(), p50);
+    assert_eq!(
+        d.days.iter().flat_map(|x| &x.declared_m3).sum::<i64>(),
+        declared
+    );
+    assert_eq!(
+        d.structure.iter().map(|x| x.forecast.p50_m3).sum::<i64>(),
+        p50
+    );
+    assert_eq!(
+        d.structure.iter().map(|x| x.declared_m3).sum::<i64>(),
+        declared
+    );
+    assert_eq!(
+        d.slots.slots.iter().flat_map(|x| x.p50_m3).sum::<i64>(),
+        p50
+    );
+    assert_eq!(
+        d.slots.slots.iter().map(|x| x.declared_m3).sum::<i64>(),
+        declared
+    );
+    assert_eq!(
+        d.slots.hours.iter().flat_map(|x| x.p50_m3).sum::<i64>(),
+        p50
+    );
+    // The loss line is 2.5 % of what is bought.
+    let loss = d.structure.last().unwrap();
+    assert_eq!(loss.class, CustomerClass::Unaccounted);
+    let ratio = loss.forecast.p50_m3 as f64 / p50 as f64;
+    assert!((ratio - 0.025).abs() < 1e-5, "{ratio}");
+}
+
+#[test]
+fn each_contract_adds_up_and_keeps_its_daily_bounds() {
+    let d = sample();
+    for (k, line) in d.contracts.iter().enumerate() {
+        let days: Vec<i64> = d.days.iter().map(|x| x.declared_m3[k]).collect();
+        assert_eq!(days.iter().sum::<i64>(), line.declared_m3);
+        assert_eq!(days.iter().max(), Some(&line.day_max_m3));
+        assert_eq!(
+            line.components.iter().map(|c| c.declared_m3).sum::<i64>(),
+            line.declared_m3
+        );
+    }
+    let pipe = &d.contracts[0];
+    let average = pipe.contract_month_m3 as f64 / 31.0;
+    assert!(pipe.day_min_m3 as f64 >= (0.6 * average).floor());
+    let has_market = pipe
+        .components
+        .iter()
+        .any(|c| c.component == Kind::Market && c.declared_m3 > 0);
+    assert!(has_market || pipe.day_max_m3 as f64 <= (1.2 * average).ceil());
+}
+
+#[test]
+fn residential_gas_is_matched_to_residential_use() {
+    let d = sample();
+    let pipe = &d.contracts[0];
+    assert_eq!(pipe.components[0].component, Kind::Residential);
+    assert!(pipe.components[0].declared_m3 <= 7_000_000);
+    // In merit order market gas comes last and only when the rest is used up.
+    let market = pipe.components.last().unwrap();
+    assert_eq!(market.component, Kind::Market);
+    if market.declared_m3 > 0 {
+        assert_eq!(pipe.components[1].declared_m3, 6_000_000);
+    }
+}
+
+#[test]
+fn the_reason_has_numbers_and_every_alternative_costs_more() {
+    let d = sample();
+    let o = &d.optimum;
+    assert!(
+        o.reason_zh
+            .contains(&crate::plan::explain::wan(d.total.declared_m3 as f64)),
+        "{}",
+        o.reason_zh
+    );
+    assert!(o.reason_en.starts_with("Declare "), "{}", o.reason_en);
+    assert!(o.alternatives.len() > 10);
+    for other in &o.alternatives {
+        // Whole m³ move the optimum by less than one m³ a contract.
+        assert!(other.extra_yuan >= -20.0, "{other:?}");
+    }
+    assert!(o.alternatives.is_sorted_by_key(|a| a.declared_m3));
+    assert!(o.alternatives.first().unwrap().extra_yuan > 1_000.0);
+    let sum = o.purchase_yuan + o.over_take_yuan + o.under_take_yuan + o.take_or_pay_yuan;
+    assert!((sum - o.expected_yuan).abs() < 0.05);
+    assert!((0.0..=1.0).contains(&o.quantile));
+}
+
+#[test]
+fn a_short_forecast_is_refused_with_numbers() {
+    let error = made(&fixture::registry(), &fixture::forecast(30, 1.0)).unwrap_err();
+    assert_eq!(error.code(), "plan.horizon_too_short");
+    let message = error.to_string();
+    assert!(message.contains("12 days are missing"), "{message}");
+    assert!(message.contains("2026-12-01 to 2026-12-31"), "{message}");
+}
+
+#[test]
+fn contradicting_contract_terms_are_named() {
+    let mut parts = fixture::parts();
+    parts.contracts[0].deviation.flow_max_m3h = 1_000.0;
+    let error = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap_err();
+    assert_eq!(error.code(), "plan.infeasible");
+    assert_eq!(error.conflict().len(), 2, "{error:?}");
+    assert!(error.conflict().iter().all(|c| c.contains("HT-2026-01")));
+}
+
+#[test]
+fn a_source_without_contract_is_named() {
+    let mut parts = fixture::parts();
+    parts.contracts.pop();
+    let error = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap_err();
+    assert_eq!(error.code(), "plan.source_without_contract");
+    assert!(error.to_string().contains("source lng"), "{error}");
+    let mut parts = fixture::parts();
+    parts.contracts[1].source = "pipe".into();
+    let error = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap_err();
+    assert_eq!(error.code(), "plan.several_contracts");
+}
+
+#[test]
+fn the_document_round_trips_and_its_hash_names_the_version() {
+    let d = sample();
+    let json = serde_json::to_string(&d).unwrap();
+    let back: Declaration = serde_json::from_str(&json).unwrap();
+    assert_eq!(back, d);
+    assert_eq!(
+        back.content_hash().unwrap(),
+        sample().content_hash().unwrap()
+    );
+    let mut changed = d.clone();
+    changed.days[0].declared_m3[0] += 1;
+    assert_ne!(changed.content_hash().unwrap(), d.content_hash().unwrap());
+    assert_eq!(d.decl_no, "SB-202612-某燃-001");
+    assert_eq!(d.file_name(), "某燃_2026年12月用气计划申报表_V1.xlsx");
+    assert_eq!(d.due_on.to_string(), "2026-11-20");
+}
+
+#[test]
+fn a_cold_month_declares_market_gas_and_shows_the_gap() {
+    let d = made(&fixture::registry(), &fixture::forecast(62, 1.35)).unwrap();
+    let gap = &d.gaps[0];
+    assert!(gap.gap_p50_m3 > 0);
+    assert!(gap.market_m3 + gap.swing_m3 > 0, "{gap:?}");
+    let mild = made(&fixture::registry(), &fixture::forecast(62, 0.75)).unwrap();
+    assert!(mild.gaps[0].gap_p50_m3 < 0);
+}
+
+#[test]
+fn a_plan_is_adopted_only_within_the_band() {
+    let band = Quantiles {
+        p10_m3: 90,
+        p50_m3: 100,
+        p90_m3: 110,
+    };
+    assert_eq!(
+        LargeConsumerLine::adopt(Some(95), band),
+        (95, AdoptedBasis::CustomerPlan)
+    );
+    assert_eq!(
+        LargeConsumerLine::adopt(Some(150), band),
+        (100, AdoptedBasis::Forecast)
+    );
+    assert_eq!(
+        LargeConsumerLine::adopt(None, band),
+        (100, AdoptedBasis::Forecast)
+    );
+}

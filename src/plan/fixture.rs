@@ -1,0 +1,322 @@
+//! A small city for tests: two zones, two sources, five classes, 62 days of forecast.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveTime, Utc};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::contract::{
+    ContractComponent, ContractComponentKind as Kind, Deadlines, DeviationTerms, SupplyContract,
+};
+use crate::domain::customer::{Customer, CustomerClass, SaleMode, ShiftPattern};
+use crate::domain::demand::{DemandCube, DemandForecast, DemandNode, Draws, NodeForecast};
+use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::domain::registry::{Company, Registry, RegistryParts};
+use crate::domain::slot::SlotTable;
+use crate::domain::source::{GasSource, SourceClass, SourceShare, Zone};
+use crate::plan::declaration::{AdoptedBasis, LargeConsumerLine, MonthHistory, Quantiles};
+
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+pub(crate) fn calendar() -> Calendar {
+    Calendar::new([
+        toml::from_str(include_str!("../../config/calendar/2026.toml")).unwrap(),
+        toml::from_str(include_str!("../../config/calendar/2027.toml")).unwrap(),
+    ])
+}
+
+fn price(text: &str) -> YuanPerM3 {
+    YuanPerM3(text.parse().unwrap())
+}
+
+fn component(kind: Kind, wan: i64, high: &str) -> ContractComponent {
+    ContractComponent {
+        kind,
+        contract_month_m3: [StdVolume::from_m3(wan * 10_000); 12],
+        price_high_yuan_per_m3: price(high),
+        price_low_yuan_per_m3: price("1.9"),
+    }
+}
+
+pub(crate) fn contract(
+    id: &str,
+    source: &str,
+    components: Vec<ContractComponent>,
+) -> SupplyContract {
+    let time = |h, m| NaiveTime::from_hms_opt(h, m, 0).unwrap();
+    SupplyContract {
+        id: id.into(),
+        supplier: "某天然气销售公司".into(),
+        source: source.into(),
+        delivery_point: "城北门站".into(),
+        sale_mode: SaleMode::Direct,
+        gas_day_start_hour: GasDayClock::default(),
+        valid_from: "2026-04-01".parse().unwrap(),
+        valid_to: "2027-03-31".parse().unwrap(),
+        is_swing: false,
+        components,
+        deviation: DeviationTerms {
+            band_ratio: 0.03,
+            over_take_yuan_per_m3: price("1.20"),
+            under_take_yuan_per_m3: price("0.35"),
+            take_or_pay_ratio: 0.9,
+            take_day_min_ratio: 0.6,
+            take_day_max_ratio: 1.2,
+            flow_max_m3h: 60_000.0,
+        },
+        deadlines: Deadlines {
+            month_submit_day: 20,
+            month_reply_day: 25,
+            day_submit_at: time(10, 0),
+            day_submit_hard_at: time(11, 30),
+            day_reply_at: time(16, 0),
+            day_change_at: time(14, 0),
+        },
+    }
+}
+
+pub(crate) fn customer(id: &str, class: CustomerClass, rank: u8) -> Customer {
+    Customer {
+        id: id.into(),
+        name: format!("企业{id}"),
+        class,
+        zone: "north".into(),
+        households: 1,
+        industry: "C307".into(),
+        grid: "一网格".into(),
+        account_manager: "甲".into(),
+        contact_group: format!("{id}专群"),
+        sale_mode: SaleMode::Direct,
+        design_flow_m3h: 900.0,
+        contract_annual: StdVolume::from_m3(6_000_000),
+        base_price: price("3.60"),
+        agreed_discount: price("0.05"),
+        shift: ShiftPattern::Three,
+        protection_rank: rank,
+        is_interruptible: rank == 9,
+        shiftable_m3_per_day: 1_200.0,
+        flow_min_safe_m3h: 200.0,
+        is_nudge_opted_in: true,
+        ledger_reason: String::new(),
+        connected_on: "2020-01-01".parse().unwrap(),
+    }
+}
+
+pub(crate) fn parts() -> RegistryParts {
+    let mut lng = contract(
+        "HT-LNG",
+        "lng",
+        vec![
+            component(Kind::Balanced1, 30, "3.40"),
+            component(Kind::Market, 0, "4.60"),
+        ],
+    );
+    lng.is_swing = true;
+    lng.supplier = "某液化气贸易公司".into();
+    lng.delivery_point = "LNG储配站".into();
+    lng.deviation.flow_max_m3h = 20_000.0;
+    lng.deviation.take_day_max_ratio = 3.0;
+    lng.deviation.take_day_min_ratio = 0.0;
+    let source = |id: &str, name: &str, class, point: &str| GasSource {
+        id: id.into(),
+        name: name.into(),
+        class,
+        supplier: String::new(),
+        delivery_point: point.into(),
+    };
+    let zone = |id: &str| Zone {
+        id: id.into(),
+        name: id.into(),
+        weather_station: "57297".into(),
+        atmosphere_kpa: 101.3,
+    };
+    let share = |zone: &str, source: &str, share| SourceShare {
+        zone: zone.into(),
+        source: source.into(),
+        from_on: "2020-01-01".parse().unwrap(),
+        share,
+    };
+    let mut households = customer("R1", CustomerClass::ResidentialCooking, 1);
+    households.households = 185_000;
+    RegistryParts {
+        version: "v-test".into(),
+        company: Company {
+            name: "某市燃气有限公司".into(),
+            short_name: "某燃".into(),
+            phone: "0000-1234567".into(),
+            gas_day_start_hour: GasDayClock::default(),
+            reference: crate::domain::quantity::ReferenceConditions::CHINA,
+            heating_from: "11-15".into(),
+            heating_to: "03-15".into(),
+            slots: SlotTable::default(),
+        },
+        zones: vec![zone("north"), zone("south")],
+        sources: vec![
+            source(
+                "pipe",
+                "西气东输支线",
+                SourceClass::PipelineRegulated,
+                "城北门站",
+            ),
+            source("lng", "LNG储配站", SourceClass::Lng, "LNG储配站"),
+        ],
+        shares: vec![
+            share("north", "pipe", 0.93),
+            share("north", "lng", 0.07),
+            share("south", "pipe", 1.0),
+        ],
+        customers: vec![
+            households,
+            customer("I1", CustomerClass::Industrial, 9),
+            customer("I2", CustomerClass::Industrial, 8),
+            customer("C1", CustomerClass::Commercial, 7),
+            customer("H1", CustomerClass::PublicResidential, 3),
+        ],
+        meters: Vec::new(),
+        exchanges: Vec::new(),
+        gateways: Vec::new(),
+        contracts: vec![
+            contract(
+                "HT-2026-01",
+                "pipe",
+                vec![
+                    component(Kind::Residential, 700, "2.10"),
+                    component(Kind::Balanced1, 600, "2.45"),
+                    component(Kind::PeakShaving, 150, "3.05"),
+                    component(Kind::Market, 0, "4.10"),
+                ],
+            ),
+            lng,
+        ],
+        production_changes: Vec::new(),
+        filed_plans: Vec::new(),
+    }
+}
+
+pub(crate) fn registry() -> Registry {
+    Registry::new(parts())
+}
+
+/// Hour shape of the gas day: a morning and an evening peak.
+fn shape(hour: usize, class: CustomerClass) -> f64 {
+    let civil = (hour + 8) % 24;
+    if class == CustomerClass::Industrial {
+        return 1.0;
+    }
+    match civil {
+        6..=8 => 1.4,
+        11..=12 => 1.3,
+        17..=20 => 1.8,
+        0..=4 => 0.4,
+        _ => 0.9,
+    }
+}
+
+/// A forecast of `days` days from 2026-11-20 with joint draws; `scale` multiplies everything.
+#[expect(clippy::cast_possible_truncation, reason = "draws are f32")]
+pub(crate) fn forecast(days: usize, scale: f64) -> DemandForecast {
+    let (count, hourly_days) = (120, 7.min(days));
+    let first: GasDay = "2026-11-20".parse().unwrap();
+    let all: Vec<GasDay> = (0..days)
+        .map(|i| first.plus(i64::try_from(i).unwrap()))
+        .collect();
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let city: Vec<f64> = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();
+    let mut nodes = Vec::new();
+    for (zone, weight) in [("north", 0.7), ("south", 0.3)] {
+        for (class, daily) in [
+            (CustomerClass::ResidentialCooking, 120_000.0),
+            (CustomerClass::ResidentialHeating, 130_000.0),
+            (CustomerClass::Industrial, 160_000.0),
+            (CustomerClass::Commercial, 55_000.0),
+            (CustomerClass::PublicResidential, 20_000.0),
+        ] {
+            let weights: f64 = (0..24).map(|h| shape(h, class)).sum();
+            let level = |day: usize| {
+                scale
+                    * daily
+                    * weight
+                    * (1.0 + 0.06 * ((day as f64) * 0.9).sin() + 0.004 * day as f64)
+            };
+            let p50_m3: Vec<[f64; 24]> = (0..days)
+                .map(|day| std::array::from_fn(|h| level(day) * shape(h, class) / weights))
+                .collect();
+            let mut draws = Draws {
+                count,
+                ..Draws::default()
+            };
+            for z in &city {
+                let own: f64 = random.random_range(-1.0..1.0);
+                let factor = 1.0 + 0.07 * z + 0.03 * own;
+                for (day, hours) in p50_m3.iter().enumerate() {
+                    draws.daily.push((level(day) * factor) as f32);
+                    if day < hourly_days {
+                        draws.hourly.extend(hours.map(|v| (v * factor) as f32));
+                    }
+                }
+            }
+            nodes.push(NodeForecast {
+                node: DemandNode {
+                    zone: zone.into(),
+                    class,
+                },
+                model: "test".into(),
+                p50_m3,
+                draws,
+            });
+        }
+    }
+    let registry = registry();
+    let shares: Vec<_> = all.iter().map(|d| registry.shares_on(*d)).collect();
+    let cube = DemandCube::publish(&nodes, &shares);
+    DemandForecast {
+        run_id: "run-1".into(),
+        origin_at: at("2026-11-20T08:30:00+08:00"),
+        days: all,
+        hourly_days,
+        clock: GasDayClock::default(),
+        nodes,
+        inputs: Vec::new(),
+        cube,
+        shares,
+    }
+}
+
+pub(crate) fn history() -> MonthHistory {
+    MonthHistory {
+        last_year_by_source: BTreeMap::from([("pipe".into(), 14_000_000), ("lng".into(), 700_000)]),
+        last_month_by_source: BTreeMap::from([("pipe".into(), 11_000_000)]),
+        last_year_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_700_000)]),
+        last_month_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_900_000)]),
+        taken_by_contract: BTreeMap::from([("HT-2026-01".into(), 98_000_000)]),
+    }
+}
+
+pub(crate) fn large_consumer() -> LargeConsumerLine {
+    LargeConsumerLine {
+        customer: "I1".into(),
+        name: "企业I1".into(),
+        class: CustomerClass::Industrial,
+        industry: "C307".into(),
+        grid: "一网格".into(),
+        account_manager: "甲".into(),
+        sale_mode: SaleMode::Direct,
+        contract_month_m3: 500_000,
+        filed_m3: Some(480_000),
+        forecast: Quantiles {
+            p10_m3: 450_000,
+            p50_m3: 490_000,
+            p90_m3: 520_000,
+        },
+        adopted_m3: 480_000,
+        basis: AdoptedBasis::CustomerPlan,
+        last_month_deviation: Some(-0.031),
+        change_summary: "12-10至12-14停产检修".into(),
+        interruptible_m3: 120_000,
+        remark: String::new(),
+    }
+}

@@ -1,0 +1,172 @@
+//! What must hold of a nomination before it is sent, and what someone should look at.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::id::ContractId;
+use crate::plan::explain::wan;
+use crate::plan::nomination::{Nomination, NominationLine};
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Check {
+    /// Contract.
+    #[schema(value_type = String)]
+    pub contract: ContractId,
+    /// Stable code; key of the Chinese sentence in the locale files.
+    pub code: &'static str,
+    /// True: it cannot be sent. False: someone should look.
+    pub is_error: bool,
+    /// In Chinese, with numbers.
+    pub message_zh: String,
+    /// In English, with numbers.
+    pub message_en: String,
+}
+
+/// Part of the suggestion by which a nomination may differ without a reason.
+const FREE_EDIT_RATIO: f64 = 0.05;
+
+impl Nomination {
+    /// Nominates another quantity for a contract; the hours keep their shape. Returns whether the
+    /// contract is in the document.
+    pub fn edit(
+        &mut self,
+        contract: &ContractId,
+        nominated_m3: i64,
+        reason: Option<String>,
+    ) -> bool {
+        let Some(line) = self.lines.iter_mut().find(|l| l.contract == *contract) else {
+            return false;
+        };
+        let shape: Vec<f64> = line.hours_m3.iter().map(|h| *h as f64).collect();
+        let hours = crate::domain::quantity::round_to_total(&shape, nominated_m3.max(0));
+        for (hour, value) in line.hours_m3.iter_mut().zip(hours) {
+            *hour = value;
+        }
+        line.nominated_m3 = nominated_m3.max(0);
+        line.change_reason = reason;
+        true
+    }
+
+    /// Everything found, in the order of lines.
+    pub fn checks(&self) -> Vec<Check> {
+        self.lines.iter().flat_map(NominationLine::checks).collect()
+    }
+}
+
+impl NominationLine {
+    fn found(&self, code: &'static str, is_error: bool, zh: String, en: String) -> Check {
+        Check {
+            contract: self.contract.clone(),
+            code,
+            is_error,
+            message_zh: zh,
+            message_en: en,
+        }
+    }
+
+    /// Everything found about this line.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut out = Vec::new();
+        let nominated = wan(self.nominated_m3 as f64);
+        let hours: i64 = self.hours_m3.iter().sum();
+        if hours != self.nominated_m3 {
+            out.push(self.found(
+                "nomination.hours_differ",
+                true,
+                format!(
+                    "24小时合计{}与日指定量{nominated}万m³不等",
+                    wan(hours as f64)
+                ),
+                format!(
+                    "hours add up to {hours} m³, nominated are {} m³",
+                    self.nominated_m3
+                ),
+            ));
+        }
+        if self.nominated_m3 < self.take_min_m3 {
+            out.push(self.found(
+                "nomination.below_take_min",
+                true,
+                format!(
+                    "日指定量{nominated}万m³低于日最小提取量{}万m³",
+                    wan(self.take_min_m3 as f64)
+                ),
+                format!(
+                    "{} m³ are below the least daily take of {} m³",
+                    self.nominated_m3, self.take_min_m3
+                ),
+            ));
+        }
+        if let Some(most) = self.take_max_m3
+            && self.nominated_m3 > most
+        {
+            // Market gas may be nominated beyond the contract, so this is to be looked at.
+            out.push(self.found(
+                "nomination.above_take_max",
+                false,
+                format!("日指定量{nominated}万m³超过合同日最大提取量{}万m³，超出部分为合同外", wan(most as f64)),
+                format!("{} m³ exceed the contract's largest daily take of {most} m³; the rest is beyond the contract", self.nominated_m3),
+            ));
+        }
+        let hour_most = self.hours_m3.iter().copied().max().unwrap_or(0);
+        if let Some(most) = self.flow_max_m3h
+            && hour_most > most + 1
+        {
+            out.push(self.found(
+                "nomination.above_flow_max",
+                true,
+                format!("最大小时{hour_most}m³/h超过日最大瞬时流量{most}m³/h"),
+                format!(
+                    "the largest hour of {hour_most} m³/h exceeds the largest flow of {most} m³/h"
+                ),
+            ));
+        }
+        let moved = (self.nominated_m3 - self.suggested_m3).abs() as f64;
+        if moved > FREE_EDIT_RATIO * self.suggested_m3 as f64
+            && self
+                .change_reason
+                .as_deref()
+                .is_none_or(|r| r.trim().is_empty())
+        {
+            out.push(self.found(
+                "nomination.reason_missing",
+                true,
+                format!(
+                    "日指定量{nominated}万m³偏离建议量{}万m³超过5%，请填写原因",
+                    wan(self.suggested_m3 as f64)
+                ),
+                format!(
+                    "{} m³ differ from the suggested {} m³ by more than 5 %; give a reason",
+                    self.nominated_m3, self.suggested_m3
+                ),
+            ));
+        }
+        if !(self.p5_m3..=self.p95_m3).contains(&self.nominated_m3) {
+            out.push(self.found(
+                "nomination.outside_band",
+                false,
+                format!(
+                    "日指定量{nominated}万m³在预测P5–P95（{}–{}万m³）之外",
+                    wan(self.p5_m3 as f64),
+                    wan(self.p95_m3 as f64)
+                ),
+                format!(
+                    "{} m³ lie outside P5 to P95, {} to {} m³",
+                    self.nominated_m3, self.p5_m3, self.p95_m3
+                ),
+            ));
+        }
+        if let (Some(average), Some(most)) = (self.remaining_average_m3, self.take_max_m3)
+            && (average > most || average < self.take_min_m3)
+        {
+            out.push(self.found(
+                "nomination.remaining_average",
+                false,
+                format!("剩余合同日均{}万m³超出日提取范围{}–{}万m³", wan(average as f64), wan(self.take_min_m3 as f64), wan(most as f64)),
+                format!("the remaining average of {average} m³ lies outside the daily take of {} to {most} m³", self.take_min_m3),
+            ));
+        }
+        out
+    }
+}

@@ -1,0 +1,520 @@
+//! The day-ahead nomination (日指定): one line for each contract and delivery point.
+
+mod check;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+use crate::domain::calendar::{GasDay, beijing_instant};
+use crate::domain::contract::SupplyContract;
+use crate::domain::demand::{DemandForecast, quantile_of_sorted};
+use crate::domain::id::{ContractId, RunId, SourceId};
+use crate::domain::registry::Registry;
+use crate::domain::source::SourceClass;
+use crate::plan::PlanError;
+use crate::plan::cost::expected_cost;
+use crate::plan::declaration::Quantiles;
+use crate::plan::explain;
+use crate::plan::problem::{Problem, Scenario};
+use crate::plan::solve::solve;
+use crate::plan::spread::spread;
+use crate::plan::supply::{Supply, band_of};
+use crate::plan::terms::day_terms;
+
+pub use check::Check;
+
+/// What a nomination is made from.
+#[derive(Debug)]
+pub struct NominateInput<'a> {
+    /// Registry as of the nomination.
+    pub registry: &'a Registry,
+    /// The gas day nominated.
+    pub day: GasDay,
+    /// Forecast that reaches the day; with the day before it also the estimate of today.
+    pub forecast: &'a DemandForecast,
+    /// Delivered in the month so far, by contract.
+    pub taken: &'a BTreeMap<ContractId, MonthTake>,
+    /// Delivered on the last closed gas day, by contract.
+    pub delivered_yesterday_m3: &'a BTreeMap<ContractId, i64>,
+    /// Loss and own use, part of what is bought.
+    pub unaccounted_ratio: f64,
+    /// Running number within the day.
+    pub sequence: u32,
+    /// Version, from 1.
+    pub version: u32,
+    /// When.
+    pub made_at: DateTime<Utc>,
+    /// By whom.
+    pub prepared_by: String,
+}
+
+/// What a contract has delivered in a month up to the last closed gas day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthTake {
+    /// Delivered, m³.
+    pub taken_m3: i64,
+    /// Closed gas days of the month.
+    pub days: u32,
+}
+
+/// Remaining average (剩余合同日均量): (contract of the month − taken) ÷ remaining gas days, in
+/// the unit given. None when no day is left.
+///
+/// # Source
+/// METHODS.md, "Remaining average"; worked example: `the_remaining_average_of_the_worked_example`.
+pub fn remaining_average(contract: f64, taken: f64, days_taken: u32, days: u32) -> Option<f64> {
+    let left = days.checked_sub(days_taken).filter(|left| *left > 0)?;
+    Some((contract - taken) / f64::from(left))
+}
+
+/// State of a nomination (状态).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NominationStatus {
+    /// 新建
+    #[default]
+    New,
+    /// 已上报
+    Sent,
+    /// 审批中
+    InApproval,
+    /// 审批通过
+    Approved,
+    /// 已驳回
+    Rejected,
+    /// 已变更
+    Changed,
+}
+
+impl NominationStatus {
+    /// The word on Chinese forms.
+    pub const fn name_zh(self) -> &'static str {
+        match self {
+            Self::New => "新建",
+            Self::Sent => "已上报",
+            Self::InApproval => "审批中",
+            Self::Approved => "审批通过",
+            Self::Rejected => "已驳回",
+            Self::Changed => "已变更",
+        }
+    }
+}
+
+/// A day-ahead nomination.
+///
+/// # Units
+/// Whole m³ unless a name says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Nomination {
+    /// `RZ-YYYYMMDD-公司-序号`.
+    pub nomination_no: String,
+    /// Version, from 1.
+    pub version: u32,
+    /// State.
+    pub status: NominationStatus,
+    /// Company.
+    pub company: String,
+    /// Short name, as in the file name.
+    pub company_short: String,
+    /// Gas day.
+    #[schema(value_type = String)]
+    pub day: GasDay,
+    /// First instant of the gas day.
+    #[schema(value_type = String)]
+    pub period_from: DateTime<Utc>,
+    /// End of the gas day, excluded.
+    #[schema(value_type = String)]
+    pub period_to: DateTime<Utc>,
+    /// Earliest soft deadline of its contracts.
+    #[schema(value_type = String)]
+    pub due_at: DateTime<Utc>,
+    /// Earliest hard deadline; later needs the shift leader's override.
+    #[schema(value_type = String)]
+    pub due_hard_at: DateTime<Utc>,
+    /// Earliest deadline of an in-day change.
+    #[schema(value_type = String)]
+    pub change_due_at: DateTime<Utc>,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub made_at: DateTime<Utc>,
+    /// Who made it.
+    pub prepared_by: String,
+    /// Forecast run.
+    #[schema(value_type = String)]
+    pub forecast_run: RunId,
+    /// Registry version.
+    pub registry_version: String,
+    /// Lines, in the order of contracts.
+    pub lines: Vec<NominationLine>,
+    /// Demand of the company; P10 and P90 come from joint draws.
+    pub forecast: Quantiles,
+    /// Expected cost of the suggested quantities, 元.
+    pub expected_yuan: f64,
+}
+
+/// One contract at its delivery point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NominationLine {
+    /// Contract.
+    #[schema(value_type = String)]
+    pub contract: ContractId,
+    /// Its components, as printed.
+    pub components: String,
+    /// Supplier.
+    pub supplier: String,
+    /// Source.
+    #[schema(value_type = String)]
+    pub source: SourceId,
+    /// Class of the source.
+    #[schema(value_type = String)]
+    pub source_class: SourceClass,
+    /// Delivery point.
+    pub delivery_point: String,
+    /// Average daily contract quantity of the month (月度合同日均量).
+    pub month_average_m3: i64,
+    /// Remaining average (剩余合同日均量); none if the take is unknown.
+    pub remaining_average_m3: Option<i64>,
+    /// Least that may be nominated.
+    pub take_min_m3: i64,
+    /// Most that may be nominated within the contract.
+    pub take_max_m3: Option<i64>,
+    /// Delivered on the last closed gas day.
+    pub delivered_yesterday_m3: Option<i64>,
+    /// Expected for the gas day before the nominated one.
+    pub today_m3: Option<i64>,
+    /// Demand of the source.
+    pub forecast: Quantiles,
+    /// One in twenty lies below.
+    pub p5_m3: i64,
+    /// One in twenty lies above.
+    pub p95_m3: i64,
+    /// Quantity of least expected cost (建议指定量).
+    pub suggested_m3: i64,
+    /// Part of the futures at or below the suggested quantity.
+    pub quantile: f64,
+    /// Nominated (日指定量); the suggestion until someone edits it.
+    pub nominated_m3: i64,
+    /// Make-up volume (补提量).
+    pub makeup_m3: i64,
+    /// Largest flow at the delivery point, m³/h (日最大瞬时流量); none if the contract has no limit.
+    pub flow_max_m3h: Option<i64>,
+    /// Plan by hour of the gas day; sums to the nominated quantity.
+    pub hours_m3: [i64; 24],
+    /// Reply of the upstream (批复量).
+    pub approved_m3: Option<i64>,
+    /// In-day change (变更量).
+    pub changed_m3: Option<i64>,
+    /// Reply to the change (变更批复量).
+    pub reapproved_m3: Option<i64>,
+    /// Why it was changed or differs from the suggestion.
+    pub change_reason: Option<String>,
+    /// Delivered (交割量), once the day is closed.
+    pub delivered_m3: Option<i64>,
+    /// Remark.
+    pub remark: String,
+    /// Why this quantity, in Chinese.
+    pub reason_zh: String,
+    /// Why this quantity, in English.
+    pub reason_en: String,
+}
+
+/// Makes the nomination of a gas day.
+///
+/// # Errors
+/// Every [`PlanError`] but `Workbook`; above all [`PlanError::HorizonTooShort`].
+pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
+    let supply = Supply::over(input.forecast, vec![input.day], input.unaccounted_ratio)?;
+    let today = Supply::over(
+        input.forecast,
+        vec![input.day.plus(-1)],
+        input.unaccounted_ratio,
+    )
+    .ok();
+    let contracts = contracts_of(input, &supply)?;
+    let problem = day_problem(input, &supply, today.as_ref(), &contracts)?;
+    let quantities = solve(&problem)?.quantities;
+    let lines = contracts
+        .iter()
+        .enumerate()
+        .map(|(k, contract)| {
+            let declared: f64 = quantities.get(k).map_or(0.0, |q| q.iter().sum());
+            line(
+                input,
+                &supply,
+                today.as_ref(),
+                &problem,
+                contract,
+                k,
+                declared,
+            )
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let company = &input.registry.company;
+    let first = |of: fn(&SupplyContract) -> chrono::NaiveTime, days: i64| {
+        let time = contracts.iter().map(|c| of(c)).min().unwrap_or_default();
+        beijing_instant(input.day.plus(days).0, time)
+    };
+    Ok(Nomination {
+        nomination_no: format!(
+            "RZ-{}-{}-{:03}",
+            input.day.0.format("%Y%m%d"),
+            company.short_name,
+            input.sequence
+        ),
+        version: input.version,
+        status: NominationStatus::New,
+        company: company.name.clone(),
+        company_short: company.short_name.clone(),
+        day: input.day,
+        period_from: supply.clock.start_of(input.day),
+        period_to: supply.clock.end_of(input.day),
+        due_at: first(|c| c.deadlines.day_submit_at, -1),
+        due_hard_at: first(|c| c.deadlines.day_submit_hard_at, -1),
+        change_due_at: first(|c| c.deadlines.day_change_at, 0),
+        made_at: input.made_at,
+        prepared_by: input.prepared_by.clone(),
+        forecast_run: input.forecast.run_id.clone(),
+        registry_version: input.registry.version.clone(),
+        forecast: band_of(supply.sum_m3(|_| true), supply.draws(None)).into(),
+        expected_yuan: (expected_cost(&problem, &quantities).total_yuan() * 100.0).round() / 100.0,
+        lines,
+    })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "volumes of a day are far below 2^53 m³"
+)]
+fn whole(m3: f64) -> i64 {
+    if m3.is_finite() { m3.round() as i64 } else { 0 }
+}
+
+fn contracts_of<'a>(
+    input: &NominateInput<'a>,
+    supply: &Supply<'_>,
+) -> Result<Vec<&'a SupplyContract>, PlanError> {
+    let month = input.day.month();
+    let valid: Vec<&SupplyContract> = input
+        .registry
+        .contracts
+        .iter()
+        .filter(|c| c.valid_from <= input.day.0 && input.day.0 <= c.valid_to)
+        .collect();
+    if valid.is_empty() {
+        return Err(PlanError::NoContract { month });
+    }
+    for contract in &valid {
+        let contracts: Vec<ContractId> = valid
+            .iter()
+            .filter(|c| c.source == contract.source)
+            .map(|c| c.id.clone())
+            .collect();
+        if contracts.len() > 1 {
+            return Err(PlanError::SeveralContracts {
+                source_id: contract.source.clone(),
+                month,
+                contracts,
+            });
+        }
+    }
+    for source_id in supply.sources() {
+        let volume_m3 = supply.sum_m3(|cell| cell.source == source_id);
+        if volume_m3 > 0 && !valid.iter().any(|c| c.source == source_id) {
+            return Err(PlanError::SourceWithoutContract {
+                source_id,
+                month,
+                volume_m3,
+            });
+        }
+    }
+    Ok(valid)
+}
+
+fn source_m3(supply: &Supply<'_>, source: &SourceId) -> i64 {
+    supply.sum_m3(|cell| cell.source == *source)
+}
+
+fn day_problem(
+    input: &NominateInput<'_>,
+    supply: &Supply<'_>,
+    today: Option<&Supply<'_>>,
+    contracts: &[&SupplyContract],
+) -> Result<Problem, PlanError> {
+    let month = input.day.month();
+    let mut problem = Problem::default();
+    let mut demand = Vec::new();
+    for (k, contract) in contracts.iter().enumerate() {
+        // What the month has left once today is delivered.
+        let remaining = input.taken.get(&contract.id).map(|take| {
+            let expected = today
+                .filter(|_| input.day.plus(-1).month() == month)
+                .map_or(0, |t| source_m3(t, &contract.source));
+            contract.month_quantity(month).to_f64() - (take.taken_m3 + expected) as f64
+        });
+        let (terms, limits) = day_terms(contract, k, month, remaining);
+        problem.contracts.push(terms);
+        problem.limits.extend(limits);
+        demand.push(supply.draws(Some(&contract.source)));
+    }
+    let count = demand.iter().map(Vec::len).min().unwrap_or(0);
+    if count == 0 {
+        return Err(PlanError::NoDraws {
+            run: input.forecast.run_id.clone(),
+        });
+    }
+    problem.scenarios = (0..count)
+        .map(|draw| Scenario {
+            demand_m3: demand
+                .iter()
+                .map(|d| d.get(draw).copied().unwrap_or(0.0).max(0.0))
+                .collect(),
+            residential_m3: vec![0.0; demand.len()],
+        })
+        .collect();
+    Ok(problem)
+}
+
+fn line(
+    input: &NominateInput<'_>,
+    supply: &Supply<'_>,
+    today: Option<&Supply<'_>>,
+    problem: &Problem,
+    contract: &SupplyContract,
+    k: usize,
+    optimal_m3: f64,
+) -> Result<NominationLine, PlanError> {
+    let month = input.day.month();
+    let days = u32::try_from(month.days().len()).unwrap_or(31);
+    let quantity = contract.month_quantity(month).to_f64();
+    let terms = &contract.deviation;
+    let average = quantity / f64::from(days);
+    let p50_m3 = source_m3(supply, &contract.source);
+    let mut draws = supply.draws(Some(&contract.source));
+    let forecast: Quantiles = band_of(p50_m3, draws.clone()).into();
+    draws.sort_by(f64::total_cmp);
+    let suggested_m3 = whole(optimal_m3);
+    let below = draws.partition_point(|d| *d <= suggested_m3 as f64 + 0.5);
+    let quantile = below as f64 / draws.len().max(1) as f64;
+    let take_min_m3 = problem
+        .limits
+        .iter()
+        .filter(|l| l.contract == k && l.sense == crate::plan::problem::LimitSense::AtLeast)
+        .map(|l| whole(l.m3))
+        .max()
+        .unwrap_or(0);
+    let flow_max_m3h = (terms.flow_max_m3h > 0.0).then(|| whole(terms.flow_max_m3h.floor()));
+    let remark = if contract.gas_day_start_hour == supply.clock {
+        String::new()
+    } else {
+        format!(
+            "合同气日自{}时起，与预测气日({}时)不同，请核对",
+            contract.gas_day_start_hour.start_hour, supply.clock.start_hour
+        )
+    };
+    let names: Vec<&str> = contract
+        .components
+        .iter()
+        .map(|c| c.kind.name_zh())
+        .collect();
+    let mut line = NominationLine {
+        contract: contract.id.clone(),
+        components: names.join("/"),
+        supplier: contract.supplier.clone(),
+        source: contract.source.clone(),
+        source_class: input
+            .registry
+            .sources
+            .get(&contract.source)
+            .map_or(SourceClass::Other, |s| s.class),
+        delivery_point: contract.delivery_point.clone(),
+        month_average_m3: whole(average),
+        remaining_average_m3: input.taken.get(&contract.id).and_then(|take| {
+            remaining_average(quantity, take.taken_m3 as f64, take.days, days).map(whole)
+        }),
+        take_min_m3,
+        take_max_m3: (quantity > 0.0 && terms.take_day_max_ratio > 0.0)
+            .then(|| whole(terms.take_day_max_ratio * average)),
+        delivered_yesterday_m3: input.delivered_yesterday_m3.get(&contract.id).copied(),
+        today_m3: today.map(|t| source_m3(t, &contract.source)),
+        forecast,
+        p5_m3: whole(quantile_of_sorted(&draws, 0.05)),
+        p95_m3: whole(quantile_of_sorted(&draws, 0.95)),
+        suggested_m3,
+        quantile,
+        nominated_m3: suggested_m3,
+        makeup_m3: 0,
+        flow_max_m3h,
+        hours_m3: hours(supply, contract, suggested_m3, flow_max_m3h)?,
+        approved_m3: None,
+        changed_m3: None,
+        reapproved_m3: None,
+        change_reason: None,
+        delivered_m3: None,
+        remark,
+        reason_zh: String::new(),
+        reason_en: String::new(),
+    };
+    (line.reason_zh, line.reason_en) = explain::nomination(&line, contract);
+    Ok(line)
+}
+
+/// The day by hour like the P50, no hour above the largest flow.
+fn hours(
+    supply: &Supply<'_>,
+    contract: &SupplyContract,
+    total_m3: i64,
+    flow_max_m3h: Option<i64>,
+) -> Result<[i64; 24], PlanError> {
+    let mut shape = [0.0; 24];
+    for cell in supply.cells.iter().filter(|c| c.source == contract.source) {
+        for (sum, value) in shape.iter_mut().zip(cell.hours_m3) {
+            *sum += value as f64;
+        }
+    }
+    let mut most = flow_max_m3h.unwrap_or(total_m3);
+    if most * 24 < total_m3 {
+        // The largest flow is no whole number: round it up rather than refuse the day.
+        most += 1;
+    }
+    spread(&shape, total_m3, &[0; 24], &[most; 24])
+        .and_then(|hours| hours.try_into().ok())
+        .ok_or(PlanError::DaySplit {
+            contract: contract.id.clone(),
+            declared_m3: total_m3,
+            day_min_m3: 0,
+            day_max_m3: most,
+            days: 24,
+        })
+}
+
+impl Nomination {
+    /// Nominated in all.
+    pub fn nominated_m3(&self) -> i64 {
+        self.lines.iter().map(|l| l.nominated_m3).sum()
+    }
+
+    /// SHA-256 over the document as JSON, hex.
+    ///
+    /// # Errors
+    /// [`PlanError::Document`].
+    pub fn content_hash(&self) -> Result<String, PlanError> {
+        Ok(hex::encode(Sha256::digest(serde_json::to_vec(self)?)))
+    }
+
+    /// File name of its workbook.
+    pub fn file_name(&self) -> String {
+        format!(
+            "{}_{}日指定申请表_V{}.xlsx",
+            crate::plan::declaration::file_part(&self.company_short),
+            self.day.0.format("%Y年%m月%d日"),
+            self.version
+        )
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,136 @@
+//! Workbooks (xlsx) of the documents: totals are live formulas with their results beside them,
+//! links between sheets, a check row on each; the same version gives the same bytes.
+
+mod consumers;
+mod cover;
+mod daily;
+mod nomination;
+mod page;
+mod slots;
+mod structure;
+mod summary;
+
+use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::calendar::beijing_civil;
+use crate::plan::PlanError;
+use crate::plan::declaration::Declaration;
+use crate::plan::workbook::page::{Page, Styles};
+
+pub use nomination::write as nomination;
+
+/// Names of the sheets, as links spell them.
+const SUMMARY: &str = "月度汇总";
+const DAILY: &str = "分日计划";
+const STRUCTURE: &str = "用户结构";
+
+/// First row below the heads on every sheet.
+const FIRST: u32 = 3;
+
+/// The monthly declaration (月度用气计划申报表), sheets 0 to 5 of the form.
+///
+/// # Errors
+/// [`PlanError::Workbook`] if the writer refuses a cell.
+pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
+    let mut book = Workbook::new();
+    let styles = Styles::new();
+    let hash = document.content_hash()?;
+    book.set_properties(&properties(
+        "月度用气计划申报表",
+        &document.company,
+        &document.prepared_by,
+        document.made_at,
+    )?);
+    for (name, write) in [
+        (
+            "封面",
+            cover::write as fn(&mut Page<'_>, &Declaration) -> Result<(), PlanError>,
+        ),
+        (SUMMARY, summary::write),
+        (DAILY, daily::write),
+        (STRUCTURE, structure::write),
+        ("用气时段", slots::write),
+        ("重点用户", consumers::write),
+    ] {
+        let sheet = book.add_worksheet();
+        sheet.set_name(name)?;
+        write(&mut Page::new(sheet, &styles), document)?;
+    }
+    meta(
+        &mut book,
+        &[
+            ("document", "declaration"),
+            ("decl_no", &document.decl_no),
+            ("version", &document.version.to_string()),
+            ("content_sha256", &hash),
+            ("forecast_run", document.forecast_run.as_str()),
+            ("registry_version", &document.registry_version),
+            ("made_at", &document.made_at.to_rfc3339()),
+            ("program", env!("CARGO_PKG_VERSION")),
+        ],
+    )?;
+    Ok(book.save_to_buffer()?)
+}
+
+/// Properties that depend on the document alone; the writer's default is the time of writing.
+fn properties(
+    title: &str,
+    company: &str,
+    author: &str,
+    made_at: DateTime<Utc>,
+) -> Result<DocProperties, PlanError> {
+    Ok(DocProperties::new()
+        .set_title(title)
+        .set_company(company)
+        .set_author(author)
+        .set_creation_datetime(&ExcelDateTime::from_timestamp(made_at.timestamp())?))
+}
+
+/// The hidden sheet that says which version this is.
+fn meta(book: &mut Workbook, pairs: &[(&str, &str)]) -> Result<(), PlanError> {
+    let sheet = book.add_worksheet();
+    sheet.set_name("_meta")?.set_hidden(true);
+    for (row, (key, value)) in pairs.iter().enumerate() {
+        let row = page::row_of(row);
+        sheet.write_string(row, 0, *key)?;
+        sheet.write_string(row, 1, *value)?;
+    }
+    Ok(())
+}
+
+/// An instant as forms print it: `2026年12月1日8:00`.
+fn instant_zh(at: DateTime<Utc>) -> String {
+    beijing_civil(at).format("%Y年%-m月%-d日%-H:%M").to_string()
+}
+
+/// The period as forms print it.
+fn period_zh(document: &Declaration) -> String {
+    format!(
+        "{} – {}",
+        instant_zh(document.period_from),
+        instant_zh(document.period_to)
+    )
+}
+
+/// The four places at the foot of a sheet.
+fn signature_names(document: &Declaration) -> [(&'static str, &str); 4] {
+    [
+        ("编制", document.prepared_by.as_str()),
+        ("审核", ""),
+        ("批准", ""),
+        ("（公章）", ""),
+    ]
+}
+
+/// Heads of a sheet from literals.
+fn heads(heads: &[(&str, f64)]) -> Vec<(String, f64)> {
+    heads
+        .iter()
+        .map(|(text, width)| ((*text).to_string(), *width))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use calamine::{Data, Range, Reader as _, Xlsx};
+
+use super::*;
+use crate::plan::fixture;
+
+type Book = Xlsx<Cursor<Vec<u8>>>;
+
+fn open(bytes: Vec<u8>) -> Book {
+    Xlsx::new(Cursor::new(bytes)).unwrap()
+}
+
+fn sample() -> Declaration {
+    crate::plan::declaration::tests::made(&fixture::registry(), &fixture::forecast(62, 1.1))
+        .unwrap()
+}
+
+/// The row whose first cell begins with `label`.
+fn row_with(sheet: &Range<Data>, label: &str) -> usize {
+    let found = sheet.rows().position(|row| {
+        row.first()
+            .is_some_and(|c| c.to_string().starts_with(label))
+    });
+    found.unwrap_or_else(|| panic!("no row {label}"))
+}
+
+fn number(sheet: &Range<Data>, row: usize, col: usize) -> f64 {
+    match sheet.get((row, col)) {
+        Some(Data::Float(v)) => *v,
+        Some(Data::Int(v)) => *v as f64,
+        Some(Data::String(text)) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{row},{col}: {text}")),
+        other => panic!("{row},{col}: {other:?}"),
+    }
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() < 0.000_05
+}
+
+#[test]
+fn every_sheet_has_the_same_total() {
+    let d = sample();
+    let mut book = open(declaration(&d).unwrap());
+    assert_eq!(
+        book.sheet_names(),
+        [
+            "封面",
+            "月度汇总",
+            "分日计划",
+            "用户结构",
+            "用气时段",
+            "重点用户",
+            "_meta"
+        ]
+    );
+    let p50 = page::wan(d.total.forecast.p50_m3);
+    let declared = page::wan(d.total.declared_m3);
+    let mut total = |name: &str, label: &str, p50_col: usize, declared_col: usize| {
+        let sheet = book.worksheet_range(name).unwrap();
+        let row = row_with(&sheet, label);
+        assert!(close(number(&sheet, row, p50_col), p50), "{name}");
+        assert!(close(number(&sheet, row, declared_col), declared), "{name}");
+        let check = row_with(&sheet, "差额");
+        assert!(close(number(&sheet, check, p50_col), 0.0), "{name}");
+        assert!(close(number(&sheet, check, declared_col), 0.0), "{name}");
+    };
+    total("月度汇总", "合计", 9, 12);
+    total("分日计划", "合计", 7, 6);
+    total("用户结构", "合计", 5, 10);
+    total("用气时段", "合计", 12, 14);
+    let cover = book.worksheet_range("封面").unwrap();
+    let row = row_with(&cover, "申报总量");
+    assert!(close(number(&cover, row, 1), declared));
+}
+
+/// Sums a `SUM(range)` or `A+B` formula over the cached cells, as a spreadsheet would.
+fn evaluate(sheets: &BTreeMap<String, Range<Data>>, own: &str, formula: &str) -> Option<f64> {
+    let position = |cell: &str| -> (u32, u32) {
+        let letters: String = cell.chars().take_while(char::is_ascii_alphabetic).collect();
+        let digits: String = cell.chars().skip(letters.len()).collect();
+        let col = letters
+            .bytes()
+            .fold(0, |sum, b| sum * 26 + u32::from(b - b'A') + 1);
+        (digits.parse::<u32>().unwrap() - 1, col - 1)
+    };
+    let value = |reference: &str| -> f64 {
+        let (sheet, cell) = match reference.split_once('!') {
+            Some((sheet, cell)) => (sheet.trim_matches('\''), cell),
+            None => (own, reference),
+        };
+        let range = &sheets[sheet];
+        let (row, col) = position(cell);
+        match range.get_value((row, col)) {
+            Some(Data::Float(v)) => *v,
+            Some(Data::Int(v)) => *v as f64,
+            Some(Data::String(text)) => text.parse().unwrap_or(0.0),
+            _ => 0.0,
+        }
+    };
+    if let Some(inner) = formula
+        .strip_prefix("SUM(")
+        .and_then(|f| f.strip_suffix(')'))
+    {
+        let (from, to) = inner.split_once(':')?;
+        let ((r0, c0), (r1, c1)) = (position(from), position(to));
+        let range = &sheets[own];
+        let mut sum = 0.0;
+        for row in r0..=r1 {
+            for col in c0..=c1 {
+                sum += match range.get_value((row, col)) {
+                    Some(Data::Float(v)) => *v,
+                    Some(Data::Int(v)) => *v as f64,
+                    _ => 0.0,
+                };
+            }
+        }
+        return Some(sum);
+    }
+    let is_reference = |part: &str| {
+        let cell = part.rsplit('!').next().unwrap_or(part);
+        cell.chars().next().is_some_and(|c| c.is_ascii_uppercase())
+            && cell.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    let parts: Vec<&str> = formula
+        .split('+')
+        .map(|p| {
+            p.strip_prefix("N(")
+                .and_then(|p| p.strip_suffix(')'))
+                .unwrap_or(p)
+        })
+        .collect();
+    parts
+        .iter()
+        .all(|p| is_reference(p))
+        .then(|| parts.iter().map(|p| value(p)).sum())
+}
+
+#[test]
+fn totals_are_formulas_and_their_results_are_what_the_cells_add_up_to() {
+    let d = sample();
+    let mut book = open(declaration(&d).unwrap());
+    let names = book.sheet_names().clone();
+    let sheets: BTreeMap<String, Range<Data>> = names
+        .iter()
+        .map(|n| (n.clone(), book.worksheet_range(n).unwrap()))
+        .collect();
+    let mut checked = 0;
+    for name in &names {
+        let formulas = book.worksheet_formula(name).unwrap();
+        for (row, col, formula) in formulas.used_cells() {
+            let start = formulas.start().unwrap();
+            let at = (
+                start.0 + u32::try_from(row).unwrap(),
+                start.1 + u32::try_from(col).unwrap(),
+            );
+            if formula.is_empty() {
+                continue;
+            }
+            let cached = match sheets[name].get_value(at) {
+                Some(Data::Float(v)) => *v,
+                Some(Data::Int(v)) => *v as f64,
+                other => panic!("{name} {at:?} {formula}: {other:?}"),
+            };
+            if let Some(sum) = evaluate(&sheets, name, formula) {
+                assert!(
+                    close(sum, cached),
+                    "{name} {at:?} {formula}: {sum} {cached}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
+    // The total of each sheet is one of them.
+    for (name, col) in [
+        ("月度汇总", 9_u32),
+        ("分日计划", 7),
+        ("用户结构", 5),
+        ("用气时段", 12),
+    ] {
+        let row = u32::try_from(row_with(&sheets[name], "合计")).unwrap();
+        let formulas = book.worksheet_formula(name).unwrap();
+        assert!(
+            formulas
+                .get_value((row, col))
+                .is_some_and(|f| !f.is_empty()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_same_version_gives_the_same_bytes() {
+    let d = sample();
+    assert_eq!(declaration(&d).unwrap(), declaration(&d).unwrap());
+    let mut next = d.clone();
+    next.version = 2;
+    assert_ne!(declaration(&next).unwrap(), declaration(&d).unwrap());
+}
+
+#[test]
+fn the_hidden_sheet_names_the_version() {
+    let d = sample();
+    let mut book = open(declaration(&d).unwrap());
+    let meta = book.worksheet_range("_meta").unwrap();
+    let row = row_with(&meta, "content_sha256");
+    assert_eq!(
+        meta.get((row, 1)).unwrap().to_string(),
+        d.content_hash().unwrap()
+    );
+    assert_eq!(
+        book.sheets_metadata().last().unwrap().visible,
+        calamine::SheetVisible::Hidden
+    );
+}
+
+#[test]
+fn an_empty_list_of_large_consumers_still_prints() {
+    let mut d = sample();
+    d.large_consumers.clear();
+    let mut book = open(declaration(&d).unwrap());
+    let sheet = book.worksheet_range("重点用户").unwrap();
+    assert!(close(number(&sheet, row_with(&sheet, "合计"), 9), 0.0));
+}
+
+#[test]
+fn the_nomination_adds_up_on_both_sheets() {
+    let n = crate::plan::nomination::tests::made(
+        &fixture::registry(),
+        &fixture::forecast(10, 1.0),
+        "2026-11-21",
+    )
+    .unwrap();
+    let bytes = nomination(&n).unwrap();
+    assert_eq!(nomination(&n).unwrap(), bytes);
+    assert_eq!(n.file_name(), "某燃_2026年11月21日日指定申请表_V1.xlsx");
+    let mut book = open(bytes);
+    let form = book.worksheet_range("日指定").unwrap();
+    let total = row_with(&form, "合计");
+    let nominated = page::wan(n.nominated_m3());
+    assert!(close(number(&form, total, 13), nominated));
+    assert!(close(number(&form, total, 16), nominated));
+    assert!(close(number(&form, row_with(&form, "差额"), 13), 0.0));
+    let hours = book.worksheet_range("24小时计划").unwrap();
+    assert_eq!(hours.get((3, 0)).unwrap().to_string(), "08:00–09:00");
+    let total = row_with(&hours, "合计");
+    assert!(close(number(&hours, total, 3), nominated));
+    let formulas = book.worksheet_formula("日指定").unwrap();
+    assert_eq!(formulas.get_value((5, 13)).unwrap(), "SUM(N4:N5)");
+}
