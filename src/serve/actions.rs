@@ -1,0 +1,75 @@
+//! What the API can ask the rest of the program to do; the composition root implements it.
+
+use std::fmt::Debug;
+
+use crate::domain::calendar::{GasDay, GasMonth};
+use crate::ledger::entry::LedgerEntry;
+use crate::serve::problem::ApiProblem;
+
+/// Why something asked for was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    /// There is no such thing.
+    #[error("{message} [{code}]")]
+    NotFound {
+        /// Stable code.
+        code: &'static str,
+        /// What is missing and what to do.
+        message: String,
+    },
+    /// It cannot be done with what is known: no forecast yet, limits that contradict each other.
+    #[error("{message} [{code}]")]
+    Refused {
+        /// Stable code.
+        code: &'static str,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// It should have been done.
+    #[error("{message}: {cause} [{code}]")]
+    Failed {
+        /// Stable code.
+        code: &'static str,
+        /// One sentence for the caller.
+        message: String,
+        /// The error with all its sources, for the log.
+        cause: String,
+    },
+}
+
+impl From<ActionError> for ApiProblem {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::NotFound { code, message } => Self::not_found(code, message),
+            ActionError::Refused { code, message } => Self::refused(code, message),
+            ActionError::Failed {
+                code,
+                message,
+                cause,
+            } => Self::internal(code, message, cause),
+        }
+    }
+}
+
+/// The program behind the API. Every method may block; handlers call them off the runtime.
+pub trait Actions: Debug + Send + Sync {
+    /// The lines of the ledger, in its order.
+    fn ledger(&self) -> Result<Vec<LedgerEntry>, ActionError>;
+
+    /// The ledger as a workbook.
+    fn ledger_xlsx(&self) -> Result<Vec<u8>, ActionError>;
+
+    /// Computes and keeps a new version of a month's declaration; the document as the book has it,
+    /// a `plan::declaration::Declaration`.
+    fn declare(&self, month: GasMonth) -> Result<serde_json::Value, ActionError>;
+
+    /// The latest version of a month's declaration as a workbook.
+    fn declaration_xlsx(&self, month: GasMonth) -> Result<Vec<u8>, ActionError>;
+
+    /// Computes and keeps a new version of a day's nomination; the document as the book has it, a
+    /// `plan::nomination::Nomination`.
+    fn nominate(&self, day: GasDay) -> Result<serde_json::Value, ActionError>;
+
+    /// The latest version of a day's nomination as a workbook.
+    fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError>;
+}

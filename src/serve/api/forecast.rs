@@ -1,0 +1,100 @@
+//! 预测报告.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::demand::DemandView;
+use crate::serve::api::Asked;
+use crate::serve::figures::forecast::{Dimension, ForecastView, Horizon};
+use crate::serve::figures::overview::Run;
+use crate::serve::figures::{Band, instant_text};
+use crate::serve::problem::{ApiProblem, ProblemBody};
+use crate::serve::state::AppState;
+
+/// Runs in the list at most.
+const RUNS_MAX: usize = 30;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ForecastQuery {
+    /// Hours of the first days, or gas days of the whole run; `daily` if not given.
+    horizon: Option<Horizon>,
+    /// What to split by; `total` if not given.
+    by: Option<Dimension>,
+    /// Only this member of the dimension.
+    key: Option<String>,
+}
+
+/// The latest run, whole or split by source, class or time slot
+#[utoipa::path(get, path = "/forecast", tag = "forecast", params(ForecastQuery), responses(
+    (status = 200, body = ForecastView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn get_forecast(
+    State(state): State<AppState>,
+    Asked(query): Asked<ForecastQuery>,
+) -> Result<Json<ForecastView>, ApiProblem> {
+    let run = state.latest_run().await?;
+    let view = state
+        .blocking(move |state| {
+            let horizon = query.horizon.unwrap_or(Horizon::Daily);
+            let by = query.by.unwrap_or_default();
+            let key = query.key.as_deref();
+            state.forecast_view(&run, horizon, by, key)?.ok_or_else(|| {
+                let shown: String = key.unwrap_or("").chars().take(40).collect();
+                ApiProblem::bad_request(
+                    "serve.unknown_key",
+                    format!(
+                        "`{shown}` is no member of this dimension; GET /api/v1/meta lists them"
+                    ),
+                )
+            })
+        })
+        .await?;
+    Ok(Json(view))
+}
+
+/// A run in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunSummary {
+    /// The run.
+    pub run_id: String,
+    /// Nothing known after this instant was used.
+    pub origin_at: String,
+    /// Gas days it reaches.
+    pub days: usize,
+    /// Its second gas day: the day ahead.
+    pub total_tomorrow: Option<Band>,
+}
+
+impl From<&Run> for RunSummary {
+    fn from(run: &Run) -> Self {
+        let forecast = &run.forecast;
+        Self {
+            run_id: forecast.run_id.to_string(),
+            origin_at: instant_text(forecast.origin_at),
+            days: forecast.days.len(),
+            total_tomorrow: forecast
+                .days
+                .get(1)
+                .and_then(|day| run.day_band(&DemandView::total(), *day)),
+        }
+    }
+}
+
+/// The latest runs, newest first
+#[utoipa::path(get, path = "/forecast/runs", tag = "forecast", responses(
+    (status = 200, body = Vec<RunSummary>),
+))]
+pub(super) async fn get_forecast_runs(
+    State(state): State<AppState>,
+) -> Result<Json<Vec<RunSummary>>, ApiProblem> {
+    Ok(Json(
+        state
+            .blocking(|state| state.run_summaries(RUNS_MAX))
+            .await?,
+    ))
+}

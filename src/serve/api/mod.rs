@@ -1,0 +1,130 @@
+//! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
+
+pub mod declarations;
+pub mod forecast;
+pub mod ledger;
+pub mod live;
+pub mod meta;
+pub mod meters;
+pub mod nominations;
+pub mod notices;
+pub mod nudges;
+pub mod overview;
+pub mod rejects;
+pub mod totals;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::calendar::{GasDay, GasMonth};
+use crate::serve::problem::ApiProblem;
+use crate::serve::state::AppState;
+
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// Every route of `/api/v1` with its description.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(overview::get_overview))
+        .routes(routes!(live::get_live))
+        .routes(routes!(notices::get_notices))
+        .routes(routes!(forecast::get_forecast))
+        .routes(routes!(forecast::get_forecast_runs))
+        .routes(routes!(totals::get_totals))
+        .routes(routes!(ledger::get_ledger))
+        .routes(routes!(ledger::export_ledger))
+        .routes(routes!(ledger::get_ledger_entry))
+        .routes(routes!(declarations::get_declarations))
+        .routes(routes!(
+            declarations::get_declaration,
+            declarations::post_declaration
+        ))
+        .routes(routes!(declarations::export_declaration))
+        .routes(routes!(
+            nominations::get_nomination,
+            nominations::post_nomination
+        ))
+        .routes(routes!(nominations::export_nomination))
+        .routes(routes!(nudges::get_nudges))
+        .routes(routes!(rejects::get_rejects))
+        .routes(routes!(meters::get_meter_curve))
+        .routes(routes!(meta::get_meta))
+        .routes(routes!(meta::get_openapi))
+}
+
+/// Query parameters; what cannot be read is a problem with the parser's own words.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
+        Query::<T>::from_request_parts(parts, state)
+            .await
+            .map(|Query(asked)| Self(asked))
+            .map_err(|rejection| {
+                ApiProblem::bad_request("serve.bad_query", rejection.body_text().to_lowercase())
+            })
+    }
+}
+
+fn month(text: &str) -> Result<GasMonth, ApiProblem> {
+    text.parse()
+        .map_err(|help: String| ApiProblem::bad_request("serve.bad_month", help))
+}
+
+fn gas_day(text: &str) -> Result<GasDay, ApiProblem> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        ApiProblem::bad_request(
+            "serve.bad_day",
+            format!("`{shown}` is not a gas day; write YYYY-MM-DD, for example 2026-12-01"),
+        )
+    })
+}
+
+/// At most `max`, `default` if nothing was asked.
+fn limited(limit: Option<usize>, default: usize, max: usize) -> usize {
+    limit.unwrap_or(default).clamp(1, max)
+}
+
+/// A workbook to save under a name.
+fn workbook(name: &str, bytes: Vec<u8>) -> Response {
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(XLSX));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(disposition) = format!("attachment; filename=\"{name}\"").parse() {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_and_days_that_are_none_say_what_to_write() {
+        assert!(month("2026-12").is_ok() && gas_day("2026-12-01").is_ok());
+        for text in ["2026-13", "2026", "december", ""] {
+            assert_eq!(month(text).unwrap_err().code(), "serve.bad_month");
+        }
+        for text in ["2026-02-30", "2026-12", "today"] {
+            assert_eq!(gas_day(text).unwrap_err().code(), "serve.bad_day");
+        }
+    }
+
+    #[test]
+    fn a_limit_stays_within_its_bounds() {
+        assert_eq!(limited(None, 50, 500), 50);
+        assert_eq!(limited(Some(0), 50, 500), 1);
+        assert_eq!(limited(Some(9_999), 50, 500), 500);
+    }
+}

@@ -1,0 +1,425 @@
+//! Stored documents, rejects, findings and runs as the API shows them.
+//!
+//! Documents are JSON written by other stages, some of them by earlier versions of the program;
+//! a field that is not there is null, never a failure.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::domain::calendar::GasDay;
+use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::live::LiveEvent;
+use crate::domain::quantity::StdVolume;
+use crate::domain::registry::Registry;
+use crate::ledger::entry::{LedgerEntry, Level};
+use crate::serve::api::declarations::DeclarationSummary;
+use crate::serve::figures::forecast::QualityRow;
+use crate::serve::figures::instant_text;
+use crate::serve::figures::overview::{AlertCounts, NominatedDay};
+use crate::serve::live::{Notice, NoticeKind, NoticeLevel};
+use crate::store::book::{Document, DocumentKind, ForecastHeader};
+use crate::store::journal::StoredReject;
+
+/// Curves of days further back change in bulk, after an import or a change of the registry.
+const RECENT_CURVE_DAYS: i64 = 7;
+
+fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    body.get(name).and_then(Value::as_str)
+}
+
+/// A volume written as a number of m³ or as an exact string.
+fn volume(value: &Value) -> Option<StdVolume> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number
+            .as_i64()
+            .map(StdVolume::from_m3)
+            .or_else(|| number.as_f64().map(StdVolume::from_f64)),
+        _ => None,
+    }
+}
+
+fn volume_of(body: &Value, names: &[&str]) -> Option<StdVolume> {
+    names
+        .iter()
+        .find_map(|name| body.get(name).and_then(volume))
+}
+
+/// The list's line of a declaration.
+pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
+    let body = &document.body;
+    let declared = body
+        .get("total")
+        .and_then(|total| volume_of(total, &["declared_m3"]))
+        .or_else(|| volume_of(body, &["declared_m3"]));
+    DeclarationSummary {
+        month: document.key.clone(),
+        version: document.version,
+        state: text(body, "state")
+            .or_else(|| text(body, "status"))
+            .map(str::to_owned),
+        declared_m3: declared.map(|v| v.to_string()),
+        made_at: instant_text(document.at),
+    }
+}
+
+/// What a nomination says of each source; none if it has no lines.
+///
+/// A line counts as nominated by its `nominated_m3`, as long as that is null by what is suggested.
+pub(super) fn nominated_day(registry: &Registry, body: &Value) -> Option<NominatedDay> {
+    let lines = ["lines", "contracts", "rows"]
+        .into_iter()
+        .find_map(|name| body.get(name).and_then(Value::as_array))?;
+    let mut day = NominatedDay::default();
+    let mut hours = Some([0_i64; 24]);
+    for line in lines {
+        let source = text(line, "source").map(Into::into).or_else(|| {
+            let contract = text(line, "contract").or_else(|| text(line, "contract_id"))?;
+            let found = registry
+                .contracts
+                .iter()
+                .find(|c| c.id.as_str() == contract);
+            found.map(|c| c.source.clone())
+        });
+        let Some(source) = source else { continue };
+        let suggested = volume_of(line, &["suggested_m3"]).map(StdVolume::round_m3);
+        let nominated = volume_of(line, &["nominated_m3"])
+            .map(StdVolume::round_m3)
+            .or(suggested);
+        if let Some(m3) = nominated {
+            *day.nominated.entry(source.clone()).or_insert(0) += m3;
+        }
+        if let Some(m3) = suggested {
+            *day.suggested.entry(source).or_insert(0) += m3;
+        }
+        hours = hours
+            .zip(line_hours(line))
+            .map(|(sum, line)| std::array::from_fn(|h| at(&sum, h) + at(&line, h)));
+    }
+    day.hours = hours.filter(|_| !day.nominated.is_empty());
+    (!day.nominated.is_empty() || !day.suggested.is_empty()).then_some(day)
+}
+
+fn at(hours: &[i64; 24], hour: usize) -> i64 {
+    hours.get(hour).copied().unwrap_or(0)
+}
+
+fn line_hours(line: &Value) -> Option<[i64; 24]> {
+    let values = ["hourly_m3", "hours_m3", "hours"]
+        .into_iter()
+        .find_map(|name| line.get(name).and_then(Value::as_array))?;
+    let hours: Vec<i64> = values
+        .iter()
+        .map(|v| volume(v).map(StdVolume::round_m3))
+        .collect::<Option<_>>()?;
+    hours.try_into().ok()
+}
+
+/// Lines of a backtest document, its `quality`.
+pub(super) fn quality_rows(body: &Value) -> Vec<QualityRow> {
+    body.get("quality")
+        .cloned()
+        .and_then(|rows| serde_json::from_value(rows).ok())
+        .unwrap_or_default()
+}
+
+fn level(text: &str) -> NoticeLevel {
+    match text {
+        "red" => NoticeLevel::Red,
+        "orange" => NoticeLevel::Orange,
+        "yellow" => NoticeLevel::Yellow,
+        "blue" => NoticeLevel::Blue,
+        _ => NoticeLevel::Info,
+    }
+}
+
+/// Open alerts by level: documents not closed, and findings of the ledger.
+pub(super) fn count_alerts(documents: &[Document], ledger: &[LedgerEntry]) -> AlertCounts {
+    let open = documents
+        .iter()
+        .filter(|d| !matches!(text(&d.body, "state"), Some("closed" | "resolved")))
+        .filter_map(|d| text(&d.body, "level").map(level));
+    let found = ledger
+        .iter()
+        .flat_map(|row| row.findings.iter().map(|f| notice_level(f.level)));
+    let mut counts = AlertCounts::default();
+    for one in open.chain(found) {
+        match one {
+            NoticeLevel::Red => counts.red += 1,
+            NoticeLevel::Orange => counts.orange += 1,
+            NoticeLevel::Yellow => counts.yellow += 1,
+            NoticeLevel::Blue => counts.blue += 1,
+            NoticeLevel::Info => {}
+        }
+    }
+    counts
+}
+
+const fn notice_level(level: Level) -> NoticeLevel {
+    match level {
+        Level::Blue => NoticeLevel::Blue,
+        Level::Yellow => NoticeLevel::Yellow,
+        Level::Orange => NoticeLevel::Orange,
+        Level::Red => NoticeLevel::Red,
+    }
+}
+
+/// A frame was not taken.
+pub(super) fn reject_notice(reject: &StoredReject) -> Notice {
+    let reason = &reject.rejected.reason;
+    Notice {
+        at: reject.last_received_at,
+        kind: NoticeKind::Reject,
+        level: NoticeLevel::Yellow,
+        code: reason.code.clone(),
+        title_zh: format!("数据帧被拒收 [{}]", reason.code),
+        title_en: format!("frame rejected: {}", reason.message),
+        subject: Some(
+            reject
+                .rejected
+                .frame
+                .device
+                .as_ref()
+                .map_or_else(|| reject.rejected.frame.origin.clone(), ToString::to_string),
+        ),
+    }
+}
+
+const fn rule_names(rule: RuleId) -> (&'static str, &'static str, &'static str) {
+    match rule {
+        RuleId::V01 => ("V01", "重复上报且数值不同", "repeated with another value"),
+        RuleId::V02 => ("V02", "时间超前或过旧", "time in the future or stale"),
+        RuleId::V03 => ("V03", "数值越限", "value out of range"),
+        RuleId::V04 => ("V04", "累计量倒走", "total decreases"),
+        RuleId::V05 => ("V05", "累计量翻转", "total rolled over"),
+        RuleId::V06 => ("V06", "超出表具量程", "above the meter's capacity"),
+        RuleId::V11 => ("V11", "疑似死表", "meter looks stuck"),
+        RuleId::V18 => ("V18", "两种表示不一致", "two representations differ"),
+        RuleId::V21 => ("V21", "数据缺口", "gap in the data"),
+        RuleId::V25 => ("V25", "表具告警", "device alarm"),
+    }
+}
+
+/// A rule found something.
+pub(super) fn finding_notice(finding: &Finding) -> Notice {
+    let (code, title_zh, title_en) = rule_names(finding.rule);
+    Notice {
+        at: finding.at,
+        kind: NoticeKind::Finding,
+        level: match finding.severity {
+            Severity::Info => NoticeLevel::Info,
+            Severity::Suspect => NoticeLevel::Blue,
+            Severity::Fail => NoticeLevel::Yellow,
+        },
+        code: code.to_owned(),
+        title_zh: title_zh.to_owned(),
+        title_en: format!("{title_en}: {}", finding.message),
+        subject: Some(finding.meter.to_string()),
+    }
+}
+
+/// A run was published.
+pub(super) fn run_notice(run: &ForecastHeader) -> Notice {
+    Notice {
+        at: run.created_at,
+        kind: NoticeKind::Forecast,
+        level: NoticeLevel::Info,
+        code: "forecast.published".to_owned(),
+        title_zh: format!("预测已更新:{} 起 {} 天", run.first_day, run.days),
+        title_en: format!(
+            "forecast published: {} days from {}",
+            run.days, run.first_day
+        ),
+        subject: Some(run.run_id.to_string()),
+    }
+}
+
+/// What the program itself tells while it happens and no store records: notices of the program, and
+/// completed days of the past week whose curves changed. What stores record is found there.
+pub(super) fn event_notice(event: &LiveEvent, now: DateTime<Utc>, today: GasDay) -> Option<Notice> {
+    match event {
+        LiveEvent::Notice { code, message, at } => Some(Notice {
+            at: *at,
+            kind: NoticeKind::System,
+            level: NoticeLevel::Orange,
+            code: code.clone(),
+            title_zh: format!("系统提示 [{code}]"),
+            title_en: message.clone(),
+            subject: None,
+        }),
+        LiveEvent::CurvesComputed { day, meters }
+            if *day < today && today.days_since(*day) <= RECENT_CURVE_DAYS =>
+        {
+            Some(Notice {
+                at: now,
+                kind: NoticeKind::Curve,
+                level: NoticeLevel::Info,
+                code: "curve.recomputed".to_owned(),
+                title_zh: format!("{day} 负荷曲线已重算"),
+                title_en: format!("load curves of {day} were computed again"),
+                subject: Some(format!("{meters} meters")),
+            })
+        }
+        LiveEvent::CurvesComputed { .. }
+        | LiveEvent::Ingested { .. }
+        | LiveEvent::Rejected { .. }
+        | LiveEvent::Finding { .. }
+        | LiveEvent::ForecastPublished { .. } => None,
+    }
+}
+
+/// A document was written. Its own `level`, `code`, `title_zh`, `title_en` and `subject` are used
+/// where it has them.
+pub(super) fn document_notice(document: &Document) -> Notice {
+    let body = &document.body;
+    let (key, version) = (&document.key, document.version);
+    let (kind, title_zh, title_en) = match document.kind {
+        DocumentKind::Declaration => (
+            NoticeKind::System,
+            format!("{key} 月度申报第 {version} 版已生成"),
+            format!("declaration of {key}, version {version}"),
+        ),
+        DocumentKind::Nomination => (
+            NoticeKind::System,
+            format!("{key} 日指定第 {version} 版已生成"),
+            format!("nomination for {key}, version {version}"),
+        ),
+        DocumentKind::Nudge => (
+            NoticeKind::Nudge,
+            format!("避峰提醒 {key}"),
+            format!("off-peak nudge {key}"),
+        ),
+        DocumentKind::Alert => (
+            NoticeKind::Alert,
+            format!("告警 {key}"),
+            format!("alert {key}"),
+        ),
+        DocumentKind::Notice | DocumentKind::Backtest | DocumentKind::Ledger => (
+            NoticeKind::System,
+            format!("系统消息 {key}"),
+            format!("notice {key}"),
+        ),
+    };
+    let own = |name: &str, other: String| text(body, name).map_or(other, str::to_owned);
+    Notice {
+        at: document.at,
+        kind,
+        level: text(body, "level").map_or(NoticeLevel::Info, level),
+        code: own("code", format!("{}.written", document.kind.key())),
+        title_zh: own("title_zh", title_zh),
+        title_en: own("title_en", title_en),
+        subject: Some(own("subject", key.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::serve::figures::fixture;
+
+    fn document(kind: DocumentKind, body: Value) -> Document {
+        Document {
+            kind,
+            key: "2026-12".into(),
+            version: 3,
+            at: DateTime::from_timestamp(1_795_000_000, 0).unwrap(),
+            who: "plan".into(),
+            reason: String::new(),
+            body,
+        }
+    }
+
+    #[test]
+    fn a_declaration_is_listed_with_its_exact_total() {
+        let body = json!({ "state": "draft", "total": { "declared_m3": 17_050_000 } });
+        let line = declaration_summary(&document(DocumentKind::Declaration, body));
+        assert_eq!(line.declared_m3.as_deref(), Some("17050000.0000"));
+        assert_eq!((line.month.as_str(), line.version), ("2026-12", 3));
+        let empty = declaration_summary(&document(DocumentKind::Declaration, json!({})));
+        assert_eq!((empty.declared_m3, empty.state), (None, None));
+    }
+
+    #[test]
+    fn a_nomination_sums_its_lines_by_source() {
+        let registry = fixture::registry();
+        let body = json!({ "lines": [
+            { "contract": "HT-1", "suggested_m3": 700, "nominated_m3": "650.0000", "hourly_m3": vec![1; 24] },
+            { "source": "pipe", "suggested_m3": 50, "nominated_m3": null, "hourly_m3": vec![2; 24] },
+            { "source": "lng", "suggested_m3": 30, "hourly_m3": vec![3; 24] },
+        ]});
+        let day = nominated_day(&registry, &body).unwrap();
+        assert_eq!(day.nominated.get("pipe"), Some(&700));
+        assert_eq!(day.nominated.get("lng"), Some(&30));
+        assert_eq!(day.suggested.get("pipe"), Some(&750));
+        assert_eq!(day.hours, Some([6; 24]));
+        assert_eq!(nominated_day(&registry, &json!({})), None);
+        assert_eq!(nominated_day(&registry, &json!({ "lines": [] })), None);
+    }
+
+    #[test]
+    fn closed_alerts_do_not_count() {
+        let alerts = [
+            document(
+                DocumentKind::Alert,
+                json!({ "level": "red", "state": "open" }),
+            ),
+            document(
+                DocumentKind::Alert,
+                json!({ "level": "red", "state": "closed" }),
+            ),
+            document(DocumentKind::Alert, json!({ "level": "yellow" })),
+            document(DocumentKind::Alert, json!({})),
+        ];
+        let counts = count_alerts(&alerts, &[]);
+        assert_eq!(
+            (counts.red, counts.orange, counts.yellow, counts.blue),
+            (1, 0, 1, 0)
+        );
+    }
+
+    #[test]
+    fn a_document_s_own_words_are_used() {
+        let own =
+            json!({ "level": "orange", "code": "A202", "title_zh": "预计超提", "subject": "今日" });
+        let notice = document_notice(&document(DocumentKind::Alert, own));
+        assert_eq!(notice.level, NoticeLevel::Orange);
+        assert_eq!(
+            (notice.code.as_str(), notice.title_zh.as_str()),
+            ("A202", "预计超提")
+        );
+        let plain = document_notice(&document(DocumentKind::Nomination, json!({})));
+        assert_eq!(plain.code, "nomination.written");
+        assert!(plain.title_zh.contains("第 3 版"));
+    }
+
+    #[test]
+    fn only_what_no_store_records_is_relayed() {
+        let now = fixture::at("2026-11-21T12:00:00+08:00");
+        let today = fixture::day("2026-11-21");
+        let told = |event: LiveEvent| event_notice(&event, now, today).map(|n| n.code);
+        let notice = LiveEvent::Notice {
+            code: "store.full".into(),
+            message: "no space left".into(),
+            at: now,
+        };
+        assert_eq!(told(notice).as_deref(), Some("store.full"));
+        let curves = |back: i64| LiveEvent::CurvesComputed {
+            day: today.plus(-back),
+            meters: 3,
+        };
+        assert_eq!(told(curves(1)).as_deref(), Some("curve.recomputed"));
+        assert_eq!((told(curves(0)), told(curves(8))), (None, None));
+        let run_id = "run-1".into();
+        assert_eq!(told(LiveEvent::ForecastPublished { run_id }), None);
+    }
+
+    #[test]
+    fn a_backtest_without_lines_shows_none() {
+        let line = json!({ "class": "total", "lead": "D+1", "wape": 0.031, "naive_wape": 0.07, "coverage": 0.8 });
+        assert_eq!(quality_rows(&json!({ "quality": [line] })).len(), 1);
+        assert!(quality_rows(&json!({ "quality": "?" })).is_empty());
+        assert!(quality_rows(&json!({})).is_empty());
+    }
+}
