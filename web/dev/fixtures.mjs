@@ -1,0 +1,460 @@
+// A stand-in for the daemon: serves the console's API with a plausible city, and `dist/` if it was
+// built. For front-end work and visual tests only; no figure in here comes from a real company.
+//
+//   PORT (8788)            port on 127.0.0.1, 0 for any
+//   FIXTURE_NOW            instant at which the clock starts (2026-11-21T18:25:00+08:00)
+//   FIXTURE_FACTOR (1)     time factor, as in a demo city
+//   FIXTURE_EVENT_MS (2000) period of the live stream
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { extname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildLedger } from './ledger.mjs'
+import {
+  addDays,
+  band,
+  cells,
+  civilHour,
+  CLASSES,
+  dayTotal,
+  gasDayOf,
+  gasDayStart,
+  hourBySource,
+  hourTotal,
+  meanTemperature,
+  SLOTS,
+  SOURCES,
+  stamp,
+  START_HOUR,
+  sum,
+  wholeParts,
+} from './model.mjs'
+
+const HOUR_MS = 3_600_000
+const factor = Number(process.env.FIXTURE_FACTOR ?? 1)
+const startedAt = Date.now()
+const simulatedStart = Date.parse(process.env.FIXTURE_NOW ?? '2026-11-21T18:25:00+08:00')
+const eventMs = Number(process.env.FIXTURE_EVENT_MS ?? 2000)
+const now = () => simulatedStart + (Date.now() - startedAt) * factor
+
+/** Where the gas day stands. */
+function clock() {
+  const at = now()
+  const day = gasDayOf(at)
+  const progress = (at - gasDayStart(day)) / (24 * HOUR_MS)
+  return { at, day, progress, running: Math.floor(progress * 24), part: (progress * 24) % 1 }
+}
+
+const NOMINATED = { xiqi2: 331_000, zhonghua: 182_000, lng: 63_000 }
+const nominatedTotal = sum(Object.values(NOMINATED))
+
+function takenBySource({ day, running, part }) {
+  const totals = SOURCES.map(() => 0)
+  for (let index = 0; index <= Math.min(23, running); index += 1) {
+    hourBySource(day, index).forEach((m3, source) => {
+      totals[source] += index < running ? m3 : m3 * part
+    })
+  }
+  return totals.map(Math.round)
+}
+
+function kpi(state) {
+  const { day, progress } = state
+  const taken = sum(takenBySource(state))
+  const total = dayTotal(day)
+  const open = 1 - progress
+  const tomorrow = dayTotal(addDays(day, 1))
+  return {
+    nominated_m3: nominatedTotal,
+    taken_m3: taken,
+    used_m3: Math.round(taken * 0.978),
+    remaining_m3: nominatedTotal - taken,
+    remaining_avg_flow_m3h: (nominatedTotal - taken) / Math.max(0.2, open * 24),
+    expected_day: { p10_m3: Math.round(total - (total - taken) * 0.055), p50_m3: total, p90_m3: Math.round(total + (total - taken) * 0.06) },
+    over_probability: total > nominatedTotal ? 0.73 : 0.18,
+    yesterday_m3: dayTotal(addDays(day, -1)),
+    tomorrow: band(tomorrow, 0.048),
+    month_taken_m3: sum(Array.from({ length: 20 }, (_, back) => dayTotal(addDays(day, -1 - back)))) + taken,
+    month_contract_m3: 16_800_000,
+    remaining_avg_dcq_m3: 551_300,
+  }
+}
+
+function live() {
+  const state = clock()
+  const beats = (Date.now() - startedAt) / 1000
+  return {
+    now: stamp(state.at),
+    gas_day: state.day,
+    gas_day_progress: state.progress,
+    remaining_s: Math.round((1 - state.progress) * 86_400),
+    kpi: kpi(state),
+    collect: {
+      received: 184_220 + Math.round(beats * 23),
+      accepted: 183_907 + Math.round(beats * 22.9),
+      rejected: 41 + Math.floor(beats / 40),
+      duplicates: 272 + Math.floor(beats / 15),
+      rate_per_s: 22.8 + Math.sin(beats / 3),
+      journal_lag_s: 0.4,
+    },
+    meters: { expected: 2000, reporting: 1974, silent: 26 },
+    coverage_ratio: 1974 / 2000,
+  }
+}
+
+let ledgerCache = { key: '', entries: [] }
+function ledger() {
+  const { day, progress, at } = clock()
+  const key = `${day}-${Math.floor(progress * 24)}`
+  if (ledgerCache.key !== key) ledgerCache = { key, entries: buildLedger(day, at, progress) }
+  return ledgerCache.entries
+}
+
+function overview() {
+  const state = clock()
+  const { day, running } = state
+  const actual = (hours, index) => (index < running ? hours[index] : null)
+  const total = Array.from({ length: 24 }, (_, index) => hourTotal(day, index))
+  const taken = takenBySource(state)
+  const flat = wholeParts(Array.from({ length: 24 }, () => nominatedTotal / 24))
+  return {
+    company: '豫南城市燃气有限公司',
+    gas_day_start_hour: START_HOUR,
+    time_factor: factor,
+    weather: [
+      { station: '市区站', now_c: meanTemperature(day) - 1.2, today_mean_c: meanTemperature(day), tomorrow_mean_c: meanTemperature(addDays(day, 1)) },
+      { station: '南湾站', now_c: meanTemperature(day) - 2, today_mean_c: meanTemperature(day) - 0.8, tomorrow_mean_c: null },
+    ],
+    alerts: { red: 0, orange: 2, yellow: 7, blue: 4 },
+    ...live(),
+    today: {
+      hours: total.map((m3, index) => ({
+        civil_hour: civilHour(index),
+        actual_m3: actual(total, index),
+        quality: index >= running ? null : index === 3 ? 'estimated' : 'measured',
+        band: band(m3 * (1 + 0.02 * Math.sin(index * 1.7)), 0.055 + 0.002 * index),
+        nominated_m3: flat[index],
+      })),
+    },
+    sources: SOURCES.map((source, index) => ({
+      source: source.key,
+      name: source.name,
+      class: source.class,
+      supplier: source.supplier,
+      delivery_point: source.delivery_point,
+      nominated_m3: NOMINATED[source.key],
+      taken_m3: taken[index],
+      month_contract_m3: source.dcq * 30,
+      month_taken_m3: source.dcq * 20.4,
+      remaining_avg_dcq_m3: source.dcq * 0.98,
+      tomorrow: band(dayTotal(addDays(day, 1)) * source.share, 0.06),
+      suggested_m3: Math.round((dayTotal(addDays(day, 1)) * source.share * 1.012) / 100) * 100,
+    })),
+    classes: CLASSES.map((item, index) => ({
+      class: item.key,
+      today: band(sum(cells(day)[index]), 0.05),
+      yesterday_m3: sum(cells(addDays(day, -1))[index]),
+      hours: cells(day)[index].map((m3, hour) => ({ actual_m3: actual(cells(day)[index], hour), p50_m3: Math.round(m3 * (1 + 0.02 * Math.sin(hour))) })),
+    })),
+    heatmap: Array.from({ length: 15 }, (_, back) => {
+      const that = addDays(day, back - 14)
+      return { day: that, hours: Array.from({ length: 24 }, (_, hour) => (back === 5 && hour > 12 && hour < 15 ? null : hourTotal(that, hour))) }
+    }),
+    top_customers: [...ledger()]
+      .sort((a, b) => Number(b.row.yesterday_m3 ?? 1e9) - Number(a.row.yesterday_m3 ?? 1e9))
+      .slice(0, 9)
+      .map(({ row }) => ({
+        account_no: row.account_no,
+        name: row.name,
+        class: row.class,
+        latest_flow_m3h: row.status === 'abnormal' ? null : Math.round((Number(row.yesterday_m3) / 24) * 1.1),
+        yesterday_m3: row.yesterday_m3 === null ? null : Number(row.yesterday_m3),
+        plan_m3: row.plan_m3 === null ? null : Number(row.plan_m3),
+        status: row.status,
+        sparkline: row.sparkline,
+      })),
+  }
+}
+
+const slotOf = (hour) => SLOTS.findIndex((slot) => slot.from <= hour && hour < slot.to)
+
+/** P50 of the parts of an hour in a dimension; they sum to the hour. */
+function parts(by, day, index) {
+  if (by === 'class') return cells(day).map((hours) => hours[index])
+  if (by === 'source') return hourBySource(day, index)
+  if (by === 'slot') return SLOTS.map((_, slot) => (slotOf(civilHour(index)) === slot ? hourTotal(day, index) : 0))
+  return [hourTotal(day, index)]
+}
+const dayParts = (by, day) => Array.from({ length: 24 }, (_, index) => parts(by, day, index)).reduce((a, b) => a.map((value, key) => value + b[key]))
+
+function forecast(query) {
+  const horizon = query.get('horizon') === 'daily' ? 'daily' : 'hourly'
+  const by = ['source', 'class', 'slot'].includes(query.get('by')) ? query.get('by') : 'total'
+  const { at, day, running } = clock()
+  const origin = at - (at % HOUR_MS)
+  const labels =
+    by === 'class'
+      ? CLASSES.map(({ key, name_zh, name_en }) => ({ key, name_zh, name_en }))
+      : by === 'source'
+        ? SOURCES.map(({ key, name }) => ({ key, name_zh: name, name_en: name }))
+        : by === 'slot'
+          ? SLOTS.map(({ key, name_zh, name_en }) => ({ key, name_zh, name_en }))
+          : []
+  const chosen = labels.findIndex(({ key }) => key === query.get('key'))
+  /** The chosen key's part of a total, or the total. */
+  const wholeOf = (keys, total) => (chosen < 0 ? total : keys[chosen])
+  const points = []
+  const history = []
+  if (horizon === 'daily') {
+    for (let back = 14; back > 0; back -= 1) {
+      const that = addDays(day, -back)
+      history.push({ at: stamp(gasDayStart(that)), gas_day: that, civil_hour: null, actual_m3: wholeOf(dayParts(by, that), dayTotal(that)) })
+    }
+    for (let ahead = 0; ahead < 40; ahead += 1) {
+      const that = addDays(day, ahead)
+      points.push({ day: that, index: null, spread: 0.022 + 0.018 * Math.sqrt(ahead), p50: dayTotal(that), keys: dayParts(by, that) })
+    }
+  } else {
+    for (let back = 48; back > 0; back -= 1) {
+      const position = running - back
+      const that = addDays(day, Math.floor(position / 24))
+      const index = ((position % 24) + 24) % 24
+      history.push({ at: stamp(gasDayStart(that) + index * HOUR_MS), gas_day: that, civil_hour: civilHour(index), actual_m3: wholeOf(parts(by, that, index), hourTotal(that, index)) })
+    }
+    // As the daemon does: hours from the start of the running gas day, so the first are history too.
+    for (let position = 0; position < 120; position += 1) {
+      const ahead = Math.max(0, position - running)
+      const that = addDays(day, Math.floor(position / 24))
+      const index = position % 24
+      points.push({ day: that, index, spread: 0.03 + 0.008 * Math.sqrt(ahead), p50: hourTotal(that, index), keys: parts(by, that, index) })
+    }
+  }
+  const yesterday = addDays(day, -1)
+  const tomorrow = addDays(day, 1)
+  const rows = (that) => dayParts(by, that)
+  const month = day.slice(0, 7)
+  const next = addDays(`${month}-28`, 7).slice(0, 7)
+  const daysOf = (name) => Array.from({ length: 31 }, (_, index) => `${name}-${String(index + 1).padStart(2, '0')}`).filter((that) => addDays(that, 0) === that && that.startsWith(name))
+  const monthBlock = (name) => {
+    const taken = sum(daysOf(name).filter((that) => that < day).map(dayTotal))
+    const rest = sum(daysOf(name).filter((that) => that >= day).map(dayTotal))
+    const remaining = band(rest, name === month ? 0.03 : 0.055)
+    return {
+      month: name,
+      taken_m3: taken,
+      remaining,
+      expected: { p10_m3: taken + remaining.p10_m3, p50_m3: taken + remaining.p50_m3, p90_m3: taken + remaining.p90_m3 },
+      contract_m3: name === month ? 16_800_000 : 20_600_000,
+    }
+  }
+  return {
+    run_id: '01JD4Y6T8QZK3M5R7V9XBCDFGH',
+    origin_at: stamp(origin),
+    made_with: [
+      ['demand_through', stamp(origin)],
+      ['weather_issued_at', stamp(origin - 3 * HOUR_MS)],
+      ['registry', 'r-20261120-2'],
+      ['program', 'qiliang 0.1.0'],
+    ],
+    horizon,
+    by,
+    labels,
+    total: points.map((point) => ({
+      at: stamp(gasDayStart(point.day) + (point.index ?? 0) * HOUR_MS),
+      gas_day: point.day,
+      civil_hour: point.index === null ? null : civilHour(point.index),
+      band: band(wholeOf(point.keys, point.p50), point.spread),
+      naive_m3: point.index === null ? dayTotal(addDays(point.day, -7)) : hourTotal(addDays(point.day, -7), point.index),
+      actual_m3: point.index !== null && point.day === day && point.index < running ? wholeOf(point.keys, point.p50) : null,
+    })),
+    history,
+    series: by === 'total' ? [] : labels.map(({ key }, index) => ({ key, points: points.map((point) => band(point.keys[index], point.spread * 1.25)) })),
+    table: labels.map(({ key, name_zh, name_en }, index) => ({
+      key,
+      name_zh,
+      name_en,
+      yesterday_m3: rows(yesterday)[index],
+      today: band(rows(day)[index], 0.03),
+      tomorrow: band(rows(tomorrow)[index], 0.06),
+      share: rows(tomorrow)[index] / dayTotal(tomorrow),
+      vs_yesterday: rows(day)[index] / rows(yesterday)[index] - 1,
+    })),
+    cards: {
+      yesterday: { day: yesterday, actual_m3: dayTotal(yesterday), forecast_m3: Math.round(dayTotal(yesterday) * 0.983) },
+      today: { day, band: band(dayTotal(day), 0.02) },
+      tomorrow: { day: tomorrow, band: band(dayTotal(tomorrow), 0.048) },
+    },
+    month: [monthBlock(month), monthBlock(next)],
+    quality: [
+      { class: 'total', lead: 'day_ahead', wape: 0.0261, naive_wape: 0.0604, coverage: 0.81 },
+      { class: 'residential_heating', lead: 'day_ahead', wape: 0.0447, naive_wape: 0.1321, coverage: 0.79 },
+      { class: 'industrial', lead: 'day_ahead', wape: 0.0312, naive_wape: 0.0538, coverage: 0.83 },
+      { class: 'commercial', lead: 'day_ahead', wape: 0.0388, naive_wape: 0.0577, coverage: 0.72 },
+      { class: 'total', lead: 'month_ahead', wape: 0.0423, naive_wape: 0.0795, coverage: null },
+    ],
+  }
+}
+
+const notices = []
+let noticeCount = 0
+const TEMPLATES = [
+  ['curve', 'info', 'curve.computed', '曲线重算 12 块表', 'recomputed the curves of 12 meters', null],
+  ['finding', 'yellow', 'V03', '流量超出量程,已标可疑', 'flow out of range, marked suspect', 'M-10565-1'],
+  ['alert', 'orange', 'A101', '突增:今日用量为昨日同时段的1.62倍', "jump: today's use is 1.62 times yesterday's", '华宇陶瓷有限公司'],
+  ['reject', 'blue', 'decode.truncated', '帧不完整,已存入拒收', 'frame too short, kept among the rejects', 'gw-07'],
+  ['nudge', 'info', 'nudge.drafted', '生成避峰建议草稿 3 条', 'drafted 3 off-peak suggestions', null],
+  ['forecast', 'info', 'forecast.published', '发布预测:明日 P50 58.9 万m³', 'forecast published', null],
+  ['alert', 'yellow', 'A301', '网关离线12分钟,影响8块表', 'gateway offline for 12 minutes, 8 meters', 'gw-03'],
+]
+function makeNotice(index, at) {
+  const [kind, level, code, title_zh, title_en, subject] = TEMPLATES[index % TEMPLATES.length]
+  return { at: stamp(at), kind, level, code, title_zh, title_en, subject }
+}
+for (let index = 0; index < 24; index += 1) notices.unshift(makeNotice(index, now() - (24 - index) * 240_000))
+
+const streams = new Set()
+setInterval(() => {
+  const data = JSON.stringify(live())
+  for (const stream of streams) stream.write(`event: overview\ndata: ${data}\n\n`)
+}, eventMs).unref()
+setInterval(() => {
+  const notice = makeNotice(noticeCount, now())
+  noticeCount += 1
+  notices.unshift(notice)
+  notices.length = Math.min(notices.length, 200)
+  for (const stream of streams) stream.write(`event: notice\ndata: ${JSON.stringify(notice)}\n\n`)
+}, eventMs * 3).unref()
+
+const declarations = () => {
+  const { day, at } = clock()
+  const next = addDays(`${day.slice(0, 7)}-28`, 7).slice(0, 7)
+  return [
+    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000) },
+    { month: next, version: 1, state: 'draft', declared_m3: '20690000', made_at: stamp(at - 26 * HOUR_MS) },
+    { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS) },
+  ]
+}
+
+function nudges() {
+  const { day, at } = clock()
+  const tomorrow = addDays(day, 1)
+  const names = ['华宇陶瓷有限公司', '鼎盛食品有限公司', '新星汽车零部件公司']
+  const from = gasDayStart(tomorrow) + 9 * HOUR_MS
+  return names.map((name, index) => {
+    const ask = 300 - index * 80
+    return {
+      id: `N-${tomorrow}-${index + 1}`,
+      kind: 'day_ahead_peak',
+      state: index === 2 ? 'sent' : 'draft',
+      customer: `3100${10417 + index * 37}`,
+      name,
+      contact_group: `${name}用气服务群`,
+      grid: '高新区',
+      account_manager: '王磊',
+      day: tomorrow,
+      window_from: stamp(from),
+      window_to: stamp(from + 4 * HOUR_MS),
+      reason: index === 1 ? 'above_nomination' : 'above_recent_peaks',
+      city_day_m3: dayTotal(tomorrow),
+      temperature_c: meanTemperature(tomorrow),
+      baseline: { customer: name, method: '10-of-10', day: tomorrow, from_hour: 9, hours_m3h: [958, 962, 966, 954] },
+      ask_m3h: ask,
+      flow_min_safe_m3h: 400,
+      avoided_m3: ask * 4,
+      price_gap: '1.1500',
+      benefit: (ask * 4 * 1.15).toFixed(2),
+      formula: 'NB-1',
+      forecast_run: '01JD4Y6T8QZK3M5R7V9XBCDFGH',
+      created_at: stamp(at - 30 * 60_000),
+      send_after: stamp(at),
+      expires_at: stamp(from - 2 * HOUR_MS),
+    }
+  })
+}
+
+function json(response, value, status = 200, type = 'application/json') {
+  response.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'cache-control': 'no-store' })
+  response.end(JSON.stringify(value))
+}
+
+function problem(response, status, code, detail) {
+  json(response, { type: 'about:blank', title: 'the request cannot be answered', status, detail, code, reference: 'ref-7f3a21' }, status, 'application/problem+json')
+}
+
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' }
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const dist = fileURLToPath(new URL('../dist/', import.meta.url))
+
+function file(response, path) {
+  const asked = normalize(join(dist, path))
+  const found = asked.startsWith(dist) && existsSync(asked) && statSync(asked).isFile() ? asked : join(dist, 'index.html')
+  if (!existsSync(found)) return problem(response, 404, 'console.not_built', 'run `npm run build` first, or use `npm run dev`')
+  // The daemon's own policy, so that a build that breaks it fails here.
+  response.writeHead(200, { 'content-type': TYPES[extname(found)] ?? 'application/octet-stream', 'content-security-policy': POLICY })
+  createReadStream(found).pipe(response)
+}
+
+/** Set by `POST /__fixture/fail?times=n`: the next answers are problems, to see the error states. */
+let failures = 0
+
+const server = createServer((request, response) => {
+  const url = new URL(request.url, 'http://fixture')
+  const path = url.pathname
+  if (path === '/__fixture/fail') {
+    failures = Number(url.searchParams.get('times') ?? 1)
+    return json(response, { failures })
+  }
+  if (path === '/__fixture/drop') {
+    for (const stream of streams) stream.destroy()
+    return json(response, {})
+  }
+  if (!path.startsWith('/api/')) return file(response, path)
+  if (failures > 0 && path !== '/api/v1/live') {
+    failures -= 1
+    return problem(response, 503, 'store.busy', 'the journal is being checked; ask again in a minute')
+  }
+  if (path === '/api/v1/live') {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    response.write(`event: overview\ndata: ${JSON.stringify(live())}\n\n`)
+    streams.add(response)
+    request.on('close', () => streams.delete(response))
+    return undefined
+  }
+  if (path === '/api/v1/overview') return json(response, overview())
+  if (path === '/api/v1/notices') return json(response, notices.slice(0, Number(url.searchParams.get('limit') ?? 50)))
+  if (path === '/api/v1/forecast/runs') {
+    const { at, day } = clock()
+    return json(
+      response,
+      Array.from({ length: 6 }, (_, back) => ({
+        run_id: `01JD4Y6T8QZK3M5R7V9XBCD${String(100 - back)}`,
+        origin_at: stamp(at - back * 6 * HOUR_MS),
+        days: 62,
+        total_tomorrow: band(dayTotal(addDays(day, 1)) * (1 + back * 0.004), 0.05),
+      })),
+    )
+  }
+  if (path === '/api/v1/forecast') return json(response, forecast(url.searchParams))
+  if (path === '/api/v1/ledger') return json(response, { as_of: stamp(now()), rows: ledger().map(({ row }) => row) })
+  if (path.endsWith('.xlsx')) {
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-disposition': 'attachment; filename="fixture.xlsx"' })
+    return response.end('fixture')
+  }
+  if (path.startsWith('/api/v1/ledger/')) {
+    const account = decodeURIComponent(path.slice('/api/v1/ledger/'.length))
+    const entry = ledger().find(({ row }) => row.account_no === account)
+    return entry ? json(response, entry.profile) : problem(response, 404, 'ledger.unknown_account', `no enterprise \`${account}\` is on the ledger; check the account number`)
+  }
+  if (path === '/api/v1/declarations') return json(response, declarations())
+  if (path.startsWith('/api/v1/declarations/')) return json(response, {})
+  if (path === '/api/v1/nudges') return json(response, nudges())
+  if (path === '/api/v1/meta') {
+    return json(response, { version: '0.1.0', classes: CLASSES, sources: SOURCES.map(({ key, name }) => ({ key, name_zh: name, name_en: name })), slots: SLOTS, zones: [] })
+  }
+  return problem(response, 404, 'serve.unknown_route', `no such address: ${path}`)
+})
+
+server.listen(Number(process.env.PORT ?? 8788), '127.0.0.1', () => {
+  console.log(`fixture server on http://127.0.0.1:${server.address().port}`)
+})

@@ -1,0 +1,346 @@
+// The console in a real browser: every page, both languages, desktop and phone.
+//
+//   BASE_URL   a running daemon; left out, the fixture server is started and `dist/` served
+//   CHROMIUM   path of the browser (/usr/bin/chromium)
+//   SHOTS      directory for screenshots (e2e/shots)
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+
+const shots = process.env.SHOTS ?? fileURLToPath(new URL('./shots', import.meta.url))
+const DESKTOP = { width: 1440, height: 900 }
+const PHONE = { width: 390, height: 844 }
+
+const PAGES = [
+  {
+    name: 'overview',
+    path: '/',
+    charts: ['chart-today', 'chart-classes', 'chart-heatmap'],
+    ready: ['kpis', 'sources', 'top-customers', 'notices', 'declarations', 'nudges'],
+    texts: {
+      'zh-CN': ['调度总览', '当日总指定', '剩余平均提取流量', '气源执行', '用户结构', '重点用户', '事件流', '申报与避峰', '万m³'],
+      en: ['Dispatch overview', 'Nominated today', 'Source execution', 'Key customers', 'Events', '10⁴ m³'],
+    },
+  },
+  {
+    name: 'forecast',
+    path: '/forecast',
+    charts: ['chart-forecast'],
+    ready: ['day-cards', 'dimension-table', 'months', 'run'],
+    texts: {
+      'zh-CN': ['预测报告', '昨日实际', '今日预计', '明日预测', '本月与下月', '预测质量', '运行编号'],
+      en: ['Forecast report', 'Tomorrow, forecast', 'This month and next', 'Forecast quality'],
+    },
+  },
+  {
+    name: 'ledger',
+    path: '/ledger',
+    charts: [],
+    ready: ['ledger'],
+    texts: {
+      'zh-CN': ['监控台账', '户号', '企业名称', '以量定价档位', 'A 基本', '导出 xlsx'],
+      en: ['Monitoring ledger', 'Enterprise', 'Price tier', 'A Basics', 'Export xlsx'],
+    },
+  },
+  {
+    name: 'planning',
+    path: '/planning',
+    charts: [],
+    ready: ['declarations', 'nudges'],
+    texts: { 'zh-CN': ['月度申报计划', '避峰用气提醒', '下载 xlsx'], en: ['Monthly declarations', 'Off-peak suggestions'] },
+  },
+]
+
+let base = process.env.BASE_URL
+let fixture
+let browser
+
+before(async () => {
+  mkdirSync(shots, { recursive: true })
+  if (!base) {
+    fixture = spawn(process.execPath, [fileURLToPath(new URL('../dev/fixtures.mjs', import.meta.url))], {
+      env: { ...process.env, PORT: '0', FIXTURE_EVENT_MS: '700' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    base = await new Promise((resolve, reject) => {
+      fixture.once('error', reject)
+      fixture.once('exit', (code) => reject(new Error(`the fixture server ended with ${code}`)))
+      fixture.stdout.on('data', (chunk) => {
+        const found = /http:\/\/\S+/.exec(String(chunk))
+        if (found) resolve(found[0])
+      })
+    })
+  }
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+})
+
+after(async () => {
+  await browser?.close()
+  fixture?.kill()
+})
+
+const at = (name) => `[data-test="${name}"]`
+
+/** A page that records whatever goes wrong in it. */
+async function open({ locale = 'zh-CN', viewport = DESKTOP, theme = 'light' } = {}) {
+  const context = await browser.newContext({ viewport, locale: 'zh-CN', timezoneId: 'America/New_York' })
+  await context.addInitScript(
+    ([language, look]) => {
+      localStorage.setItem('qiliang.locale', JSON.stringify(language))
+      localStorage.setItem('qiliang.theme', JSON.stringify(look))
+    },
+    [locale, theme],
+  )
+  const page = await context.newPage()
+  const troubles = []
+  page.on('console', (message) => {
+    // Our own reading back of the canvas makes Chromium advise; that is the test's doing.
+    if (message.text().includes('willReadFrequently')) return
+    if (['error', 'warning'].includes(message.type())) troubles.push(`console ${message.type()}: ${message.text()}`)
+  })
+  page.on('pageerror', (error) => troubles.push(`exception: ${error.stack}`))
+  page.on('requestfailed', (request) => {
+    // The live stream ends when the page is left; that is not a failure.
+    if (!request.url().endsWith('/live')) troubles.push(`failed: ${request.url()} ${request.failure()?.errorText}`)
+  })
+  page.on('response', (response) => {
+    if (response.status() >= 400) troubles.push(`HTTP ${response.status()}: ${response.url()}`)
+  })
+  page.on('request', (request) => {
+    const { protocol, origin } = new URL(request.url())
+    if (protocol.startsWith('http') && origin !== new URL(base).origin) troubles.push(`foreign request: ${request.url()}`)
+  })
+  return { page, troubles, close: () => context.close() }
+}
+
+/** Waits until a chart's canvas carries more than a few drawn pixels. */
+async function assertDrawn(page, name) {
+  await page.waitForFunction(
+    (selector) => {
+      const canvas = document.querySelector(`${selector} canvas`)
+      if (!canvas || canvas.width === 0) return false
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+      const colours = new Set()
+      let drawn = 0
+      for (let index = 0; index < data.length; index += 4) {
+        if (data[index + 3] > 0) {
+          drawn += 1
+          if (colours.size < 64) colours.add((data[index] << 16) | (data[index + 1] << 8) | data[index + 2])
+        }
+      }
+      return drawn > 500 && colours.size > 8
+    },
+    at(name),
+    { timeout: 15_000 },
+  )
+}
+
+async function assertLayout(page, label) {
+  const found = await page.evaluate(() => {
+    const root = document.documentElement
+    const small = new Set()
+    for (const element of document.querySelectorAll('body *')) {
+      const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim() !== '')
+      if (hasText && element.checkVisibility() && parseFloat(getComputedStyle(element).fontSize) < 14) {
+        small.add(`${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 30)}`)
+      }
+    }
+    return { scroll: root.scrollWidth, client: root.clientWidth, small: [...small].slice(0, 5) }
+  })
+  assert.ok(found.scroll <= found.client, `${label}: page is ${found.scroll} px wide in a window of ${found.client} px`)
+  assert.deepEqual(found.small, [], `${label}: text below 14 px`)
+}
+
+async function visit(page, spec, locale) {
+  await page.goto(base + spec.path, { waitUntil: 'load' })
+  for (const name of spec.ready) await page.locator(at(name)).first().waitFor({ timeout: 20_000 })
+  for (const chart of spec.charts) await assertDrawn(page, chart)
+  const text = await page.locator('body').innerText()
+  for (const wanted of spec.texts[locale]) assert.ok(text.includes(wanted), `${spec.name} (${locale}) does not show “${wanted}”`)
+  assert.doesNotMatch(text, /NaN|undefined|\[object|Infinity/, `${spec.name} (${locale}) shows a broken value`)
+}
+
+for (const locale of ['zh-CN', 'en']) {
+  for (const [device, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+    describe(`${locale} ${device}`, () => {
+      for (const spec of PAGES) {
+        test(`${spec.name} is complete and fits`, async () => {
+          const { page, troubles, close } = await open({ locale, viewport })
+          await visit(page, spec, locale)
+          await page.waitForTimeout(900)
+          await page.screenshot({ path: join(shots, `${spec.name}-${locale}-${device}.png`), fullPage: device === 'phone' })
+          if (device === 'desktop') await page.screenshot({ path: join(shots, `${spec.name}-${locale}-full.png`), fullPage: true })
+          await assertLayout(page, `${spec.name} ${locale} ${device}`)
+          assert.equal(await page.locator('html').getAttribute('lang'), locale)
+          assert.deepEqual(troubles, [])
+          await close()
+        })
+      }
+    })
+  }
+}
+
+describe('behaviour', () => {
+  test('live events move the figures without a reload', async () => {
+    const { page, troubles, close } = await open()
+    await visit(page, PAGES[0], 'zh-CN')
+    let fetches = 0
+    page.on('request', (request) => {
+      if (request.url().endsWith('/api/v1/overview')) fetches += 1
+    })
+    const updated = page.locator(at('updated'))
+    const first = await updated.innerText()
+    await page.waitForFunction(([selector, known]) => document.querySelector(selector)?.textContent !== known, [at('updated'), first], { timeout: 20_000 })
+    assert.equal(fetches, 0, 'the time moved by a fetch, not by the stream')
+    assert.match(await page.locator(at('live')).innerText(), /实时/)
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
+  test('the language switch changes every word of the frame and is remembered', async () => {
+    const { page, close } = await open()
+    await visit(page, PAGES[0], 'zh-CN')
+    await page.locator(at('locale')).click()
+    await page.getByText('Source execution').waitFor()
+    assert.equal(await page.evaluate(() => localStorage.getItem('qiliang.locale')), '"en"')
+    await close()
+  })
+
+  test('keys lead to the pages and to the search', async () => {
+    const { page, close } = await open()
+    await visit(page, PAGES[0], 'zh-CN')
+    await page.keyboard.press('g')
+    await page.keyboard.press('f')
+    await page.waitForURL('**/forecast')
+    await page.keyboard.press('g')
+    await page.keyboard.press('l')
+    await page.waitForURL('**/ledger')
+    await page.locator(at('ledger')).waitFor()
+    await page.keyboard.press('/')
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('type')), 'search')
+    await close()
+  })
+
+  test('each dimension of the forecast adds up and shows its bands', async () => {
+    const { page, troubles, close } = await open()
+    await visit(page, PAGES[1], 'zh-CN')
+    for (const [name, label] of [['source', '气源'], ['class', '用户结构'], ['slot', '用气时段']]) {
+      const answered = page.waitForResponse((response) => response.url().includes(`by=${name}`))
+      await page.getByRole('radio', { name: label, exact: true }).click()
+      await answered
+      await page.locator('.keys button').nth(1).waitFor()
+      await assertDrawn(page, 'chart-forecast')
+      assert.match(await page.locator(at('coherence')).innerText(), /^✓/, `${name} does not add up`)
+      await page.waitForTimeout(400)
+      await page.screenshot({ path: join(shots, `forecast-by-${name}.png`) })
+      const alone = page.waitForResponse((response) => response.url().includes('&key='))
+      await page.locator('.keys button').nth(1).click()
+      await alone
+      await page.waitForTimeout(400)
+      await page.screenshot({ path: join(shots, `forecast-by-${name}-one.png`) })
+    }
+    const card = await page.locator(at('tomorrow')).innerText()
+    const total = await page.locator(at('table-total')).innerText()
+    assert.ok(card.startsWith(total), `the card says ${card}, the table ${total}`)
+    await page.getByRole('radio', { name: '日', exact: true }).click()
+    await page.waitForResponse((response) => response.url().includes('horizon=daily'))
+    await page.waitForTimeout(600)
+    await page.screenshot({ path: join(shots, 'forecast-daily.png') })
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
+  test('an enterprise opens from the ledger with its profile', async () => {
+    const { page, troubles, close } = await open()
+    await visit(page, PAGES[2], 'zh-CN')
+    await page.locator(`${at('ledger')} tbody tr`).nth(1).click()
+    await page.locator(at('profile')).waitFor()
+    for (const chart of ['chart-days', 'chart-hours', 'chart-temperature']) await assertDrawn(page, chart)
+    await page.locator(at('tier')).waitFor()
+    await page.waitForTimeout(600)
+    await page.screenshot({ path: join(shots, 'ledger-drawer.png') })
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
+  test('column settings are kept', async () => {
+    const { page, close } = await open()
+    await visit(page, PAGES[2], 'zh-CN')
+    await page.locator(at('columns')).click()
+    await page.getByText('微信项目群', { exact: true }).click()
+    await page.waitForTimeout(300)
+    await page.screenshot({ path: join(shots, 'ledger-columns.png') })
+    assert.ok((await page.evaluate(() => localStorage.getItem('qiliang.ledger.columns'))).includes('contact_group'))
+    await close()
+  })
+
+  test('the wall mode is dark on every page', async () => {
+    const { page, troubles, close } = await open({ theme: 'dark', viewport: { width: 1920, height: 1080 } })
+    for (const spec of PAGES) {
+      await visit(page, spec, 'zh-CN')
+      await page.waitForTimeout(700)
+      await page.screenshot({ path: join(shots, `${spec.name}-dark.png`) })
+    }
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+})
+
+// These need the fixture server, which can be told to fail.
+describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture server' : false }, () => {
+  test('pinyin initials find an enterprise', async () => {
+    const { page, close } = await open()
+    await visit(page, PAGES[2], 'zh-CN')
+    await page.keyboard.press('/')
+    await page.keyboard.type('hytc')
+    await page.waitForFunction((selector) => document.querySelectorAll(`${selector} tbody tr`).length === 2, at('ledger'))
+    assert.match(await page.locator(`${at('ledger')} tbody`).innerText(), /华宇陶瓷/)
+    await close()
+  })
+
+  test('a refused request shows its reason, code and reference, and can be tried again', async () => {
+    const { page, close } = await open()
+    await fetch(`${base}/__fixture/fail?times=50`)
+    await page.goto(`${base}/ledger`)
+    const alert = page.getByRole('alert')
+    await alert.waitFor()
+    const text = await alert.innerText()
+    assert.match(text, /the journal is being checked/)
+    assert.match(text, /store\.busy/)
+    assert.match(text, /ref-7f3a21/)
+    await page.screenshot({ path: join(shots, 'trouble-problem.png') })
+    await fetch(`${base}/__fixture/fail?times=0`)
+    await page.getByRole('button', { name: '重试' }).click()
+    await page.locator(at('ledger')).waitFor()
+    await close()
+  })
+
+  test('a lost stream is said, and comes back by itself', async () => {
+    const { page, close } = await open()
+    await visit(page, PAGES[0], 'zh-CN')
+    await page.getByText('实时').waitFor()
+    await page.route('**/api/v1/live', (route) => route.abort())
+    await fetch(`${base}/__fixture/drop`)
+    await page.getByText(/自 \d\d:\d\d 起离线/).waitFor({ timeout: 10_000 })
+    await page.screenshot({ path: join(shots, 'trouble-offline.png') })
+    await page.unroute('**/api/v1/live')
+    await page.getByText('实时').waitFor({ timeout: 40_000 })
+    await close()
+  })
+})
