@@ -1,15 +1,10 @@
 //! `qiliang check`: all problems of configuration, calendar, profiles and registry at once.
 
-use std::path::Path;
-
-use chrono::{DateTime, Utc};
-
-use super::Failure;
-use crate::run::site;
+use super::{Context, Failure};
 
 /// Prints every problem; an error among them makes the exit code 78.
-pub(super) fn run(config: Option<&Path>, now: DateTime<Utc>) -> Result<(), Failure> {
-    let examined = site::examine(config, now);
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let examined = context.examine();
     let problems = examined.problems();
     if problems.iter().any(|p| !p.is_warning) {
         return Err(Failure::Problems(problems));
@@ -20,7 +15,7 @@ pub(super) fn run(config: Option<&Path>, now: DateTime<Utc>) -> Result<(), Failu
     if let Some(registry) = examined.registry() {
         println!(
             "ok: {} profiles, {} customers, {} meters, {} contracts, {} warning(s)",
-            examined.profiles().ids().count(),
+            examined.profiles().len(),
             registry.customers.len(),
             registry.meters.len(),
             registry.contracts.len(),

@@ -44,19 +44,33 @@ pub struct Examined {
 /// Where the settings themselves are wrong, the folders of the file (or the defaults) are still
 /// looked at, so that one run shows it all.
 pub fn examine(config: Option<&Path>, now: DateTime<Utc>) -> Examined {
-    let (settings, mut problems) = match settings::load(config) {
-        Ok(settings) => (Some(settings), Vec::new()),
-        Err(problems) => (None, problems),
-    };
-    let paths = settings
-        .as_ref()
-        .map_or_else(|| settings::paths_of(config), |s| s.paths.clone());
+    match settings::load(config) {
+        Ok(settings) => {
+            let paths = settings.paths.clone();
+            examine_folders(Some(settings), &paths, Vec::new(), now)
+        }
+        Err(problems) => examine_folders(None, &settings::paths_of(config), problems, now),
+    }
+}
+
+/// The same with settings already made.
+pub fn examine_with(settings: Settings, now: DateTime<Utc>) -> Examined {
+    let paths = settings.paths.clone();
+    examine_folders(Some(settings), &paths, Vec::new(), now)
+}
+
+fn examine_folders(
+    settings: Option<Settings>,
+    paths: &PathSettings,
+    mut problems: Vec<Problem>,
+    now: DateTime<Utc>,
+) -> Examined {
     let year = beijing_civil(now).year();
     let (calendar, found) = calendar::load(&paths.calendar_dir, year - 1..=year + 1);
     problems.extend(found);
     let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
     problems.extend(found);
-    let known: BTreeSet<_> = profiles.ids().cloned().collect();
+    let known: BTreeSet<_> = profiles.iter().map(|p| p.id().clone()).collect();
     let (registry, found) = registry::load(&paths.registry_dir, &known);
     problems.extend(found);
     if let Some(settings) = &settings {
@@ -75,7 +89,12 @@ pub fn examine(config: Option<&Path>, now: DateTime<Utc>) -> Examined {
 fn check_secrets(settings: &Settings) -> Vec<Problem> {
     let mut files: Vec<(&str, &PathBuf)> = Vec::new();
     for broker in &settings.mqtt.broker {
-        files.extend(broker.password_file.as_ref().map(|f| ("mqtt.broker.password_file", f)));
+        files.extend(
+            broker
+                .password_file
+                .as_ref()
+                .map(|f| ("mqtt.broker.password_file", f)),
+        );
     }
     if settings.mqtt.listen.enabled {
         let users = settings.mqtt.listen.users_file.as_ref();

@@ -1,0 +1,64 @@
+//! `qiliang forecast` and `qiliang forecast-csv`.
+
+use super::{Context, Failure, ForecastCsv, WeatherMode};
+use crate::domain::demand::DemandView;
+use crate::forecast::csv_task::{self, Mode};
+use crate::forecast::engine;
+use crate::run::forecasting;
+
+/// Makes a run (kept where the stores are free) and prints its totals.
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let (app, can_keep) = context.write_or_read()?;
+    let forecast = if can_keep {
+        forecasting::publish(&app)?
+    } else {
+        super::open::not_kept("run");
+        engine::run(&forecasting::request_at(&app, app.clock.now())?)?
+    };
+    println!(
+        "run {} from {}",
+        forecast.run_id,
+        forecast.origin_at.to_rfc3339()
+    );
+    println!(
+        "{:<12} {:>12} {:>12} {:>12}  万m³",
+        "gas day", "P10", "P50", "P90"
+    );
+    for (index, day) in forecast.days.iter().enumerate() {
+        let band = forecast.band(&DemandView::total(), &[index]);
+        let wan = |m3: i64| m3 as f64 / 10_000.0;
+        println!(
+            "{:<12} {:>12.4} {:>12.4} {:>12.4}",
+            day.to_string(),
+            wan(band.p10_m3),
+            wan(band.p50_m3),
+            wan(band.p90_m3)
+        );
+    }
+    Ok(())
+}
+
+/// Runs an evaluation task.
+pub(super) fn csv(task: &ForecastCsv) -> Result<(), Failure> {
+    let mode = match task.mode {
+        WeatherMode::Perfect => Mode::Perfect,
+        WeatherMode::Noisy => Mode::Noisy,
+        WeatherMode::Clim => Mode::Clim,
+        WeatherMode::None => Mode::None,
+    };
+    let summary = csv_task::run(&task.task, mode, &task.out, task.threads)?;
+    println!(
+        "{} series × {} origins, {} rows to {}",
+        summary.series,
+        summary.origins,
+        summary.rows,
+        task.out.display()
+    );
+    for (model, count) in &summary.models {
+        println!("  {model}: {count}");
+    }
+    for reason in &summary.skipped {
+        eprintln!("skipped: {reason}");
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What most commands begin with: time, site, stores.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use crate::clock::{Clock, ManualClock, SystemClock};
+use crate::run::app::{App, Reload};
+use crate::run::site::{self, Site};
+use crate::settings::LogSettings;
+use crate::store::error::StoreError;
+
+/// Configuration file and time of a command.
+#[derive(Debug)]
+pub(super) struct Context {
+    config: Option<PathBuf>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    pub(super) fn new(config: Option<PathBuf>, at: Option<DateTime<Utc>>) -> Self {
+        let clock: Arc<dyn Clock> = match at {
+            Some(at) => Arc::new(ManualClock::new(at)),
+            None => Arc::new(SystemClock),
+        };
+        Self { config, clock }
+    }
+
+    /// The folder of device profiles, even where the rest of the configuration is wrong.
+    pub(super) fn profiles_dir(&self) -> PathBuf {
+        crate::settings::paths_of(self.config.as_deref()).profiles_dir
+    }
+
+    /// Reads everything there is to read, problems and all.
+    pub(super) fn examine(&self) -> site::Examined {
+        site::examine(self.config.as_deref(), self.clock.now())
+    }
+
+    /// The site, if nothing is wrong with it.
+    pub(super) fn site(&self) -> Result<Site, Failure> {
+        self.examine().into_site().map_err(Failure::Problems)
+    }
+
+    /// Stores for reading only.
+    pub(super) fn read(&self) -> Result<App, Failure> {
+        let site = self.site()?;
+        Ok(App::open_read_only(&site, Arc::clone(&self.clock))?)
+    }
+
+    /// Stores for writing; refused while a daemon has them.
+    pub(super) fn write(&self) -> Result<(App, Reload), Failure> {
+        let site = self.site()?;
+        Ok(App::open(&site, Arc::clone(&self.clock))?)
+    }
+
+    /// Stores for writing, or for reading beside a running daemon; the flag says whether what is
+    /// decided can be kept.
+    pub(super) fn write_or_read(&self) -> Result<(App, bool), Failure> {
+        let site = self.site()?;
+        match App::open(&site, Arc::clone(&self.clock)) {
+            Ok((app, _)) => Ok((app, true)),
+            Err(error) if is_locked(&error) => {
+                Ok((App::open_read_only(&site, Arc::clone(&self.clock))?, false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<StoreError>(),
+        Some(StoreError::Locked { .. })
+    )
+}
+
+/// Says that a decision was made beside a running daemon and is in the file only.
+pub(super) fn not_kept(what: &str) {
+    eprintln!(
+        "note: the daemon has the stores open, so this {what} is in the file only; \
+         the console or POST /api/v1/… makes a kept version"
+    );
+}
+
+/// Logs to standard error as the settings say.
+pub(super) fn start_log(settings: &LogSettings) {
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    // A second call (tests) keeps the first subscriber.
+    if settings.json {
+        builder.json().try_init().ok();
+    } else {
+        builder.try_init().ok();
+    }
+}

@@ -1,0 +1,127 @@
+//! The running program's parts, built once from a site and shared by its tasks and commands.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::decode::ProfileSet;
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::registry::Registry;
+use crate::run::ledgering::MemberCache;
+use crate::run::site::Site;
+use crate::settings::Settings;
+use crate::store::book::Book;
+use crate::store::journal::Journal;
+
+/// Stores, registry, profiles, calendar and clock. A clone shares all of them.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Holidays.
+    pub calendar: Arc<Calendar>,
+    /// Readings and curves.
+    pub journal: Journal,
+    /// Everything else.
+    pub book: Book,
+    /// The registry as it is swapped.
+    pub registry: watch::Receiver<Arc<Registry>>,
+    /// Profiles as they are swapped.
+    pub profiles: watch::Receiver<Arc<ProfileSet>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is on the ledger today.
+    pub(crate) members: MemberCache,
+}
+
+/// The ends that swap registry and profiles.
+#[derive(Debug)]
+pub struct Reload {
+    /// Registry.
+    pub registry: watch::Sender<Arc<Registry>>,
+    /// Profiles.
+    pub profiles: watch::Sender<Arc<ProfileSet>>,
+}
+
+impl App {
+    /// Opens the stores for writing and notes the registry's version.
+    ///
+    /// # Errors
+    /// A data directory that cannot be made, or a store that cannot be opened; the message says which
+    /// and what to do.
+    pub fn open(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
+        let dir = &site.settings.paths.data_dir;
+        fs::create_dir_all(dir).with_context(|| {
+            format!(
+                "cannot create the data directory {}; set paths.data_dir to a folder this user may write",
+                dir.display()
+            )
+        })?;
+        let gas_day = site.registry.company.gas_day_start_hour;
+        let journal = Journal::open(dir.join("readings.db"), gas_day)?;
+        let book = Book::open(dir.join("qiliang.db"))?;
+        book.put_registry_version(&site.registry.version, clock.now())?;
+        Ok(Self::from_parts(site, clock, journal, book))
+    }
+
+    /// Opens existing stores for reading, beside a running daemon.
+    ///
+    /// # Errors
+    /// There is no store yet, or it cannot be read.
+    pub fn open_read_only(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let dir = &site.settings.paths.data_dir;
+        let gas_day = site.registry.company.gas_day_start_hour;
+        let journal = Journal::open_read_only(dir.join("readings.db"), gas_day)?;
+        let book = Book::open_read_only(dir.join("qiliang.db"))?;
+        Ok(Self::from_parts(site, clock, journal, book).0)
+    }
+
+    fn from_parts(
+        site: &Site,
+        clock: Arc<dyn Clock>,
+        journal: Journal,
+        book: Book,
+    ) -> (Self, Reload) {
+        let (registry_sender, registry) = watch::channel(Arc::clone(&site.registry));
+        let (profiles_sender, profiles) = watch::channel(Arc::clone(&site.profiles));
+        let app = Self {
+            settings: Arc::new(site.settings.clone()),
+            calendar: Arc::clone(&site.calendar),
+            journal,
+            book,
+            registry,
+            profiles,
+            clock,
+            members: MemberCache::default(),
+        };
+        let reload = Reload {
+            registry: registry_sender,
+            profiles: profiles_sender,
+        };
+        (app, reload)
+    }
+
+    /// The registry now.
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry.borrow())
+    }
+
+    /// How the company's gas days are cut.
+    pub fn gas_day_clock(&self) -> GasDayClock {
+        self.journal.clock()
+    }
+
+    /// The gas day under way.
+    pub fn today(&self) -> GasDay {
+        self.gas_day_clock().day_of(self.clock.now())
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.settings.paths.data_dir
+    }
+}

@@ -1,0 +1,476 @@
+//! The curve worker: dirty (meter, gas day) → load curve → demand of the gas day.
+//!
+//! Everything it does is a pure function of readings and registry, written in transactions that
+//! also clear the marks they answer; it can stop anywhere and start again.
+//!
+//! A reading marks only the gas days its totals lie on. Here a dirty day is widened to every day
+//! whose curve can depend on it: from the day of the third total before it to that of the third
+//! after it, as stored now. That is enough in any order of arrival: if a day's third neighbours
+//! changed, the neighbour that came last lies on a day that is dirty itself, with fewer than three
+//! totals between it and the day in question.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::domain::calendar::GasDay;
+use crate::domain::demand::DemandDay;
+use crate::domain::id::MeterId;
+use crate::domain::live::LiveEvent;
+use crate::domain::meter::{Meter, MeterExchange};
+use crate::domain::registry::Registry;
+use crate::domain::series::LoadCurve;
+use crate::store::StoreError;
+use crate::store::book::Book;
+use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
+use crate::validate::curve::{AROUND, CurveRules, build_days, sample_findings};
+use crate::validate::points::expand;
+
+/// Sums the curves of a gas day (all of them, in order of meter) to the demand of each node.
+pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sync>;
+
+/// Grows when the way curves are computed changes, so that an upgrade computes them again.
+const RULES_VERSION: u32 = 1;
+/// Curves written in one transaction.
+const WRITE_MAX: usize = 4_000;
+/// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
+const PASS_MAX: usize = 800_000;
+/// Dirty days this near to each other are computed in one go.
+const JOIN_DAYS: i64 = 7;
+/// Threads at most; more would only wait for the one writer.
+const THREADS_MAX: usize = 4;
+/// Gas days of demand written in one transaction.
+const DEMAND_DAYS_MAX: usize = 32;
+/// Least pause between passes; a pass that took longer is followed by a longer pause, so that the
+/// worker never takes more than a quarter of the time.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_FACTOR: u32 = 3;
+/// A pass is made at least this often, whatever wakes it.
+const PASS_EVERY: Duration = Duration::from_mins(1);
+
+/// What the worker needs.
+#[derive(Clone)]
+pub struct CurveDeps {
+    /// Readings and curves.
+    pub journal: Journal,
+    /// Demand.
+    pub book: Book,
+    /// Meters and exchanges.
+    pub registry: watch::Receiver<Arc<Registry>>,
+    /// Curves to demand.
+    pub sum_day: SumDay,
+    /// Gas days back from which `sum_day` may take values for meters without any: the demand of so
+    /// many days after a changed one is summed again too.
+    pub fill_days: i64,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Live views.
+    pub live: broadcast::Sender<LiveEvent>,
+}
+
+impl std::fmt::Debug for CurveDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CurveDeps")
+            .field("journal", &self.journal)
+            .field("book", &self.book)
+            .field("fill_days", &self.fill_days)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassReport {
+    /// Marks answered.
+    pub cleared: usize,
+    /// Curves computed.
+    pub computed: usize,
+    /// Curves that differ from before.
+    pub changed: usize,
+    /// Gas days whose demand was summed.
+    pub demand_days: usize,
+}
+
+/// Runs passes until told to stop, woken by `wake` and by changes of the registry.
+///
+/// # Errors
+/// A store error that waiting cannot mend.
+pub async fn run(
+    mut deps: CurveDeps,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
+    let mut has_failed = false;
+    let mut is_new_registry = true;
+    loop {
+        let of_pass = deps.clone();
+        let started = Instant::now();
+        let pass = tokio::task::spawn_blocking(move || {
+            if is_new_registry {
+                sync_registry(&of_pass)?;
+            }
+            run_once(&of_pass, PASS_MAX)
+        })
+        .await
+        .unwrap_or_else(|_| {
+            Err(StoreError::WriterStopped {
+                path: deps.journal.path().to_owned(),
+            })
+        });
+        let mut is_done = true;
+        match pass {
+            Ok(report) => {
+                is_done = report.cleared < PASS_MAX;
+                is_new_registry = false;
+                has_failed = false;
+            }
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) if !has_failed => {
+                has_failed = true;
+                error!(
+                    code = error.code(),
+                    error = %super::chain(&error),
+                    "Curves wait until the store takes them"
+                );
+            }
+            Err(_) => {}
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        if !is_done {
+            continue;
+        }
+        let pause = (started.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = wake.notified() => {}
+            () = tokio::time::sleep(PASS_EVERY) => {}
+            changed = deps.registry.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                is_new_registry = true;
+            }
+        }
+    }
+}
+
+/// Works until nothing is dirty: for imports, the command line and tests. Blocks.
+///
+/// # Errors
+/// As the store's.
+pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
+    sync_registry(deps)?;
+    let mut sum = PassReport::default();
+    loop {
+        let report = run_once(deps, PASS_MAX)?;
+        sum.cleared += report.cleared;
+        sum.computed += report.computed;
+        sum.changed += report.changed;
+        sum.demand_days += report.demand_days;
+        if report.cleared == 0 {
+            return Ok(sum);
+        }
+    }
+}
+
+/// Marks what a changed registry makes dirty: all days of meters whose factor, digits, largest
+/// flow, period, settlement or exchanges differ from those of the last pass. Blocks.
+///
+/// # Errors
+/// As the store's.
+pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
+    let registry = Arc::clone(&deps.registry.borrow());
+    let digests = registry
+        .meters
+        .values()
+        .map(|meter| (meter.id.clone(), fingerprint(meter, &registry)))
+        .collect();
+    let changed = deps.journal.sync_curve_rules(digests)?;
+    if !changed.is_empty() {
+        info!(
+            meters = changed.len(),
+            "Curves of changed meters are computed again"
+        );
+    }
+    Ok(changed)
+}
+
+/// A digest of everything but readings that a meter's curves depend on.
+fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Rules<'a> {
+        version: u32,
+        settlement: crate::domain::meter::SettlementTotal,
+        total_digits: u32,
+        flow_max_m3h: f64,
+        fixed_factor: f64,
+        period_s: u32,
+        exchanges: Vec<&'a MeterExchange>,
+    }
+    let rules = Rules {
+        version: RULES_VERSION,
+        settlement: meter.settlement,
+        total_digits: meter.total_digits,
+        flow_max_m3h: meter.flow_max_m3h,
+        fixed_factor: meter.fixed_factor,
+        period_s: meter.period_s,
+        exchanges: registry.exchanges_of(&meter.id).collect(),
+    };
+    // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
+    let json = serde_json::to_vec(&rules).unwrap_or_default();
+    Sha256::digest(&json).to_vec()
+}
+
+/// One pass: up to `limit` marks, then, if that was all of them, the demand of changed days. Blocks.
+///
+/// # Errors
+/// As the store's; what was written before stays, the rest stays marked.
+pub fn run_once(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError> {
+    let dirty = deps.journal.dirty_days(limit)?;
+    let mut report = PassReport {
+        cleared: dirty.len(),
+        ..PassReport::default()
+    };
+    let is_all = dirty.len() < limit;
+    compute_all(deps, dirty, &mut report)?;
+    if is_all {
+        report.demand_days = sum_stale_days(deps)?;
+    }
+    Ok(report)
+}
+
+/// Computes curves on a few threads, each a meter at a time; the writer joins them.
+fn compute_all(
+    deps: &CurveDeps,
+    dirty: Vec<DirtyDay>,
+    report: &mut PassReport,
+) -> Result<(), StoreError> {
+    let mut by_meter: BTreeMap<MeterId, Vec<DirtyDay>> = BTreeMap::new();
+    for mark in dirty {
+        by_meter.entry(mark.meter.clone()).or_default().push(mark);
+    }
+    let mut work: Vec<Vec<DirtyDay>> = by_meter.into_values().collect();
+    for marks in &mut work {
+        marks.sort_by_key(|mark| mark.day);
+    }
+    let registry = Arc::clone(&deps.registry.borrow());
+    let pass = Pass {
+        deps,
+        registry: &registry,
+        exchanges: exchanges_by_meter(&registry),
+        work,
+        next: AtomicUsize::new(0),
+        outcome: Mutex::new(Ok((0, 0))),
+    };
+    let threads = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(THREADS_MAX)
+        .min(pass.work.len());
+    if threads <= 1 {
+        pass.work_off();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| pass.work_off());
+            }
+        });
+    }
+    let outcome = pass
+        .outcome
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let (computed, changed) = outcome?;
+    report.computed += computed;
+    report.changed += changed;
+    Ok(())
+}
+
+fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<MeterExchange>> {
+    let mut by_meter: BTreeMap<MeterId, Vec<MeterExchange>> = BTreeMap::new();
+    for exchange in &registry.exchanges {
+        by_meter
+            .entry(exchange.meter.clone())
+            .or_default()
+            .push(exchange.clone());
+    }
+    by_meter
+}
+
+struct Pass<'a> {
+    deps: &'a CurveDeps,
+    registry: &'a Registry,
+    exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
+    work: Vec<Vec<DirtyDay>>,
+    next: AtomicUsize,
+    outcome: Mutex<Result<(usize, usize), StoreError>>,
+}
+
+impl Pass<'_> {
+    fn work_off(&self) {
+        let mut curves = Vec::new();
+        let mut cleared = Vec::new();
+        while let Some(marks) = self.work.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            if self.has_failed() {
+                return;
+            }
+            match self.compute(marks) {
+                Ok(of_meter) => curves.extend(of_meter),
+                Err(error) => return self.add(Err(error)),
+            }
+            cleared.extend_from_slice(marks);
+            if curves.len() >= WRITE_MAX {
+                self.write(std::mem::take(&mut curves), std::mem::take(&mut cleared));
+            }
+        }
+        if !cleared.is_empty() {
+            self.write(curves, cleared);
+        }
+    }
+
+    fn write(&self, curves: Vec<CurveWrite>, cleared: Vec<DirtyDay>) {
+        let computed = curves.len();
+        let batch = CurveBatch {
+            curves,
+            cleared,
+            computed_at: self.deps.clock.now(),
+        };
+        let written = self.deps.journal.put_curves(batch);
+        self.add(written.map(|changed| (computed, changed)));
+    }
+
+    fn has_failed(&self) -> bool {
+        self.outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_err()
+    }
+
+    fn add(&self, part: Result<(usize, usize), StoreError>) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *outcome, part) {
+            (Ok(sum), Ok(part)) => *sum = (sum.0 + part.0, sum.1 + part.1),
+            (Ok(_), Err(error)) => *outcome = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+
+    /// Every curve of one meter that its dirty days can change.
+    fn compute(&self, marks: &[DirtyDay]) -> Result<Vec<CurveWrite>, StoreError> {
+        // A meter that left the registry has no rules to compute by; its curves stay as they are.
+        let Some(meter) = marks
+            .first()
+            .and_then(|mark| self.registry.meters.get(&mark.meter))
+        else {
+            return Ok(Vec::new());
+        };
+        let rules = CurveRules {
+            meter,
+            exchanges: self.exchanges.get(&meter.id).map_or(&[], Vec::as_slice),
+            shape: None,
+        };
+        let mut curves = Vec::new();
+        for (first, last) in runs(marks) {
+            let (from, to) = self.widen(&rules, first, last)?;
+            curves.extend(self.compute_days(&rules, from, to)?);
+        }
+        Ok(curves)
+    }
+
+    /// The days `[from, to)` whose curves can depend on totals of the days `first..=last`.
+    fn widen(
+        &self,
+        rules: &CurveRules<'_>,
+        first: GasDay,
+        last: GasDay,
+    ) -> Result<(GasDay, GasDay), StoreError> {
+        let journal = &self.deps.journal;
+        let (clock, item) = (journal.clock(), rules.item());
+        let (before, after) =
+            journal.neighbours(&rules.meter.id, item, first, last.plus(1), AROUND)?;
+        let from = before.first().map_or(first, |point| clock.day_of(point.at));
+        let to = after.last().map_or(last, |point| clock.day_of(point.at));
+        Ok((from, to.plus(1)))
+    }
+
+    fn compute_days(
+        &self,
+        rules: &CurveRules<'_>,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<Vec<CurveWrite>, StoreError> {
+        let clock = self.deps.journal.clock();
+        let readings =
+            self.deps
+                .journal
+                .curve_readings(&rules.meter.id, rules.item(), from, to, AROUND)?;
+        let points = expand(&readings, rules.item());
+        let built = build_days(rules, clock, from, to, &points);
+        Ok(built
+            .into_iter()
+            .map(|(curve, mut findings)| {
+                findings.extend(sample_findings(rules.meter, clock, curve.day, &readings));
+                CurveWrite { curve, findings }
+            })
+            .collect())
+    }
+}
+
+/// First and last day of each run of dirty days that are near to each other.
+fn runs(marks: &[DirtyDay]) -> Vec<(GasDay, GasDay)> {
+    let mut runs: Vec<(GasDay, GasDay)> = Vec::new();
+    for mark in marks {
+        match runs.last_mut() {
+            Some((_, last)) if mark.day.days_since(*last) <= JOIN_DAYS => *last = mark.day,
+            _ => runs.push((mark.day, mark.day)),
+        }
+    }
+    runs
+}
+
+/// Sums the demand of gas days whose curves changed, and of those filled from them.
+fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
+    let stale = deps.journal.stale_demand_days()?;
+    let Some((_, last)) = deps.journal.curve_span()? else {
+        return Ok(0);
+    };
+    let mut days: BTreeSet<GasDay> = BTreeSet::new();
+    for StaleDay { day, .. } in &stale {
+        days.extend((0..=deps.fill_days.max(0)).map(|after| day.plus(after)));
+    }
+    let days: Vec<GasDay> = days.into_iter().filter(|day| *day <= last).collect();
+    for chunk in days.chunks(DEMAND_DAYS_MAX) {
+        let mut demand = Vec::new();
+        let mut events = Vec::new();
+        for day in chunk {
+            let curves = deps.journal.curves_on(*day)?;
+            events.push(LiveEvent::CurvesComputed {
+                day: *day,
+                meters: curves.len(),
+            });
+            demand.extend((deps.sum_day)(*day, &curves));
+        }
+        deps.book.replace_demand_days(chunk.to_vec(), demand)?;
+        for event in events {
+            // Nobody need be listening.
+            deps.live.send(event).ok();
+        }
+    }
+    if !stale.is_empty() {
+        deps.journal.clear_stale_demand(stale)?;
+    }
+    Ok(days.len())
+}

@@ -1,0 +1,259 @@
+//! `qiliang run`: builds the tasks, joins them by channels, and lets them go in order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::collect::Delivery;
+use crate::collect::listen::{self, ListenHealth};
+use crate::collect::modbus::{self, ModbusHealth};
+use crate::collect::mqtt::{self, MqttHealth};
+use crate::collect::topic::TopicSet;
+use crate::decode::DeviceProfile;
+use crate::domain::id::GatewayId;
+use crate::domain::meter::Meter;
+use crate::run::actions::Desk;
+use crate::run::app::{App, Reload};
+use crate::run::deps::{self, Stages};
+use crate::run::{curves, ingest, reload, schedule};
+use crate::serve::live::LiveHub;
+use crate::serve::metrics::Metrics;
+use crate::serve::state::{AppParts, AppState, CACHE_FOR};
+use crate::supervise::Supervisor;
+
+/// Time to drain after the signal to stop.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// Where the daemon can be reached, once its sockets are open.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Console and API.
+    pub http: SocketAddr,
+    /// Meters that connect directly, if that is enabled.
+    pub mqtt: Option<SocketAddr>,
+}
+
+/// Sockets that are open before anything else starts, so that a taken port ends the program at once.
+#[derive(Debug)]
+pub struct Sockets {
+    http: TcpListener,
+    mqtt: Option<TcpListener>,
+}
+
+impl Sockets {
+    /// Opens what the settings name.
+    ///
+    /// # Errors
+    /// An address that is taken or not allowed, with what to do.
+    pub async fn open(app: &App) -> anyhow::Result<Self> {
+        let http = crate::serve::listen::bind(&app.settings.serve).await?;
+        let settings = &app.settings.mqtt.listen;
+        let mqtt = if settings.enabled {
+            let listener = TcpListener::bind(settings.address).await.with_context(|| {
+                format!(
+                    "cannot listen for meters on {}; stop what uses it or set mqtt.listen.address to another port",
+                    settings.address
+                )
+            })?;
+            Some(listener)
+        } else {
+            None
+        };
+        Ok(Self { http, mqtt })
+    }
+
+    /// The addresses in use.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            http: self.http.local_addr()?,
+            mqtt: self
+                .mqtt
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()?,
+        })
+    }
+}
+
+/// Starts every task of the daemon.
+///
+/// # Errors
+/// Topic templates that cannot be read, or a meter whose profile is not there.
+pub fn start(
+    app: &App,
+    reload: Reload,
+    sockets: Sockets,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<LiveHub> {
+    let stop = supervisor.stop_token();
+    let live = LiveHub::new();
+    let address = sockets.addresses()?.http;
+    let topics = TopicSet::new(&app.settings.mqtt.topic).map_err(|errors| {
+        let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("{}", list.join("\n"))
+    })?;
+    let topics = Arc::new(topics);
+    let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
+
+    let stages = Stages::default();
+    start_stages(app, &stages, receiver, supervisor);
+    start_collectors(app, &topics, &sender, sockets.mqtt, supervisor);
+    // The collectors hold the only senders: when they end, the stages drain and end.
+    drop(sender);
+
+    let planner = app.clone();
+    let planner_stop = stop.clone();
+    supervisor.spawn("planner", schedule::run(planner, planner_stop));
+
+    let metrics = Metrics::new();
+    metrics.register(|registry| stages.register(registry));
+    let state = AppState::new(AppParts {
+        journal: app.journal.clone(),
+        book: app.book.clone(),
+        registry: app.registry.clone(),
+        clock: Arc::clone(&app.clock),
+        actions: Arc::new(Desk::new(app.clone())),
+        metrics: Arc::new(metrics),
+        events: stages.live.clone(),
+        live: live.clone(),
+        stop: stop.clone(),
+        cache_for: CACHE_FOR,
+    });
+    let publisher = state.clone();
+    let publisher_stop = stop.clone();
+    supervisor.spawn("live", async move {
+        crate::serve::live::publish(publisher, crate::serve::live::LIVE_PERIOD, publisher_stop)
+            .await;
+        Ok(())
+    });
+    let router = crate::serve::router(state);
+    let http_stop = stop.clone();
+    supervisor.spawn("http", async move {
+        Ok(crate::serve::listen::answer(sockets.http, router, http_stop).await?)
+    });
+    supervisor.spawn("reload", reload::run(app.clone(), reload, stop));
+    let file = app.data_dir().join("address");
+    fs::write(&file, address.to_string())
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(live)
+}
+
+/// From frame to curve: these end when the channel before them closes, not at the signal.
+fn start_stages(
+    app: &App,
+    stages: &Stages,
+    receiver: mpsc::Receiver<Delivery>,
+    supervisor: &mut Supervisor,
+) {
+    let drained = CancellationToken::new();
+    let frames = ingest::run(receiver, deps::ingest(app, stages));
+    let done = drained.clone();
+    supervisor.spawn("ingest", async move {
+        let ended = frames.await;
+        // The curves behind it may finish what they have.
+        done.cancel();
+        Ok(ended?)
+    });
+    let computed = curves::run(deps::curves(app, stages), Arc::clone(&stages.wake), drained);
+    supervisor.spawn("curves", async move { Ok(computed.await?) });
+}
+
+fn start_collectors(
+    app: &App,
+    topics: &Arc<TopicSet>,
+    sender: &mpsc::Sender<Delivery>,
+    listener: Option<TcpListener>,
+    supervisor: &mut Supervisor,
+) {
+    let stop = supervisor.stop_token();
+    for broker in app.settings.mqtt.broker.clone() {
+        let name = format!("mqtt {}", broker.name);
+        let task = mqtt::subscribe(
+            broker,
+            Arc::clone(topics),
+            Arc::clone(&app.clock),
+            sender.clone(),
+            Arc::new(MqttHealth::default()),
+            stop.clone(),
+        );
+        supervisor.spawn(name, async move { Ok(task.await?) });
+    }
+    if let Some(listener) = listener {
+        let task = listen::serve(
+            listener,
+            app.settings.mqtt.listen.clone(),
+            Arc::clone(topics),
+            Arc::clone(&app.clock),
+            sender.clone(),
+            Arc::new(ListenHealth::default()),
+            stop.clone(),
+        );
+        supervisor.spawn("mqtt listener", async move { Ok(task.await?) });
+    }
+    let registry = app.registry();
+    let profiles = Arc::clone(&app.profiles.borrow());
+    let mut buses: BTreeMap<GatewayId, Vec<(Meter, Arc<DeviceProfile>)>> = BTreeMap::new();
+    for meter in registry.meters.values() {
+        if let (Some(gateway), Some(profile)) = (&meter.gateway, profiles.get(&meter.profile)) {
+            buses
+                .entry(gateway.clone())
+                .or_default()
+                .push((meter.clone(), Arc::clone(profile)));
+        }
+    }
+    for (id, meters) in buses {
+        let Some(gateway) = registry.gateways.get(&id).cloned() else {
+            continue;
+        };
+        let task = modbus::poll_gateway(
+            gateway,
+            meters,
+            app.settings.modbus.clone(),
+            Arc::clone(&app.clock),
+            Arc::new(ModbusHealth::default()),
+            sender.clone(),
+            stop.clone(),
+        );
+        supervisor.spawn(format!("modbus {id}"), async move { Ok(task.await?) });
+    }
+}
+
+/// Runs until SIGTERM, SIGINT or a failure, then drains in the direction of the flow.
+///
+/// # Errors
+/// The first task that failed, by name.
+pub async fn run(app: App, reload: Reload) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut supervisor = Supervisor::new(stop.clone());
+    let sockets = Sockets::open(&app).await?;
+    start(&app, reload, sockets, &mut supervisor)?;
+    supervisor.spawn("signals", signals(stop));
+    supervisor.run(GRACE).await
+}
+
+/// Cancels at SIGTERM or SIGINT.
+///
+/// # Errors
+/// The system refuses signal handlers.
+pub async fn signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("Told to stop (SIGTERM); draining"),
+        _ = interrupt.recv() => tracing::info!("Told to stop (SIGINT); draining"),
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+    Ok(())
+}

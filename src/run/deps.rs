@@ -1,0 +1,107 @@
+//! Joins rooms that do not know each other: profiles to ingestion, the ledger's demand to curves.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry as MetricRegistry;
+use tokio::sync::{Notify, broadcast};
+
+use crate::decode::{CSV_PREFIX, JSON_PUSH};
+use crate::domain::calendar::GasDay;
+use crate::domain::id::{MeterId, ProfileId};
+use crate::domain::live::LiveEvent;
+use crate::domain::quantity::StdVolume;
+use crate::ledger::demand::sum_day;
+use crate::run::app::App;
+use crate::run::curves::CurveDeps;
+use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
+
+/// Gas days back in which a like day is looked for when a meter is silent.
+pub const FILL_DAYS: i64 = 28;
+
+/// What ingestion and curves share.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    /// Woken after each commit.
+    pub wake: Arc<Notify>,
+    /// Events for live views.
+    pub live: broadcast::Sender<LiveEvent>,
+    /// Counters of ingestion.
+    pub metrics: IngestMetrics,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self {
+            wake: Arc::default(),
+            live: broadcast::Sender::new(1_024),
+            metrics: IngestMetrics::default(),
+        }
+    }
+}
+
+impl Stages {
+    /// Adds the counters to the program's metrics.
+    pub fn register(&self, registry: &mut MetricRegistry) {
+        self.metrics.register(registry);
+    }
+}
+
+/// Decoding with the profiles in force at that moment; rows imported from CSV know their own.
+pub fn decoder(app: &App) -> Decode {
+    let profiles = app.profiles.clone();
+    let json_push = ProfileId::from(JSON_PUSH);
+    Arc::new(move |bound, bytes, received_at| {
+        let is_csv = bytes.starts_with(CSV_PREFIX.as_bytes());
+        let id = if is_csv { &json_push } else { bound };
+        let profile = profiles.borrow().get(id).cloned()?;
+        Some(profile.decode(bytes, received_at))
+    })
+}
+
+/// For [`crate::run::ingest::run`].
+pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
+    IngestDeps {
+        journal: app.journal.clone(),
+        decode: decoder(app),
+        registry: app.registry.clone(),
+        settings: app.settings.ingest.clone(),
+        clock: Arc::clone(&app.clock),
+        metrics: stages.metrics.clone(),
+        live: stages.live.clone(),
+        wake: Arc::clone(&stages.wake),
+    }
+}
+
+/// For [`crate::run::curves::run`].
+///
+/// A meter without an hour takes it from its own last like day: same weekday first, then any day of
+/// the same type, at most [`FILL_DAYS`] back.
+pub fn curves(app: &App, stages: &Stages) -> CurveDeps {
+    let (registry, calendar, journal) = (
+        app.registry.clone(),
+        Arc::clone(&app.calendar),
+        app.journal.clone(),
+    );
+    let fill = move |meter: &MeterId, day: GasDay| -> Option<[StdVolume; 24]> {
+        let curves = journal.curves_of(meter, day.plus(-FILL_DAYS), day).ok()?;
+        let wanted = calendar.day_type(day.0);
+        let complete = || curves.iter().rev().filter(|c| c.is_complete());
+        complete()
+            .find(|c| day.days_since(c.day) % 7 == 0 && calendar.day_type(c.day.0) == wanted)
+            .or_else(|| complete().find(|c| calendar.day_type(c.day.0) == wanted))
+            .or_else(|| complete().next())
+            .map(|c| c.hours)
+    };
+    CurveDeps {
+        journal: app.journal.clone(),
+        book: app.book.clone(),
+        registry: app.registry.clone(),
+        sum_day: Arc::new(move |day, curves| {
+            let registry = Arc::clone(&registry.borrow());
+            sum_day(&registry, day, curves, &fill)
+        }),
+        fill_days: FILL_DAYS,
+        clock: Arc::clone(&app.clock),
+        live: stages.live.clone(),
+    }
+}

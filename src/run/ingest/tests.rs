@@ -1,0 +1,281 @@
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::calendar::GasDayClock;
+use crate::domain::id::DeviceId;
+use crate::domain::meter::{MeterKind, MeterRole, SettlementTotal};
+use crate::domain::reading::{AlarmSet, Item, ItemValue};
+use crate::domain::registry::{Company, RegistryParts};
+use crate::store::journal::RejectFilter;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-21T00:00:00Z".parse().unwrap()
+}
+
+fn meter(id: &str, profile: &str) -> Meter {
+    Meter {
+        id: id.into(),
+        device: DeviceId::new(format!("d-{id}")),
+        customer: None,
+        zone: "z".into(),
+        role: MeterRole::Customer,
+        kind: MeterKind::Ultrasonic,
+        profile: profile.into(),
+        settlement: SettlementTotal::Std,
+        total_digits: 8,
+        flow_max_m3h: 100.0,
+        fixed_factor: 1.0,
+        period_s: 3_600,
+        gateway: None,
+        unit: 0,
+        installed_on: now().date_naive(),
+    }
+}
+
+fn registry() -> Arc<Registry> {
+    Arc::new(Registry::new(RegistryParts {
+        version: "v".into(),
+        company: Company {
+            name: "测试燃气".into(),
+            short_name: "测试".into(),
+            phone: String::new(),
+            gas_day_start_hour: GasDayClock::default(),
+            reference: crate::domain::quantity::ReferenceConditions::CHINA,
+            heating_from: "11-15".into(),
+            heating_to: "03-15".into(),
+            slots: crate::domain::slot::SlotTable::default(),
+        },
+        zones: Vec::new(),
+        sources: Vec::new(),
+        shares: Vec::new(),
+        customers: Vec::new(),
+        meters: vec![
+            meter("1", "test/plain"),
+            meter("2", "test/plain"),
+            meter("3", "test/absent"),
+        ],
+        exchanges: Vec::new(),
+        gateways: Vec::new(),
+        contracts: Vec::new(),
+        production_changes: Vec::new(),
+        filed_plans: Vec::new(),
+    }))
+}
+
+/// `device:minute:units`; the device may be empty.
+fn decode_plain(bytes: &[u8]) -> Result<Decoded, RejectReason> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    assert_ne!(text, "panic", "a decoder with a bug");
+    let bad = || RejectReason::new("decode.truncated", "not device:minute:units");
+    let mut parts = text.split(':');
+    let device = parts.next().ok_or_else(bad)?;
+    let mut number = || parts.next().and_then(|p| p.parse::<i64>().ok());
+    let minute = number().ok_or_else(bad)?;
+    let units = number().ok_or_else(bad)?;
+    Ok(Decoded {
+        device: (!device.is_empty()).then(|| device.into()),
+        sampled_at: now() + TimeDelta::minutes(minute),
+        values: vec![(Item::TotalStd, ItemValue::Exact(units))],
+        frozen: Vec::new(),
+        alarms: AlarmSet::default(),
+    })
+}
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    journal: Journal,
+    deps: IngestDeps,
+    events: broadcast::Receiver<LiveEvent>,
+    _registry: watch::Sender<Arc<Registry>>,
+}
+
+fn bench(batch_max: usize) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path().join("readings.db"), GasDayClock::default()).unwrap();
+    let (sender, receiver) = watch::channel(registry());
+    let (live, events) = broadcast::channel(64);
+    let decode: Decode = Arc::new(|profile, bytes, _| {
+        (profile.as_str() == "test/plain").then(|| decode_plain(bytes))
+    });
+    let deps = IngestDeps {
+        journal: journal.clone(),
+        decode,
+        registry: receiver,
+        settings: IngestSettings {
+            queue_len: 16,
+            batch_max,
+            batch_wait_ms: 1,
+            stale_after_days: 400,
+            future_tolerance_s: 300,
+        },
+        clock: Arc::new(ManualClock::new(now())),
+        metrics: IngestMetrics::default(),
+        live,
+        wake: Arc::new(Notify::new()),
+    };
+    Bench {
+        _dir: dir,
+        journal,
+        deps,
+        events,
+        _registry: sender,
+    }
+}
+
+fn delivery(device: Option<&str>, payload: &str) -> (Delivery, oneshot::Receiver<()>) {
+    let (ack, done) = Ack::pair();
+    let frame = RawFrame {
+        transport: Transport::Mqtt,
+        origin: "gas/x/up".into(),
+        device: device.map(DeviceId::from),
+        bytes: Bytes::copy_from_slice(payload.as_bytes()),
+        received_at: now() + TimeDelta::days(1),
+    };
+    (Delivery { frame, ack }, done)
+}
+
+/// Sends everything, closes the channel, runs to the end; whether each was acknowledged.
+async fn ingest(bench: &Bench, frames: &[(Option<&str>, &str)]) -> Vec<bool> {
+    let (sender, receiver) = mpsc::channel(1_024);
+    let mut done = Vec::new();
+    for (device, payload) in frames {
+        let (delivery, acked) = delivery(*device, payload);
+        sender.send(delivery).await.unwrap();
+        done.push(acked);
+    }
+    drop(sender);
+    run(receiver, bench.deps.clone()).await.unwrap();
+    done.into_iter().map(|mut d| d.try_recv().is_ok()).collect()
+}
+
+async fn codes(journal: &Journal) -> BTreeSet<String> {
+    let journal = journal.clone();
+    tokio::task::spawn_blocking(move || journal.rejects(&RejectFilter::default()))
+        .await
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .map(|reject| {
+            let text = &reject.rejected.reason.message;
+            assert!(text.len() > 20, "{text}");
+            reject.rejected.reason.code
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_frame_becomes_a_row_and_is_acknowledged() {
+    let bench = bench(3);
+    let frames = [
+        (Some("d-1"), ":1:100"),
+        (Some("d-1"), "d-1:2:100"),
+        (Some("d-1"), ":1:100"),
+        (None, "d-2:5:7"),
+        (Some("d-1"), "d-2:6:8"),
+        (Some("d-9"), ":1:1"),
+        (Some("d-3"), ":1:1"),
+        (Some("d-1"), "zz"),
+        (Some("d-1"), "panic"),
+        (None, "d-8:1:1"),
+        (None, "nonsense"),
+    ];
+    let acked = ingest(&bench, &frames).await;
+    assert_eq!(acked, vec![true; frames.len()]);
+    let counters = bench.journal.counters().unwrap();
+    assert_eq!(
+        (
+            counters.received,
+            counters.accepted,
+            counters.duplicate,
+            counters.rejected
+        ),
+        (11, 3, 1, 7)
+    );
+    assert_eq!(bench.deps.metrics.received.get(), 11);
+    assert_eq!(bench.deps.metrics.accepted.get(), 3);
+    assert_eq!(bench.deps.metrics.duplicate.get(), 1);
+    let expected = [
+        "collect.unknown_topic",
+        "decode.truncated",
+        "ingest.decoder_panicked",
+        "ingest.device_mismatch",
+        "ingest.unknown_device",
+        "ingest.unknown_profile",
+    ];
+    assert_eq!(
+        codes(&bench.journal).await,
+        expected.map(str::to_owned).into()
+    );
+    let stored = bench.journal.latest(&"2".into()).unwrap().unwrap();
+    assert_eq!(
+        stored.exact(Item::TotalStd),
+        Some(7),
+        "the device's own meter only"
+    );
+}
+
+#[tokio::test]
+async fn a_full_disk_holds_acknowledgements_back_until_it_is_mended() {
+    let mut bench = bench(100);
+    // Numbers for the meters exist, then not a page more.
+    assert_eq!(ingest(&bench, &[(Some("d-1"), ":0:0")]).await, [true]);
+    let journal = bench.journal.clone();
+    let limit = |bytes| {
+        let journal = journal.clone();
+        tokio::task::spawn_blocking(move || journal.limit_size(bytes).unwrap())
+    };
+    limit(Some(1)).await.unwrap();
+    let (sender, receiver) = mpsc::channel(4_096);
+    let mut acks = Vec::new();
+    for minute in 1..=2_000 {
+        let (delivery, done) = delivery(Some("d-1"), &format!(":{minute}:{minute}"));
+        sender.send(delivery).await.unwrap();
+        acks.push(done);
+    }
+    drop(sender);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(run(receiver, bench.deps.clone()));
+    let full = loop {
+        if let LiveEvent::Notice { code, message, .. } = bench.events.recv().await.unwrap() {
+            break (code, message);
+        }
+    };
+    assert_eq!(full.0, "store.full");
+    assert!(full.1.contains("free space"), "{}", full.1);
+    let committed = journal.counters().unwrap().received - 1;
+    let acked = acks
+        .iter_mut()
+        .map(|a| u64::from(a.try_recv().is_ok()))
+        .sum::<u64>();
+    assert!(
+        acked <= committed,
+        "{acked} acknowledged of {committed} committed"
+    );
+    assert!(acked < 2_000);
+    limit(None).await.unwrap();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+    let counters = journal.counters().unwrap();
+    assert_eq!((counters.accepted, counters.duplicate), (2_001, 0));
+    assert!(bench.deps.metrics.commit_failures.get() > 0);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_ends_the_task_without_acknowledging() {
+    let mut bench = bench(10);
+    let path = bench.journal.path().to_owned();
+    bench.deps.journal = tokio::task::spawn_blocking(move || {
+        Journal::open_read_only(path, GasDayClock::default()).unwrap()
+    })
+    .await
+    .unwrap();
+    let (sender, receiver) = mpsc::channel(4);
+    let (delivery, mut done) = delivery(Some("d-1"), ":1:1");
+    sender.send(delivery).await.unwrap();
+    let error = run(receiver, bench.deps.clone()).await.unwrap_err();
+    assert_eq!(error.code(), "store.read_only");
+    assert!(done.try_recv().is_err());
+}

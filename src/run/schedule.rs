@@ -1,0 +1,125 @@
+//! What is made again and again: forecast, nomination, declaration, nudges.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::real_duration;
+use crate::domain::calendar::{GasDay, GasMonth};
+use crate::run::app::App;
+use crate::run::{forecasting, ledgering, nudging, planning};
+use crate::store::book::DocumentKind;
+
+/// How often the schedule looks at the clock at most, real time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Forecast runs kept beside the last fortnight's.
+const RUNS_KEPT: usize = 200;
+
+/// A run for the last hour before the nomination is due sees yesterday's late frames as well.
+const RUN_AGAIN_AFTER: TimeDelta = TimeDelta::hours(4);
+
+/// Makes the runs until told to stop.
+///
+/// One failure is logged with what to do and tried again at the next time; the daemon goes on.
+///
+/// # Errors
+/// Never by itself; the supervisor's type wants it.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let every = TimeDelta::minutes(i64::from(app.settings.forecast.every_minutes));
+    let mut next_at = first_at(&app, every).await?;
+    loop {
+        let now = app.clock.now();
+        if now >= next_at {
+            let worker = app.clone();
+            let made = tokio::task::spawn_blocking(move || round(&worker)).await?;
+            if let Err(error) = made {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "Planning round skipped: {error:#}"
+                );
+            }
+            match nudging::send_approved(&app).await {
+                Ok(lines) => lines.iter().for_each(|line| tracing::info!("Nudge {line}")),
+                Err(error) => tracing::warn!("Nudges not sent: {error:#}"),
+            }
+            next_at = next_after(now, every);
+        }
+        let wait = real_duration(&*app.clock, next_at - app.clock.now());
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(wait.clamp(Duration::from_millis(50), LOOK_EVERY)) => {}
+        }
+    }
+}
+
+/// At once, or when the last run kept is old enough: a restart makes no run twice.
+async fn first_at(app: &App, every: TimeDelta) -> anyhow::Result<DateTime<Utc>> {
+    let worker = app.clone();
+    let latest = tokio::task::spawn_blocking(move || worker.book.forecast_runs(1)).await??;
+    let now = app.clock.now();
+    Ok(latest
+        .first()
+        .map_or(now, |run| next_after(run.origin_at, every).max(now)))
+}
+
+fn next_after(now: DateTime<Utc>, every: TimeDelta) -> DateTime<Utc> {
+    now + every.max(TimeDelta::minutes(1))
+}
+
+/// A forecast from what is known now, and what follows from it.
+///
+/// # Errors
+/// Too little history, contradicting limits, or what the stores say.
+pub fn round(app: &App) -> anyhow::Result<()> {
+    let forecast = forecasting::publish(app)?;
+    tracing::info!(
+        run.id = %forecast.run_id,
+        nodes = forecast.nodes.len(),
+        "Published forecast `{}` of {} nodes",
+        forecast.run_id,
+        forecast.nodes.len()
+    );
+    let now = app.clock.now();
+    let today = app.today();
+    // Today's has been sent long ago where there is one; a new site begins with both.
+    let of_today = app
+        .book
+        .document(DocumentKind::Nomination, &today.to_string())?;
+    if of_today.is_none() {
+        planning::nominate(app, today, "qiliang", "none was kept")?;
+    }
+    if is_due(
+        app,
+        DocumentKind::Nomination,
+        &today.plus(1).to_string(),
+        now,
+    )? {
+        planning::nominate(app, today.plus(1), "qiliang", "scheduled")?;
+    }
+    let month = month_to_declare(today);
+    if is_due(app, DocumentKind::Declaration, &month.to_string(), now)? {
+        planning::declare(app, month, "qiliang", "scheduled")?;
+    }
+    ledgering::keep_members(app)?;
+    let drafted = nudging::draft(app)?;
+    if drafted > 0 {
+        tracing::info!(drafted, "Drafted {drafted} off-peak nudges");
+    }
+    app.book
+        .prune_forecast_runs(now - TimeDelta::days(14), RUNS_KEPT)?;
+    Ok(())
+}
+
+/// The month whose declaration is being prepared: the next one.
+pub fn month_to_declare(today: GasDay) -> GasMonth {
+    today.month().next()
+}
+
+/// A document is due when there is none, or when the last one was made by the schedule some hours
+/// ago; what a person made is never replaced by it.
+fn is_due(app: &App, kind: DocumentKind, key: &str, now: DateTime<Utc>) -> anyhow::Result<bool> {
+    let latest = app.book.document(kind, key)?;
+    Ok(latest.is_none_or(|d| d.who == "qiliang" && now - d.at >= RUN_AGAIN_AFTER))
+}
