@@ -29,12 +29,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
     ("tower_http", &["serve"]),
     ("rust_embed", &["serve"]),
-    ("prometheus_client", &["serve"]),
+    ("prometheus_client", &["serve", "run"]),
     ("rust_xlsxwriter", &["plan", "ledger"]),
     ("reqwest", &["nudge"]),
     ("minijinja", &["nudge"]),
     ("clap", &["cli"]),
-    ("config", &["settings"]),
 ];
 
 fn source_files(dir: &Path, out: &mut Vec<PathBuf>) {

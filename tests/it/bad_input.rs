@@ -47,7 +47,10 @@ async fn unknown_topic_unknown_meter_and_truncated_frame_are_kept_with_their_rea
     let config = site.config(&listener(port));
     let mut daemon = Daemon::start(&config, &site.data_dir());
     daemon.address();
-    #[expect(clippy::disallowed_methods, reason = "the daemon under test runs on the host's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon under test runs on the host's clock"
+    )]
     let now = chrono::Utc::now();
     let good = publisher::payload(0, 1, now);
     let messages = [
@@ -59,9 +62,13 @@ async fn unknown_topic_unknown_meter_and_truncated_frame_are_kept_with_their_rea
     publish(port, &messages).await;
     // Acknowledged means committed: all four are there now.
     let journal =
-        Journal::open_read_only(site.data_dir().join("readings.db"), GasDayClock::default()).unwrap();
+        Journal::open_read_only(site.data_dir().join("readings.db"), GasDayClock::default())
+            .unwrap();
     let counters = journal.counters().unwrap();
-    assert_eq!((counters.received, counters.accepted, counters.rejected), (4, 1, 3));
+    assert_eq!(
+        (counters.received, counters.accepted, counters.rejected),
+        (4, 1, 3)
+    );
     let rejects = journal.rejects(&RejectFilter::default()).unwrap();
     let code_of = |origin: &str| {
         rejects
@@ -70,7 +77,10 @@ async fn unknown_topic_unknown_meter_and_truncated_frame_are_kept_with_their_rea
             .map(|r| (r.rejected.reason.code.clone(), r.rejected.frame.bytes.len()))
             .collect::<Vec<_>>()
     };
-    assert_eq!(code_of("weather/north"), [("collect.unknown_topic".to_owned(), 2)]);
+    assert_eq!(
+        code_of("weather/north"),
+        [("collect.unknown_topic".to_owned(), 2)]
+    );
     let unknown = code_of("NOBODY");
     assert_eq!(unknown, [("ingest.unknown_device".to_owned(), good.len())]);
     let truncated = code_of("gw/D0");
@@ -89,7 +99,14 @@ async fn unknown_topic_unknown_meter_and_truncated_frame_are_kept_with_their_rea
     let listed = qiliang(&["--config", config, "rejects", "list"]);
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(text.contains("collect.unknown_topic"), "{text}");
-    let replayed = qiliang(&["--config", config, "rejects", "replay", "--code", "ingest.unknown_device"]);
+    let replayed = qiliang(&[
+        "--config",
+        config,
+        "rejects",
+        "replay",
+        "--code",
+        "ingest.unknown_device",
+    ]);
     assert!(replayed.status.success(), "{}", stderr(&replayed));
     let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
     assert!(text.contains("ingest.device_mismatch"), "{text}");
@@ -102,19 +119,27 @@ fn an_unknown_configuration_key_ends_with_78_and_names_the_line() {
     let output = qiliang(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(78));
     let text = stderr(&output);
-    assert!(text.contains("site.toml:9") && text.contains("`horizont`"), "{text}");
+    assert!(
+        text.contains("site.toml:9") && text.contains("`horizont`"),
+        "{text}"
+    );
 }
 
 #[test]
 fn an_address_off_loopback_is_refused_with_the_reason() {
     let site = Site::new(1);
     let config = site.config("");
-    let text = fs::read_to_string(&config).unwrap().replace("127.0.0.1:0", "0.0.0.0:8686");
+    let text = fs::read_to_string(&config)
+        .unwrap()
+        .replace("127.0.0.1:0", "0.0.0.0:8686");
     fs::write(&config, text).unwrap();
     let output = qiliang(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(78));
     let text = stderr(&output);
-    assert!(text.contains("0.0.0.0:8686") && text.contains("no users"), "{text}");
+    assert!(
+        text.contains("0.0.0.0:8686") && text.contains("no users"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -123,14 +148,19 @@ fn check_lists_configuration_profile_and_registry_problems_at_once() {
     let profiles = site.path().join("profiles/acme");
     fs::create_dir_all(&profiles).unwrap();
     let shipped = fs::read_to_string(
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles/qiliang/json-push.toml"),
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("device-profiles/qiliang/json-push.toml"),
     )
     .unwrap();
     // A flow in litres: a wrong unit for the item.
     let broken = shipped
         .replace("qiliang/json-push", "acme/broken")
         .replacen("unit = \"m3h\"", "unit = \"l\"", 1);
-    assert_ne!(broken, shipped.replace("qiliang/json-push", "acme/broken"), "the profile format changed");
+    assert_ne!(
+        broken,
+        shipped.replace("qiliang/json-push", "acme/broken"),
+        "the profile format changed"
+    );
     fs::write(profiles.join("broken.toml"), broken).unwrap();
     site.registry_file(
         "zones.csv",
@@ -138,13 +168,21 @@ fn check_lists_configuration_profile_and_registry_problems_at_once() {
     );
     let config = site.config("[ingest]\nqueue_len = 0\n");
     let text = fs::read_to_string(&config).unwrap();
-    let shipped_dir = format!("{:?}", std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles"));
+    let shipped_dir = format!(
+        "{:?}",
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles")
+    );
     let own_dir = format!("{:?}", site.path().join("profiles"));
     fs::write(&config, text.replace(&shipped_dir, &own_dir)).unwrap();
     let output = qiliang(&["check", "--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(78));
     let text = stderr(&output);
-    for expected in ["`ingest.queue_len` is 0", "broken.toml:", "zones.csv:2", "meters.csv:2"] {
+    for expected in [
+        "`ingest.queue_len` is 0",
+        "broken.toml:",
+        "zones.csv:2",
+        "meters.csv:2",
+    ] {
         assert!(text.contains(expected), "`{expected}` is not in:\n{text}");
     }
 }
@@ -156,7 +194,7 @@ fn a_full_disk_is_named_nothing_is_acknowledged_and_all_arrives_once_there_is_ro
     let data = site.data_dir();
     fs::create_dir_all(&data).unwrap();
     let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"])
         .arg(&data)
         .output();
     if !mounted.is_ok_and(|m| m.status.success()) {
@@ -166,10 +204,17 @@ fn a_full_disk_is_named_nothing_is_acknowledged_and_all_arrives_once_there_is_ro
     let config = site.config(&listener(port));
     let mut daemon = Daemon::start(&config, &data);
     daemon.address();
-    fs::write(data.join("ballast"), vec![0_u8; 4 << 20]).unwrap_err();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the daemon under test runs on the host's clock")]
-    let first_at = chrono::DateTime::from_timestamp(chrono::Utc::now().timestamp() - 86_400, 0).unwrap();
+    fs::write(data.join("ballast"), vec![0_u8; 80 << 20]).unwrap_err();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon under test runs on the host's clock"
+    )]
+    let first_at =
+        chrono::DateTime::from_timestamp(chrono::Utc::now().timestamp() - 86_400, 0).unwrap();
     let acknowledged = publisher::Acknowledged::default();
     let publishing = runtime.spawn(publisher::publish_all(
         port,
@@ -187,7 +232,8 @@ fn a_full_disk_is_named_nothing_is_acknowledged_and_all_arrives_once_there_is_ro
     fs::remove_file(data.join("ballast")).unwrap();
     runtime.block_on(publishing).unwrap();
     assert_eq!(acknowledged.len(), 1000);
-    let journal = Journal::open_read_only(data.join("readings.db"), GasDayClock::default()).unwrap();
+    let journal =
+        Journal::open_read_only(data.join("readings.db"), GasDayClock::default()).unwrap();
     assert_eq!(journal.counters().unwrap().accepted, 1000);
     drop(journal);
     assert!(daemon.stop().success());

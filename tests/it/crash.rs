@@ -18,7 +18,10 @@ const DEVICES: usize = 20;
 
 fn first_at() -> DateTime<Utc> {
     // Recent, so that no reading is stale or from the future; whole seconds, as on the wire.
-    #[expect(clippy::disallowed_methods, reason = "the daemon under test runs on the host's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon under test runs on the host's clock"
+    )]
     let now = Utc::now();
     DateTime::from_timestamp(now.timestamp(), 0).unwrap() - TimeDelta::days(3)
 }
@@ -28,7 +31,11 @@ fn stored(journal: &Journal, from: DateTime<Utc>) -> Vec<Key> {
         .flat_map(|device| {
             let meter = MeterId::from(format!("M{device}").as_str());
             journal
-                .readings_between(&meter, from - TimeDelta::days(1), from + TimeDelta::days(10))
+                .readings_between(
+                    &meter,
+                    from - TimeDelta::days(1),
+                    from + TimeDelta::days(10),
+                )
                 .unwrap()
                 .into_iter()
                 .map(move |reading| (device, reading.sampled_at))
@@ -54,7 +61,10 @@ fn assert_exactly_once(site: &Site, from: DateTime<Utc>, acknowledged: &BTreeSet
     let lost: Vec<_> = acknowledged.difference(&set).take(5).collect();
     assert!(lost.is_empty(), "acknowledged and not stored: {lost:?} …");
     let invented: Vec<_> = set.difference(acknowledged).take(5).collect();
-    assert!(invented.is_empty(), "stored and never published: {invented:?} …");
+    assert!(
+        invented.is_empty(),
+        "stored and never published: {invented:?} …"
+    );
     let counters = journal.counters().unwrap();
     assert_eq!(
         counters.accepted + counters.duplicate + counters.rejected,
@@ -66,7 +76,7 @@ fn assert_exactly_once(site: &Site, from: DateTime<Utc>, acknowledged: &BTreeSet
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_kills_in_full_flow_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mut broker) = Mosquitto::start(dir.path()) else {
+    let Some(mut broker) = Mosquitto::start(None, dir.path()) else {
         return skipped("mosquitto not found: apt-get install mosquitto");
     };
     let site = Site::new(DEVICES);
@@ -76,7 +86,9 @@ async fn ten_kills_in_full_flow_lose_nothing() {
     // The subscription must exist before the first message, or the broker has nobody to keep it for.
     let mut daemon = Daemon::start(&config, &site.data_dir());
     daemon.address();
-    wait_for("the subscription", || daemon.log().contains("subscribed").then_some(()));
+    wait_for("the subscription", || {
+        daemon.log().contains("Subscribed to").then_some(())
+    });
     let publishing = tokio::spawn(publish_all(
         broker.port(),
         DEVICES,
@@ -107,13 +119,13 @@ async fn ten_kills_in_full_flow_lose_nothing() {
     assert!(daemon.is_running());
     assert!(daemon.stop().success());
     assert_exactly_once(&site, from, &keys);
-    broker.kill();
+    broker.kill9();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_restarted_mid_stream_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mut broker) = Mosquitto::start(dir.path()) else {
+    let Some(mut broker) = Mosquitto::start(None, dir.path()) else {
         return skipped("mosquitto not found: apt-get install mosquitto");
     };
     let site = Site::new(DEVICES);
@@ -122,7 +134,9 @@ async fn a_broker_restarted_mid_stream_loses_nothing() {
     let acknowledged = Acknowledged::default();
     let mut daemon = Daemon::start(&config, &site.data_dir());
     daemon.address();
-    wait_for("the subscription", || daemon.log().contains("subscribed").then_some(()));
+    wait_for("the subscription", || {
+        daemon.log().contains("Subscribed to").then_some(())
+    });
     let publishing = tokio::spawn(publish_all(
         broker.port(),
         DEVICES,
@@ -147,5 +161,5 @@ async fn a_broker_restarted_mid_stream_loses_nothing() {
     assert!(daemon.is_running(), "{}", daemon.log());
     assert!(daemon.stop().success());
     assert_exactly_once(&site, from, &keys);
-    broker.kill();
+    broker.kill9();
 }

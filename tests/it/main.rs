@@ -1,3 +1,24 @@
 //! The integration tests, one binary; folders as in `src/`.
 
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "what sets a test up fails it, speaks aloud, and looks at other processes"
+)]
+
+mod support;
+
 mod architecture;
+mod bad_input;
+mod crash;
+mod journal;
+mod modbus_peer;
+mod mqtt;
+mod serve;
+mod simulate;

@@ -1,5 +1,6 @@
 //! Polling a Modbus server we did not write (pymodbus), through the real program.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,11 +24,12 @@ struct Pymodbus {
 impl Pymodbus {
     fn start() -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        #[expect(clippy::disallowed_methods, reason = "how the test suite hands over its tools")]
-        let python = std::env::var("QILIANG_TEST_PYTHON").map_or_else(
-            |_| root.join("target/test-venv/bin/python"),
-            PathBuf::from,
-        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how the test suite hands over its tools"
+        )]
+        let python = std::env::var("QILIANG_TEST_PYTHON")
+            .map_or_else(|_| root.join("target/test-venv/bin/python"), PathBuf::from);
         if !python.exists() {
             return None;
         }
@@ -63,10 +65,17 @@ fn readings(site: &Site, meter: &str) -> Vec<Reading> {
     let Ok(journal) = Journal::open_read_only(path, GasDayClock::default()) else {
         return Vec::new();
     };
-    #[expect(clippy::disallowed_methods, reason = "the daemon under test runs on the host's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon under test runs on the host's clock"
+    )]
     let now = Utc::now();
     journal
-        .readings_between(&MeterId::from(meter), now - TimeDelta::days(1), now + TimeDelta::days(1))
+        .readings_between(
+            &MeterId::from(meter),
+            now - TimeDelta::days(1),
+            now + TimeDelta::days(1),
+        )
         .unwrap_or_default()
 }
 
@@ -86,10 +95,17 @@ fn correctors_behind_pymodbus_are_read_and_a_dead_unit_delays_nobody() {
         ),
     );
     let mut rows = format!("{}\n", columns::METERS.join(","));
-    for (meter, gateway, unit) in [("A", "GW1", 1), ("B", "GW1", 2), ("C", "GW1", 3), ("D", "GW2", 1)] {
-        rows.push_str(&format!(
-            "{meter},dev-{meter},K0,north,customer,turbine,fuxin/fx-corrector,std,8,400,1,1,{gateway},{unit},2020-01-01\n"
-        ));
+    for (meter, gateway, unit) in [
+        ("A", "GW1", 1),
+        ("B", "GW1", 2),
+        ("C", "GW1", 3),
+        ("D", "GW2", 1),
+    ] {
+        writeln!(
+            rows,
+            "{meter},dev-{meter},K0,north,customer,turbine,fuxin/fx-corrector,std,8,400,1,1,{gateway},{unit},2020-01-01"
+        )
+        .unwrap();
     }
     site.registry_file("meters.csv", &rows);
     let config = site.config(

@@ -17,7 +17,11 @@ impl Daemon {
     /// Starts it; its log goes to `qiliang.log` beside the configuration.
     pub(crate) fn start(config: &Path, data_dir: &Path) -> Self {
         let log = config.with_file_name("qiliang.log");
-        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         drop(fs::remove_file(data_dir.join("address")));
         let child = Command::new(env!("CARGO_BIN_EXE_qiliang"))
             .args(["run", "--config"])
@@ -41,7 +45,9 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the daemon ended with {status}:\n{}", self.log());
             }
-            fs::read_to_string(&file).ok().filter(|text| !text.is_empty())
+            fs::read_to_string(&file)
+                .ok()
+                .filter(|text| !text.is_empty())
         })
     }
 
@@ -56,7 +62,9 @@ impl Daemon {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").arg(&pid).status().unwrap();
         assert!(sent.success());
-        wait_for("the daemon to end after SIGTERM", || self.child.try_wait().unwrap())
+        wait_for("the daemon to end after SIGTERM", || {
+            self.child.try_wait().unwrap()
+        })
     }
 
     /// Whether it still runs.

@@ -1,6 +1,7 @@
 //! What integration tests stand on: a site on disk, the real program as a process, free ports.
 
 pub(crate) mod daemon;
+pub(crate) mod mosquitto;
 pub(crate) mod publisher;
 pub(crate) mod site;
 
@@ -14,10 +15,13 @@ pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T
             return value;
         }
         assert!(
-            started.elapsed() < Duration::from_secs(120),
+            started.elapsed() < Duration::from_mins(2),
             "waited two minutes for {what}"
         );
-        #[expect(clippy::disallowed_methods, reason = "a test that watches another process")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test that watches another process"
+        )]
         std::thread::sleep(Duration::from_millis(50));
     }
 }

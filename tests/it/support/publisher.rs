@@ -1,4 +1,4 @@
-//! Meters that publish at QoS 1 and remember exactly what the broker acknowledged.
+//! Meters that publish at `QoS` 1 and remember exactly what the broker acknowledged.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,9 @@ pub(crate) async fn publish_all(
         let acknowledged = acknowledged.clone();
         tasks.spawn(async move {
             let mut options = MqttOptions::new(format!("meter-{device}"), "127.0.0.1", port);
-            options.set_clean_session(false).set_keep_alive(Duration::from_secs(5));
+            options
+                .set_clean_session(false)
+                .set_keep_alive(Duration::from_secs(5));
             let (client, mut connection) = AsyncClient::new(options, 10);
             let topic = format!("gas/test/gw/D{device}/up/reading");
             for seq in 0..count {

@@ -31,7 +31,10 @@ impl Site {
         );
         write(
             "sources.csv",
-            format!("{}\npipe,Pipe,pipeline_regulated,S,North gate\n", columns::SOURCES.join(",")),
+            format!(
+                "{}\npipe,Pipe,pipeline_regulated,S,North gate\n",
+                columns::SOURCES.join(",")
+            ),
         );
         write(
             "source_shares.csv",
