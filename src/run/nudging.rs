@@ -73,7 +73,7 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
     }
     let weather = facts::weather_at(app, &registry, now)?;
     let before = kept(app)?;
-    let drafts = crate::nudge::draft(&NudgeInput {
+    let mut drafts = crate::nudge::draft(&NudgeInput {
         registry: &registry,
         calendar: &app.calendar,
         forecast: &forecast,
@@ -88,6 +88,14 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
         policy: &Policy::from(&app.settings.nudge),
         drafts_max: DRAFTS_MAX,
         now,
+    });
+    // Every run sees the peaks a little differently: one open suggestion per enterprise is enough.
+    drafts.retain(|new| {
+        !before.iter().any(|old| {
+            old.customer == new.customer
+                && old.expires_at > now
+                && matches!(old.state, NudgeState::Draft | NudgeState::Approved)
+        })
     });
     for nudge in &drafts {
         keep(app, nudge, "qiliang", "drafted for a forecast peak")?;
