@@ -47,7 +47,7 @@ pub struct LedgerInput<'a> {
     pub now: DateTime<Utc>,
     /// Cuts gas days.
     pub clock: GasDayClock,
-    /// Who is on the ledger and why, from [`crate::ledger::members`].
+    /// Who is on the ledger and why, from [`crate::ledger::members()`].
     pub members: &'a [(CustomerId, String)],
     /// Volume of each known gas day, about 400 of them; a day without data is absent. Today, if
     /// present, is not used.

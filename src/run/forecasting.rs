@@ -115,7 +115,7 @@ pub fn backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
 /// Scores and keeps the report, so that the console can show it beside the forecast.
 ///
 /// # Errors
-/// As [`backtest`].
+/// As [`backtest()`].
 pub fn publish_backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
     let report = backtest(app, days)?;
     let body = serde_json::json!({ "report": report, "quality": quality(&report) });
