@@ -23,8 +23,9 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html w
 	cd web && npm ci --no-audit --no-fund && npm run build
 	@touch $@
 
-bench: setup  ## hot paths
-	cargo bench
+bench: setup web  ## whole-program benchmarks
+	cargo build --release
+	scripts/bench
 
 setup:  ## what the build needs from Debian
 	@scripts/setup build

@@ -28,7 +28,7 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
     let clock = app.gas_day_clock();
     let today = clock.day_of(origin_at);
     let settings = &app.settings.forecast;
-    let run_id = RunId::new(format!("F{}", origin_at.format("%Y%m%dT%H%M%SZ")));
+    let run_id = free_run_id(app, origin_at)?;
     let mut request = ForecastRequest::new(run_id, origin_at, clock, (*app.calendar).clone());
     request.demand = facts::demand_before(app, today)?;
     request.today_hours = facts::today_hours(app, &registry, today)?;
@@ -47,6 +47,18 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
         ("program".into(), env!("CARGO_PKG_VERSION").into()),
     ];
     Ok(request)
+}
+
+/// Named by the origin; a second run from the same instant gets a number.
+fn free_run_id(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<RunId> {
+    let base = format!("F{}", origin_at.format("%Y%m%dT%H%M%SZ"));
+    let mut id = RunId::new(base.clone());
+    let mut number = 1;
+    while app.book.forecast_run(&id)?.is_some() {
+        number += 1;
+        id = RunId::new(format!("{base}-{number}"));
+    }
+    Ok(id)
 }
 
 /// Production changes known at an instant, from the registry's files and from the book, summed by
