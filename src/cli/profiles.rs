@@ -1,6 +1,6 @@
 //! `qiliang profiles check` and `try`.
 
-use crate::decode::{self, ProfileSet};
+use crate::decode::{self, DecodeContext, ProfileSet};
 use crate::domain::id::ProfileId;
 
 use super::{Context, Failure};
@@ -38,7 +38,8 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
 pub(super) fn try_one(context: &Context, profile: &str, frame: &str) -> Result<(), Failure> {
     let (set, _) = load(context);
     let id = ProfileId::from(profile);
-    match decode::try_profile(&set, &id, frame.as_bytes(), context.clock.now()) {
+    let at = DecodeContext::at(context.clock.now());
+    match decode::try_profile(&set, &id, frame.as_bytes(), &at) {
         Ok(value) => {
             println!("{}", serde_json::to_string_pretty(&value)?);
             Ok(())

@@ -210,6 +210,7 @@ impl Cjt188Codec {
         Ok(Decoded {
             device: Some(DeviceId::new(data.address)),
             sampled_at,
+            clock_at: None,
             values,
             frozen: Vec::new(),
             alarms: self.alarms(status),

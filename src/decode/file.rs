@@ -267,6 +267,10 @@ pub(super) struct RawTest {
     pub(super) json: Option<Spanned<String>>,
     pub(super) hex: Option<Spanned<String>>,
     pub(super) rtu: Option<Vec<Spanned<RawRtu>>>,
+    /// A telegram that is text.
+    pub(super) text: Option<Spanned<String>>,
+    /// AES-128 key of the frame's device, hexadecimal; one made for the test or published.
+    pub(super) key: Option<Spanned<String>>,
     pub(super) received_at: Option<Spanned<String>>,
     pub(super) reject: Option<Spanned<String>>,
     pub(super) device: Option<String>,

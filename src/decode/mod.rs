@@ -6,6 +6,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod code;
+pub mod context;
 pub mod profile;
 pub mod set;
 pub mod snapshot;
@@ -19,9 +20,9 @@ mod registers;
 mod unit;
 mod value;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
+pub use self::context::DecodeContext;
 pub use self::profile::{CodecKind, DeviceProfile, ProfileTransport};
 pub use self::registers::ModbusQuirks;
 pub use self::set::ProfileSet;
@@ -48,7 +49,7 @@ pub fn try_profile(
     set: &ProfileSet,
     id: &ProfileId,
     input: &[u8],
-    received_at: DateTime<Utc>,
+    context: &DecodeContext<'_>,
 ) -> Result<serde_json::Value, RejectReason> {
     let profile = set.get(id).ok_or_else(|| {
         let known: Vec<&str> = set.iter().map(|p| p.id().as_str()).collect();
@@ -60,12 +61,12 @@ pub fn try_profile(
             ),
         )
     })?;
-    let first = profile.decode(input, received_at);
+    let first = profile.decode(input, context);
     let decoded = match (first, profile.codec()) {
         (Ok(decoded), _) => decoded,
         (Err(reason), CodecKind::Json) => return Err(reason),
         (Err(reason), _) => match hex_text(input) {
-            Some(bytes) => profile.decode(&bytes, received_at)?,
+            Some(bytes) => profile.decode(&bytes, context)?,
             None => return Err(reason),
         },
     };

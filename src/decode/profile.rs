@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::Datelike as _;
 use serde::Deserialize;
 
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
+use crate::decode::context::DecodeContext;
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
@@ -116,7 +117,7 @@ impl DeviceProfile {
         &self.vectors
     }
 
-    /// Decodes a frame's bytes. `received_at` becomes the sampling time only where the device
+    /// Decodes a frame's bytes. The time of arrival becomes the sampling time only where the device
     /// tells none (Modbus without clock registers).
     ///
     /// # Errors
@@ -124,15 +125,16 @@ impl DeviceProfile {
     pub fn decode(
         &self,
         bytes: &[u8],
-        received_at: DateTime<Utc>,
+        context: &DecodeContext<'_>,
     ) -> Result<Decoded, RejectReason> {
         let decoded = match &self.codec {
             Codec::Json(codec) => codec.decode(bytes),
             Codec::Cjt188(codec) => codec.decode(bytes),
-            Codec::Modbus(codec) => codec.decode(bytes, received_at),
+            Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
+            .chain(decoded.clock_at)
             .chain(frozen_at)
             .all(|at| YEARS.contains(&at.year()))
         {

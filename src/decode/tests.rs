@@ -75,7 +75,7 @@ fn every_truncation_of_every_vector_is_rejected() {
                 continue;
             }
             for length in 0..vector.bytes.len() {
-                let result = profile.decode(&vector.bytes[..length], now());
+                let result = profile.decode(&vector.bytes[..length], &DecodeContext::at(now()));
                 assert!(
                     result.is_err(),
                     "{} `{}` cut to {length} bytes gave {result:?}",
@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for profile in shipped_once().iter() {
-            if let Ok(decoded) = profile.decode(&bytes, now()) {
+            if let Ok(decoded) = profile.decode(&bytes, &DecodeContext::at(now())) {
                 assert_well_formed(&decoded);
             }
         }
@@ -125,7 +125,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(decoded) = profile.decode(&bytes, now()) {
+        if let Ok(decoded) = profile.decode(&bytes, &DecodeContext::at(now())) {
             assert_well_formed(&decoded);
         }
     }
@@ -145,7 +145,7 @@ proptest! {
             if blocks.is_empty() {
                 continue;
             }
-            if let Ok(decoded) = profile.decode(&snapshot::encode(&blocks), now()) {
+            if let Ok(decoded) = profile.decode(&snapshot::encode(&blocks), &DecodeContext::at(now())) {
                 assert_well_formed(&decoded);
             }
         }
@@ -461,12 +461,18 @@ fn try_profile_prints_items_with_units_and_takes_hexadecimal() {
     let set = shipped();
     let frame = b"68 30 01 00 00 05 08 00 00 81 16 1F 90 00 78 56 34 12 2C 00 00 00 00 2C 00 00 08 21 11 26 20 05 00 DD 16\n";
     let id = ProfileId::from("generic/cjt188-gas");
-    let shown = try_profile(&set, &id, frame, now()).unwrap();
+    let shown = try_profile(&set, &id, frame, &DecodeContext::at(now())).unwrap();
     insta::assert_snapshot!(shown, @r#"{"alarms":["battery_low"],"device":"00000805000001","frozen":[],"items":{"total_work_m3":"123456.7800","valve":1.0},"sampled_at":"2026-11-21T08:00:00+08:00"}"#);
-    let unknown = try_profile(&set, &ProfileId::from("a/b"), frame, now()).unwrap_err();
+    let unknown = try_profile(
+        &set,
+        &ProfileId::from("a/b"),
+        frame,
+        &DecodeContext::at(now()),
+    )
+    .unwrap_err();
     assert_eq!(unknown.code, reject::PROFILE);
     assert!(unknown.message.contains("generic/cjt188-gas"), "{unknown}");
-    let bad = try_profile(&set, &id, b"68 30", now()).unwrap_err();
+    let bad = try_profile(&set, &id, b"68 30", &DecodeContext::at(now())).unwrap_err();
     assert_eq!(bad.code, reject::TRUNCATED);
 }
 
@@ -481,7 +487,9 @@ fn rejections_never_repeat_the_payload() {
         r#"{"dev":["SECRET"],"ts":"2026-11-21T08:00:00+08:00","std_m3":"1"}"#,
         r"{SECRET",
     ] {
-        let reason = profile.decode(text.as_bytes(), now()).unwrap_err();
+        let reason = profile
+            .decode(text.as_bytes(), &DecodeContext::at(now()))
+            .unwrap_err();
         assert!(!reason.message.contains("SECRET"), "{reason}");
     }
 }
@@ -499,7 +507,9 @@ fn the_modbus_poll_of_the_corrector_is_the_published_request() {
         }]
     );
     let vector = &profile.vectors()[0];
-    let decoded = profile.decode(&vector.bytes, now()).unwrap();
+    let decoded = profile
+        .decode(&vector.bytes, &DecodeContext::at(now()))
+        .unwrap();
     assert_eq!(decoded.sampled_at, now(), "no clock: when it reached us");
     assert_eq!(decoded.device, None);
     assert!(

@@ -14,11 +14,12 @@ const fn name(item: Item, name: &'static str, unit: Option<&'static str>) -> Kno
     Known { item, name, unit }
 }
 
-const NAMES: [Known; 15] = [
+const NAMES: [Known; 23] = [
     name(Item::TotalStd, "total_std", Some("m3")),
     name(Item::TotalWork, "total_work", Some("m3")),
     name(Item::TotalDisturbed, "total_disturbed", Some("m3")),
     name(Item::TotalStdSecond, "total_std_second", Some("m3")),
+    name(Item::TotalWorkSecond, "total_work_second", Some("m3")),
     name(Item::FlowStd, "flow_std", Some("m3h")),
     name(Item::FlowWork, "flow_work", Some("m3h")),
     name(Item::Temperature, "temperature", Some("c")),
@@ -30,6 +31,13 @@ const NAMES: [Known; 15] = [
     name(Item::Rsrp, "rsrp", Some("dbm")),
     name(Item::ReportSeq, "report_seq", None),
     name(Item::Valve, "valve", None),
+    name(Item::ZBase, "z_base", None),
+    name(Item::CalorificValue, "calorific_value", Some("mj_per_m3")),
+    name(Item::BasePressure, "base_pressure", Some("kpa")),
+    name(Item::BaseTemperature, "base_temperature", Some("c")),
+    name(Item::ConfigCrc, "config_crc", None),
+    name(Item::Snr, "snr", Some("db")),
+    name(Item::BatteryLevel, "battery_level", Some("percent")),
 ];
 
 /// What to write where a device counts in another unit than the program.

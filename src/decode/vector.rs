@@ -9,10 +9,13 @@ use chrono::{DateTime, Utc};
 use toml::Spanned;
 
 use crate::decode::code::{self, problem};
+use crate::decode::context::DecodeContext;
 use crate::decode::file::{FileReader, RawExpected, RawFrozen, RawRtu, RawTest};
 use crate::decode::profile::{CodecKind, DeviceProfile};
 use crate::decode::snapshot::{self, BlockReading};
+use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
+use crate::domain::key::{DeviceKey, KeyRing};
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::{AlarmSet, Decoded, FrozenTotals, Item, ItemValue};
 
@@ -28,6 +31,8 @@ pub struct Vector {
     pub bytes: Bytes,
     /// When it is taken to have reached us.
     pub received_at: DateTime<Utc>,
+    /// Key of the frame's device, for codecs that decrypt.
+    pub key: Option<DeviceKey>,
     /// What must come out.
     pub expected: Expected,
     /// Where it stands in the file.
@@ -71,6 +76,10 @@ fn one(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option<V
         Some(text) => instant(reader, text)?,
         None => DateTime::UNIX_EPOCH,
     };
+    let key = match &raw.key {
+        Some(text) => Some(key(reader, text)?),
+        None => None,
+    };
     let expected = match &raw.reject {
         Some(reject) => {
             if !raw.items.is_empty() || !raw.frozen.is_empty() || raw.sampled_at.is_some() {
@@ -97,17 +106,51 @@ fn one(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option<V
         name,
         bytes,
         received_at,
+        key,
         expected,
         span,
     })
 }
 
+fn key(reader: &mut FileReader<'_>, text: &Spanned<String>) -> Option<DeviceKey> {
+    let key = DeviceKey::from_hex(text.get_ref());
+    if key.is_none() {
+        reader.problem(
+            Some(text.span()),
+            problem::VECTOR_SYNTAX,
+            "key is no AES-128 key",
+            "write 32 hexadecimal digits",
+        );
+    }
+    key
+}
+
+impl Vector {
+    /// Runs the profile on the frame, with the vector's key as that of whatever device it names.
+    pub fn run(&self, profile: &DeviceProfile) -> Result<Decoded, RejectReason> {
+        let device = DeviceId::from("vector");
+        let mut keys = KeyRing::default();
+        if let Some(key) = &self.key {
+            keys.insert(device.clone(), key.clone());
+        }
+        profile.decode(
+            &self.bytes,
+            &DecodeContext {
+                received_at: self.received_at,
+                device: Some(&device),
+                keys: &keys,
+            },
+        )
+    }
+}
+
 fn input(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option<Bytes> {
-    match (&raw.json, &raw.hex, &raw.rtu) {
-        (Some(json), None, None) if codec == CodecKind::Json => {
+    match (&raw.json, &raw.hex, &raw.rtu, &raw.text) {
+        (None, None, None, Some(text)) => Some(Bytes::copy_from_slice(text.get_ref().as_bytes())),
+        (Some(json), None, None, None) if codec == CodecKind::Json => {
             Some(Bytes::copy_from_slice(json.get_ref().trim().as_bytes()))
         }
-        (None, Some(text), None) => {
+        (None, Some(text), None, None) => {
             let packed: String = text.get_ref().split_whitespace().collect();
             match hex::decode(packed) {
                 Ok(bytes) => Some(Bytes::from(bytes)),
@@ -122,7 +165,7 @@ fn input(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option
                 }
             }
         }
-        (None, None, Some(exchanges)) if codec == CodecKind::Modbus => {
+        (None, None, Some(exchanges), None) if codec == CodecKind::Modbus => {
             let blocks: Option<Vec<BlockReading>> = exchanges
                 .iter()
                 .map(|exchange| match rtu(exchange.get_ref()) {
@@ -148,7 +191,7 @@ fn input(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option
                     "test `{}` has no input this codec takes, or more than one",
                     raw.name.get_ref()
                 ),
-                "write hex; json for codec json; rtu for codec modbus",
+                "write hex; json for codec json; rtu for codec modbus; text for a telegram that is text",
             );
             None
         }
@@ -198,6 +241,7 @@ fn decoded(reader: &mut FileReader<'_>, raw: &RawTest) -> Option<Decoded> {
     Some(Decoded {
         device: raw.device.as_deref().map(DeviceId::from),
         sampled_at,
+        clock_at: None,
         values: values.into_iter().collect(),
         frozen,
         alarms: raw
@@ -320,7 +364,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// Runs every vector of a profile; each that fails is a problem.
 pub(super) fn check(reader: &mut FileReader<'_>, profile: &DeviceProfile) {
     for vector in profile.vectors() {
-        let actual = profile.decode(&vector.bytes, vector.received_at);
+        let actual = vector.run(profile);
         let differences = match (&vector.expected, actual) {
             (Expected::Decoded(expected), Ok(actual)) => differences(expected, &actual),
             (Expected::Decoded(_), Err(reason)) => vec![format!("is rejected: {reason}")],

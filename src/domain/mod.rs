@@ -8,6 +8,7 @@ pub mod filing;
 pub mod finding;
 pub mod frame;
 pub mod id;
+pub mod key;
 pub mod live;
 pub mod meter;
 pub mod problem;

@@ -19,6 +19,8 @@ pub enum Item {
     TotalDisturbed = 3,
     /// The same standard total in a second representation (float), to be compared.
     TotalStdSecond = 4,
+    /// The same working total in a second representation (float), to be compared.
+    TotalWorkSecond = 5,
     /// Standard flow, m³/h.
     FlowStd = 10,
     /// Working flow, m³/h.
@@ -33,6 +35,12 @@ pub enum Item {
     ZFactor = 15,
     /// Conversion factor as the corrector says.
     ConversionFactor = 16,
+    /// Compressibility factor at base conditions.
+    ZBase = 17,
+    /// Calorific value, MJ/m³.
+    CalorificValue = 18,
+    /// Base pressure the corrector converts to, kPa absolute.
+    BasePressure = 19,
     /// Battery, V.
     BatteryVoltage = 20,
     /// Signal, dBm.
@@ -41,15 +49,24 @@ pub enum Item {
     ReportSeq = 22,
     /// Valve: 0 open, 1 closed, 2 fault. Read only; no path here moves a valve.
     Valve = 23,
+    /// Base temperature the corrector converts to, °C.
+    BaseTemperature = 24,
+    /// Checksum of the corrector's parameters; a change means that somebody changed one.
+    ConfigCrc = 25,
+    /// Signal to noise, dB.
+    Snr = 26,
+    /// Battery that is left, %.
+    BatteryLevel = 27,
 }
 
 impl Item {
     /// Every item.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 23] = [
         Self::TotalStd,
         Self::TotalWork,
         Self::TotalDisturbed,
         Self::TotalStdSecond,
+        Self::TotalWorkSecond,
         Self::FlowStd,
         Self::FlowWork,
         Self::Temperature,
@@ -57,10 +74,17 @@ impl Item {
         Self::PressureGauge,
         Self::ZFactor,
         Self::ConversionFactor,
+        Self::ZBase,
+        Self::CalorificValue,
+        Self::BasePressure,
         Self::BatteryVoltage,
         Self::Rsrp,
         Self::ReportSeq,
         Self::Valve,
+        Self::BaseTemperature,
+        Self::ConfigCrc,
+        Self::Snr,
+        Self::BatteryLevel,
     ];
 
     /// Name with its unit, as profiles, JSON and SQL write it.
@@ -70,6 +94,7 @@ impl Item {
             Self::TotalWork => "total_work_m3",
             Self::TotalDisturbed => "total_disturbed_m3",
             Self::TotalStdSecond => "total_std_second_m3",
+            Self::TotalWorkSecond => "total_work_second_m3",
             Self::FlowStd => "flow_std_m3h",
             Self::FlowWork => "flow_work_m3h",
             Self::Temperature => "temperature_c",
@@ -81,6 +106,13 @@ impl Item {
             Self::Rsrp => "rsrp_dbm",
             Self::ReportSeq => "report_seq",
             Self::Valve => "valve",
+            Self::ZBase => "z_base",
+            Self::CalorificValue => "calorific_value_mj_per_m3",
+            Self::BasePressure => "base_pressure_kpa",
+            Self::BaseTemperature => "base_temperature_c",
+            Self::ConfigCrc => "config_crc",
+            Self::Snr => "snr_db",
+            Self::BatteryLevel => "battery_level_percent",
         }
     }
 
@@ -220,6 +252,9 @@ pub struct Decoded {
     pub device: Option<DeviceId>,
     /// The device's own time of the values.
     pub sampled_at: DateTime<Utc>,
+    /// What the device's clock showed when it sent the frame, where the frame says so; held against
+    /// the time of arrival it shows a clock that has drifted.
+    pub clock_at: Option<DateTime<Utc>>,
     /// Values by item, in the order of `Item`, each item once.
     pub values: Vec<(Item, ItemValue)>,
     /// Frozen arrays.

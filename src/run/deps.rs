@@ -5,9 +5,10 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::sync::{Notify, broadcast};
 
-use crate::decode::{CSV_PREFIX, JSON_PUSH};
+use crate::decode::{CSV_PREFIX, DecodeContext, JSON_PUSH};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::{MeterId, ProfileId};
+use crate::domain::key::KeyRing;
 use crate::domain::live::LiveEvent;
 use crate::domain::quantity::StdVolume;
 use crate::ledger::demand::sum_day;
@@ -50,11 +51,11 @@ impl Stages {
 pub fn decoder(app: &App) -> Decode {
     let profiles = app.profiles.clone();
     let json_push = ProfileId::from(JSON_PUSH);
-    Arc::new(move |bound, bytes, received_at| {
-        let is_csv = bytes.starts_with(CSV_PREFIX.as_bytes());
+    Arc::new(move |bound, frame| {
+        let is_csv = frame.bytes.starts_with(CSV_PREFIX.as_bytes());
         let id = if is_csv { &json_push } else { bound };
         let profile = profiles.borrow().get(id).cloned()?;
-        Some(profile.decode(bytes, received_at))
+        Some(profile.decode(&frame.bytes, &DecodeContext::of(frame, KeyRing::EMPTY)))
     })
 }
 

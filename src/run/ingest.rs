@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -29,10 +29,9 @@ use crate::store::StoreError;
 use crate::store::journal::{CommitReport, Journal, JournalEntry};
 use crate::validate::{EntryLimits, check_entry};
 
-/// Decodes bytes with a profile; none if there is no such profile.
-pub type Decode = Arc<
-    dyn Fn(&ProfileId, &[u8], DateTime<Utc>) -> Option<Result<Decoded, RejectReason>> + Send + Sync,
->;
+/// Decodes a frame with a profile; none if there is no such profile.
+pub type Decode =
+    Arc<dyn Fn(&ProfileId, &RawFrame) -> Option<Result<Decoded, RejectReason>> + Send + Sync>;
 
 /// Decoded batches that may wait for the disk: one is committed while the next is decoded.
 const DECODED_MAX: usize = 2;
@@ -480,9 +479,7 @@ impl Assessor {
         profile: &ProfileId,
         frame: &RawFrame,
     ) -> Option<Result<Decoded, RejectReason>> {
-        let attempt = catch_unwind(AssertUnwindSafe(|| {
-            (self.decode)(profile, &frame.bytes, frame.received_at)
-        }));
+        let attempt = catch_unwind(AssertUnwindSafe(|| (self.decode)(profile, frame)));
         attempt.unwrap_or_else(|_| {
             warn!(profile.id = %profile, "Decoder of profile `{profile}` panicked");
             Some(Err(RejectReason::new(

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::decode::DecodeContext;
 use crate::decode::{JSON_PUSH, ProfileSet};
 use crate::domain::id::ProfileId;
 use crate::domain::reading::{Item, ItemValue};
@@ -60,7 +61,9 @@ fn a_csv_row_takes_the_way_of_every_frame() {
         .map(|frame| {
             let profile = set.for_frame(frame, &bound).unwrap();
             assert_eq!(profile.id().as_str(), JSON_PUSH);
-            profile.decode(&frame.bytes, frame.received_at).unwrap()
+            profile
+                .decode(&frame.bytes, &DecodeContext::at(frame.received_at))
+                .unwrap()
         })
         .collect();
     assert_eq!(frames[0].origin, format!("{}:2", path.display()));

@@ -18,6 +18,7 @@ use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 
 use super::*;
 use crate::clock::ScaledClock;
+use crate::decode::DecodeContext;
 use crate::domain::id::DeviceId;
 use crate::domain::meter::{MeterKind, MeterRole, SettlementTotal};
 use crate::domain::reading::{Item, ItemValue};
@@ -244,7 +245,9 @@ impl Polling {
 }
 
 fn total(frame: &RawFrame) -> i64 {
-    let decoded = profile().decode(&frame.bytes, frame.received_at).unwrap();
+    let decoded = profile()
+        .decode(&frame.bytes, &DecodeContext::at(frame.received_at))
+        .unwrap();
     match decoded.values[0] {
         (Item::TotalStd, ItemValue::Exact(units)) => units / 10_000,
         ref other => panic!("{other:?}"),

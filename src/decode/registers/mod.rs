@@ -110,6 +110,7 @@ impl ModbusCodec {
         Ok(Decoded {
             device: None,
             sampled_at,
+            clock_at: None,
             values,
             frozen: Vec::new(),
             alarms,

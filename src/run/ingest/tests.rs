@@ -79,6 +79,7 @@ fn decode_plain(bytes: &[u8]) -> Result<Decoded, RejectReason> {
     Ok(Decoded {
         device: (!device.is_empty()).then(|| device.into()),
         sampled_at: now() + TimeDelta::minutes(minute),
+        clock_at: None,
         values: vec![(Item::TotalStd, ItemValue::Exact(units))],
         frozen: Vec::new(),
         alarms: AlarmSet::default(),
@@ -98,8 +99,8 @@ fn bench(batch_max: usize) -> Bench {
     let journal = Journal::open(dir.path().join("readings.db"), GasDayClock::default()).unwrap();
     let (sender, receiver) = watch::channel(registry());
     let (live, events) = broadcast::channel(64);
-    let decode: Decode = Arc::new(|profile, bytes, _| {
-        (profile.as_str() == "test/plain").then(|| decode_plain(bytes))
+    let decode: Decode = Arc::new(|profile, frame| {
+        (profile.as_str() == "test/plain").then(|| decode_plain(&frame.bytes))
     });
     let deps = IngestDeps {
         journal: journal.clone(),

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use qiliang::clock::{Clock, ManualClock};
 use qiliang::collect::import::ImportFile;
 use qiliang::collect::modbus::{ModbusHealth, poll_gateway};
+use qiliang::decode::DecodeContext;
 use qiliang::decode::{DeviceProfile, ProfileSet};
 use qiliang::domain::calendar::GasDayClock;
 use qiliang::domain::frame::RawFrame;
@@ -77,7 +78,9 @@ fn archived_frames_decode_to_the_totals_the_meters_showed() {
             strangers += 1;
             continue;
         };
-        match profile_of(&profiles, &city, site).decode(&frame.bytes, frame.received_at) {
+        match profile_of(&profiles, &city, site)
+            .decode(&frame.bytes, &DecodeContext::at(frame.received_at))
+        {
             Ok(decoded) => {
                 if city.sites()[site].wire != Wire::Modbus {
                     assert_eq!(decoded.device, Some(device));
@@ -112,7 +115,8 @@ fn live_frames_decode_and_garbage_does_not() {
             assert_eq!(frame.kind, FrameKind::Unknown);
             continue;
         };
-        let decoded = profile_of(&profiles, &city, site).decode(&frame.bytes, frame.arrives_at);
+        let decoded = profile_of(&profiles, &city, site)
+            .decode(&frame.bytes, &DecodeContext::at(frame.arrives_at));
         if frame.kind == FrameKind::Garbage {
             assert!(decoded.is_err(), "{:?}", frame.bytes);
             garbage += 1;
@@ -201,7 +205,7 @@ async fn the_poller_reads_a_gateway_of_the_city() {
         let frame = frames.recv().await.unwrap().frame;
         let site = city.site_of(frame.device.as_ref().unwrap()).unwrap();
         let decoded = profile_of(&profiles, &city, site)
-            .decode(&frame.bytes, frame.received_at)
+            .decode(&frame.bytes, &DecodeContext::at(frame.received_at))
             .unwrap();
         assert_eq!(check_totals(&city, site, &decoded), 2);
         seen.insert(site);
