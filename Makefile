@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: demo test lint web bench setup setup-test clean
+.PHONY: demo test lint web bench bench-modbus setup setup-test clean
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -26,6 +26,9 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html w
 bench: setup web  ## whole-program benchmarks
 	cargo build --release
 	scripts/bench
+
+bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
+	cargo bench --bench modbus
 
 setup:  ## what the build needs from Debian
 	@scripts/setup build

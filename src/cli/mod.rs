@@ -12,6 +12,7 @@ mod collect;
 mod demo;
 mod forecast;
 mod ledger;
+mod modbus;
 mod nudges;
 mod open;
 mod plan;
@@ -64,6 +65,11 @@ enum Command {
     Profiles {
         #[command(subcommand)]
         what: ProfilesCommand,
+    },
+    /// Look at Modbus devices.
+    Modbus {
+        #[command(subcommand)]
+        what: ModbusCommand,
     },
     /// Import readings from CSV or NDJSON, on the same path as live ones.
     Import {
@@ -172,6 +178,12 @@ enum ProfilesCommand {
         /// The frame: JSON text, or hexadecimal.
         frame: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ModbusCommand {
+    /// Read a device once with a profile and show registers, values, alarms and times; writes nothing.
+    Probe(modbus::ProbeArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -309,6 +321,9 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                 profiles::try_one(&context, &profile, &frame)
             }
         },
+        Command::Modbus {
+            what: ModbusCommand::Probe(arguments),
+        } => modbus::run(&context, &arguments),
         Command::Import { files } => collect::import(&context, &files),
         Command::Rejects { what } => match what {
             RejectsCommand::List { code, limit } => rejects::list(&context, code, limit),

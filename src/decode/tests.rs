@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::code::{problem, reject};
@@ -54,6 +54,7 @@ fn the_shipped_profiles_pass_their_own_vectors() {
             "fuxin/fx-corrector",
             "generic/cjt188-gas",
             "generic/cjt188-gas-reversed",
+            "generic/modbus-corrector",
             "generic/modbus-int-frac",
             "qiliang/json-push",
         ]
