@@ -48,7 +48,7 @@ pub enum CodecKind {
 enum Codec {
     Json(JsonCodec),
     Cjt188(Cjt188Codec),
-    Modbus(ModbusCodec),
+    Modbus(Box<ModbusCodec>),
 }
 
 /// A device profile that passed its own test vectors.
@@ -209,7 +209,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             "[cjt188], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
-            registers::compile(reader, &mut table).map(Codec::Modbus),
+            registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
             "[modbus], [[field]], [[alarm]] and [[test]]",
         ),
     };
