@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod context;
+pub mod draft;
 pub mod profile;
 pub mod set;
 pub mod snapshot;
@@ -114,6 +115,7 @@ pub fn to_json(decoded: &Decoded) -> serde_json::Value {
     json!({
         "device": decoded.device,
         "sampled_at": beijing_civil(decoded.sampled_at).to_rfc3339(),
+        "clock_at": decoded.clock_at.map(|at| beijing_civil(at).to_rfc3339()),
         "items": items,
         "frozen": frozen,
         "alarms": decoded.alarms.iter().collect::<Vec<_>>(),

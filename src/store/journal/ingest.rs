@@ -35,6 +35,18 @@ pub(super) fn commit(
     clock: GasDayClock,
     entries: &[JournalEntry],
 ) -> rusqlite::Result<CommitReport> {
+    let report = apply(t, cache, clock, entries)?;
+    count(t, &report)?;
+    Ok(report)
+}
+
+/// Writes entries without counting them as deliveries.
+pub(super) fn apply(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+) -> rusqlite::Result<CommitReport> {
     cache.mark += 1;
     let mark = cache.mark;
     let mut report = CommitReport::default();
@@ -67,7 +79,6 @@ pub(super) fn commit(
         }
     }
     write_touched(t, cache, clock, &touched, mark)?;
-    count(t, &report)?;
     Ok(report)
 }
 
