@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -36,6 +36,10 @@ pub type Decode =
 
 /// Decoded batches that may wait for the disk: one is committed while the next is decoded.
 const DECODED_MAX: usize = 2;
+/// Batches of so many frames are a stream: their readings are put at their place later.
+const BUSY_FROM: usize = 256;
+/// Readings that are not at their place come to it when no batch has followed for so long.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// First and longest wait before a failed commit is tried again.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
@@ -126,9 +130,17 @@ impl IngestMetrics {
     }
 }
 
+#[derive(Default)]
 struct Batch {
-    entries: Arc<Vec<JournalEntry>>,
+    entries: Vec<JournalEntry>,
     acks: Vec<Ack>,
+}
+
+impl Batch {
+    fn join(&mut self, mut other: Self) {
+        self.entries.append(&mut other.entries);
+        self.acks.append(&mut other.acks);
+    }
 }
 
 /// Runs until the channel is closed and everything in it is committed and acknowledged.
@@ -156,8 +168,10 @@ async fn decode_batches(
         if receiver.recv_many(&mut deliveries, max).await == 0 {
             return Ok(());
         }
+        // Few frames wait for company. Many do not: the sender may have a window of unacknowledged
+        // messages, and once it is full nothing more comes until these are committed.
         let deadline = Instant::now() + wait;
-        while deliveries.len() < max {
+        while deliveries.len() < max.min(BUSY_FROM) {
             let room = max - deliveries.len();
             match timeout_at(deadline, receiver.recv_many(&mut deliveries, room)).await {
                 Ok(0) | Err(_) => break,
@@ -188,10 +202,7 @@ async fn decode_batch(deliveries: Vec<Delivery>, deps: &IngestDeps) -> Result<Ba
     let entries = entries.map_err(|_| StoreError::WriterStopped {
         path: deps.journal.path().to_owned(),
     })?;
-    Ok(Batch {
-        entries: Arc::new(entries),
-        acks,
-    })
+    Ok(Batch { entries, acks })
 }
 
 /// The entry rules' limits as configured.
@@ -206,26 +217,66 @@ async fn commit_batches(
     mut batches: mpsc::Receiver<Batch>,
     deps: &IngestDeps,
 ) -> Result<(), StoreError> {
-    while let Some(batch) = batches.recv().await {
-        let report = commit(&batch.entries, deps).await?;
+    let mut waiting = 0;
+    loop {
+        let next = if waiting == 0 {
+            Ok(batches.recv().await)
+        } else {
+            timeout(SETTLE_AFTER, batches.recv()).await
+        };
+        let (mut batch, is_last) = match next {
+            Ok(Some(batch)) => (batch, false),
+            Ok(None) => (Batch::default(), true),
+            Err(_) => (Batch::default(), false),
+        };
+        if batch.entries.is_empty() && waiting == 0 {
+            return Ok(());
+        }
+        // What was decoded during the last commit shares one fsync.
+        while let Ok(more) = batches.try_recv() {
+            batch.join(more);
+        }
+        let entries = Arc::new(batch.entries);
+        let pace = if entries.len() >= BUSY_FROM {
+            Pace::Busy
+        } else {
+            Pace::Calm
+        };
+        let report = commit(&entries, pace, deps).await?;
+        waiting = report.waiting;
         for ack in batch.acks {
             ack.done();
         }
         deps.wake.notify_one();
-        tell(&batch.entries, &report, deps);
+        tell(&entries, &report, deps);
+        if is_last {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Whether readings come in such numbers that they are put at their place later, many at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Busy,
+    Calm,
 }
 
 /// Commits, however long it takes: a full disk is told once and waited out.
 async fn commit(
     entries: &Arc<Vec<JournalEntry>>,
+    pace: Pace,
     deps: &IngestDeps,
 ) -> Result<CommitReport, StoreError> {
     let mut delay = RETRY_DELAY_MIN;
     let mut has_failed = false;
     loop {
-        let error = match deps.journal.commit_shared(Arc::clone(entries)).await {
+        let entries_again = Arc::clone(entries);
+        let committed = match pace {
+            Pace::Busy => deps.journal.receive(entries_again).await,
+            Pace::Calm => deps.journal.commit_shared(entries_again).await,
+        };
+        let error = match committed {
             Ok(report) => {
                 if has_failed {
                     info!("the journal takes readings again");
@@ -262,9 +313,26 @@ fn notice(deps: &IngestDeps, code: &str, message: &str) {
     deps.live.send(event).ok();
 }
 
+fn count_rejects(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
+    if report.rejected == 0 {
+        return;
+    }
+    for entry in entries {
+        if let JournalEntry::Reject(reject) = entry {
+            let label = vec![("code".to_owned(), reject.reason.code.clone())];
+            deps.metrics.rejected.get_or_create(&label).inc();
+        }
+    }
+}
+
 fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     deps.metrics.accepted.inc_by(report.accepted);
     deps.metrics.duplicate.inc_by(report.duplicate);
+    count_rejects(entries, report, deps);
+    // What nobody hears need not be said.
+    if deps.live.receiver_count() == 0 {
+        return;
+    }
     let mut events = vec![LiveEvent::Ingested {
         accepted: report.accepted,
         duplicate: report.duplicate,
@@ -274,8 +342,6 @@ fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     for entry in entries {
         match entry {
             JournalEntry::Reject(reject) => {
-                let label = vec![("code".to_owned(), reject.reason.code.clone())];
-                deps.metrics.rejected.get_or_create(&label).inc();
                 events.push(LiveEvent::Rejected {
                     code: reject.reason.code.clone(),
                     origin: reject.frame.origin.clone(),

@@ -170,6 +170,11 @@ impl Database {
         })
     }
 
+    /// Whether it was opened for reading only.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.writer.is_none()
+    }
+
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer.as_deref().ok_or_else(|| StoreError::ReadOnly {
             path: self.path().to_owned(),

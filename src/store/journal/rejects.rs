@@ -314,7 +314,7 @@ impl Journal {
             }
         }
         self.write_now("replaying rejected frames", move |t| {
-            let report = ingest::apply(t, &mut locked(&cache), clock, &readings)?;
+            let report = ingest::replay(t, &mut locked(&cache), clock, &readings)?;
             for id in &taken {
                 t.prepare_cached("UPDATE rejects SET replayed_at = ?2 WHERE id = ?1")?
                     .execute(params![id, millis(at)])?;
