@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: demo test lint web bench setup setup-test clean
+.PHONY: demo test lint web bench bench-faults setup setup-test clean
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -26,6 +26,9 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html w
 bench: setup web  ## whole-program benchmarks
 	cargo build --release
 	scripts/bench
+
+bench-faults: setup setup-test web  ## each fault twenty times: readings lost and stored twice
+	scripts/bench-faults
 
 setup:  ## what the build needs from Debian
 	@scripts/setup build
