@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Delivery;
 use crate::collect::listen::{self, ListenHealth};
 use crate::collect::modbus::{self, ModbusHealth};
-use crate::collect::mqtt::{self, MqttHealth};
+use crate::collect::mqtt::{self, MqttHealth, Subscription};
 use crate::collect::topic::TopicSet;
 use crate::decode::DeviceProfile;
 use crate::domain::id::GatewayId;
@@ -202,14 +202,15 @@ fn start_collectors(
     let stop = supervisor.stop_token();
     for broker in app.settings.mqtt.broker.clone() {
         let name = format!("mqtt {}", broker.name);
-        let task = mqtt::subscribe(
+        let task = mqtt::subscribe(Subscription {
             broker,
-            Arc::clone(topics),
-            Arc::clone(&app.clock),
-            sender.clone(),
-            Arc::new(MqttHealth::default()),
-            stop.clone(),
-        );
+            topics: watch::channel(Arc::clone(topics)).1,
+            state_dir: app.data_dir().to_owned(),
+            clock: Arc::clone(&app.clock),
+            sender: sender.clone(),
+            health: Arc::new(MqttHealth::default()),
+            stop: stop.clone(),
+        });
         supervisor.spawn(name, async move { Ok(task.await?) });
     }
     if let Some(listener) = listener {

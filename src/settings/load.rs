@@ -156,6 +156,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "leave the key out for the default templates, or name at least one",
         );
     }
+    for broker in &settings.mqtt.broker {
+        for (key, message, remedy) in broker.problems() {
+            add(&format!("mqtt.broker.{key}"), message, remedy);
+        }
+    }
     let mut names: Vec<&str> = settings
         .mqtt
         .broker
@@ -292,6 +297,18 @@ mod tests {
         let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
         assert_eq!(lines, [Some(2), Some(4), Some(6)], "{problems:?}");
         assert!(problems[0].remedy.contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_broker_that_cannot_work_is_named_with_its_line() {
+        let problems = load_text(
+            "[[mqtt.broker]]\nname = \"b\"\nhost = \"h\"\nclient_id = \"c\"\nca_file = \"ca.pem\"\nshare_group = \"a/b\"\nin_flight_max = 0\n",
+        )
+        .unwrap_err();
+        let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [Some(5), Some(6), Some(7)], "{problems:?}");
+        let printed = problems[0].to_string();
+        assert!(printed.contains("transport = \"tls\""), "{printed}");
     }
 
     #[test]

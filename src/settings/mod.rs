@@ -1,8 +1,10 @@
 //! Settings: one file per section of thought, parsed once, checked once; nothing else reads the
 //! environment. Every key, unit and default is in `config/default.toml`.
 
+mod broker;
 mod load;
 
+pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
 pub use load::{DEFAULT, load, paths_of};
 
 use std::net::SocketAddr;
@@ -61,61 +63,6 @@ pub struct MqttSettings {
     pub listen: ListenSettings,
     /// Topic templates that bind a message to a device.
     pub topic: Vec<TopicSettings>,
-}
-
-/// `[[mqtt.broker]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerSettings {
-    /// Name in logs, metrics and errors.
-    pub name: String,
-    /// Host.
-    pub host: String,
-    /// Port.
-    #[serde(default = "default_mqtt_port")]
-    pub port: u16,
-    /// Fixed client id of the persistent session.
-    pub client_id: String,
-    /// User name, if any.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// File that holds the password, if any.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// Keep-alive, s.
-    #[serde(default = "default_keep_alive_s")]
-    pub keep_alive_s: u16,
-    /// Unacknowledged messages we hold at most: the broker's in-flight window.
-    #[serde(default = "default_in_flight_max")]
-    pub in_flight_max: u16,
-    /// Largest payload, bytes.
-    #[serde(default = "default_payload_max_bytes")]
-    pub payload_max_bytes: usize,
-    /// First delay before a reconnect, ms; doubles with jitter.
-    #[serde(default = "default_retry_delay_min_ms")]
-    pub retry_delay_min_ms: u64,
-    /// Longest delay before a reconnect, ms.
-    #[serde(default = "default_retry_delay_max_ms")]
-    pub retry_delay_max_ms: u64,
-}
-
-fn default_mqtt_port() -> u16 {
-    1883
-}
-fn default_keep_alive_s() -> u16 {
-    30
-}
-fn default_in_flight_max() -> u16 {
-    1_000
-}
-fn default_payload_max_bytes() -> usize {
-    262_144
-}
-fn default_retry_delay_min_ms() -> u64 {
-    500
-}
-fn default_retry_delay_max_ms() -> u64 {
-    30_000
 }
 
 /// `[mqtt.listen]`: meters connect to us, PUBACK after our own commit.
