@@ -43,6 +43,9 @@ fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo 
 	cd fuzz && cargo +nightly run --release --bin seeds
 	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
+bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
+	cargo bench --bench modbus
+
 setup:  ## what the build needs from Debian
 	@scripts/setup build
 

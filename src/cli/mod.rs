@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod forecast;
 mod ledger;
+mod modbus;
 mod nudges;
 mod open;
 mod plan;
@@ -68,6 +69,11 @@ enum Command {
     Profiles {
         #[command(subcommand)]
         what: ProfilesCommand,
+    },
+    /// Look at Modbus devices.
+    Modbus {
+        #[command(subcommand)]
+        what: ModbusCommand,
     },
     /// Import readings from CSV or NDJSON, on the same path as live ones.
     Import {
@@ -207,6 +213,12 @@ enum DoctorCommand {
         #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         messages: u32,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ModbusCommand {
+    /// Read a device once with a profile and show registers, values, alarms and times; writes nothing.
+    Probe(modbus::ProbeArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -392,6 +404,9 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             ProfilesCommand::Try(asked) => profiles::try_one(&context, &asked),
             ProfilesCommand::New(asked) => profiles::new(&context, &asked),
         },
+        Command::Modbus {
+            what: ModbusCommand::Probe(arguments),
+        } => modbus::run(&context, &arguments),
         Command::Import { files } => collect::import(&context, &files),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),

@@ -117,6 +117,8 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
             ("words", raw.words.as_ref().map(Spanned::span)),
             ("fraction", raw.fraction.as_ref().map(Spanned::span)),
             ("decimals", raw.decimals.as_ref().map(Spanned::span)),
+            ("high", raw.high.as_ref().map(Spanned::span)),
+            ("bits", raw.bits.as_ref().map(Spanned::span)),
             ("none", raw.none.first().map(Spanned::span)),
         ],
     );

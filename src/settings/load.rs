@@ -139,6 +139,24 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             add(path, format!("`{path}` is 0"), "write at least 1");
         }
     }
+    let modbus = &settings.modbus;
+    if modbus.request_timeout_ms == 0 || modbus.request_timeout_max_ms < modbus.request_timeout_ms {
+        add(
+            "modbus.request_timeout_max_ms",
+            format!(
+                "`modbus.request_timeout_ms` is {} and `modbus.request_timeout_max_ms` {}",
+                modbus.request_timeout_ms, modbus.request_timeout_max_ms
+            ),
+            "write at least 1 ms, and a longest deadline that is not shorter than the first",
+        );
+    }
+    if !(0.0..=0.2).contains(&modbus.jitter_ratio) {
+        add(
+            "modbus.jitter_ratio",
+            format!("`modbus.jitter_ratio` is {}", modbus.jitter_ratio),
+            "write a part of the period from 0 to 0.2",
+        );
+    }
     let nudge = &settings.nudge;
     if nudge.channel == NudgeChannelKind::Webhook
         && (nudge.webhook_url.is_none() || nudge.webhook_secret_file.is_none())

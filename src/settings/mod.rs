@@ -93,15 +93,26 @@ pub struct TopicSettings {
 }
 
 /// `[modbus]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModbusSettings {
-    /// Deadline of a request, ms.
+    /// Deadline of a request while nothing else is known of a meter, ms.
     pub request_timeout_ms: u64,
+    /// Longest deadline that a slow meter may earn by its own answers, ms.
+    pub request_timeout_max_ms: u64,
+    /// On a serial line, a meter that did not answer in time is not asked again for this long unless
+    /// its late answer was seen, ms.
+    pub late_answer_max_ms: u64,
     /// Deadline of a connection attempt, ms.
     pub connect_timeout_ms: u64,
     /// Poll period where the meter has none, s (of the clock).
     pub period_s: u32,
+    /// Part of the period by which the polls of a bus wander.
+    pub jitter_ratio: f64,
+    /// Whether polls start on the marks of the clock (full minutes, hours) instead.
+    pub is_clock_aligned: bool,
+    /// Attempts after the first within one period.
+    pub retries_max: u32,
     /// First delay of a meter that does not answer, ms; doubles with jitter.
     pub retry_delay_min_ms: u64,
     /// Longest delay of a meter that does not answer, ms.
