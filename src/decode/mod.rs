@@ -12,11 +12,16 @@ pub mod set;
 pub mod snapshot;
 pub mod vector;
 
+mod cbor;
 mod cjt188;
+mod envelope;
 mod field;
 mod file;
 mod json;
+mod layout;
+mod message;
 mod registers;
+mod text;
 mod unit;
 mod value;
 
@@ -111,13 +116,17 @@ pub fn to_json(decoded: &Decoded) -> serde_json::Value {
             })
         })
         .collect();
-    json!({
+    let mut shown = json!({
         "device": decoded.device,
         "sampled_at": beijing_civil(decoded.sampled_at).to_rfc3339(),
         "items": items,
         "frozen": frozen,
         "alarms": decoded.alarms.iter().collect::<Vec<_>>(),
-    })
+    });
+    if let (Some(clock), Some(map)) = (decoded.clock_at, shown.as_object_mut()) {
+        map.insert("clock_at".into(), beijing_civil(clock).to_rfc3339().into());
+    }
+    shown
 }
 
 #[cfg(test)]
