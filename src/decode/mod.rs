@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod context;
+pub mod draft;
 pub mod profile;
 pub mod set;
 pub mod snapshot;
@@ -116,17 +117,14 @@ pub fn to_json(decoded: &Decoded) -> serde_json::Value {
             })
         })
         .collect();
-    let mut shown = json!({
+    json!({
         "device": decoded.device,
         "sampled_at": beijing_civil(decoded.sampled_at).to_rfc3339(),
+        "clock_at": decoded.clock_at.map(|at| beijing_civil(at).to_rfc3339()),
         "items": items,
         "frozen": frozen,
         "alarms": decoded.alarms.iter().collect::<Vec<_>>(),
-    });
-    if let (Some(clock), Some(map)) = (decoded.clock_at, shown.as_object_mut()) {
-        map.insert("clock_at".into(), beijing_civil(clock).to_rfc3339().into());
-    }
-    shown
+    })
 }
 
 #[cfg(test)]

@@ -94,6 +94,18 @@ impl DeviceProfile {
         }
     }
 
+    /// Reads a profile file's text without running its vectors: for drafting only.
+    ///
+    /// # Errors
+    /// As [`DeviceProfile::parse`], but for vectors that fail.
+    pub(super) fn parse_unproven(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut reader = FileReader::new(file, text);
+        match read(&mut reader) {
+            Some(profile) if reader.is_clean() => Ok(profile),
+            _ => Err(reader.into_problems()),
+        }
+    }
+
     /// `<vendor>/<model>`.
     pub fn id(&self) -> &ProfileId {
         &self.id

@@ -19,11 +19,12 @@ use crate::collect::mqtt::{self, MqttHealth};
 use crate::collect::topic::TopicSet;
 use crate::decode::DeviceProfile;
 use crate::domain::id::GatewayId;
+use crate::domain::live::LiveEvent;
 use crate::domain::meter::Meter;
 use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
-use crate::run::{curves, ingest, reload, schedule};
+use crate::run::{clocks, curves, ingest, reload, retention, schedule, site};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR};
@@ -107,6 +108,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
 
     let stages = Stages::default();
+    stages.clocks.load(&app.journal)?;
     start_stages(app, &stages, receiver, supervisor);
     start_collectors(app, &topics, &sender, sockets.mqtt, supervisor);
     // The collectors hold the only senders: when they end, the stages drain and end.
@@ -123,13 +125,20 @@ pub fn start(
         book: app.book.clone(),
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
-        actions: Arc::new(Desk::new(app.clone())),
+        actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
         metrics: Arc::new(metrics),
         events: stages.live.clone(),
         live: live.clone(),
         stop: stop.clone(),
         cache_for: CACHE_FOR,
     });
+    for problem in site::unverified(&app.profiles.borrow(), &app.registry(), &app.settings.paths) {
+        state.relay(&LiveEvent::Notice {
+            code: problem.code.to_owned(),
+            message: format!("{}; {}", problem.message, problem.remedy),
+            at: app.clock.now(),
+        });
+    }
     let publisher = state.clone();
     let publisher_stop = stop.clone();
     supervisor.spawn("live", async move {
@@ -142,7 +151,21 @@ pub fn start(
     supervisor.spawn("http", async move {
         Ok(crate::serve::listen::answer(sockets.http, router, http_stop).await?)
     });
-    supervisor.spawn("reload", reload::run(app.clone(), reload, stop));
+    supervisor.spawn(
+        "reload",
+        reload::run(app.clone(), reload, stages.live.clone(), stop.clone()),
+    );
+    supervisor.spawn(
+        "clocks",
+        clocks::keep(stages.clocks.clone(), app.journal.clone(), stop.clone()),
+    );
+    let dropping = retention::run(
+        app.journal.clone(),
+        app.settings.rejects.clone(),
+        Arc::clone(&app.clock),
+        stop,
+    );
+    supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");
     fs::write(&file, address.to_string())
         .with_context(|| format!("cannot write {}", file.display()))?;

@@ -131,6 +131,7 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
     for (path, value) in [
         ("ingest.queue_len", settings.ingest.queue_len),
         ("ingest.batch_max", settings.ingest.batch_max),
+        ("rejects.keep_days", settings.rejects.keep_days as usize),
         ("forecast.draws", forecast.draws),
         ("forecast.every_minutes", forecast.every_minutes as usize),
     ] {

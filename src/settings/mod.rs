@@ -20,8 +20,12 @@ pub struct Settings {
     pub mqtt: MqttSettings,
     /// Modbus.
     pub modbus: ModbusSettings,
+    /// Device profiles and keys.
+    pub decode: DecodeSettings,
     /// From frame to journal.
     pub ingest: IngestSettings,
+    /// Frames that could not be taken.
+    pub rejects: RejectSettings,
     /// Forecast runs.
     pub forecast: ForecastSettings,
     /// Off-peak nudges.
@@ -155,6 +159,27 @@ pub struct ModbusSettings {
     pub retry_delay_min_ms: u64,
     /// Longest delay of a meter that does not answer, ms.
     pub retry_delay_max_ms: u64,
+}
+
+/// `[decode]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeSettings {
+    /// The profiles' folder is looked at for changes this often, s; 0: at SIGHUP only.
+    pub watch_s: u64,
+    /// File of `device:key` lines for encrypted frames; read again at SIGHUP.
+    #[serde(default)]
+    pub keys_file: Option<PathBuf>,
+}
+
+/// `[rejects]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectSettings {
+    /// Frames that last came longer ago are dropped, days.
+    pub keep_days: u32,
+    /// Payloads kept at most, bytes; beyond it replayed frames make room first, then the oldest.
+    pub bytes_max: u64,
 }
 
 /// `[ingest]`.

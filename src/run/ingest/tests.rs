@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use chrono::{DateTime, Utc};
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::calendar::GasDayClock;
@@ -115,6 +117,7 @@ fn bench(batch_max: usize) -> Bench {
         },
         clock: Arc::new(ManualClock::new(now())),
         metrics: IngestMetrics::default(),
+        clocks: Clocks::default(),
         live,
         wake: Arc::new(Notify::new()),
     };

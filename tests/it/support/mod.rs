@@ -2,6 +2,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod mosquitto;
+pub(crate) mod proxy;
 pub(crate) mod publisher;
 pub(crate) mod site;
 
