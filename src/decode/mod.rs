@@ -13,11 +13,16 @@ pub mod set;
 pub mod snapshot;
 pub mod vector;
 
+mod cbor;
 mod cjt188;
+mod envelope;
 mod field;
 mod file;
 mod json;
+mod layout;
+mod message;
 mod registers;
+mod text;
 mod unit;
 mod value;
 

@@ -247,8 +247,9 @@ fn is_cbor_map(bytes: &[u8]) -> bool {
 fn cjt188_body(_: &[Captured], _: &Hints) -> Result<String, DraftError> {
     Ok(r#"codec = "cjt188"
 
-[cjt188]
-payload = "binary"         # or "hex" if the device sends the frame as text
+# If the device sends the frame as text:
+# [envelope]
+# kind = "hex"
 
 [[field]]
 name = "total_work"        # or total_std if the meter corrects by temperature
