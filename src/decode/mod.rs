@@ -16,9 +16,11 @@ mod cjt188;
 mod field;
 mod file;
 mod json;
+mod mbus;
 mod registers;
 mod unit;
 mod value;
+mod wmbus;
 
 use serde_json::json;
 

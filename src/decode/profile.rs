@@ -10,9 +10,11 @@ use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
+use crate::decode::mbus::{self, MbusCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
 use crate::decode::snapshot::RegisterBlock;
 use crate::decode::vector::{self, Vector};
+use crate::decode::wmbus::{self, WmbusCodec};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::ProfileId;
 use crate::domain::problem::Problem;
@@ -42,6 +44,10 @@ pub enum CodecKind {
     Cjt188,
     /// A Modbus register snapshot.
     Modbus,
+    /// Frames of a wired M-Bus readout.
+    Mbus,
+    /// A telegram of wireless M-Bus.
+    Wmbus,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +55,8 @@ enum Codec {
     Json(JsonCodec),
     Cjt188(Cjt188Codec),
     Modbus(ModbusCodec),
+    Mbus(MbusCodec),
+    Wmbus(WmbusCodec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -109,6 +117,8 @@ impl DeviceProfile {
             Codec::Json(_) => CodecKind::Json,
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
+            Codec::Mbus(_) => CodecKind::Mbus,
+            Codec::Wmbus(_) => CodecKind::Wmbus,
         }
     }
 
@@ -131,6 +141,8 @@ impl DeviceProfile {
             Codec::Json(codec) => codec.decode(bytes),
             Codec::Cjt188(codec) => codec.decode(bytes),
             Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
+            Codec::Mbus(codec) => codec.decode(bytes, context),
+            Codec::Wmbus(codec) => codec.decode(bytes, context),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
@@ -193,7 +205,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\" or \"modbus\"",
+        "add codec = \"json\", \"cjt188\", \"modbus\", \"mbus\" or \"wmbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
@@ -211,6 +223,14 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         CodecKind::Modbus => (
             registers::compile(reader, &mut table).map(Codec::Modbus),
             "[modbus], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Mbus => (
+            mbus::compile(reader, &mut table).map(Codec::Mbus),
+            "[mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Wmbus => (
+            wmbus::compile(reader, &mut table).map(Codec::Wmbus),
+            "[wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);
