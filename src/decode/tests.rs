@@ -51,10 +51,22 @@ fn the_shipped_profiles_pass_their_own_vectors() {
     assert_eq!(
         ids,
         [
+            "apator/at-wmbus-g",
+            "diehl/aerius",
+            "elster/bk-g65a",
+            "elster/gas-v81",
             "fuxin/fx-corrector",
             "generic/cjt188-gas",
             "generic/cjt188-gas-reversed",
             "generic/modbus-int-frac",
+            "gwf/gas-radio",
+            "itron/cyble-mbus-gas",
+            "landis-gyr/g350",
+            "oms/gas-mbus",
+            "oms/gas-wmbus",
+            "oms/gas-wmbus-a",
+            "pipersberg/bk-g4",
+            "pipersberg/cyble5-converted",
             "qiliang/json-push",
         ]
     );
