@@ -8,9 +8,10 @@
 
 mod backtest;
 mod check;
-mod collect;
+mod credentials;
 mod demo;
 mod forecast;
+mod import;
 mod ledger;
 mod nudges;
 mod open;
@@ -65,11 +66,26 @@ enum Command {
         #[command(subcommand)]
         what: ProfilesCommand,
     },
-    /// Import readings from CSV or NDJSON, on the same path as live ones.
+    /// Import readings from files, on the same path as live ones; also beside the daemon.
+    ///
+    /// What is known already is not stored again, so an import that broke off is simply repeated.
+    /// Lines that cannot be taken are kept as rejected frames; the exit code is 2 then.
     Import {
-        /// Files: `.csv` with a header, or `.ndjson` of frames.
+        /// Files: `.csv` or `.xlsx` with a header, `.lp` line protocol, `.ndjson` of frames; `.gz`
+        /// behind it if packed.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Read, decode and check, and store nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Unit of the timestamps in line protocol.
+        #[arg(long, value_enum, default_value_t = TimePrecision::Ns)]
+        precision: TimePrecision,
+    },
+    /// Make passwords for meters and tokens for pushing readings.
+    Credentials {
+        #[command(subcommand)]
+        what: CredentialsCommand,
     },
     /// Frames that could not be taken, with their reasons.
     Rejects {
@@ -172,6 +188,57 @@ enum ProfilesCommand {
         /// The frame: JSON text, or hexadecimal.
         frame: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum CredentialsCommand {
+    /// Hash a password from standard input; prints the user's line for mqtt.listen.users_file.
+    Password {
+        /// User name.
+        user: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+    /// Make a token; prints it once, and its line for push.tokens_file.
+    Token {
+        /// Name of the token: letters, digits, - and _.
+        id: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+}
+
+/// Without any: the device of the own name alone.
+#[derive(Debug, Clone, Args)]
+struct RightsArguments {
+    /// Devices it may speak for, with commas between; `GW7-*` for all that begin so.
+    #[arg(long)]
+    devices: Option<String>,
+    /// Topics it may publish to (users): `gas/xy/gw1/#`.
+    #[arg(long)]
+    topics: Option<String>,
+    /// Gateways of the registry whose devices it may speak for (tokens).
+    #[arg(long)]
+    gateways: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TimePrecision {
+    Ns,
+    Us,
+    Ms,
+    S,
+}
+
+impl From<TimePrecision> for crate::collect::import::Precision {
+    fn from(precision: TimePrecision) -> Self {
+        match precision {
+            TimePrecision::Ns => Self::Nanoseconds,
+            TimePrecision::Us => Self::Microseconds,
+            TimePrecision::Ms => Self::Milliseconds,
+            TimePrecision::S => Self::Seconds,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -309,7 +376,15 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                 profiles::try_one(&context, &profile, &frame)
             }
         },
-        Command::Import { files } => collect::import(&context, &files),
+        Command::Import {
+            files,
+            dry_run,
+            precision,
+        } => import::run(&context, &files, dry_run, precision.into()),
+        Command::Credentials { what } => match what {
+            CredentialsCommand::Password { user, rights } => credentials::password(&user, &rights),
+            CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
+        },
         Command::Rejects { what } => match what {
             RejectsCommand::List { code, limit } => rejects::list(&context, code, limit),
             RejectsCommand::Show { id } => rejects::show(&context, id),

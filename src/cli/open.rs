@@ -70,7 +70,7 @@ impl Context {
     }
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
+pub(super) fn is_locked(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref::<StoreError>(),
         Some(StoreError::Locked { .. })

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::collect::{Ack, Delivery};
+use crate::collect::{Ack, Delivery, FrameOutcome};
 use crate::domain::finding::Severity;
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::{DeviceId, MeterId, ProfileId};
@@ -26,7 +26,7 @@ use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
 use crate::settings::IngestSettings;
 use crate::store::StoreError;
-use crate::store::journal::{CommitReport, Journal, JournalEntry};
+use crate::store::journal::{CommitReport, EntryOutcome, Journal, JournalEntry};
 use crate::validate::{EntryLimits, check_entry};
 
 /// Decodes a frame with a profile; none if there is no such profile.
@@ -203,9 +203,9 @@ async fn commit_batches(
     deps: &IngestDeps,
 ) -> Result<(), StoreError> {
     while let Some(batch) = batches.recv().await {
-        let report = commit(&batch.entries, deps).await?;
-        for ack in batch.acks {
-            ack.done();
+        let (report, outcomes) = commit(&batch.entries, deps).await?;
+        for ((ack, entry), outcome) in batch.acks.into_iter().zip(&*batch.entries).zip(outcomes) {
+            ack.tell(|| frame_outcome(entry, outcome));
         }
         deps.wake.notify_one();
         tell(&batch.entries, &report, deps);
@@ -213,15 +213,24 @@ async fn commit_batches(
     Ok(())
 }
 
+/// What the sender of a frame is told.
+pub(crate) fn frame_outcome(entry: &JournalEntry, outcome: EntryOutcome) -> FrameOutcome {
+    match (entry, outcome) {
+        (JournalEntry::Reject(reject), _) => FrameOutcome::Rejected(reject.reason.clone()),
+        (JournalEntry::Reading { .. }, EntryOutcome::Duplicate) => FrameOutcome::Duplicate,
+        (JournalEntry::Reading { .. }, _) => FrameOutcome::Accepted,
+    }
+}
+
 /// Commits, however long it takes: a full disk is told once and waited out.
 async fn commit(
     entries: &Arc<Vec<JournalEntry>>,
     deps: &IngestDeps,
-) -> Result<CommitReport, StoreError> {
+) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
     let mut delay = RETRY_DELAY_MIN;
     let mut has_failed = false;
     loop {
-        let error = match deps.journal.commit_shared(Arc::clone(entries)).await {
+        let error = match deps.journal.commit_each(Arc::clone(entries)).await {
             Ok(report) => {
                 if has_failed {
                     info!("the journal takes readings again");
@@ -434,6 +443,17 @@ impl Assessor {
                 format!(
                     "topic `{}` fits no template with {{device}} and the payload names no device \
                      that a profile knows; add a template under [[mqtt.topic]] and replay",
+                    frame.origin
+                ),
+            ));
+        }
+        if frame.transport == Transport::Import {
+            return Err(Refusal::new(
+                None,
+                crate::collect::import::code::LINE,
+                format!(
+                    "{} is no row or frame that can be read, or names no device; `qiliang import \
+                     --dry-run` on the file says what is wrong; mend the file and import it again",
                     frame.origin
                 ),
             ));

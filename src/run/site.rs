@@ -96,9 +96,17 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
                 .map(|f| ("mqtt.broker.password_file", f)),
         );
     }
-    if settings.mqtt.listen.enabled {
-        let users = settings.mqtt.listen.users_file.as_ref();
+    let (listen, push) = (&settings.mqtt.listen, &settings.push);
+    if listen.enabled || listen.tls_address.is_some() {
+        let users = listen.users_file.as_ref();
         files.extend(users.map(|f| ("mqtt.listen.users_file", f)));
+    }
+    files.extend(push.tokens_file.as_ref().map(|f| ("push.tokens_file", f)));
+    for (key, tls) in [
+        ("mqtt.listen.tls.key_file", &listen.tls),
+        ("push.tls.key_file", &push.tls),
+    ] {
+        files.extend(tls.as_ref().map(|tls| (key, &tls.key_file)));
     }
     let secret = settings.nudge.webhook_secret_file.as_ref();
     files.extend(secret.map(|f| ("nudge.webhook_secret_file", f)));
@@ -111,7 +119,7 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
                 line: None,
                 code: "settings.secret_unreadable",
                 message: format!("cannot read the file of `{key}`: {error}"),
-                remedy: "create it with the secret as its only line, readable by this user".into(),
+                remedy: "create it, readable by this user and no other".into(),
                 is_warning: false,
             })
         })

@@ -31,7 +31,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["serve"]),
     ("prometheus_client", &["serve", "run"]),
     ("rust_xlsxwriter", &["plan", "ledger"]),
-    ("reqwest", &["nudge"]),
+    ("reqwest", &["nudge", "cli"]),
+    ("openssl", &["collect"]),
+    ("tokio_openssl", &["collect"]),
+    ("calamine", &["collect"]),
+    ("flate2", &["collect"]),
     ("minijinja", &["nudge"]),
     ("clap", &["cli"]),
 ];

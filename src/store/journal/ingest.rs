@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::body::{Body, Merged};
 use super::presence::{Added, Place};
-use super::{Cache, CommitReport, JournalEntry, findings, millis, rejects};
+use super::{Cache, CommitReport, EntryOutcome, JournalEntry, findings, millis, rejects};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::id::MeterId;
@@ -34,12 +34,13 @@ pub(super) fn commit(
     cache: &mut Cache,
     clock: GasDayClock,
     entries: &[JournalEntry],
-) -> rusqlite::Result<CommitReport> {
+) -> rusqlite::Result<(CommitReport, Vec<EntryOutcome>)> {
     cache.mark += 1;
     let mark = cache.mark;
     let mut report = CommitReport::default();
+    let mut outcomes = vec![EntryOutcome::Rejected; entries.len()];
     let mut readings = Vec::with_capacity(entries.len());
-    for entry in entries {
+    for (entry, outcome) in entries.iter().zip(&mut outcomes) {
         match entry {
             JournalEntry::Reject(reject) => {
                 rejects::insert(t, reject)?;
@@ -48,27 +49,34 @@ pub(super) fn commit(
             JournalEntry::Reading { reading, findings } => {
                 let number = number_of(t, cache, &reading.meter)?;
                 let at = millis(reading.sampled_at);
-                readings.push((epoch_day(clock, at), number, at, reading, findings));
+                readings.push((epoch_day(clock, at), number, at, reading, findings, outcome));
             }
         }
     }
     // In the order of the key, so that neighbours go to the same page.
     readings.sort_by_key(|(day, number, at, ..)| (*day, *number, *at));
     let mut touched = Touched::default();
-    for (day, number, at, reading, findings) in readings {
+    for (day, number, at, reading, findings, outcome) in readings {
         let key = Key { day, number, at };
-        match put(t, clock, &mut touched, key, reading, findings)? {
-            Outcome::New => report.accepted += 1,
-            Outcome::Known => report.duplicate += 1,
+        *outcome = match put(t, clock, &mut touched, key, reading, findings)? {
+            Outcome::New => {
+                report.accepted += 1;
+                EntryOutcome::Accepted
+            }
+            Outcome::Known => {
+                report.duplicate += 1;
+                EntryOutcome::Duplicate
+            }
             Outcome::Contradicts => {
                 report.accepted += 1;
                 report.conflicts += 1;
+                EntryOutcome::Accepted
             }
-        }
+        };
     }
     write_touched(t, cache, clock, &touched, mark)?;
     count(t, &report)?;
-    Ok(report)
+    Ok((report, outcomes))
 }
 
 #[derive(Clone, Copy)]

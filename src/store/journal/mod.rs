@@ -66,6 +66,17 @@ pub struct CommitReport {
     pub rejected: u64,
 }
 
+/// What one entry of a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryOutcome {
+    /// A reading that said something new.
+    Accepted,
+    /// A reading that said only what was known.
+    Duplicate,
+    /// A rejected frame.
+    Rejected,
+}
+
 /// Totals since the file was made; `accepted + duplicate + rejected = received`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JournalCounters {
@@ -236,6 +247,17 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<CommitReport, StoreError> {
+        Ok(self.commit_each(entries).await?.0)
+    }
+
+    /// `commit_shared` that also tells what each entry did, in their order.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_each(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+    ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
         let clock = self.clock;
         let cache = Arc::clone(&self.cache);
         let error = self.database.error("committing readings");
@@ -253,7 +275,9 @@ impl Journal {
         let cache = Arc::clone(&self.cache);
         let error = self.database.error("committing readings");
         self.database.write_blocking(move |t| {
-            ingest::commit(t, &mut locked(&cache), clock, &entries).map_err(&error)
+            ingest::commit(t, &mut locked(&cache), clock, &entries)
+                .map(|(report, _)| report)
+                .map_err(&error)
         })
     }
 
