@@ -63,7 +63,7 @@ impl Book {
         let error = self.database.error("recording an answer");
         self.database
             .write(move |t| {
-                let mut put = || {
+                let put = || {
                     t.prepare_cached("DELETE FROM push_answers WHERE at <= ?1")?
                         .execute([millis(now - PUSH_ANSWER_KEPT)])?;
                     t.prepare_cached(
