@@ -136,9 +136,17 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
     for broker in &settings.mqtt.broker {
         files.extend(broker.files());
     }
-    if settings.mqtt.listen.enabled {
-        let users = settings.mqtt.listen.users_file.as_ref();
+    let (listen, push) = (&settings.mqtt.listen, &settings.push);
+    if listen.enabled || listen.tls_address.is_some() {
+        let users = listen.users_file.as_ref();
         files.extend(users.map(|f| ("mqtt.listen.users_file", f)));
+    }
+    files.extend(push.tokens_file.as_ref().map(|f| ("push.tokens_file", f)));
+    for (key, tls) in [
+        ("mqtt.listen.tls.key_file", &listen.tls),
+        ("push.tls.key_file", &push.tls),
+    ] {
+        files.extend(tls.as_ref().map(|tls| (key, &tls.key_file)));
     }
     let secret = settings.nudge.webhook_secret_file.as_ref();
     files.extend(secret.map(|f| ("nudge.webhook_secret_file", f)));
