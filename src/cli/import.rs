@@ -92,7 +92,7 @@ pub(super) fn run(
         .iter()
         .map(|file| {
             let topics = Arc::clone(&topics);
-            let opened = ImportFile::open(file, context.clock.now(), precision)?
+            let opened = ImportFile::open_with(file, context.clock.now(), precision)?
                 .with_topics(Box::new(move |topic| topics.device_of(topic)));
             Ok((Tally::new(file), opened))
         })

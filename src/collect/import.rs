@@ -143,7 +143,15 @@ impl ImportFile {
     ///
     /// # Errors
     /// `ImportError` for what is wrong with the file as a whole.
-    pub fn open(
+    pub fn open(file: &Path, received_at: DateTime<Utc>) -> Result<Self, ImportError> {
+        Self::open_with(file, received_at, Precision::default())
+    }
+
+    /// `open` for line protocol of another precision than nanoseconds.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(
         file: &Path,
         received_at: DateTime<Utc>,
         precision: Precision,

@@ -152,7 +152,7 @@ fn a_meter_publishes_over_tls_with_its_password_in_both_versions() {
         .status();
     assert!(hangup.unwrap().success());
     wait_for("the users to be read again", || {
-        daemon.log().contains("users_file").then_some(())
+        daemon.log().contains(" again: 2 entries").then_some(())
     });
     let gateway = ["-u", "gw", "-P", "g4te"];
     assert!(

@@ -419,7 +419,7 @@ async fn a_token_speaks_for_its_own_devices_only() {
     assert!(hangup.unwrap().success());
     tokio::task::block_in_place(|| {
         wait_for("the tokens to be read again", || {
-            rig.daemon.log().contains("tokens_file").then_some(())
+            rig.daemon.log().contains(" again: 1 entries").then_some(())
         });
     });
     let (status, _) = rig.send(push(Some(&both), payload(1, 4, at))).await;

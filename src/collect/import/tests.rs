@@ -33,16 +33,12 @@ impl Folder {
 }
 
 fn lines(path: &Path) -> Vec<Result<RawFrame, Box<RejectedFrame>>> {
-    ImportFile::open(path, now(), Precision::default())
-        .unwrap()
-        .collect()
+    ImportFile::open(path, now()).unwrap().collect()
 }
 
 fn header_error(folder: &Folder, header: &str) -> String {
     let path = folder.file("h.csv", format!("{header}\n"));
-    ImportFile::open(&path, now(), Precision::default())
-        .unwrap_err()
-        .to_string()
+    ImportFile::open(&path, now()).unwrap_err().to_string()
 }
 
 #[test]
@@ -152,15 +148,9 @@ fn a_wrong_header_is_an_error_that_names_the_column() {
         no_total.contains("add total_std_m3 or total_work_m3"),
         "{no_total}"
     );
-    let name =
-        ImportFile::open(&folder.file("x.xls", ""), now(), Precision::default()).unwrap_err();
+    let name = ImportFile::open(&folder.file("x.xls", ""), now()).unwrap_err();
     assert!(name.to_string().contains("call it .csv"), "{name}");
-    let gone = ImportFile::open(
-        &folder.0.path().join("gone.csv"),
-        now(),
-        Precision::default(),
-    )
-    .unwrap_err();
+    let gone = ImportFile::open(&folder.0.path().join("gone.csv"), now()).unwrap_err();
     assert!(matches!(gone, ImportError::Unreadable { .. }));
 }
 
@@ -177,7 +167,7 @@ not json
 {"hex":"6"}
 {"hex":"68","colour":1}"#,
     );
-    let file = ImportFile::open(&path, now(), Precision::default())
+    let file = ImportFile::open(&path, now())
         .unwrap()
         .with_topics(Box::new(|topic| {
             topic.split('/').nth(3).map(DeviceId::from)
@@ -275,7 +265,7 @@ fn packed_files_are_read_by_their_second_extension() {
     );
     let last = lines(&cut).pop().unwrap().unwrap_err();
     assert_eq!(last.reason.code, code::UNREADABLE);
-    assert!(ImportFile::open(&folder.file("x.gz", ""), now(), Precision::default()).is_err());
+    assert!(ImportFile::open(&folder.file("x.gz", ""), now()).is_err());
 }
 
 #[test]
@@ -332,7 +322,7 @@ fn a_workbook_is_the_same_table() {
     let mut empty = Workbook::new();
     empty.add_worksheet().write(0, 0, "a").unwrap();
     let path = folder.file("e.xlsx", empty.save_to_buffer().unwrap());
-    let error = ImportFile::open(&path, now(), Precision::default()).unwrap_err();
+    let error = ImportFile::open(&path, now()).unwrap_err();
     assert!(error.to_string().contains("there is no header"), "{error}");
 }
 

@@ -229,7 +229,7 @@ impl Connection {
                 Some(name) => name,
                 None => &connect.user,
             };
-            let user = shown.chars().take(64).collect();
+            let user = printable(shown, 64);
             self.refuse(writer, Refusal::Credentials).await;
             return Err(Close::Credentials { user });
         };
@@ -515,7 +515,7 @@ impl Connection {
     ) -> Result<(), Close> {
         let close = Close::Denied {
             user: self.peer.user.as_ref().map_or("", |u| u.name()).to_owned(),
-            topic: publish.topic.chars().take(200).collect(),
+            topic: printable(&publish.topic, 200),
             why,
         };
         if self.version == Version::V4 || publish.qos == 0 {
@@ -618,6 +618,14 @@ impl fmt::Debug for Connection {
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
+}
+
+/// What a stranger wrote, as it may stand in a log: not too long, on one line.
+fn printable(text: &str, max: usize) -> String {
+    text.chars()
+        .take(max)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 async fn read_some(
