@@ -35,23 +35,29 @@ fn wide(version: MqttVersion, port: u16) -> BrokerSettings {
 
 #[tokio::test]
 async fn doctor_finds_a_queue_that_drops() {
-    for version in VERSIONS {
+    // 20 in flight and 1,000 queued remain. With MQTT 5 mosquitto takes our window for its own, so
+    // 2,000 are in flight.
+    for (version, count, window, lost) in [
+        (MqttVersion::V311, 2_500, Severity::Warning, 1_480),
+        (MqttVersion::V5, 4_000, Severity::Good, 1_000),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let Some(broker) = Mosquitto::start_stock(dir.path()) else {
             return;
         };
-        let report = report(&wide(version, broker.port()), dir.path(), Some(2_500)).await;
+        let settings = wide(version, broker.port());
+        let report = report(&settings, dir.path(), Some(count)).await;
         assert_eq!(report.worst(), Severity::Critical, "{report:#?}");
         for (code, expected) in [
             ("doctor.broker_queue", Severity::Critical),
             ("doctor.broker_session", Severity::Critical),
-            ("doctor.broker_window", Severity::Warning),
+            ("doctor.broker_window", window),
         ] {
             assert_eq!(severity(&report, code), Some(expected), "{report:#?}");
         }
         let text = format!("{report:?}");
-        // 2,500 published; 20 in flight and 1,000 queued remain.
-        assert!(text.contains("threw 1480 of them away"), "{report:#?}");
+        let told = format!("threw {lost} of them away");
+        assert!(text.contains(&told), "{report:#?}");
         assert!(text.contains("its queue holds about 1000"), "{report:#?}");
         assert!(text.contains("max_queued_messages 0"), "{report:#?}");
         assert!(
