@@ -11,7 +11,7 @@ use super::{
     FOREVER, Rig, TEMPLATE, VERSIONS, publish, settings_of, subscriber, subscriber_in, topics,
 };
 use crate::support::mosquitto::Mosquitto;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::network::{Proxy, Weather};
 
 /// Publishes one message of any text to any topic.
 async fn publish_to(port: u16, topic: &str, text: &str) {

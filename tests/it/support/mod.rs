@@ -3,7 +3,7 @@
 pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod mosquitto;
-pub(crate) mod proxy;
+pub(crate) mod network;
 pub(crate) mod publisher;
 pub(crate) mod site;
 
