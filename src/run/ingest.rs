@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -24,6 +24,7 @@ use crate::domain::live::LiveEvent;
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
+use crate::run::clocks::Clocks;
 use crate::settings::IngestSettings;
 use crate::store::StoreError;
 use crate::store::journal::{CommitReport, Journal, JournalEntry};
@@ -35,6 +36,10 @@ pub type Decode =
 
 /// Decoded batches that may wait for the disk: one is committed while the next is decoded.
 const DECODED_MAX: usize = 2;
+/// Batches of so many frames are a stream: their readings are put at their place later.
+const BUSY_FROM: usize = 256;
+/// Readings that are not at their place come to it when no batch has followed for so long.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// First and longest wait before a failed commit is tried again.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
@@ -56,6 +61,8 @@ pub struct IngestDeps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: IngestMetrics,
+    /// The devices' clocks.
+    pub clocks: Clocks,
     /// Live views.
     pub live: broadcast::Sender<LiveEvent>,
     /// Woken after each commit: the curve worker waits on it.
@@ -123,9 +130,17 @@ impl IngestMetrics {
     }
 }
 
+#[derive(Default)]
 struct Batch {
-    entries: Arc<Vec<JournalEntry>>,
+    entries: Vec<JournalEntry>,
     acks: Vec<Ack>,
+}
+
+impl Batch {
+    fn join(&mut self, mut other: Self) {
+        self.entries.append(&mut other.entries);
+        self.acks.append(&mut other.acks);
+    }
 }
 
 /// Runs until the channel is closed and everything in it is committed and acknowledged.
@@ -153,8 +168,10 @@ async fn decode_batches(
         if receiver.recv_many(&mut deliveries, max).await == 0 {
             return Ok(());
         }
+        // Few frames wait for company. Many do not: the sender may have a window of unacknowledged
+        // messages, and once it is full nothing more comes until these are committed.
         let deadline = Instant::now() + wait;
-        while deliveries.len() < max {
+        while deliveries.len() < max.min(BUSY_FROM) {
             let room = max - deliveries.len();
             match timeout_at(deadline, receiver.recv_many(&mut deliveries, room)).await {
                 Ok(0) | Err(_) => break,
@@ -179,15 +196,13 @@ async fn decode_batch(deliveries: Vec<Delivery>, deps: &IngestDeps) -> Result<Ba
         registry: Arc::clone(&deps.registry.borrow()),
         decode: Arc::clone(&deps.decode),
         limits: entry_limits(&deps.settings),
+        clocks: Some(deps.clocks.clone()),
     };
     let entries = tokio::task::spawn_blocking(move || reader.assess_all(frames)).await;
     let entries = entries.map_err(|_| StoreError::WriterStopped {
         path: deps.journal.path().to_owned(),
     })?;
-    Ok(Batch {
-        entries: Arc::new(entries),
-        acks,
-    })
+    Ok(Batch { entries, acks })
 }
 
 /// The entry rules' limits as configured.
@@ -202,26 +217,66 @@ async fn commit_batches(
     mut batches: mpsc::Receiver<Batch>,
     deps: &IngestDeps,
 ) -> Result<(), StoreError> {
-    while let Some(batch) = batches.recv().await {
-        let report = commit(&batch.entries, deps).await?;
+    let mut waiting = 0;
+    loop {
+        let next = if waiting == 0 {
+            Ok(batches.recv().await)
+        } else {
+            timeout(SETTLE_AFTER, batches.recv()).await
+        };
+        let (mut batch, is_last) = match next {
+            Ok(Some(batch)) => (batch, false),
+            Ok(None) => (Batch::default(), true),
+            Err(_) => (Batch::default(), false),
+        };
+        if batch.entries.is_empty() && waiting == 0 {
+            return Ok(());
+        }
+        // What was decoded during the last commit shares one fsync.
+        while let Ok(more) = batches.try_recv() {
+            batch.join(more);
+        }
+        let entries = Arc::new(batch.entries);
+        let pace = if entries.len() >= BUSY_FROM {
+            Pace::Busy
+        } else {
+            Pace::Calm
+        };
+        let report = commit(&entries, pace, deps).await?;
+        waiting = report.waiting;
         for ack in batch.acks {
             ack.done();
         }
         deps.wake.notify_one();
-        tell(&batch.entries, &report, deps);
+        tell(&entries, &report, deps);
+        if is_last {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Whether readings come in such numbers that they are put at their place later, many at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Busy,
+    Calm,
 }
 
 /// Commits, however long it takes: a full disk is told once and waited out.
 async fn commit(
     entries: &Arc<Vec<JournalEntry>>,
+    pace: Pace,
     deps: &IngestDeps,
 ) -> Result<CommitReport, StoreError> {
     let mut delay = RETRY_DELAY_MIN;
     let mut has_failed = false;
     loop {
-        let error = match deps.journal.commit_shared(Arc::clone(entries)).await {
+        let entries_again = Arc::clone(entries);
+        let committed = match pace {
+            Pace::Busy => deps.journal.receive(entries_again).await,
+            Pace::Calm => deps.journal.commit_shared(entries_again).await,
+        };
+        let error = match committed {
             Ok(report) => {
                 if has_failed {
                     info!("the journal takes readings again");
@@ -258,9 +313,26 @@ fn notice(deps: &IngestDeps, code: &str, message: &str) {
     deps.live.send(event).ok();
 }
 
+fn count_rejects(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
+    if report.rejected == 0 {
+        return;
+    }
+    for entry in entries {
+        if let JournalEntry::Reject(reject) = entry {
+            let label = vec![("code".to_owned(), reject.reason.code.clone())];
+            deps.metrics.rejected.get_or_create(&label).inc();
+        }
+    }
+}
+
 fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     deps.metrics.accepted.inc_by(report.accepted);
     deps.metrics.duplicate.inc_by(report.duplicate);
+    count_rejects(entries, report, deps);
+    // What nobody hears need not be said.
+    if deps.live.receiver_count() == 0 {
+        return;
+    }
     let mut events = vec![LiveEvent::Ingested {
         accepted: report.accepted,
         duplicate: report.duplicate,
@@ -270,8 +342,6 @@ fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     for entry in entries {
         match entry {
             JournalEntry::Reject(reject) => {
-                let label = vec![("code".to_owned(), reject.reason.code.clone())];
-                deps.metrics.rejected.get_or_create(&label).inc();
                 events.push(LiveEvent::Rejected {
                     code: reject.reason.code.clone(),
                     origin: reject.frame.origin.clone(),
@@ -306,6 +376,8 @@ pub struct Assessor {
     pub decode: Decode,
     /// Limits of the entry rules.
     pub limits: EntryLimits,
+    /// Where clocks are measured; none for frames that are not fresh.
+    pub clocks: Option<Clocks>,
 }
 
 impl std::fmt::Debug for Assessor {
@@ -339,8 +411,11 @@ impl Assessor {
     /// What one frame becomes.
     pub fn assess(&self, frame: RawFrame) -> JournalEntry {
         match self.read(&frame) {
-            Ok(reading) => {
-                let findings = check_entry(&reading, self.limits);
+            Ok((reading, clock_at)) => {
+                let mut findings = check_entry(&reading, self.limits);
+                if let Some(clocks) = &self.clocks {
+                    findings.extend(clocks.observe(&reading, clock_at));
+                }
                 JournalEntry::Reading { reading, findings }
             }
             Err(Refusal { meter, reason }) => JournalEntry::Reject(RejectedFrame {
@@ -351,12 +426,13 @@ impl Assessor {
         }
     }
 
-    fn read(&self, frame: &RawFrame) -> Result<Reading, Refusal> {
+    /// The reading, and what the device's clock showed when it sent the frame.
+    fn read(&self, frame: &RawFrame) -> Result<(Reading, Option<DateTime<Utc>>), Refusal> {
         let (meter, decoded) = match &frame.device {
             Some(device) => self.read_as(frame, device)?,
             None => self.read_unnamed(frame)?,
         };
-        Ok(Reading {
+        let reading = Reading {
             meter: meter.id.clone(),
             sampled_at: decoded.sampled_at,
             received_at: frame.received_at,
@@ -364,7 +440,8 @@ impl Assessor {
             values: decoded.values,
             frozen: decoded.frozen,
             alarms: decoded.alarms,
-        })
+        };
+        Ok((reading, decoded.clock_at))
     }
 
     /// The transport names the device: its bound profile decodes, and a payload that names another

@@ -131,12 +131,31 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
     for (path, value) in [
         ("ingest.queue_len", settings.ingest.queue_len),
         ("ingest.batch_max", settings.ingest.batch_max),
+        ("rejects.keep_days", settings.rejects.keep_days as usize),
         ("forecast.draws", forecast.draws),
         ("forecast.every_minutes", forecast.every_minutes as usize),
     ] {
         if value == 0 {
             add(path, format!("`{path}` is 0"), "write at least 1");
         }
+    }
+    let modbus = &settings.modbus;
+    if modbus.request_timeout_ms == 0 || modbus.request_timeout_max_ms < modbus.request_timeout_ms {
+        add(
+            "modbus.request_timeout_max_ms",
+            format!(
+                "`modbus.request_timeout_ms` is {} and `modbus.request_timeout_max_ms` {}",
+                modbus.request_timeout_ms, modbus.request_timeout_max_ms
+            ),
+            "write at least 1 ms, and a longest deadline that is not shorter than the first",
+        );
+    }
+    if !(0.0..=0.2).contains(&modbus.jitter_ratio) {
+        add(
+            "modbus.jitter_ratio",
+            format!("`modbus.jitter_ratio` is {}", modbus.jitter_ratio),
+            "write a part of the period from 0 to 0.2",
+        );
     }
     let nudge = &settings.nudge;
     if nudge.channel == NudgeChannelKind::Webhook

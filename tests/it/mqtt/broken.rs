@@ -11,7 +11,7 @@ use super::{
     FOREVER, Rig, TEMPLATE, VERSIONS, publish, settings_of, subscriber, subscriber_in, topics,
 };
 use crate::support::mosquitto::Mosquitto;
-use crate::support::network::{Proxy, Weather};
+use crate::support::proxy::{Line, Proxy};
 
 /// Publishes one message of any text to any topic.
 async fn publish_to(port: u16, topic: &str, text: &str) {
@@ -92,19 +92,19 @@ async fn network_cut_at_either_end_recovers_and_loses_nothing() {
         publishing.spawn(publish(meters.port(), 0..4_000));
         let mut seen = BTreeSet::new();
         let storms = [
-            (500, &ours, Weather::Cut),
-            (1_200, &ours, Weather::Silent),
-            (2_000, &meters, Weather::Cut),
-            (2_800, &ours, Weather::Cut),
+            (500, &ours, Line::Cut),
+            (1_200, &ours, Line::Holds),
+            (2_000, &meters, Line::Cut),
+            (2_800, &ours, Line::Cut),
         ];
-        for (after, place, weather) in storms {
+        for (after, place, line) in storms {
             while seen.len() < after {
                 let (number, delivery) = rig.next().await;
                 seen.insert(number);
                 delivery.ack.done();
             }
             let before = rig.health.snapshot();
-            place.set(weather);
+            place.set(line);
             if std::ptr::eq(place, &raw const ours) {
                 // Noticed though not a byte comes: that is what the ping is for. The queue is
                 // emptied meanwhile, since a subscriber that may not read cannot notice.
@@ -120,11 +120,11 @@ async fn network_cut_at_either_end_recovers_and_loses_nothing() {
                     }
                 };
                 tokio::time::timeout(FOREVER, noticed).await.unwrap();
-                place.set(Weather::Fair);
+                place.set(Line::Up);
                 let epoch = before.epoch;
                 rig.until(|h| h.is_subscribed && h.epoch > epoch).await;
             } else {
-                place.set(Weather::Fair);
+                place.set(Line::Up);
             }
         }
         while seen.len() < 4_000 {

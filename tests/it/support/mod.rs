@@ -2,8 +2,9 @@
 
 pub(crate) mod certificates;
 pub(crate) mod daemon;
+pub(crate) mod modbus_city;
 pub(crate) mod mosquitto;
-pub(crate) mod network;
+pub(crate) mod proxy;
 pub(crate) mod publisher;
 pub(crate) mod site;
 
