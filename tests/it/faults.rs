@@ -431,6 +431,10 @@ fn filled_site() -> (Site, PathBuf) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    // Everything from the log into the file.
+    let c = rusqlite::Connection::open(site.data_dir().join("readings.db")).unwrap();
+    c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     (site, config)
 }
 
