@@ -138,8 +138,8 @@ impl Bench {
             let sessions = broker_dir.path().join("mosquitto.db");
             wait_for("the broker to write the session", || {
                 let written = fs::read(&sessions).ok()?;
-                let name = b"qiliang-test";
-                written.windows(name.len()).any(|w| w == name).then_some(())
+                let has = |text: &[u8]| written.windows(text.len()).any(|w| w == text);
+                (has(b"qiliang-test") && has(b"up/reading")).then_some(())
             });
         });
         Some(Self {
