@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use crate::decode::code::{problem, reject};
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
-use crate::decode::file::{FileReader, Payload, RawAlarm, RawCjt188, RawField};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::value::{bcd, bcd_byte, exact_from_count};
 use crate::domain::calendar::beijing_instant;
 use crate::domain::frame::RejectReason;
@@ -31,13 +31,10 @@ const DATA_LEN: u8 = 22;
 const TOTAL_DECIMALS: i8 = 2;
 /// Wake-up bytes before a frame at most.
 const WAKE_UP_MAX: usize = 32;
-/// Bytes of a frame carried as text at most, spaces included.
-const TEXT_MAX: usize = 512;
 
 /// The codec of one profile.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cjt188Codec {
-    payload: Payload,
     fields: Vec<FrameField>,
     alarms: AlarmBits,
 }
@@ -57,15 +54,11 @@ enum Part {
     Status { mask: u16 },
 }
 
-/// Reads `[cjt188]`, `[[field]]` and `[[alarm]]`.
+/// Reads `[[field]]` and `[[alarm]]`.
 pub(super) fn compile<'t>(
     reader: &mut FileReader<'t>,
     table: &mut DeTable<'t>,
 ) -> Option<Cjt188Codec> {
-    let raw: RawCjt188 = match table.remove("cjt188") {
-        Some(value) => reader.read(value)?,
-        None => RawCjt188::default(),
-    };
     let checked = reader
         .all::<RawField>(table, "field")
         .into_iter()
@@ -97,11 +90,7 @@ pub(super) fn compile<'t>(
         }
         alarms.0.extend(AlarmBits::check(reader, &raw.bits, 16).0);
     }
-    Some(Cjt188Codec {
-        payload: raw.payload,
-        fields,
-        alarms,
-    })
+    Some(Cjt188Codec { fields, alarms })
 }
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
@@ -117,6 +106,8 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
             ("words", raw.words.as_ref().map(Spanned::span)),
             ("fraction", raw.fraction.as_ref().map(Spanned::span)),
             ("decimals", raw.decimals.as_ref().map(Spanned::span)),
+            ("high", raw.high.as_ref().map(Spanned::span)),
+            ("bits", raw.bits.as_ref().map(Spanned::span)),
             ("none", raw.none.first().map(Spanned::span)),
         ],
     );
@@ -155,13 +146,6 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
 impl Cjt188Codec {
     /// Decodes a frame.
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Decoded, RejectReason> {
-        match self.payload {
-            Payload::Binary => self.decode_binary(bytes),
-            Payload::Hex => self.decode_binary(&from_hex(bytes)?),
-        }
-    }
-
-    fn decode_binary(&self, bytes: &[u8]) -> Result<Decoded, RejectReason> {
         let data = Frame::check(bytes)?;
         // Layout of the 22 data bytes: DI 2, SER 1, total 4, unit 1, settlement total 4, unit 1,
         // clock 7, status 2.
@@ -366,30 +350,4 @@ fn clock(
     };
     read()
         .ok_or_else(|| RejectReason::new(reject::TIME, "the meter's clock shows no date and time"))
-}
-
-fn from_hex(bytes: &[u8]) -> Result<Vec<u8>, RejectReason> {
-    if bytes.len() > TEXT_MAX {
-        return Err(RejectReason::new(
-            reject::TOO_LONG,
-            format!(
-                "payload has {} characters; a frame has at most {TEXT_MAX}",
-                bytes.len()
-            ),
-        ));
-    }
-    let text: Vec<u8> = bytes
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
-    hex::decode(text).map_err(|error| {
-        RejectReason::new(
-            reject::HEX,
-            match error {
-                hex::FromHexError::OddLength => "payload is hexadecimal text of odd length",
-                _ => "payload is no hexadecimal text",
-            },
-        )
-    })
 }

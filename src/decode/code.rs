@@ -41,16 +41,22 @@ pub mod reject {
         UNIT_BYTE = "decode.unit_byte",
         /// The text is no hexadecimal.
         HEX = "decode.hex",
+        /// The text is no base64.
+        BASE64 = "decode.base64",
         /// The text is no JSON.
         JSON = "decode.json_syntax",
-        /// The JSON is nested deeper than the profile allows.
+        /// The JSON or CBOR is nested deeper than the profile allows.
         DEPTH = "decode.json_depth",
+        /// The bytes are no CBOR.
+        CBOR = "decode.cbor_syntax",
         /// No kind of message of the profile fits.
         MESSAGE = "decode.message_kind",
         /// The message holds no value at all.
         EMPTY = "decode.message_empty",
         /// The device's name cannot be one.
         DEVICE = "decode.device_name",
+        /// Frame and envelope name two devices.
+        DEVICE_CONFLICT = "decode.device_conflict",
         /// A time is missing or is none.
         TIME = "decode.time",
         /// A required field is missing.
@@ -97,6 +103,8 @@ pub mod problem {
         FIELD_UNIT = "decode.profile_field_unit",
         /// A field is described wrongly.
         FIELD = "decode.profile_field",
+        /// The places of a binary layout are described wrongly.
+        LAYOUT = "decode.profile_layout",
         /// Registers are described wrongly.
         REGISTERS = "decode.profile_registers",
         /// The profile has no test vector.

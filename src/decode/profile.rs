@@ -5,11 +5,14 @@ use std::path::Path;
 use chrono::Datelike as _;
 use serde::Deserialize;
 
+use crate::decode::cbor::{self, CborCodec};
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::envelope::{self, Envelope};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
+use crate::decode::layout::{self, LayoutCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
 use crate::decode::snapshot::RegisterBlock;
 use crate::decode::vector::{self, Vector};
@@ -38,6 +41,10 @@ pub enum ProfileTransport {
 pub enum CodecKind {
     /// A JSON object.
     Json,
+    /// A CBOR map.
+    Cbor,
+    /// Bytes at places the profile states.
+    Layout,
     /// A CJ/T 188 reply.
     Cjt188,
     /// A Modbus register snapshot.
@@ -47,6 +54,8 @@ pub enum CodecKind {
 #[derive(Debug, Clone, PartialEq)]
 enum Codec {
     Json(JsonCodec),
+    Cbor(CborCodec),
+    Layout(LayoutCodec),
     Cjt188(Cjt188Codec),
     Modbus(ModbusCodec),
 }
@@ -58,6 +67,8 @@ pub struct DeviceProfile {
     verified: bool,
     description: String,
     transport: ProfileTransport,
+    /// How frames are carried; none where they come as they are.
+    envelope: Option<Envelope>,
     codec: Codec,
     vectors: Vec<Vector>,
 }
@@ -79,6 +90,18 @@ impl DeviceProfile {
                     Err(reader.into_problems())
                 }
             }
+            _ => Err(reader.into_problems()),
+        }
+    }
+
+    /// Reads a profile file's text without running its vectors: for drafting only.
+    ///
+    /// # Errors
+    /// As [`DeviceProfile::parse`], but for vectors that fail.
+    pub(super) fn parse_unproven(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut reader = FileReader::new(file, text);
+        match read(&mut reader) {
+            Some(profile) if reader.is_clean() => Ok(profile),
             _ => Err(reader.into_problems()),
         }
     }
@@ -107,6 +130,8 @@ impl DeviceProfile {
     pub fn codec(&self) -> CodecKind {
         match self.codec {
             Codec::Json(_) => CodecKind::Json,
+            Codec::Cbor(_) => CodecKind::Cbor,
+            Codec::Layout(_) => CodecKind::Layout,
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
         }
@@ -127,11 +152,15 @@ impl DeviceProfile {
         bytes: &[u8],
         context: &DecodeContext<'_>,
     ) -> Result<Decoded, RejectReason> {
-        let decoded = match &self.codec {
-            Codec::Json(codec) => codec.decode(bytes),
-            Codec::Cjt188(codec) => codec.decode(bytes),
-            Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
-        }?;
+        let decoded = match &self.envelope {
+            Some(envelope) => {
+                let opened = envelope.open(bytes)?;
+                let inner = opened.context(context);
+                let decoded = self.codec.decode(&opened.bytes, &inner, opened.port)?;
+                envelope.merge(opened, decoded)?
+            }
+            None => self.codec.decode(bytes, context, None)?,
+        };
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
             .chain(decoded.clock_at)
@@ -168,6 +197,24 @@ impl DeviceProfile {
     }
 }
 
+impl Codec {
+    /// Decodes a frame that is out of its envelope; `port` is the one a network server told.
+    fn decode(
+        &self,
+        bytes: &[u8],
+        context: &DecodeContext<'_>,
+        port: Option<u64>,
+    ) -> Result<Decoded, RejectReason> {
+        match self {
+            Self::Json(codec) => codec.decode(bytes),
+            Self::Cbor(codec) => codec.decode(bytes),
+            Self::Layout(codec) => codec.decode(bytes, context.received_at, port),
+            Self::Cjt188(codec) => codec.decode(bytes),
+            Self::Modbus(codec) => codec.decode(bytes, context.received_at),
+        }
+    }
+}
+
 fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let mut table = reader.document();
     if !reader.is_clean() {
@@ -193,20 +240,30 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\" or \"modbus\"",
+        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
         check_id(reader, id);
     }
+    let envelope_span = table.get("envelope").map(toml::Spanned::span);
+    let envelope = envelope::compile(reader, &mut table);
     let (codec, known) = match kind? {
         CodecKind::Json => (
             json::compile(reader, &mut table).map(Codec::Json),
-            "[json], [[message]] and [[test]]",
+            "[envelope], [json], [[message]] and [[test]]",
+        ),
+        CodecKind::Cbor => (
+            cbor::compile(reader, &mut table).map(Codec::Cbor),
+            "[envelope], [cbor], [[message]] and [[test]]",
+        ),
+        CodecKind::Layout => (
+            layout::compile(reader, &mut table).map(Codec::Layout),
+            "[envelope], [layout], [[message]] and [[test]]",
         ),
         CodecKind::Cjt188 => (
             cjt188::compile(reader, &mut table).map(Codec::Cjt188),
-            "[cjt188], [[field]], [[alarm]] and [[test]]",
+            "[envelope], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
             registers::compile(reader, &mut table).map(Codec::Modbus),
@@ -225,12 +282,23 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             );
         }
     }
-    let vectors = vector::compile(reader, kind?, tests);
+    if let (Some(span), Some(CodecKind::Modbus)) = (envelope_span, kind) {
+        reader.problem(
+            Some(span),
+            problem::KEY,
+            "registers that are polled come in no envelope",
+            "remove [envelope]",
+        );
+    }
+    let envelope = envelope?;
+    let takes_json = kind? == CodecKind::Json || envelope.as_ref().is_some_and(Envelope::is_json);
+    let vectors = vector::compile(reader, kind?, takes_json, tests);
     Some(DeviceProfile {
         id: ProfileId::new(id?.into_inner()),
         verified: verified?,
         description: description?,
         transport: transport?.into_inner(),
+        envelope,
         codec: codec?,
         vectors,
     })

@@ -51,11 +51,18 @@ fn the_shipped_profiles_pass_their_own_vectors() {
     assert_eq!(
         ids,
         [
+            "chirpstack/v3-example",
+            "chirpstack/v4-example",
             "fuxin/fx-corrector",
             "generic/cjt188-gas",
             "generic/cjt188-gas-reversed",
+            "generic/modbus-corrector",
             "generic/modbus-int-frac",
+            "qianwei/10e1-corrector",
+            "qianwei/7021-report",
+            "qiliang/cbor-push",
             "qiliang/json-push",
+            "tancy/gprs-000f",
         ]
     );
     let rejected = set
@@ -65,6 +72,9 @@ fn the_shipped_profiles_pass_their_own_vectors() {
         .count();
     assert!(rejected >= 20, "{rejected}");
 }
+
+/// Profiles that let bytes follow which they do not read, and how many they do read.
+const ENDS_UNREAD: [(&str, usize); 1] = [("tancy/gprs-000f", 44)];
 
 #[test]
 fn every_truncation_of_every_vector_is_rejected() {
@@ -76,12 +86,19 @@ fn every_truncation_of_every_vector_is_rejected() {
             }
             for length in 0..vector.bytes.len() {
                 let result = profile.decode(&vector.bytes[..length], &DecodeContext::at(now()));
-                assert!(
-                    result.is_err(),
-                    "{} `{}` cut to {length} bytes gave {result:?}",
-                    profile.id(),
-                    vector.name
-                );
+                // Frames of a profile may be longer than what it reads: without those bytes they say the same.
+                let is_whole = ENDS_UNREAD
+                    .iter()
+                    .any(|(id, read)| profile.id().as_str() == *id && length >= *read);
+                match &vector.expected {
+                    Expected::Decoded(whole) if is_whole => assert_eq!(result.as_ref(), Ok(whole)),
+                    _ => assert!(
+                        result.is_err(),
+                        "{} `{}` cut to {length} bytes gave {result:?}",
+                        profile.id(),
+                        vector.name
+                    ),
+                }
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `qiliang run`: builds the tasks, joins them by channels, and lets them go in order.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,21 +8,19 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Delivery;
 use crate::collect::listen::{self, ListenHealth};
-use crate::collect::modbus::{self, ModbusHealth};
-use crate::collect::mqtt::{self, MqttHealth};
+use crate::collect::modbus::{self, Fleet, ModbusHealth};
+use crate::collect::mqtt::{self, MqttHealth, Subscription};
 use crate::collect::topic::TopicSet;
-use crate::decode::DeviceProfile;
-use crate::domain::id::GatewayId;
-use crate::domain::meter::Meter;
+use crate::domain::live::LiveEvent;
 use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
-use crate::run::{curves, ingest, reload, schedule};
+use crate::run::{clocks, curves, ingest, reload, retention, schedule, site};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR};
@@ -107,6 +104,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
 
     let stages = Stages::default();
+    stages.clocks.load(&app.journal)?;
     start_stages(app, &stages, receiver, supervisor);
     start_collectors(app, &topics, &sender, sockets.mqtt, supervisor);
     // The collectors hold the only senders: when they end, the stages drain and end.
@@ -123,13 +121,20 @@ pub fn start(
         book: app.book.clone(),
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
-        actions: Arc::new(Desk::new(app.clone())),
+        actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
         metrics: Arc::new(metrics),
         events: stages.live.clone(),
         live: live.clone(),
         stop: stop.clone(),
         cache_for: CACHE_FOR,
     });
+    for problem in site::unverified(&app.profiles.borrow(), &app.registry(), &app.settings.paths) {
+        state.relay(&LiveEvent::Notice {
+            code: problem.code.to_owned(),
+            message: format!("{}; {}", problem.message, problem.remedy),
+            at: app.clock.now(),
+        });
+    }
     let publisher = state.clone();
     let publisher_stop = stop.clone();
     supervisor.spawn("live", async move {
@@ -142,7 +147,21 @@ pub fn start(
     supervisor.spawn("http", async move {
         Ok(crate::serve::listen::answer(sockets.http, router, http_stop).await?)
     });
-    supervisor.spawn("reload", reload::run(app.clone(), reload, stop));
+    supervisor.spawn(
+        "reload",
+        reload::run(app.clone(), reload, stages.live.clone(), stop.clone()),
+    );
+    supervisor.spawn(
+        "clocks",
+        clocks::keep(stages.clocks.clone(), app.journal.clone(), stop.clone()),
+    );
+    let dropping = retention::run(
+        app.journal.clone(),
+        app.settings.rejects.clone(),
+        Arc::clone(&app.clock),
+        stop,
+    );
+    supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");
     fs::write(&file, address.to_string())
         .with_context(|| format!("cannot write {}", file.display()))?;
@@ -179,14 +198,15 @@ fn start_collectors(
     let stop = supervisor.stop_token();
     for broker in app.settings.mqtt.broker.clone() {
         let name = format!("mqtt {}", broker.name);
-        let task = mqtt::subscribe(
+        let task = mqtt::subscribe(Subscription {
             broker,
-            Arc::clone(topics),
-            Arc::clone(&app.clock),
-            sender.clone(),
-            Arc::new(MqttHealth::default()),
-            stop.clone(),
-        );
+            topics: watch::channel(Arc::clone(topics)).1,
+            state_dir: app.data_dir().to_owned(),
+            clock: Arc::clone(&app.clock),
+            sender: sender.clone(),
+            health: Arc::new(MqttHealth::default()),
+            stop: stop.clone(),
+        });
         supervisor.spawn(name, async move { Ok(task.await?) });
     }
     if let Some(listener) = listener {
@@ -201,32 +221,15 @@ fn start_collectors(
         );
         supervisor.spawn("mqtt listener", async move { Ok(task.await?) });
     }
-    let registry = app.registry();
-    let profiles = Arc::clone(&app.profiles.borrow());
-    let mut buses: BTreeMap<GatewayId, Vec<(Meter, Arc<DeviceProfile>)>> = BTreeMap::new();
-    for meter in registry.meters.values() {
-        if let (Some(gateway), Some(profile)) = (&meter.gateway, profiles.get(&meter.profile)) {
-            buses
-                .entry(gateway.clone())
-                .or_default()
-                .push((meter.clone(), Arc::clone(profile)));
-        }
-    }
-    for (id, meters) in buses {
-        let Some(gateway) = registry.gateways.get(&id).cloned() else {
-            continue;
-        };
-        let task = modbus::poll_gateway(
-            gateway,
-            meters,
-            app.settings.modbus.clone(),
-            Arc::clone(&app.clock),
-            Arc::new(ModbusHealth::default()),
-            sender.clone(),
-            stop.clone(),
-        );
-        supervisor.spawn(format!("modbus {id}"), async move { Ok(task.await?) });
-    }
+    let fleet = Fleet {
+        registry: app.registry.clone(),
+        profiles: app.profiles.clone(),
+        settings: app.settings.modbus.clone(),
+        clock: Arc::clone(&app.clock),
+        health: Arc::new(ModbusHealth::default()),
+        sender: sender.clone(),
+    };
+    supervisor.spawn("modbus", async move { Ok(modbus::run(fleet, stop).await?) });
 }
 
 /// Runs until SIGTERM, SIGINT or a failure, then drains in the direction of the flow.

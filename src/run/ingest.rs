@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -24,6 +24,7 @@ use crate::domain::live::LiveEvent;
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
+use crate::run::clocks::Clocks;
 use crate::settings::IngestSettings;
 use crate::store::StoreError;
 use crate::store::journal::{CommitReport, Journal, JournalEntry};
@@ -60,6 +61,8 @@ pub struct IngestDeps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: IngestMetrics,
+    /// The devices' clocks.
+    pub clocks: Clocks,
     /// Live views.
     pub live: broadcast::Sender<LiveEvent>,
     /// Woken after each commit: the curve worker waits on it.
@@ -193,6 +196,7 @@ async fn decode_batch(deliveries: Vec<Delivery>, deps: &IngestDeps) -> Result<Ba
         registry: Arc::clone(&deps.registry.borrow()),
         decode: Arc::clone(&deps.decode),
         limits: entry_limits(&deps.settings),
+        clocks: Some(deps.clocks.clone()),
     };
     let entries = tokio::task::spawn_blocking(move || reader.assess_all(frames)).await;
     let entries = entries.map_err(|_| StoreError::WriterStopped {
@@ -372,6 +376,8 @@ pub struct Assessor {
     pub decode: Decode,
     /// Limits of the entry rules.
     pub limits: EntryLimits,
+    /// Where clocks are measured; none for frames that are not fresh.
+    pub clocks: Option<Clocks>,
 }
 
 impl std::fmt::Debug for Assessor {
@@ -405,8 +411,11 @@ impl Assessor {
     /// What one frame becomes.
     pub fn assess(&self, frame: RawFrame) -> JournalEntry {
         match self.read(&frame) {
-            Ok(reading) => {
-                let findings = check_entry(&reading, self.limits);
+            Ok((reading, clock_at)) => {
+                let mut findings = check_entry(&reading, self.limits);
+                if let Some(clocks) = &self.clocks {
+                    findings.extend(clocks.observe(&reading, clock_at));
+                }
                 JournalEntry::Reading { reading, findings }
             }
             Err(Refusal { meter, reason }) => JournalEntry::Reject(RejectedFrame {
@@ -417,12 +426,13 @@ impl Assessor {
         }
     }
 
-    fn read(&self, frame: &RawFrame) -> Result<Reading, Refusal> {
+    /// The reading, and what the device's clock showed when it sent the frame.
+    fn read(&self, frame: &RawFrame) -> Result<(Reading, Option<DateTime<Utc>>), Refusal> {
         let (meter, decoded) = match &frame.device {
             Some(device) => self.read_as(frame, device)?,
             None => self.read_unnamed(frame)?,
         };
-        Ok(Reading {
+        let reading = Reading {
             meter: meter.id.clone(),
             sampled_at: decoded.sampled_at,
             received_at: frame.received_at,
@@ -430,7 +440,8 @@ impl Assessor {
             values: decoded.values,
             frozen: decoded.frozen,
             alarms: decoded.alarms,
-        })
+        };
+        Ok((reading, decoded.clock_at))
     }
 
     /// The transport names the device: its bound profile decodes, and a payload that names another

@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod api;
+pub mod codes;
 pub mod figures;
 pub mod listen;
 pub mod live;

@@ -166,7 +166,7 @@ impl AppState {
     }
 
     /// Tells clients what another stage told, unless a store will.
-    pub(super) fn relay(&self, event: &LiveEvent) {
+    pub fn relay(&self, event: &LiveEvent) {
         if let Some(notice) = documents::event_notice(event, self.now(), self.gas_day()) {
             self.live().notice(notice);
         }
@@ -334,15 +334,6 @@ impl AppState {
         });
         per_s
     }
-}
-
-/// Values by code, counted.
-pub(super) fn counted(codes: impl IntoIterator<Item = String>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for code in codes {
-        *counts.entry(code).or_insert(0) += 1;
-    }
-    counts
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ fn bench(batch_max: usize) -> Bench {
         },
         clock: Arc::new(ManualClock::new(now())),
         metrics: IngestMetrics::default(),
+        clocks: Clocks::default(),
         live,
         wake: Arc::new(Notify::new()),
     };

@@ -52,6 +52,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
         .routes(routes!(rejects::get_rejects))
+        .routes(routes!(rejects::post_replay))
+        .routes(routes!(rejects::post_purge))
         .routes(routes!(meters::get_meter_curve))
         .routes(routes!(meta::get_meta))
         .routes(routes!(meta::get_openapi))

@@ -37,6 +37,14 @@ pub struct Book {
 }
 
 impl Book {
+    /// Reads every page of the file. Blocks.
+    ///
+    /// # Errors
+    /// `Damaged`, with what is wrong.
+    pub fn verify_file(&self) -> Result<(), StoreError> {
+        self.database.check()
+    }
+
     /// Opens the book for writing, making and migrating it as needed.
     ///
     /// # Errors

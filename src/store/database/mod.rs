@@ -163,6 +163,22 @@ impl Database {
         self.pool.read(read)
     }
 
+    /// Reads every page and holds indexes against their tables. Takes as long as the file is large.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.read(|c| {
+            let found: String = c
+                .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+                .map_err(self.error("checking the file"))?;
+            if found == "ok" {
+                return Ok(());
+            }
+            Err(StoreError::damaged(
+                self.path(),
+                found.split_whitespace().collect::<Vec<_>>().join(" "),
+            ))
+        })
+    }
+
     /// Whether it was opened for reading only.
     pub(super) fn is_read_only(&self) -> bool {
         self.writer.is_none()

@@ -49,6 +49,31 @@ pub(super) fn commit(
     entries: &[JournalEntry],
     place: Place,
 ) -> rusqlite::Result<CommitReport> {
+    let mut report = apply(t, cache, clock, entries, place)?;
+    count(t, &report)?;
+    report.waiting = cache.inbox.len() as u64;
+    Ok(report)
+}
+
+/// Writes entries at their place without counting them as deliveries. What waits in the inbox is a
+/// delivery and is moved and counted first.
+pub(super) fn replay(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+) -> rusqlite::Result<CommitReport> {
+    commit(t, cache, clock, &[], Place::Now)?;
+    apply(t, cache, clock, entries, Place::Now)
+}
+
+fn apply(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+    place: Place,
+) -> rusqlite::Result<CommitReport> {
     cache.inbox.read(t, clock)?;
     let mut touched = Touched::default();
     touched.report.rejected = keep_rejects(t, entries)?;
@@ -73,8 +98,6 @@ pub(super) fn commit(
         }
     }
     write_touched(t, cache, clock, &mut touched)?;
-    count(t, &touched.report)?;
-    touched.report.waiting = cache.inbox.len() as u64;
     Ok(touched.report)
 }
 

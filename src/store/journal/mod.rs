@@ -6,6 +6,7 @@
 //! Everything else in here is computed from that.
 
 mod body;
+mod clocks;
 mod curves;
 mod findings;
 mod inbox;
@@ -34,13 +35,15 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
+pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
 pub use self::findings::FindingFilter;
 use self::ingest::Place;
-pub use self::rejects::{RejectFilter, StoredReject};
+pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
+    include_str!("migrations/0002_rejects_and_clocks.sql"),
     include_str!("migrations/0003_inbox.sql"),
 ];
 
@@ -186,6 +189,24 @@ fn check_start_hour(path: &Path, found: u32, clock: GasDayClock) -> Result<(), S
     })
 }
 
+fn read_counters(c: &Connection) -> rusqlite::Result<JournalCounters> {
+    let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
+    let mut rows = statement.query([])?;
+    let mut counters = JournalCounters::default();
+    while let Some(row) = rows.next()? {
+        let value = row.get::<_, i64>(1)?.cast_unsigned();
+        match row.get_ref(0)?.as_str()? {
+            "accepted" => counters.accepted = value,
+            "duplicate" => counters.duplicate = value,
+            "conflicts" => counters.conflicts = value,
+            "rejected" => counters.rejected = value,
+            _ => {}
+        }
+    }
+    counters.received = counters.accepted + counters.duplicate + counters.rejected;
+    Ok(counters)
+}
+
 impl Journal {
     /// Opens the journal for writing, making and migrating it as needed.
     ///
@@ -327,28 +348,32 @@ impl Journal {
         })
     }
 
+    /// Reads the whole file: every page, and every reading. Returns how many readings there are.
+    /// Blocks, for as long as the file is large.
+    ///
+    /// # Errors
+    /// `Damaged`, with what is wrong.
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        self.database.check()?;
+        self.read("reading every reading", |c| {
+            let mut statement = c.prepare("SELECT at, body FROM readings")?;
+            let mut rows = statement.query([])?;
+            let mut count = 0;
+            while let Some(row) = rows.next()? {
+                let body = row.get_ref(1)?.as_blob()?;
+                body::Body::decode(row.get(0)?, body).ok_or_else(ingest::unreadable)?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
     /// Totals since the file was made.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn counters(&self) -> Result<JournalCounters, StoreError> {
-        self.read("reading counters", |c| {
-            let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
-            let mut rows = statement.query([])?;
-            let mut counters = JournalCounters::default();
-            while let Some(row) = rows.next()? {
-                let value = row.get::<_, i64>(1)?.cast_unsigned();
-                match row.get_ref(0)?.as_str()? {
-                    "accepted" => counters.accepted = value,
-                    "duplicate" => counters.duplicate = value,
-                    "conflicts" => counters.conflicts = value,
-                    "rejected" => counters.rejected = value,
-                    _ => {}
-                }
-            }
-            counters.received = counters.accepted + counters.duplicate + counters.rejected;
-            Ok(counters)
-        })
+        self.read("reading counters", read_counters)
     }
 
     /// Marks gas days of meters to be computed again. Blocks.

@@ -361,7 +361,15 @@ fn rejects_are_listed_replayed_and_counted_each_time() {
         (all[1].rejected.frame.received_at, all[1].last_received_at),
         (at(1), at(2))
     );
-    journal.mark_replayed(vec![all[1].id], at(9)).unwrap();
+    let taken = Replayed {
+        id: all[1].id,
+        entry: entry(reading("m0", 1, 5)),
+    };
+    let report = journal.commit_replay(vec![taken], at(9)).unwrap();
+    assert_eq!(
+        (report.accepted, report.duplicate, report.refused),
+        (1, 0, 0)
+    );
     assert_eq!(journal.rejects(&RejectFilter::default()).unwrap().len(), 1);
     let replayed = journal.reject(all[1].id).unwrap().unwrap();
     assert_eq!(replayed.replayed_at, Some(at(9)));
@@ -375,6 +383,267 @@ fn rejects_are_listed_replayed_and_counted_each_time() {
     let again = journal.reject(all[1].id).unwrap().unwrap();
     assert_eq!((again.times, again.replayed_at), (3, None));
     assert_eq!(journal.counters().unwrap().rejected, 4);
+    assert_sums_hold(&journal);
+}
+
+/// received = accepted + duplicate + rejected, and rejected = waiting + replayed + dropped + purged.
+fn assert_sums_hold(journal: &Journal) -> RejectStats {
+    let stats = journal.reject_stats().unwrap();
+    let counters = stats.counters;
+    assert_eq!(
+        counters.received,
+        counters.accepted + counters.duplicate + counters.rejected
+    );
+    assert_eq!(
+        counters.rejected,
+        stats.waiting + stats.replayed + stats.dropped + stats.purged,
+        "{stats:?}"
+    );
+    let rows = journal
+        .rejects(&RejectFilter {
+            with_replayed: true,
+            ..RejectFilter::default()
+        })
+        .unwrap();
+    let bytes: usize = rows.iter().map(|r| r.rejected.frame.bytes.len()).sum();
+    assert_eq!(
+        (stats.frames, stats.bytes),
+        (rows.len() as u64, bytes as u64)
+    );
+    stats
+}
+
+#[test]
+fn a_replay_is_one_transaction_and_no_delivery() {
+    let dir = temp();
+    let journal = open(dir.path());
+    let entries = vec![
+        reject(b"abc", 1),
+        reject(b"xyz", 3),
+        entry(reading("m1", 1, 5)),
+    ];
+    journal.commit_blocking(entries).unwrap();
+    let ids: Vec<i64> = journal
+        .rejects_after(&RejectFilter::default(), i64::MIN)
+        .unwrap()
+        .iter()
+        .map(|r| r.id)
+        .collect();
+    let again = RejectedFrame {
+        reason: RejectReason::new("decode.other", "still not"),
+        ..journal.reject(ids[1]).unwrap().unwrap().rejected
+    };
+    let replay = || {
+        vec![
+            Replayed {
+                id: ids[0],
+                entry: entry(reading("m1", 1, 5)),
+            },
+            Replayed {
+                id: ids[1],
+                entry: JournalEntry::Reject(again.clone()),
+            },
+        ]
+    };
+    let report = journal.commit_replay(replay(), at(9)).unwrap();
+    assert_eq!(
+        (report.accepted, report.duplicate, report.refused),
+        (0, 1, 1)
+    );
+    let kept = journal.reject(ids[1]).unwrap().unwrap();
+    assert_eq!(kept.rejected.reason.code, "decode.other");
+    assert_eq!(
+        (kept.times, kept.replayed_at),
+        (1, None),
+        "a replay is no delivery"
+    );
+    let stats = assert_sums_hold(&journal);
+    assert_eq!(
+        (stats.counters.received, stats.replayed, stats.waiting),
+        (3, 1, 1)
+    );
+    assert_eq!(stats.by_code, [("decode.other".to_owned(), 1)].into());
+    // Nothing of a replay that fails is left: neither reading nor mark.
+    journal.limit_size(Some(1)).unwrap();
+    let many: Vec<_> = (0..2_000)
+        .map(|i| Replayed {
+            id: ids[1],
+            entry: entry(reading("m2", i, i)),
+        })
+        .collect();
+    assert_eq!(
+        journal.commit_replay(many, at(10)).unwrap_err().code(),
+        "store.full"
+    );
+    assert!(journal.latest(&"m2".into()).unwrap().is_none());
+    assert_eq!(journal.reject(ids[1]).unwrap().unwrap().replayed_at, None);
+}
+
+#[test]
+fn retention_drops_what_is_old_then_what_was_replayed_then_the_oldest() {
+    let dir = temp();
+    let journal = open(dir.path());
+    let frames: [(&'static [u8], i64); 4] =
+        [(b"aaaa", 1), (b"bbbb", 2), (b"cccc", 3), (b"dddd", 4)];
+    for (bytes, minute) in frames {
+        journal
+            .commit_blocking(vec![reject(bytes, minute), reject(bytes, minute)])
+            .unwrap();
+    }
+    let left = || -> Vec<u8> {
+        journal
+            .rejects_after(
+                &RejectFilter {
+                    with_replayed: true,
+                    ..RejectFilter::default()
+                },
+                i64::MIN,
+            )
+            .unwrap()
+            .iter()
+            .map(|r| r.rejected.frame.bytes[0])
+            .collect()
+    };
+    let third = journal
+        .rejects_after(&RejectFilter::default(), i64::MIN)
+        .unwrap()[2]
+        .id;
+    let taken = Replayed {
+        id: third,
+        entry: entry(reading("m0", 1, 5)),
+    };
+    journal.commit_replay(vec![taken], at(9)).unwrap();
+    let dropped = journal.drop_rejects(at(2), 1_000).unwrap();
+    assert_eq!(
+        (dropped.frames, dropped.deliveries, dropped.is_partial),
+        (1, 2, false)
+    );
+    assert_eq!(left(), b"bcd");
+    journal.drop_rejects(at(0), 8).unwrap();
+    assert_eq!(left(), b"bd", "the replayed one makes room first");
+    journal.drop_rejects(at(0), 4).unwrap();
+    assert_eq!(left(), b"d", "then the oldest");
+    assert_eq!(journal.drop_rejects(at(0), 4).unwrap().frames, 0);
+    let stats = assert_sums_hold(&journal);
+    assert_eq!((stats.dropped, stats.waiting), (6, 2));
+    let purged = journal.purge_rejects(&RejectFilter::default()).unwrap();
+    assert_eq!((purged.frames, purged.deliveries), (1, 2));
+    assert_eq!(assert_sums_hold(&journal).purged, 2);
+}
+
+#[test]
+fn a_journal_of_the_first_schema_is_brought_up_with_what_is_in_it() {
+    let dir = temp();
+    let path = dir.path().join("readings.db");
+    let c = Connection::open(&path).unwrap();
+    c.execute_batch(MIGRATIONS[0]).unwrap();
+    c.execute_batch(
+        "PRAGMA user_version=1;
+         INSERT INTO meta VALUES ('gas_day_start_hour', '8');
+         INSERT INTO counters VALUES ('rejected', 2);
+         INSERT INTO rejects VALUES (1, x'00', 'mqtt', 't', NULL, NULL, x'0102030405', 'c', 'm', 1, 2, 2, NULL);",
+    )
+    .unwrap();
+    drop(c);
+    let journal = open(dir.path());
+    let stats = assert_sums_hold(&journal);
+    assert_eq!((stats.waiting, stats.bytes, stats.frames), (2, 5, 1));
+}
+
+#[test]
+fn filters_name_device_origin_and_time() {
+    let dir = temp();
+    let journal = open(dir.path());
+    journal
+        .commit_blocking(vec![reject(b"abc", 1), reject(b"xyz", 5)])
+        .unwrap();
+    let count = |filter: RejectFilter| {
+        let listed = journal.rejects(&filter).unwrap().len();
+        assert_eq!(journal.count_rejects(&filter).unwrap(), listed as u64);
+        listed
+    };
+    let of = RejectFilter::default;
+    assert_eq!(count(of()), 2);
+    assert_eq!(
+        count(RejectFilter {
+            device: Some("d1".into()),
+            ..of()
+        }),
+        2
+    );
+    assert_eq!(
+        count(RejectFilter {
+            device: Some("d2".into()),
+            ..of()
+        }),
+        0
+    );
+    assert_eq!(
+        count(RejectFilter {
+            origin: Some("x/u".into()),
+            ..of()
+        }),
+        2
+    );
+    assert_eq!(
+        count(RejectFilter {
+            origin: Some("%".into()),
+            ..of()
+        }),
+        0
+    );
+    assert_eq!(
+        count(RejectFilter {
+            since: Some(at(5)),
+            ..of()
+        }),
+        1
+    );
+    assert_eq!(
+        count(RejectFilter {
+            before: Some(at(5)),
+            ..of()
+        }),
+        1
+    );
+    assert_eq!(
+        count(RejectFilter {
+            only_replayed: true,
+            ..of()
+        }),
+        0
+    );
+}
+
+#[test]
+fn clocks_are_kept_over_a_restart() {
+    let dir = temp();
+    let clock = StoredClock {
+        meter: "m1".into(),
+        watch: crate::validate::clock::ClockWatch::new(true, at(3), at(1)),
+        flagged_at: Some(at(1)),
+    };
+    let journal = open(dir.path());
+    journal.put_clocks(vec![clock.clone()]).unwrap();
+    drop(journal);
+    assert_eq!(open(dir.path()).clocks().unwrap(), [clock]);
+}
+
+#[test]
+fn verify_reads_every_reading() {
+    let dir = temp();
+    let journal = open(dir.path());
+    journal
+        .commit_blocking(vec![entry(reading("m0", 0, 0)), entry(reading("m0", 1, 1))])
+        .unwrap();
+    assert_eq!(journal.verify().unwrap(), 2);
+    let c = Connection::open(journal.path()).unwrap();
+    c.execute(
+        "UPDATE readings SET body = x'FFFF' WHERE at = (SELECT max(at) FROM readings)",
+        [],
+    )
+    .unwrap();
+    assert_eq!(journal.verify().unwrap_err().code(), "store.damaged");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use qiliang::domain::registry::{Registry, RegistryParts};
 use qiliang::domain::series::LoadCurve;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
+use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
@@ -315,6 +316,17 @@ impl Actions for Program {
             message: "the workbook could not be written".into(),
             cause: "disk quota of /secret/place exceeded".into(),
         })
+    }
+
+    fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError> {
+        Ok(ReplayResult {
+            unknown: request.ids.clone(),
+            ..ReplayResult::default()
+        })
+    }
+
+    fn purge_rejects(&self, _: &PurgeRequest) -> Result<PurgeResult, ActionError> {
+        Ok(PurgeResult::default())
     }
 }
 
