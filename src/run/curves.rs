@@ -39,8 +39,8 @@ pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sy
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
 const RULES_VERSION: u32 = 1;
-/// Curves written in one transaction.
-const WRITE_MAX: usize = 4_000;
+/// Curves written in one transaction: few, so that readings do not wait long behind them.
+const WRITE_MAX: usize = 1_000;
 /// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
 const PASS_MAX: usize = 800_000;
 /// Dirty days this near to each other are computed in one go.

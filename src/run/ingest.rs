@@ -34,8 +34,8 @@ use crate::validate::{EntryLimits, check_entry};
 pub type Decode =
     Arc<dyn Fn(&ProfileId, &RawFrame) -> Option<Result<Decoded, RejectReason>> + Send + Sync>;
 
-/// Decoded batches that may wait for the disk: one is committed while the next is decoded.
-const DECODED_MAX: usize = 2;
+/// Decoded batches that may wait for the disk: one is committed, one waits, one is decoded.
+const DECODED_MAX: usize = 1;
 /// Batches of so many frames are a stream: their readings are put at their place later.
 const BUSY_FROM: usize = 256;
 /// Readings that are not at their place come to it when no batch has followed for so long.
