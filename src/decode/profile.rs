@@ -63,7 +63,7 @@ enum Codec {
     Cbor(CborCodec),
     Layout(LayoutCodec),
     Cjt188(Cjt188Codec),
-    Modbus(ModbusCodec),
+    Modbus(Box<ModbusCodec>),
     Mbus(MbusCodec),
     Wmbus(WmbusCodec),
 }
@@ -278,7 +278,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             "[envelope], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
-            registers::compile(reader, &mut table).map(Codec::Modbus),
+            registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
             "[modbus], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Mbus => (

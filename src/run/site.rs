@@ -79,6 +79,7 @@ fn examine_folders(
     let (registry, found) = registry::load(&paths.registry_dir, &known);
     problems.extend(found);
     if let Some(registry) = &registry {
+        problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
         problems.extend(unverified(&profiles, registry, paths));
     }
     let mut ring = KeyRing::default();
@@ -126,6 +127,37 @@ pub(super) fn unverified(
                      set verified = true"
                     .into(),
             is_warning: true,
+        })
+        .collect()
+}
+
+/// A meter behind a gateway needs a profile with registers, and one with registers a gateway.
+fn check_polled(registry: &Registry, profiles: &ProfileSet, dir: &Path) -> Vec<Problem> {
+    let problem = |message, remedy: &str| Problem {
+        file: dir.join("meters.csv"),
+        line: None,
+        code: "registry.profile_not_polled",
+        message,
+        remedy: remedy.into(),
+        is_warning: false,
+    };
+    registry
+        .meters
+        .values()
+        .filter_map(|meter| {
+            let profile = profiles.get(&meter.profile)?;
+            let (id, name) = (&meter.id, profile.id());
+            match (&meter.gateway, profile.register_blocks().is_empty()) {
+                (Some(gateway), true) => Some(problem(
+                    format!("meter `{id}` is behind gateway `{gateway}`, but profile `{name}` reads no registers"),
+                    "bind a profile with transport modbus, or empty the columns gateway and unit",
+                )),
+                (None, false) => Some(problem(
+                    format!("meter `{id}` is bound to profile `{name}`, which is polled, but has no gateway"),
+                    "write the gateway and the unit, or bind the profile it publishes with",
+                )),
+                _ => None,
+            }
         })
         .collect()
 }
