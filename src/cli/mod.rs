@@ -12,8 +12,10 @@ mod clocks;
 mod collect;
 mod daemon;
 mod demo;
+mod doctor;
 mod forecast;
 mod ledger;
+mod modbus;
 mod nudges;
 mod open;
 mod plan;
@@ -67,6 +69,11 @@ enum Command {
     Profiles {
         #[command(subcommand)]
         what: ProfilesCommand,
+    },
+    /// Look at Modbus devices.
+    Modbus {
+        #[command(subcommand)]
+        what: ModbusCommand,
     },
     /// Import readings from CSV or NDJSON, on the same path as live ones.
     Import {
@@ -158,6 +165,11 @@ enum Command {
         #[command(flatten)]
         city: CityArguments,
     },
+    /// Examine what collection stands on, before readings depend on it.
+    Doctor {
+        #[command(subcommand)]
+        what: DoctorCommand,
+    },
     /// Check both files page by page, and the audit log's hash chain.
     Verify,
     /// Ask the running daemon whether it is ready.
@@ -185,6 +197,28 @@ enum ProfilesCommand {
     Try(profiles::Try),
     /// Draft a profile from captured frames.
     New(profiles::New),
+}
+
+#[derive(Debug, Subcommand)]
+enum DoctorCommand {
+    /// What the brokers grant, keep and drop; exit code 1 for a warning, 2 for what loses readings.
+    Broker {
+        /// Only this one.
+        #[arg(long, value_name = "NAME")]
+        broker: Option<String>,
+        /// Publish to a private topic and count what comes out: finds queues that drop.
+        #[arg(long)]
+        probe: bool,
+        /// Messages of the probe; more than the queue limit you fear.
+        #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        messages: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ModbusCommand {
+    /// Read a device once with a profile and show registers, values, alarms and times; writes nothing.
+    Probe(modbus::ProbeArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -321,6 +355,8 @@ enum Failure {
     Error(anyhow::Error),
     /// The input was looked at and refused; the reason has been printed.
     Refused,
+    /// It works, but not as it should; what is amiss has been printed.
+    Warned,
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -347,6 +383,7 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Refused) => ExitCode::from(2),
+        Err(Failure::Warned) => ExitCode::from(1),
     }
 }
 
@@ -367,6 +404,9 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             ProfilesCommand::Try(asked) => profiles::try_one(&context, &asked),
             ProfilesCommand::New(asked) => profiles::new(&context, &asked),
         },
+        Command::Modbus {
+            what: ModbusCommand::Probe(arguments),
+        } => modbus::run(&context, &arguments),
         Command::Import { files } => collect::import(&context, &files),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
@@ -389,6 +429,14 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             backtest_days,
             city,
         } => demo::run(&data_dir, address, factor, backtest_days, &city),
+        Command::Doctor {
+            what:
+                DoctorCommand::Broker {
+                    broker,
+                    probe,
+                    messages,
+                },
+        } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
         Command::Verify => verify::run(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),

@@ -12,7 +12,7 @@ use crate::domain::key::KeyRing;
 use crate::run::app::{App, Reload};
 use crate::run::keys;
 use crate::run::site::{self, Site};
-use crate::settings::LogSettings;
+use crate::settings::{LogSettings, Settings};
 use crate::store::error::StoreError;
 
 /// Configuration file and time of a command.
@@ -43,6 +43,11 @@ impl Context {
             .and_then(|settings| settings.decode.keys_file)
             .map(|file| keys::load(&file).0)
             .unwrap_or_default()
+    }
+
+    /// The settings alone, if nothing is wrong with them.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        crate::settings::load(self.config.as_deref()).map_err(Failure::Problems)
     }
 
     /// Reads everything there is to read, problems and all.

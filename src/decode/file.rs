@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::decode::code::problem;
+use crate::decode::registers::{Permutation, RawBits, RawDevice, RawHigh};
 use crate::domain::problem::Problem;
 use crate::domain::reading::Alarm;
 
@@ -32,6 +33,8 @@ pub(super) struct RawField {
     pub(super) order: Option<ByteOrder>,
     pub(super) decimals: Option<Spanned<i8>>,
     pub(super) fraction: Option<Spanned<RawFraction>>,
+    pub(super) high: Option<Spanned<RawHigh>>,
+    pub(super) bits: Option<Spanned<RawBits>>,
     pub(super) scale: Option<Spanned<f64>>,
     pub(super) offset: Option<Spanned<f64>>,
     #[serde(default)]
@@ -49,7 +52,7 @@ pub(super) struct RawFraction {
     pub(super) register: u16,
     #[serde(rename = "type")]
     pub(super) kind: RegisterType,
-    pub(super) decimals: i8,
+    pub(super) decimals: Option<i8>,
     pub(super) order: Option<ByteOrder>,
 }
 
@@ -81,6 +84,10 @@ pub(super) struct RawModbus {
     pub(super) gap_max: u16,
     #[serde(default)]
     pub(super) pause_ms: u64,
+    pub(super) timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) address_base: u16,
+    pub(super) device: Option<Spanned<RawDevice>>,
     #[serde(default = "default_retry_exceptions")]
     pub(super) retry_exceptions: Vec<u8>,
     #[serde(default)]
@@ -175,6 +182,9 @@ pub(super) enum ByteOrder {
     /// Both.
     #[serde(rename = "DCBA")]
     Dcba,
+    /// Any other, written out: `CDABGHEF`.
+    #[serde(untagged)]
+    Other(Permutation),
 }
 
 /// A `[[test]]`.

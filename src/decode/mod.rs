@@ -117,14 +117,17 @@ pub fn to_json(decoded: &Decoded) -> serde_json::Value {
             })
         })
         .collect();
-    json!({
+    let mut shown = json!({
         "device": decoded.device,
         "sampled_at": beijing_civil(decoded.sampled_at).to_rfc3339(),
-        "clock_at": decoded.clock_at.map(|at| beijing_civil(at).to_rfc3339()),
         "items": items,
         "frozen": frozen,
         "alarms": decoded.alarms.iter().collect::<Vec<_>>(),
-    })
+    });
+    if let (Some(at), Some(shown)) = (decoded.clock_at, shown.as_object_mut()) {
+        shown.insert("clock_at".to_owned(), json!(beijing_civil(at).to_rfc3339()));
+    }
+    shown
 }
 
 #[cfg(test)]

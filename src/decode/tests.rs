@@ -56,6 +56,7 @@ fn the_shipped_profiles_pass_their_own_vectors() {
             "fuxin/fx-corrector",
             "generic/cjt188-gas",
             "generic/cjt188-gas-reversed",
+            "generic/modbus-corrector",
             "generic/modbus-int-frac",
             "qianwei/10e1-corrector",
             "qianwei/7021-report",

@@ -364,7 +364,7 @@ fn rtu(raw: &RawRtu) -> Result<BlockReading, String> {
 }
 
 /// CRC-16/MODBUS.
-fn crc16(bytes: &[u8]) -> u16 {
+pub(crate) fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, byte| {
         (0..8).fold(crc ^ u16::from(*byte), |crc: u16, _| {
             if crc & 1 == 1 {

@@ -1,7 +1,9 @@
 //! Meters and what is known of them beforehand.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::value;
+use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, ProfileId, ZoneId};
 use crate::domain::quantity::WorkVolume;
@@ -89,13 +91,161 @@ pub struct MeterExchange {
     pub new_total: WorkVolume,
 }
 
-/// A Modbus gateway, one row of `gateways.csv`.
+/// How a gateway's bus is reached.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayTransport {
+    /// Modbus TCP: each answer names the request it belongs to.
+    #[default]
+    Tcp,
+    /// Serial frames through a TCP connection, as transparent serial servers and DTUs pass them.
+    RtuOverTcp,
+    /// A serial port of this machine.
+    Serial,
+}
+
+/// Parity of a serial line.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Parity {
+    /// No parity bit.
+    #[default]
+    None,
+    /// Even.
+    Even,
+    /// Odd.
+    Odd,
+}
+
+/// A Modbus gateway or serial bus, one row of `gateways.csv`.
+///
+/// Only `id` is in every row; an empty cell or a column that is not there means the default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
     /// Identifier.
     pub id: GatewayId,
-    /// Host name or address.
+    /// Host name or address; empty for a serial port.
+    #[serde(default)]
     pub host: String,
-    /// TCP port.
+    /// TCP port; 0 for a serial port.
+    #[serde(default, deserialize_with = "empty_is_default")]
     pub port: u16,
+    /// How the bus is reached.
+    #[serde(default, deserialize_with = "empty_is_default")]
+    pub transport: GatewayTransport,
+    /// Requests under way at the same time, each on a connection of its own; more than 1 only where
+    /// a TCP gateway has several buses behind it or meters that answer by themselves.
+    #[serde(
+        default = "default_parallel",
+        deserialize_with = "empty_is_default_parallel"
+    )]
+    pub parallel: u8,
+    /// Serial port, for example `/dev/ttyS1`; empty for a gateway in the network.
+    #[serde(default)]
+    pub path: String,
+    /// Bits per second on a serial line.
+    #[serde(default = "default_baud", deserialize_with = "empty_is_default_baud")]
+    pub baud: u32,
+    /// Parity on a serial line.
+    #[serde(default, deserialize_with = "empty_is_default")]
+    pub parity: Parity,
+    /// Stop bits on a serial line, 1 or 2.
+    #[serde(
+        default = "default_stop_bits",
+        deserialize_with = "empty_is_default_stop_bits"
+    )]
+    pub stop_bits: u8,
+}
+
+impl Gateway {
+    /// A Modbus TCP gateway with nothing else said.
+    pub fn tcp(id: GatewayId, host: impl Into<String>, port: u16) -> Self {
+        Self {
+            id,
+            host: host.into(),
+            port,
+            transport: GatewayTransport::Tcp,
+            parallel: default_parallel(),
+            path: String::new(),
+            baud: default_baud(),
+            parity: Parity::None,
+            stop_bits: default_stop_bits(),
+        }
+    }
+
+    /// A serial bus at 9600 bit/s without parity.
+    pub fn serial(id: GatewayId, path: impl Into<String>) -> Self {
+        Self {
+            transport: GatewayTransport::Serial,
+            path: path.into(),
+            ..Self::tcp(id, "", 0)
+        }
+    }
+
+    /// Where it is, for people: `host:port`, or the serial port.
+    pub fn address(&self) -> String {
+        match self.transport {
+            GatewayTransport::Serial => self.path.clone(),
+            GatewayTransport::Tcp | GatewayTransport::RtuOverTcp => {
+                format!("{}:{}", self.host, self.port)
+            }
+        }
+    }
+}
+
+const fn default_parallel() -> u8 {
+    1
+}
+const fn default_baud() -> u32 {
+    9_600
+}
+const fn default_stop_bits() -> u8 {
+    1
+}
+
+/// A cell that is empty is a column that is not there.
+fn cell<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse::<u32>();
+    match number {
+        Ok(number) => T::deserialize(IntoDeserializer::<'de, value::Error>::into_deserializer(
+            number,
+        )),
+        Err(_) => T::deserialize(IntoDeserializer::<'de, value::Error>::into_deserializer(
+            text,
+        )),
+    }
+    .map(Some)
+    .map_err(D::Error::custom)
+}
+
+fn empty_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    Ok(cell(deserializer)?.unwrap_or_default())
+}
+
+fn empty_is_default_parallel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    Ok(cell(deserializer)?.unwrap_or_else(default_parallel))
+}
+
+fn empty_is_default_baud<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(cell(deserializer)?.unwrap_or_else(default_baud))
+}
+
+fn empty_is_default_stop_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    Ok(cell(deserializer)?.unwrap_or_else(default_stop_bits))
 }

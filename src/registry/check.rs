@@ -10,7 +10,7 @@ use crate::domain::contract::SupplyContract;
 use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{ProfileId, ZoneId};
-use crate::domain::meter::{Gateway, Meter, MeterExchange, MeterRole};
+use crate::domain::meter::{Gateway, GatewayTransport, Meter, MeterExchange, MeterRole};
 use crate::domain::problem::Problem;
 use crate::domain::registry::Company;
 use crate::domain::source::{GasSource, SourceShare, Zone};
@@ -148,6 +148,7 @@ pub(super) fn check(
     });
     check_shares(rows, &mut sink);
     check_customers(rows, &mut sink);
+    check_gateways(rows, &mut sink);
     check_meters(rows, profiles, &mut sink);
     check_contracts(rows, &mut sink);
     check_filings(rows, &mut sink);
@@ -337,6 +338,76 @@ fn check_customers(rows: &Rows, sink: &mut Sink<'_>) {
             );
         }
     }
+}
+
+fn check_gateways(rows: &Rows, sink: &mut Sink<'_>) {
+    for row in &rows.gateways {
+        for (message, remedy) in gateway_problems(&row.value) {
+            sink.add(
+                "gateways.csv",
+                row.line,
+                "registry.gateway_invalid",
+                message,
+                remedy,
+            );
+        }
+    }
+    let serial: Vec<Row<&Gateway>> = rows
+        .gateways
+        .iter()
+        .filter(|row| row.value.transport == GatewayTransport::Serial)
+        .map(|row| Row {
+            line: row.line,
+            value: &row.value,
+        })
+        .collect();
+    sink.doubles("gateways.csv", &serial, |g| format!("path {}", g.path));
+}
+
+fn gateway_problems(gateway: &Gateway) -> Vec<(String, &'static str)> {
+    let mut out = Vec::new();
+    let is_serial = gateway.transport == GatewayTransport::Serial;
+    if is_serial {
+        if gateway.path.is_empty() {
+            out.push((
+                format!("gateway `{}` is serial and has no path", gateway.id),
+                "write the serial port into the column path, for example /dev/ttyS1",
+            ));
+        }
+        if !(300..=4_000_000).contains(&gateway.baud) {
+            out.push((
+                format!("`baud` is {}", gateway.baud),
+                "write the bits per second set in the meters, for example 9600",
+            ));
+        }
+        if !(1..=2).contains(&gateway.stop_bits) {
+            out.push((
+                format!("`stop_bits` is {}", gateway.stop_bits),
+                "write 1 or 2",
+            ));
+        }
+    } else if gateway.host.is_empty() || gateway.port == 0 {
+        out.push((
+            format!("gateway `{}` has no host or no port", gateway.id),
+            "write both, or transport serial and a path for a port of this machine",
+        ));
+    }
+    let parallel_max = if gateway.transport == GatewayTransport::Tcp {
+        16
+    } else {
+        1
+    };
+    if !(1..=parallel_max).contains(&gateway.parallel) {
+        out.push((
+            format!("`parallel` is {}", gateway.parallel),
+            if parallel_max == 1 {
+                "write 1: on a serial line one request is under way at a time"
+            } else {
+                "write 1, or as many connections as the gateway serves at the same time, 16 at most"
+            },
+        ));
+    }
+    out
 }
 
 fn check_meters(rows: &Rows, profiles: &BTreeSet<ProfileId>, sink: &mut Sink<'_>) {

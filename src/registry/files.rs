@@ -126,6 +126,17 @@ impl Reader {
         columns: &[&str],
         is_required: bool,
     ) -> Vec<Row<T>> {
+        self.csv_with(name, columns, &[], is_required)
+    }
+
+    /// The same with columns that may be left out.
+    pub(super) fn csv_with<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        columns: &[&str],
+        more: &[&str],
+        is_required: bool,
+    ) -> Vec<Row<T>> {
         let Some(text) = self.text(name, is_required) else {
             return Vec::new();
         };
@@ -134,7 +145,7 @@ impl Reader {
             .trim(csv::Trim::All)
             .comment(Some(b'#'))
             .from_reader(text.as_bytes());
-        if !self.has_columns(name, columns, reader.headers()) {
+        if !self.has_columns(name, columns, more, reader.headers()) {
             return Vec::new();
         }
         let headers = reader.headers().cloned().unwrap_or_default();
@@ -172,6 +183,7 @@ impl Reader {
         &mut self,
         name: &str,
         columns: &[&str],
+        more: &[&str],
         headers: Result<&csv::StringRecord, csv::Error>,
     ) -> bool {
         let headers = match headers {
@@ -183,7 +195,7 @@ impl Reader {
         };
         let unknown: Vec<String> = headers
             .iter()
-            .filter(|h| !columns.contains(h))
+            .filter(|h| !columns.contains(h) && !more.contains(h))
             .map(|h| format!("`{h}`"))
             .collect();
         let missing: Vec<String> = columns

@@ -73,6 +73,15 @@ pub mod columns {
     pub const EXCHANGES: &[&str] = &["meter", "exchanged_at", "old_total", "new_total"];
     /// `gateways.csv`
     pub const GATEWAYS: &[&str] = &["id", "host", "port"];
+    /// `gateways.csv`, columns that may be left out
+    pub const GATEWAYS_MORE: &[&str] = &[
+        "transport",
+        "parallel",
+        "path",
+        "baud",
+        "parity",
+        "stop_bits",
+    ];
     /// `production_changes.csv`
     pub const CHANGES: &[&str] = &[
         "customer",
@@ -106,7 +115,12 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
         customers: reader.csv("customers.csv", columns::CUSTOMERS, true),
         meters: reader.csv("meters.csv", columns::METERS, true),
         exchanges: reader.csv("exchanges.csv", columns::EXCHANGES, false),
-        gateways: reader.csv("gateways.csv", columns::GATEWAYS, false),
+        gateways: reader.csv_with(
+            "gateways.csv",
+            columns::GATEWAYS,
+            columns::GATEWAYS_MORE,
+            false,
+        ),
         production_changes: reader.csv("production_changes.csv", columns::CHANGES, false),
         filed_plans: reader.csv("filed_plans.csv", columns::PLANS, false),
         contracts,

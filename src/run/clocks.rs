@@ -223,3 +223,105 @@ pub async fn keep(clocks: Clocks, journal: Journal, stop: CancellationToken) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::calendar::GasDayClock;
+    use crate::domain::reading::AlarmSet;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        "2026-11-21T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute)
+    }
+
+    fn reading(transport: Transport, sampled: i64, received: i64) -> Reading {
+        Reading {
+            meter: "m".into(),
+            sampled_at: at(sampled),
+            received_at: at(received),
+            transport,
+            values: Vec::new(),
+            frozen: Vec::new(),
+            alarms: AlarmSet::default(),
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_once_a_day_with_its_minutes() {
+        let clocks = Clocks::default();
+        let found: Vec<Finding> = (0..48)
+            .filter_map(|hour| {
+                let shown = at(hour * 60 - 17);
+                clocks.observe(
+                    &reading(Transport::Mqtt, hour * 60 - 60, hour * 60),
+                    Some(shown),
+                )
+            })
+            .collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(
+            (found[0].rule, found[0].severity),
+            (RuleId::V02, Severity::Suspect)
+        );
+        assert!(
+            found[0].message.contains("17 min behind"),
+            "{}",
+            found[0].message
+        );
+        clocks.measure();
+        let behind = Direction {
+            direction: "behind",
+        };
+        assert_eq!(clocks.off.get_or_create(&behind).get(), 1);
+        assert_eq!(clocks.worst_s.get_or_create(&behind).get(), 17 * 60);
+        let ahead = clocks.observe(&reading(Transport::Modbus, 9_000, 8_991), None);
+        assert!(
+            ahead.is_none(),
+            "told yesterday, and a poll is no worse than before"
+        );
+    }
+
+    #[test]
+    fn a_late_burst_and_an_import_show_no_clock() {
+        let clocks = Clocks::default();
+        for hour in 0..30 {
+            assert_eq!(
+                clocks.observe(&reading(Transport::Mqtt, hour * 60, hour * 60), None),
+                None
+            );
+        }
+        for hour in 30..40 {
+            // Ten hours in a queue, then all at once.
+            let late = reading(Transport::Mqtt, hour * 60, 40 * 60);
+            assert_eq!(clocks.observe(&late, Some(at(hour * 60))), None);
+        }
+        assert_eq!(
+            clocks.observe(&reading(Transport::Import, 99_999, 0), None),
+            None
+        );
+    }
+
+    #[test]
+    fn what_was_measured_is_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal =
+            Journal::open(dir.path().join("readings.db"), GasDayClock::default()).unwrap();
+        let clocks = Clocks::default();
+        assert!(
+            clocks
+                .observe(&reading(Transport::Mqtt, 12, 0), None)
+                .is_some()
+        );
+        journal.put_clocks(clocks.changed()).unwrap();
+        assert!(clocks.changed().is_empty(), "kept once");
+        let again = Clocks::default();
+        again.load(&journal).unwrap();
+        let ahead = Direction { direction: "ahead" };
+        assert_eq!(again.off.get_or_create(&ahead).get(), 1);
+        assert_eq!(
+            again.observe(&reading(Transport::Mqtt, 72, 60), None),
+            None,
+            "told already"
+        );
+    }
+}

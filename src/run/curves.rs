@@ -50,9 +50,9 @@ const THREADS_MAX: usize = 4;
 /// Gas days of demand written in one transaction.
 const DEMAND_DAYS_MAX: usize = 32;
 /// Least pause between passes; a pass that took longer is followed by a longer pause, so that the
-/// worker never takes more than a quarter of the time.
+/// worker never takes more than a tenth of the time.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
-const PAUSE_FACTOR: u32 = 3;
+const PAUSE_FACTOR: u32 = 9;
 /// A pass is made at least this often, whatever wakes it.
 const PASS_EVERY: Duration = Duration::from_mins(1);
 

@@ -1,6 +1,5 @@
 //! `qiliang run`: builds the tasks, joins them by channels, and lets them go in order.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,18 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Delivery;
 use crate::collect::listen::{self, ListenHealth};
-use crate::collect::modbus::{self, ModbusHealth};
-use crate::collect::mqtt::{self, MqttHealth};
+use crate::collect::modbus::{self, Fleet, ModbusHealth};
+use crate::collect::mqtt::{self, MqttHealth, Subscription};
 use crate::collect::topic::TopicSet;
-use crate::decode::DeviceProfile;
-use crate::domain::id::GatewayId;
 use crate::domain::live::LiveEvent;
-use crate::domain::meter::Meter;
 use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
@@ -202,14 +198,15 @@ fn start_collectors(
     let stop = supervisor.stop_token();
     for broker in app.settings.mqtt.broker.clone() {
         let name = format!("mqtt {}", broker.name);
-        let task = mqtt::subscribe(
+        let task = mqtt::subscribe(Subscription {
             broker,
-            Arc::clone(topics),
-            Arc::clone(&app.clock),
-            sender.clone(),
-            Arc::new(MqttHealth::default()),
-            stop.clone(),
-        );
+            topics: watch::channel(Arc::clone(topics)).1,
+            state_dir: app.data_dir().to_owned(),
+            clock: Arc::clone(&app.clock),
+            sender: sender.clone(),
+            health: Arc::new(MqttHealth::default()),
+            stop: stop.clone(),
+        });
         supervisor.spawn(name, async move { Ok(task.await?) });
     }
     if let Some(listener) = listener {
@@ -224,32 +221,15 @@ fn start_collectors(
         );
         supervisor.spawn("mqtt listener", async move { Ok(task.await?) });
     }
-    let registry = app.registry();
-    let profiles = Arc::clone(&app.profiles.borrow());
-    let mut buses: BTreeMap<GatewayId, Vec<(Meter, Arc<DeviceProfile>)>> = BTreeMap::new();
-    for meter in registry.meters.values() {
-        if let (Some(gateway), Some(profile)) = (&meter.gateway, profiles.get(&meter.profile)) {
-            buses
-                .entry(gateway.clone())
-                .or_default()
-                .push((meter.clone(), Arc::clone(profile)));
-        }
-    }
-    for (id, meters) in buses {
-        let Some(gateway) = registry.gateways.get(&id).cloned() else {
-            continue;
-        };
-        let task = modbus::poll_gateway(
-            gateway,
-            meters,
-            app.settings.modbus.clone(),
-            Arc::clone(&app.clock),
-            Arc::new(ModbusHealth::default()),
-            sender.clone(),
-            stop.clone(),
-        );
-        supervisor.spawn(format!("modbus {id}"), async move { Ok(task.await?) });
-    }
+    let fleet = Fleet {
+        registry: app.registry.clone(),
+        profiles: app.profiles.clone(),
+        settings: app.settings.modbus.clone(),
+        clock: Arc::clone(&app.clock),
+        health: Arc::new(ModbusHealth::default()),
+        sender: sender.clone(),
+    };
+    supervisor.spawn("modbus", async move { Ok(modbus::run(fleet, stop).await?) });
 }
 
 /// Runs until SIGTERM, SIGINT or a failure, then drains in the direction of the flow.

@@ -134,12 +134,7 @@ pub(super) fn unverified(
 fn check_secrets(settings: &Settings) -> Vec<Problem> {
     let mut files: Vec<(&str, &PathBuf)> = Vec::new();
     for broker in &settings.mqtt.broker {
-        files.extend(
-            broker
-                .password_file
-                .as_ref()
-                .map(|f| ("mqtt.broker.password_file", f)),
-        );
+        files.extend(broker.files());
     }
     if settings.mqtt.listen.enabled {
         let users = settings.mqtt.listen.users_file.as_ref();
@@ -156,7 +151,7 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
                 line: None,
                 code: "settings.secret_unreadable",
                 message: format!("cannot read the file of `{key}`: {error}"),
-                remedy: "create it with the secret as its only line, readable by this user".into(),
+                remedy: "create it, a secret as its only line, readable by this user alone".into(),
                 is_warning: false,
             })
         })

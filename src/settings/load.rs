@@ -139,6 +139,24 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             add(path, format!("`{path}` is 0"), "write at least 1");
         }
     }
+    let modbus = &settings.modbus;
+    if modbus.request_timeout_ms == 0 || modbus.request_timeout_max_ms < modbus.request_timeout_ms {
+        add(
+            "modbus.request_timeout_max_ms",
+            format!(
+                "`modbus.request_timeout_ms` is {} and `modbus.request_timeout_max_ms` {}",
+                modbus.request_timeout_ms, modbus.request_timeout_max_ms
+            ),
+            "write at least 1 ms, and a longest deadline that is not shorter than the first",
+        );
+    }
+    if !(0.0..=0.2).contains(&modbus.jitter_ratio) {
+        add(
+            "modbus.jitter_ratio",
+            format!("`modbus.jitter_ratio` is {}", modbus.jitter_ratio),
+            "write a part of the period from 0 to 0.2",
+        );
+    }
     let nudge = &settings.nudge;
     if nudge.channel == NudgeChannelKind::Webhook
         && (nudge.webhook_url.is_none() || nudge.webhook_secret_file.is_none())
@@ -155,6 +173,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "no `[[mqtt.topic]]` is set".into(),
             "leave the key out for the default templates, or name at least one",
         );
+    }
+    for broker in &settings.mqtt.broker {
+        for (key, message, remedy) in broker.problems() {
+            add(&format!("mqtt.broker.{key}"), message, remedy);
+        }
     }
     let mut names: Vec<&str> = settings
         .mqtt
@@ -292,6 +315,18 @@ mod tests {
         let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
         assert_eq!(lines, [Some(2), Some(4), Some(6)], "{problems:?}");
         assert!(problems[0].remedy.contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_broker_that_cannot_work_is_named_with_its_line() {
+        let problems = load_text(
+            "[[mqtt.broker]]\nname = \"b\"\nhost = \"h\"\nclient_id = \"c\"\nca_file = \"ca.pem\"\nshare_group = \"a/b\"\nin_flight_max = 0\n",
+        )
+        .unwrap_err();
+        let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [Some(5), Some(6), Some(7)], "{problems:?}");
+        let printed = problems[0].to_string();
+        assert!(printed.contains("transport = \"tls\""), "{printed}");
     }
 
     #[test]

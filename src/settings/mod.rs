@@ -1,8 +1,10 @@
 //! Settings: one file per section of thought, parsed once, checked once; nothing else reads the
 //! environment. Every key, unit and default is in `config/default.toml`.
 
+mod broker;
 mod load;
 
+pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
 pub use load::{DEFAULT, load, paths_of};
 
 use std::net::SocketAddr;
@@ -63,61 +65,6 @@ pub struct MqttSettings {
     pub topic: Vec<TopicSettings>,
 }
 
-/// `[[mqtt.broker]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerSettings {
-    /// Name in logs, metrics and errors.
-    pub name: String,
-    /// Host.
-    pub host: String,
-    /// Port.
-    #[serde(default = "default_mqtt_port")]
-    pub port: u16,
-    /// Fixed client id of the persistent session.
-    pub client_id: String,
-    /// User name, if any.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// File that holds the password, if any.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// Keep-alive, s.
-    #[serde(default = "default_keep_alive_s")]
-    pub keep_alive_s: u16,
-    /// Unacknowledged messages we hold at most: the broker's in-flight window.
-    #[serde(default = "default_in_flight_max")]
-    pub in_flight_max: u16,
-    /// Largest payload, bytes.
-    #[serde(default = "default_payload_max_bytes")]
-    pub payload_max_bytes: usize,
-    /// First delay before a reconnect, ms; doubles with jitter.
-    #[serde(default = "default_retry_delay_min_ms")]
-    pub retry_delay_min_ms: u64,
-    /// Longest delay before a reconnect, ms.
-    #[serde(default = "default_retry_delay_max_ms")]
-    pub retry_delay_max_ms: u64,
-}
-
-fn default_mqtt_port() -> u16 {
-    1883
-}
-fn default_keep_alive_s() -> u16 {
-    30
-}
-fn default_in_flight_max() -> u16 {
-    1_000
-}
-fn default_payload_max_bytes() -> usize {
-    262_144
-}
-fn default_retry_delay_min_ms() -> u64 {
-    500
-}
-fn default_retry_delay_max_ms() -> u64 {
-    30_000
-}
-
 /// `[mqtt.listen]`: meters connect to us, PUBACK after our own commit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,15 +93,26 @@ pub struct TopicSettings {
 }
 
 /// `[modbus]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModbusSettings {
-    /// Deadline of a request, ms.
+    /// Deadline of a request while nothing else is known of a meter, ms.
     pub request_timeout_ms: u64,
+    /// Longest deadline that a slow meter may earn by its own answers, ms.
+    pub request_timeout_max_ms: u64,
+    /// On a serial line, a meter that did not answer in time is not asked again for this long unless
+    /// its late answer was seen, ms.
+    pub late_answer_max_ms: u64,
     /// Deadline of a connection attempt, ms.
     pub connect_timeout_ms: u64,
     /// Poll period where the meter has none, s (of the clock).
     pub period_s: u32,
+    /// Part of the period by which the polls of a bus wander.
+    pub jitter_ratio: f64,
+    /// Whether polls start on the marks of the clock (full minutes, hours) instead.
+    pub is_clock_aligned: bool,
+    /// Attempts after the first within one period.
+    pub retries_max: u32,
     /// First delay of a meter that does not answer, ms; doubles with jitter.
     pub retry_delay_min_ms: u64,
     /// Longest delay of a meter that does not answer, ms.

@@ -135,10 +135,8 @@ impl Builder<'_> {
             .chain(ZONE_IDS.iter().map(|zone| format!("gw-gate-{zone}")));
         self.layout.gateways = names
             .zip(self.config.modbus_port..)
-            .map(|(id, port)| Gateway {
-                id: GatewayId::new(id),
-                host: self.config.modbus_host.clone(),
-                port,
+            .map(|(id, port)| {
+                Gateway::tcp(GatewayId::new(id), self.config.modbus_host.clone(), port)
             })
             .collect();
     }

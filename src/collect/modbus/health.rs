@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -20,10 +21,8 @@ pub struct ModbusHealth {
 pub struct GatewayHealth {
     /// Gateway.
     pub gateway: GatewayId,
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// Where it is: `host:port`, or a serial port.
+    pub address: String,
     /// Whether a connection is open.
     pub is_connected: bool,
     /// Connections opened so far.
@@ -45,10 +44,16 @@ pub struct MeterHealth {
     pub unit: u8,
     /// Polls that were delivered so far.
     pub polls: u64,
-    /// Polls that failed so far.
+    /// Attempts that failed and were made again within the period.
+    pub retries: u64,
+    /// Polls that failed so far: nothing came in their period.
     pub errors: u64,
     /// Polls that failed since the last good one.
     pub failures_in_row: u64,
+    /// What a request usually takes, ms.
+    pub answer_ms: Option<u64>,
+    /// What a request may take, as learnt, ms.
+    pub timeout_ms: u64,
     /// The last good poll.
     pub last_poll_at: Option<DateTime<Utc>>,
     /// The last failure, in English.
@@ -63,28 +68,38 @@ impl ModbusHealth {
         self.lock().values().cloned().collect()
     }
 
+    /// Takes a gateway and its meters on; what was counted of them stays.
     pub(super) fn register<'m>(&self, gateway: &Gateway, meters: impl Iterator<Item = &'m Meter>) {
-        let meters = meters
+        let mut gateways = self.lock();
+        let health = gateways
+            .entry(gateway.id.clone())
+            .or_insert_with(|| GatewayHealth {
+                gateway: gateway.id.clone(),
+                address: String::new(),
+                is_connected: false,
+                connects: 0,
+                errors: 0,
+                last_error: None,
+                last_error_at: None,
+                meters: BTreeMap::new(),
+            });
+        health.address = gateway.address();
+        let mut known = std::mem::take(&mut health.meters);
+        health.meters = meters
             .map(|meter| {
-                let health = MeterHealth {
+                let counted = known.remove(&meter.id).unwrap_or_default();
+                let counted = MeterHealth {
                     unit: meter.unit,
-                    ..MeterHealth::default()
+                    ..counted
                 };
-                (meter.id.clone(), health)
+                (meter.id.clone(), counted)
             })
             .collect();
-        let health = GatewayHealth {
-            gateway: gateway.id.clone(),
-            host: gateway.host.clone(),
-            port: gateway.port,
-            is_connected: false,
-            connects: 0,
-            errors: 0,
-            last_error: None,
-            last_error_at: None,
-            meters,
-        };
-        self.lock().insert(gateway.id.clone(), health);
+    }
+
+    /// Forgets a gateway that is no longer in the registry.
+    pub(super) fn forget(&self, gateway: &GatewayId) {
+        self.lock().remove(gateway);
     }
 
     pub(super) fn connected(&self, gateway: &GatewayId) {
@@ -129,6 +144,34 @@ impl ModbusHealth {
             health.failures_in_row += 1;
             health.last_error = Some(message.to_owned());
             health.last_error_at = Some(at);
+        });
+    }
+
+    pub(super) fn retried(
+        &self,
+        gateway: &GatewayId,
+        meter: &MeterId,
+        message: &str,
+        at: DateTime<Utc>,
+    ) {
+        self.with_meter(gateway, meter, |health| {
+            health.retries += 1;
+            health.last_error = Some(message.to_owned());
+            health.last_error_at = Some(at);
+        });
+    }
+
+    pub(super) fn timed(
+        &self,
+        gateway: &GatewayId,
+        meter: &MeterId,
+        answer: Option<Duration>,
+        timeout: Duration,
+    ) {
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.with_meter(gateway, meter, |health| {
+            health.answer_ms = answer.map(ms);
+            health.timeout_ms = ms(timeout);
         });
     }
 

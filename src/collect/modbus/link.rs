@@ -1,160 +1,210 @@
-//! A connection to a gateway: one request at a time, each answered within its deadline or not.
+//! A line to a gateway: one request at a time, each answered within its deadline or not.
+//!
+//! # Invariant
+//! After [`Asked::is_usable`] is false the link must be dropped: bytes of an answer nobody waits for
+//! may be on it.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_modbus::client::{Client as _, Context, tcp};
 use tokio_modbus::slave::SlaveContext as _;
 use tokio_modbus::{Error as ModbusError, Request, Response, Slave};
+use tokio_serial::SerialStream;
 
+use super::fault::RequestError;
+use super::late::LateAnswers;
+use super::line::{Line, LineTiming};
+use super::serial;
 use crate::decode::RegisterBlock;
 use crate::decode::snapshot::BlockReading;
-use crate::domain::meter::Gateway;
+use crate::domain::meter::{Gateway, GatewayTransport};
 
-/// Why a poll failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PollError {
-    /// No answer in time.
-    #[error("no answer within {timeout_ms} ms; check the unit number and the line")]
-    Timeout {
-        /// The deadline.
-        timeout_ms: u128,
-    },
-    /// The connection broke, or brought bytes that are no Modbus.
-    #[error("connection failed: {reason}")]
-    Transport {
-        /// What the system says.
-        reason: String,
-    },
-    /// The answer belongs to another request.
-    #[error("answer does not match the request: it is late or of another unit")]
-    Mismatch,
-    /// The device or gateway said no.
-    #[error(
-        "exception {code} ({name}) for registers {start} to {end} of function {function}; check profile and unit"
-    )]
-    Exception {
-        /// Exception code.
-        code: u8,
-        /// Its name.
-        name: String,
-        /// Function asked for.
-        function: u8,
-        /// First register asked for.
-        start: u16,
-        /// Last register asked for.
-        end: u32,
-    },
-    /// Fewer or more registers than asked for.
-    #[error("answer has {have} registers, asked for {want}")]
-    Count {
-        /// Registers asked for.
-        want: u16,
-        /// Registers in the answer.
-        have: usize,
-    },
-    /// The profile asks for what this poller never sends.
-    #[error("function {function} is not one of 1 to 4, the reading ones")]
-    Function {
-        /// The function.
-        function: u8,
-    },
+/// An open line.
+pub(super) enum Link {
+    /// Modbus TCP.
+    Tcp(Box<Context>),
+    /// Serial frames through a TCP connection.
+    RtuOverTcp(Line<TcpStream>),
+    /// A serial port.
+    Serial(Line<SerialStream>),
 }
 
-/// An open connection.
-pub(super) struct Link {
-    context: Context,
-    has_served: bool,
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Link::Tcp",
+            Self::RtuOverTcp(_) => "Link::RtuOverTcp",
+            Self::Serial(_) => "Link::Serial",
+        })
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The registers, or why there are none.
+    pub(super) outcome: Result<BlockReading, RequestError>,
+    /// From sending to the answer or to giving up.
+    pub(super) took: Duration,
+    /// Whether the line can carry the next request.
+    pub(super) is_usable: bool,
 }
 
 impl Link {
-    /// Connects within the deadline.
-    pub(super) async fn open(gateway: &Gateway, deadline: Duration) -> Result<Self, String> {
+    /// Opens the line within the deadline.
+    pub(super) async fn open(
+        gateway: &Gateway,
+        deadline: Duration,
+        late: &LateAnswers,
+        late_max: Duration,
+    ) -> Result<Self, RequestError> {
+        if gateway.transport == GatewayTransport::Serial {
+            let (port, timing) = serial::open(gateway)?;
+            let line = Line::new(port, timing, late.clone(), late_max);
+            return Ok(Self::Serial(line));
+        }
         let connect = TcpStream::connect((gateway.host.as_str(), gateway.port));
         let stream = timeout(deadline, connect)
             .await
-            .map_err(|_| format!("no connection within {} ms", deadline.as_millis()))?
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| format!("no connection within {} ms", deadline.as_millis()))
+            .and_then(|connected| connected.map_err(|error| error.to_string()))
+            .map_err(|reason| RequestError::Connect { reason })?;
         // Requests are a dozen bytes; waiting to fill a segment would only delay them.
         stream
             .set_nodelay(true)
-            .map_err(|error| error.to_string())?;
-        Ok(Self {
-            context: tcp::attach(stream),
-            has_served: false,
+            .map_err(|error| RequestError::Connect {
+                reason: error.to_string(),
+            })?;
+        Ok(match gateway.transport {
+            GatewayTransport::RtuOverTcp => Self::RtuOverTcp(Line::new(
+                stream,
+                LineTiming::network(),
+                late.clone(),
+                late_max,
+            )),
+            GatewayTransport::Tcp | GatewayTransport::Serial => {
+                Self::Tcp(Box::new(tcp::attach(stream)))
+            }
         })
     }
 
-    /// Whether it has answered before.
-    pub(super) fn has_served(&self) -> bool {
-        self.has_served
-    }
-
-    /// Reads one block. After any error but an exception the link must be dropped.
+    /// Reads one block.
     pub(super) async fn read(
         &mut self,
         unit: u8,
         block: RegisterBlock,
         deadline: Duration,
-    ) -> Result<BlockReading, PollError> {
-        let (start, count) = (block.start, block.count);
-        let request = match block.function {
-            1 => Request::ReadCoils(start, count),
-            2 => Request::ReadDiscreteInputs(start, count),
-            3 => Request::ReadHoldingRegisters(start, count),
-            4 => Request::ReadInputRegisters(start, count),
-            function => return Err(PollError::Function { function }),
-        };
-        self.context.set_slave(Slave(unit));
-        let answer = timeout(deadline, self.context.call(request))
-            .await
-            .map_err(|_| PollError::Timeout {
-                timeout_ms: deadline.as_millis(),
-            })?;
-        let response = match answer {
-            Ok(Ok(response)) => response,
-            Ok(Err(exception)) => {
-                self.has_served = true;
-                return Err(PollError::Exception {
-                    code: exception.into(),
-                    name: exception.to_string(),
+    ) -> Asked {
+        if !(1..=4).contains(&block.function) {
+            return Asked {
+                outcome: Err(RequestError::Function {
                     function: block.function,
-                    start,
-                    end: u32::from(start) + u32::from(count) - 1,
-                });
-            }
-            Err(ModbusError::Transport(error)) => {
-                return Err(PollError::Transport {
-                    reason: describe(&error),
-                });
-            }
-            Err(ModbusError::Protocol(_)) => return Err(PollError::Mismatch),
-        };
-        let registers = match response {
-            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => words,
-            // Coils come in whole bytes; the bits beyond the count are padding.
-            Response::ReadCoils(mut bits) | Response::ReadDiscreteInputs(mut bits) => {
-                if bits.len() == usize::from(count).next_multiple_of(8) {
-                    bits.truncate(count.into());
-                }
-                bits.into_iter().map(u16::from).collect()
-            }
-            _ => return Err(PollError::Mismatch),
-        };
-        if registers.len() != usize::from(count) {
-            return Err(PollError::Count {
-                want: count,
-                have: registers.len(),
+                }),
+                took: Duration::ZERO,
+                is_usable: true,
+            };
+        }
+        match self {
+            Self::Tcp(context) => read_tcp(context, unit, block, deadline).await,
+            Self::RtuOverTcp(line) => line.read(unit, block, deadline).await,
+            Self::Serial(line) => line.read(unit, block, deadline).await,
+        }
+    }
+}
+
+async fn read_tcp(
+    context: &mut Context,
+    unit: u8,
+    block: RegisterBlock,
+    deadline: Duration,
+) -> Asked {
+    let (start, count) = (block.start, block.count);
+    let request = match block.function {
+        1 => Request::ReadCoils(start, count),
+        2 => Request::ReadDiscreteInputs(start, count),
+        3 => Request::ReadHoldingRegisters(start, count),
+        _ => Request::ReadInputRegisters(start, count),
+    };
+    context.set_slave(Slave(unit));
+    let sent_at = Instant::now();
+    let answer = timeout(deadline, context.call(request)).await;
+    let took = sent_at.elapsed();
+    let outcome = match answer {
+        Err(_) => Err(RequestError::Timeout {
+            timeout_ms: deadline.as_millis(),
+            part: 0,
+        }),
+        Ok(Ok(Ok(response))) => registers(response, block),
+        Ok(Ok(Err(exception))) => Err(exception_of(exception.into(), block)),
+        Ok(Err(ModbusError::Transport(error))) => Err(RequestError::Transport {
+            reason: describe(&error),
+        }),
+        // The crate compares transaction, unit and function with those of the request.
+        Ok(Err(ModbusError::Protocol(_))) => Err(RequestError::Mismatch {
+            reason: "it is late or of another unit".to_owned(),
+        }),
+    };
+    let is_usable = matches!(outcome, Ok(_) | Err(RequestError::Exception { .. }));
+    Asked {
+        outcome,
+        took,
+        is_usable,
+    }
+}
+
+fn registers(response: Response, block: RegisterBlock) -> Result<BlockReading, RequestError> {
+    let registers = match response {
+        Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) => words,
+        Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) => {
+            without_padding(bits, block.count)
+        }
+        _ => {
+            return Err(RequestError::Mismatch {
+                reason: "it is to another function".to_owned(),
             });
         }
-        self.has_served = true;
+    };
+    counted(registers, block)
+}
+
+/// Coils come in whole bytes; the bits beyond the count are padding.
+pub(super) fn without_padding(mut bits: Vec<bool>, count: u16) -> Vec<u16> {
+    if bits.len() == usize::from(count).next_multiple_of(8) {
+        bits.truncate(count.into());
+    }
+    bits.into_iter().map(u16::from).collect()
+}
+
+/// A block of exactly the registers that were asked for.
+pub(super) fn counted(
+    registers: Vec<u16>,
+    block: RegisterBlock,
+) -> Result<BlockReading, RequestError> {
+    if registers.len() == usize::from(block.count) {
         Ok(BlockReading {
             function: block.function,
-            start,
+            start: block.start,
             registers,
         })
+    } else {
+        Err(RequestError::Count {
+            want: block.count,
+            have: registers.len(),
+        })
+    }
+}
+
+/// The exception a device answered a block with.
+pub(super) fn exception_of(code: u8, block: RegisterBlock) -> RequestError {
+    RequestError::Exception {
+        code,
+        function: block.function,
+        start: block.start,
+        end: u32::from(block.start) + u32::from(block.count.max(1)) - 1,
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::future::Ready;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,12 +17,25 @@ use tokio_modbus::server::Service;
 use tokio_modbus::server::tcp::{Server, accept_tcp_connection};
 use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bus::{Bus, Meters, Surroundings, retry_delay, seed};
 use super::*;
 use crate::clock::ScaledClock;
-use crate::decode::DecodeContext;
+use crate::collect::Delivery;
+use crate::decode::vector::crc16;
+use crate::decode::{DecodeContext, DeviceProfile, snapshot};
+use crate::domain::frame::{RawFrame, Transport};
 use crate::domain::id::DeviceId;
-use crate::domain::meter::{MeterKind, MeterRole, SettlementTotal};
+use crate::domain::meter::{
+    Gateway, GatewayTransport, Meter, MeterKind, MeterRole, SettlementTotal,
+};
 use crate::domain::reading::{Item, ItemValue};
+use crate::settings::ModbusSettings;
 
 /// Simulated units of a gateway: registers hold `unit * 1000 + address`.
 #[derive(Debug, Clone, Default)]
@@ -149,13 +163,18 @@ fn meter(unit: u8) -> Meter {
 }
 
 /// A deadline that only a server that means it misses, however busy the machine.
-fn settings() -> ModbusSettings {
+pub(super) fn settings() -> ModbusSettings {
     patience(5_000)
 }
 
-fn patience(request_timeout_ms: u64) -> ModbusSettings {
+pub(super) fn patience(request_timeout_ms: u64) -> ModbusSettings {
     ModbusSettings {
         request_timeout_ms,
+        request_timeout_max_ms: 2 * request_timeout_ms,
+        late_answer_max_ms: 10_000,
+        jitter_ratio: 0.02,
+        is_clock_aligned: false,
+        retries_max: 3,
         connect_timeout_ms: 2_000,
         period_s: 60,
         retry_delay_min_ms: 20,
@@ -169,12 +188,13 @@ fn start() -> DateTime<Utc> {
         .to_utc()
 }
 
-/// A poller under test: a minute of its clock passes in 50 ms.
+/// A poller under test: a minute of its clock passes in 200 ms.
 struct Polling {
     receiver: mpsc::Receiver<Delivery>,
     health: Arc<ModbusHealth>,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), CollectError>>,
+    plan: watch::Sender<Meters>,
 }
 
 impl Polling {
@@ -183,28 +203,41 @@ impl Polling {
     }
 
     fn with_settings(address: SocketAddr, units: &[u8], settings: ModbusSettings) -> Self {
+        Self::over(GatewayTransport::Tcp, address, units, settings)
+    }
+
+    fn over(
+        transport: GatewayTransport,
+        address: SocketAddr,
+        units: &[u8],
+        settings: ModbusSettings,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(4);
         let health = Arc::new(ModbusHealth::default());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(poll_gateway(
-            Gateway {
-                id: "GW".into(),
-                host: address.ip().to_string(),
-                port: address.port(),
-            },
-            units.iter().map(|unit| (meter(*unit), profile())).collect(),
-            settings,
-            Arc::new(ScaledClock::running(start(), 1_200.0)),
-            Arc::clone(&health),
+        let gateway = Gateway {
+            transport,
+            ..Gateway::tcp("GW".into(), address.ip().to_string(), address.port())
+        };
+        let around = Surroundings {
+            settings: Arc::new(settings),
+            clock: Arc::new(ScaledClock::running(start(), 300.0)),
+            health: Arc::clone(&health),
             sender,
-            stop.clone(),
-        ));
+        };
+        let meters: Meters = units
+            .iter()
+            .map(|unit| (meter(*unit).id, (meter(*unit), profile())))
+            .collect();
+        let (plan, watched) = watch::channel(meters);
+        tasks.spawn(Bus::new(gateway, around).run(watched, stop.clone()));
         Self {
             receiver,
             health,
             stop,
             tasks,
+            plan,
         }
     }
 
@@ -290,7 +323,11 @@ async fn a_silent_unit_does_not_stop_its_neighbours() {
         ..Units::default()
     };
     let _server = serve(listener, units.clone());
-    let mut polling = Polling::with_settings(address, &[1, 2, 3], patience(300));
+    let settings = ModbusSettings {
+        request_timeout_max_ms: 300,
+        ..patience(300)
+    };
+    let mut polling = Polling::with_settings(address, &[1, 2, 3], settings);
     let frames = polling.until(&[1, 3], 8).await;
     assert!(frames.iter().all(|f| f.device != Some("D-2".into())));
     let health = polling.end().await;
@@ -331,7 +368,7 @@ async fn a_short_answer_is_no_reading_and_ends_the_connection() {
     );
     assert!(
         error("M-3")
-            .contains("exception 2 (Illegal data address) for registers 10 to 10 of function 3"),
+            .contains("exception 2 (illegal data address) for registers 10 to 10 of function 3"),
         "{}",
         error("M-3")
     );
@@ -348,7 +385,8 @@ async fn busy_is_not_now_and_the_connection_stays() {
     polling.until(&[1], 2).await;
     let health = polling.end().await;
     let meter = &health[0].meters[&MeterId::from("M-1")];
-    assert_eq!((meter.errors, meter.failures_in_row), (1, 0));
+    // Asked again within the period: nothing was lost.
+    assert_eq!((meter.retries, meter.errors), (1, 0));
     assert_eq!(units.connections.load(Ordering::SeqCst), 1);
 }
 
@@ -406,7 +444,8 @@ async fn a_late_answer_is_not_taken_for_the_next_ones() {
         "the first connection was closed by the poller"
     );
     let health = polling.end().await;
-    assert_eq!(health[0].meters[&MeterId::from("M-1")].errors, 1);
+    let meter = &health[0].meters[&MeterId::from("M-1")];
+    assert_eq!(meter.retries + meter.errors, 1);
 }
 
 #[tokio::test]
@@ -440,7 +479,7 @@ async fn an_answer_to_another_request_is_a_mismatch() {
     assert_eq!(total(&polling.next().await), 42);
     let health = polling.end().await;
     let meter = &health[0].meters[&MeterId::from("M-1")];
-    assert_eq!(meter.errors, 1);
+    assert_eq!(meter.retries + meter.errors, 1);
     assert!(
         meter
             .last_error
@@ -491,8 +530,9 @@ async fn hostile_bytes_end_the_connection_not_the_poller() {
     let mut polling = Polling::start(address, &[1]);
     assert_eq!(total(&polling.next().await), 42);
     let health = polling.end().await;
-    let errors = health[0].meters[&MeterId::from("M-1")].errors;
-    assert!(errors >= hostile.len() as u64, "{errors}");
+    let meter = &health[0].meters[&MeterId::from("M-1")];
+    let failed = meter.retries + meter.errors;
+    assert!(failed >= hostile.len() as u64, "{failed}");
 }
 
 #[tokio::test]
@@ -548,66 +588,6 @@ async fn a_full_queue_holds_the_poller_and_a_closed_one_ends_it() {
     assert!(matches!(ended, Err(CollectError::QueueClosed { .. })));
 }
 
-#[tokio::test]
-async fn what_cannot_be_polled_is_refused_at_once() {
-    let refused = async |meter: Meter, profile| {
-        let (sender, _receiver) = mpsc::channel(1);
-        poll_gateway(
-            Gateway {
-                id: "GW".into(),
-                host: "127.0.0.1".into(),
-                port: 1,
-            },
-            vec![(meter, profile)],
-            settings(),
-            Arc::new(ScaledClock::running(start(), 1.0)),
-            Arc::new(ModbusHealth::default()),
-            sender,
-            CancellationToken::new(),
-        )
-        .await
-        .unwrap_err()
-        .to_string()
-    };
-    let unit = refused(meter(0), profile()).await;
-    assert!(
-        unit.contains("has Modbus unit 0; write 1 to 247 in meters.csv"),
-        "{unit}"
-    );
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
-    let (set, _) = crate::decode::ProfileSet::load(&shipped);
-    let json = Arc::clone(set.get(&crate::decode::JSON_PUSH.into()).unwrap());
-    let profile = refused(meter(1), json).await;
-    assert!(profile.contains("reads no registers"), "{profile}");
-}
-
-fn slot(unit: u8, due: Instant, failures: u32) -> Slot {
-    Slot {
-        meter: meter(unit),
-        profile: profile(),
-        due,
-        period: Duration::from_mins(1),
-        failures,
-        rng: ChaCha8Rng::seed_from_u64(0),
-    }
-}
-
-#[tokio::test]
-async fn failing_meters_go_last_but_not_never() {
-    let now = Instant::now() + Duration::from_hours(1);
-    let ago = |s| now - Duration::from_secs(s);
-    let penalty = Duration::from_secs(30);
-    let pick = |slots: &[Slot]| next_slot(slots, now, penalty).map(|i| slots[i].meter.unit);
-    assert_eq!(pick(&[slot(1, ago(10), 3), slot(2, ago(1), 0)]), Some(2));
-    assert_eq!(pick(&[slot(1, ago(40), 3), slot(2, ago(1), 0)]), Some(1));
-    // Nobody overdue: whoever is due first, dead or not.
-    let later = |s| now + Duration::from_secs(s);
-    assert_eq!(pick(&[slot(1, later(1), 3), slot(2, later(2), 0)]), Some(1));
-    // Overdue goes before not yet due, however dead.
-    assert_eq!(pick(&[slot(1, ago(1), 9), slot(2, later(2), 0)]), Some(1));
-    assert_eq!(pick(&[]), None);
-}
-
 #[test]
 fn retry_delays_double_up_to_the_longest_and_repeat_by_seed() {
     let settings = settings();
@@ -622,4 +602,191 @@ fn retry_delays_double_up_to_the_longest_and_repeat_by_seed() {
     assert!(first[0] >= Duration::from_millis(10) && first[0] < Duration::from_millis(20));
     assert!(first[39] >= Duration::from_millis(100) && first[39] < Duration::from_millis(200));
     assert_ne!(seed("M-1"), seed("M-2"));
+}
+
+/// A gateway that answers each request by hand, over serial frames: the script gets the request and
+/// writes what it likes.
+async fn serial_gateway<F, R>(listener: TcpListener, script: F)
+where
+    F: Fn(usize, [u8; 8], Arc<tokio::sync::Mutex<TcpStream>>) -> R,
+    R: Future<Output = ()>,
+{
+    let mut asked = 0;
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        loop {
+            let mut request = [0_u8; 8];
+            if stream.read_exact(&mut request).await.is_err() {
+                break;
+            }
+            let line = Arc::new(tokio::sync::Mutex::new(stream));
+            script(asked, request, Arc::clone(&line)).await;
+            asked += 1;
+            let Ok(back) = Arc::try_unwrap(line) else {
+                break;
+            };
+            stream = back.into_inner();
+        }
+    }
+}
+
+/// A serial answer of one register.
+fn serial_answer(unit: u8, register: u16) -> Vec<u8> {
+    let mut frame = vec![unit, 3, 2];
+    frame.extend_from_slice(&register.to_be_bytes());
+    frame.extend_from_slice(&crc16(&frame).to_le_bytes());
+    frame
+}
+
+/// What a healthy unit answers: its number times a thousand, plus the register.
+fn own_answer(request: [u8; 8]) -> Vec<u8> {
+    let register = u16::from_be_bytes([request[2], request[3]]);
+    serial_answer(request[0], u16::from(request[0]) * 1_000 + register)
+}
+
+/// Every block of a frame holds what its own unit and register say.
+fn assert_own_values(frame: &RawFrame) {
+    let unit: u16 = frame.origin.strip_prefix("GW/").unwrap().parse().unwrap();
+    for block in snapshot::decode(&frame.bytes).unwrap() {
+        assert_eq!(block.registers, [unit * 1_000 + block.start], "{block:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_serial_answer_is_taken_off_the_line_and_not_for_the_next_ones() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let mut server = JoinSet::new();
+    // Unit 2 answers its first request only when unit 1 is asked next, and before it.
+    let held = Arc::new(Mutex::new(None::<Vec<u8>>));
+    let seen = Arc::clone(&held);
+    server.spawn(async move {
+        serial_gateway(listener, move |_, request, line| {
+            let held = Arc::clone(&held);
+            async move {
+                let mut line = line.lock().await;
+                let answer = own_answer(request);
+                let is_first_of_two = request[0] == 2 && held.lock().unwrap().is_none();
+                if is_first_of_two {
+                    *held.lock().unwrap() = Some(answer);
+                    return;
+                }
+                let late = held.lock().unwrap().as_mut().map(std::mem::take);
+                if let Some(late) = late {
+                    line.write_all(&late).await.ok();
+                }
+                line.write_all(&answer).await.ok();
+            }
+        })
+        .await;
+    });
+    let mut polling = Polling::over(
+        GatewayTransport::RtuOverTcp,
+        address,
+        &[1, 2],
+        patience(200),
+    );
+    let frames = polling.until(&[1, 2], 5).await;
+    for frame in &frames {
+        assert_own_values(frame);
+    }
+    assert!(seen.lock().unwrap().as_ref().is_some_and(Vec::is_empty));
+    let health = polling.end().await;
+    assert_eq!(health[0].connects, 1, "the line was kept and emptied");
+}
+
+#[tokio::test]
+async fn a_unit_whose_serial_answer_may_still_come_is_not_asked_while_it_may() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let asked_at = Arc::clone(&times);
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        serial_gateway(listener, move |number, request, line| {
+            let asked_at = Arc::clone(&asked_at);
+            async move {
+                asked_at.lock().unwrap().push(Instant::now());
+                if number > 0 {
+                    let mut line = line.lock().await;
+                    line.write_all(&own_answer(request)).await.ok();
+                }
+            }
+        })
+        .await;
+    });
+    let settings = ModbusSettings {
+        late_answer_max_ms: 700,
+        ..patience(50)
+    };
+    let mut polling = Polling::over(GatewayTransport::RtuOverTcp, address, &[1], settings);
+    assert_own_values(&polling.next().await);
+    polling.end().await;
+    let times = times.lock().unwrap();
+    assert!(times[1] - times[0] >= Duration::from_millis(700));
+}
+
+#[tokio::test]
+async fn foreign_bent_short_and_glued_serial_answers_are_no_readings() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        serial_gateway(listener, |number, request, line| async move {
+            let good = own_answer(request);
+            let wrong = match number {
+                0 => serial_answer(request[0] + 1, 666),
+                1 => {
+                    let mut bent = good.clone();
+                    bent[4] ^= 0x10;
+                    bent
+                }
+                2 => {
+                    let mut short = vec![request[0], 3, 0];
+                    short.extend_from_slice(&crc16(&short).to_le_bytes());
+                    short
+                }
+                3 => [serial_answer(request[0], 666), good.clone()].concat(),
+                _ => good,
+            };
+            line.lock().await.write_all(&wrong).await.ok();
+        })
+        .await;
+    });
+    let settings = ModbusSettings {
+        late_answer_max_ms: 100,
+        retry_delay_max_ms: 20,
+        ..patience(100)
+    };
+    let mut polling = Polling::over(GatewayTransport::RtuOverTcp, address, &[1], settings);
+    for _ in 0..3 {
+        assert_own_values(&polling.next().await);
+    }
+    let health = polling.end().await;
+    let meter = &health[0].meters[&MeterId::from("M-1")];
+    assert_eq!(meter.retries + meter.errors, 4);
+    assert_eq!(health[0].connects, 5);
+}
+
+#[tokio::test]
+async fn a_meter_added_to_a_running_bus_is_polled_and_one_removed_is_not() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let units = Units::default();
+    let _server = serve(listener, units.clone());
+    let mut polling = Polling::start(address, &[1]);
+    polling.until(&[1], 2).await;
+    polling.plan.send_modify(|meters| {
+        meters.insert(meter(2).id, (meter(2), profile()));
+    });
+    polling.until(&[1, 2], 2).await;
+    polling.plan.send_modify(|meters| {
+        meters.remove(&meter(1).id);
+    });
+    // At most the poll that was under way and what is in the queue come after that.
+    let frames = polling.until(&[2], 12).await;
+    let late = frames
+        .iter()
+        .skip(6)
+        .filter(|f| f.device == Some("D-1".into()));
+    assert_eq!(late.count(), 0);
+    let health = polling.end().await;
+    assert_eq!(health[0].connects, 1, "the line outlives the change");
+    assert!(!health[0].meters.contains_key(&MeterId::from("M-1")));
 }

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::device::{DeviceName, NAME_WORDS_MAX, NameType, RawDevice};
 use super::number::WORDS_MAX;
 use super::{
-    Clock, Fraction, ModbusCodec, ModbusQuirks, Place, RegisterAlarm, RegisterField, may_be_float,
+    Bits, Clock, Fraction, High, ModbusCodec, ModbusQuirks, Place, RegisterAlarm, RegisterField,
+    may_be_float,
 };
 use crate::decode::code::problem;
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
@@ -15,6 +18,31 @@ use crate::decode::file::{
     ByteOrder, ClockFormat, FileReader, RawAlarm, RawClock, RawField, RawModbus, RegisterType,
 };
 use crate::decode::snapshot::{REGISTERS_MAX, RegisterBlock};
+
+/// Largest exponent of a split total; more digits than any totaliser has.
+const EXPONENT_MAX: u8 = 12;
+/// What registers may be counted from in a manual.
+const ADDRESS_BASES: [u16; 4] = [0, 1, 30_001, 40_001];
+
+/// The higher digits of a total in registers of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::decode) struct RawHigh {
+    register: u16,
+    #[serde(rename = "type")]
+    kind: RegisterType,
+    words: Option<u16>,
+    exponent: u8,
+    order: Option<ByteOrder>,
+}
+
+/// A run of bits of a number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::decode) struct RawBits {
+    first: u32,
+    count: u32,
+}
 
 /// Reads `[modbus]`, `[[field]]` and `[[alarm]]`.
 pub(in crate::decode) fn compile<'t>(
@@ -31,6 +59,7 @@ pub(in crate::decode) fn compile<'t>(
     let defaults = Defaults {
         function: raw.function,
         order: raw.order,
+        base: raw.address_base,
     };
     check_settings(reader, &raw);
 
@@ -43,6 +72,7 @@ pub(in crate::decode) fn compile<'t>(
             let field = field(reader, raw, &defaults)?;
             places.push((span.clone(), field.place));
             places.extend(field.fraction.map(|f| (span.clone(), f.place)));
+            places.extend(field.high.map(|h| (span.clone(), h.place)));
             Some((span, field))
         })
         .collect();
@@ -65,19 +95,24 @@ pub(in crate::decode) fn compile<'t>(
         .collect();
     let clock = raw.clock.as_ref().map(|clock| {
         let span = clock.span();
-        let clock = clock_of(clock.get_ref(), &defaults);
+        let clock = clock_of(reader, &span, clock.get_ref(), &defaults);
         places.push((span, clock.place));
         clock
+    });
+    let device = raw.device.as_ref().map(|device| {
+        let span = device.span();
+        let device = device_of(reader, &span, device.get_ref(), &defaults);
+        places.push((span, device.place));
+        device
     });
     for (span, place) in &places {
         check_place(reader, span, *place, raw.registers_max);
     }
     let blocks = if raw.block.is_empty() {
-        coalesce(
-            &places.iter().map(|(_, p)| *p).collect::<Vec<_>>(),
-            raw.gap_max,
-            raw.registers_max,
-        )
+        // A total whose parts come from two requests could be torn by a carry between them.
+        let together = fields.iter().filter_map(RegisterField::hull);
+        let places: Vec<Place> = places.iter().map(|(_, p)| *p).chain(together).collect();
+        coalesce(&places, raw.gap_max, raw.registers_max)
     } else {
         let blocks: Vec<RegisterBlock> = raw
             .block
@@ -86,7 +121,7 @@ pub(in crate::decode) fn compile<'t>(
                 let written = block.get_ref();
                 RegisterBlock {
                     function: written.function.unwrap_or(raw.function),
-                    start: written.start,
+                    start: defaults.wire(reader, &block.span(), written.start),
                     count: written.count,
                 }
             })
@@ -94,21 +129,85 @@ pub(in crate::decode) fn compile<'t>(
         check_blocks(reader, &raw, &blocks, &places);
         blocks
     };
+    check_torn(reader, &fields, &blocks);
     Some(ModbusCodec {
         blocks,
         quirks: ModbusQuirks {
             pause_ms: raw.pause_ms,
+            timeout_ms: raw.timeout_ms,
             retry_exceptions: raw.retry_exceptions,
         },
         fields,
         alarms,
         clock,
+        device,
     })
 }
 
 struct Defaults {
     function: u8,
     order: ByteOrder,
+    base: u16,
+}
+
+impl Defaults {
+    /// A register as the protocol counts it, from one as the manual does.
+    fn wire(&self, reader: &mut FileReader<'_>, span: &Range<usize>, written: u16) -> u16 {
+        written.checked_sub(self.base).unwrap_or_else(|| {
+            reader.problem(
+                Some(span.clone()),
+                problem::REGISTERS,
+                format!(
+                    "register {written} is below modbus.address_base {}",
+                    self.base
+                ),
+                "write registers as the manual counts them, or correct address_base",
+            );
+            0
+        })
+    }
+}
+
+impl RegisterField {
+    /// The registers of a value in several parts, from the first to the last.
+    fn hull(&self) -> Option<Place> {
+        let parts = [self.fraction.map(|f| f.place), self.high.map(|h| h.place)];
+        let end = |p: Place| u32::from(p.start) + u32::from(p.count);
+        let all = || parts.into_iter().flatten().chain([self.place]);
+        if parts.iter().all(Option::is_none) {
+            return None;
+        }
+        let start = all().map(|p| p.start).min()?;
+        let count = all().map(end).max()? - u32::from(start);
+        Some(Place {
+            start,
+            count: u16::try_from(count).ok()?,
+            ..self.place
+        })
+    }
+}
+
+/// All parts of a total must come from one request.
+fn check_torn(reader: &mut FileReader<'_>, fields: &[RegisterField], blocks: &[RegisterBlock]) {
+    for field in fields {
+        let Some(hull) = field.hull() else { continue };
+        if !blocks
+            .iter()
+            .any(|b| b.covers(hull.function, hull.start, hull.count))
+        {
+            reader.problem(
+                Some(0..0),
+                problem::REGISTERS,
+                format!(
+                    "the parts of `{}` in registers {} to {} are not read in one request, so that a carry between two could tear them",
+                    field.field.item.key(),
+                    hull.start,
+                    u32::from(hull.start) + u32::from(hull.count) - 1
+                ),
+                "raise modbus.registers_max, or let one [[modbus.block]] hold them all",
+            );
+        }
+    }
 }
 
 fn check_settings(reader: &mut FileReader<'_>, raw: &RawModbus) {
@@ -126,6 +225,25 @@ fn check_settings(reader: &mut FileReader<'_>, raw: &RawModbus) {
             problem::REGISTERS,
             format!("modbus.registers_max is {}", raw.registers_max),
             format!("write 1 to {REGISTERS_MAX}"),
+        );
+    }
+    if !ADDRESS_BASES.contains(&raw.address_base) {
+        reader.problem(
+            Some(0..0),
+            problem::REGISTERS,
+            format!("modbus.address_base is {}", raw.address_base),
+            "write 0 where registers are counted as the protocol does, 1, 30001 or 40001 as the manual does",
+        );
+    }
+    if raw
+        .timeout_ms
+        .is_some_and(|ms| !(50..=60_000).contains(&ms))
+    {
+        reader.problem(
+            Some(0..0),
+            problem::REGISTERS,
+            "modbus.timeout_ms is not from 50 to 60000".to_owned(),
+            "write how long the model may take to answer, or leave it out",
         );
     }
     if raw.pause_ms > 10_000 {
@@ -148,6 +266,20 @@ fn check_place(reader: &mut FileReader<'_>, span: &Range<usize>, place: Place, r
                 place.count
             ),
             "raise modbus.registers_max",
+        );
+    }
+    if let ByteOrder::Other(order) = place.order
+        && order.len() != 2 * usize::from(place.count)
+    {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            format!(
+                "a byte order of {} letters does not fit {} registers",
+                order.len(),
+                place.count
+            ),
+            "write two letters for each register, or one of ABCD, CDAB, BADC and DCBA, which fit any number",
         );
     }
     if !(1..=4).contains(&place.function) {
@@ -266,7 +398,8 @@ fn field(reader: &mut FileReader<'_>, raw: RawField, defaults: &Defaults) -> Opt
         );
         return None;
     };
-    let (register, kind) = (*register.get_ref(), *kind.get_ref());
+    let kind = *kind.get_ref();
+    let register = defaults.wire(reader, &register.span(), *register.get_ref());
     let count = words(reader, &raw, kind)?;
     let item = checked.as_ref()?.item;
     if !may_be_float(item, kind, raw.inexact) {
@@ -282,7 +415,9 @@ fn field(reader: &mut FileReader<'_>, raw: RawField, defaults: &Defaults) -> Opt
         .function
         .as_ref()
         .map_or(defaults.function, |f| *f.get_ref());
-    let fraction = fraction(reader, &raw, kind, item, order, function);
+    let fraction = fraction(reader, &raw, kind, item, (order, function), defaults);
+    let high = high(reader, &raw, kind, item, (order, function), defaults);
+    let bits = bits(reader, &raw, kind, item);
     if let Some(mask) = &raw.mask
         && (kind != RegisterType::U16 || *mask.get_ref() == 0 || item.is_exact())
     {
@@ -305,6 +440,8 @@ fn field(reader: &mut FileReader<'_>, raw: RawField, defaults: &Defaults) -> Opt
         kind,
         decimals: raw.decimals.map_or(0, Spanned::into_inner),
         fraction,
+        high,
+        bits,
         mask: raw.mask.map(Spanned::into_inner),
         none,
     })
@@ -339,35 +476,108 @@ fn fraction(
     raw: &RawField,
     kind: RegisterType,
     item: crate::domain::reading::Item,
-    order: ByteOrder,
-    function: u8,
+    (order, function): (ByteOrder, u8),
+    defaults: &Defaults,
 ) -> Option<Fraction> {
     let written = raw.fraction.as_ref()?;
     let fraction = written.get_ref();
     let count = fraction.kind.words();
-    let good = item.is_exact()
-        && kind.is_unsigned()
-        && fraction.kind.is_unsigned()
-        && raw.decimals.is_none()
-        && (1..=9).contains(&fraction.decimals);
+    let decimals = fraction.decimals.unwrap_or(0);
+    let fits = if fraction.kind == RegisterType::F32 {
+        fraction.decimals.is_none()
+    } else {
+        fraction.kind.is_unsigned() && (1..=9).contains(&decimals)
+    };
+    let good = item.is_exact() && kind.is_unsigned() && raw.decimals.is_none() && fits;
     let (true, Some(count)) = (good, count) else {
         reader.problem(
             Some(written.span()),
             problem::FIELD,
             format!("field `{}` has a fraction that cannot be", raw.name.get_ref()),
-            "give an exact field of an unsigned type a fraction of type u16, u32 or u64 with 1 to 9 decimals, and no decimals of its own",
+            "give an exact field of an unsigned type a fraction of type u16, u32 or u64 with 1 to 9 decimals, or of type f32 without, and no decimals of its own",
         );
         return None;
     };
     Some(Fraction {
         place: Place {
             function,
-            start: fraction.register,
+            start: defaults.wire(reader, &written.span(), fraction.register),
             count,
             order: fraction.order.unwrap_or(order),
         },
         kind: fraction.kind,
-        decimals: fraction.decimals,
+        decimals,
+    })
+}
+
+fn high(
+    reader: &mut FileReader<'_>,
+    raw: &RawField,
+    kind: RegisterType,
+    item: crate::domain::reading::Item,
+    (order, function): (ByteOrder, u8),
+    defaults: &Defaults,
+) -> Option<High> {
+    let written = raw.high.as_ref()?;
+    let high = written.get_ref();
+    let count = high.kind.words().or(high.words);
+    let good = item.is_exact()
+        && kind.is_unsigned()
+        && high.kind.is_unsigned()
+        && (1..=EXPONENT_MAX).contains(&high.exponent)
+        && count.is_some_and(|count| (1..=WORDS_MAX).contains(&count))
+        && (high.kind == RegisterType::Bcd) == high.words.is_some();
+    let (true, Some(count)) = (good, count) else {
+        reader.problem(
+            Some(written.span()),
+            problem::FIELD,
+            format!("field `{}` has a high part that cannot be", raw.name.get_ref()),
+            format!(
+                "give an exact field of an unsigned type a high part of an unsigned type (words for bcd only) with an exponent of 1 to {EXPONENT_MAX}: total = high × 10^exponent + low"
+            ),
+        );
+        return None;
+    };
+    Some(High {
+        place: Place {
+            function,
+            start: defaults.wire(reader, &written.span(), high.register),
+            count,
+            order: high.order.unwrap_or(order),
+        },
+        kind: high.kind,
+        exponent: high.exponent,
+    })
+}
+
+fn bits(
+    reader: &mut FileReader<'_>,
+    raw: &RawField,
+    kind: RegisterType,
+    item: crate::domain::reading::Item,
+) -> Option<Bits> {
+    let written = raw.bits.as_ref()?;
+    let bits = written.get_ref();
+    let width = match kind {
+        RegisterType::U16 => 16,
+        RegisterType::U32 => 32,
+        RegisterType::U64 => 64,
+        _ => 0,
+    };
+    let end = bits.first.checked_add(bits.count);
+    if item.is_exact() || bits.count == 0 || raw.mask.is_some() || end.is_none_or(|end| end > width)
+    {
+        reader.problem(
+            Some(written.span()),
+            problem::FIELD,
+            format!("field `{}` cannot take these bits", raw.name.get_ref()),
+            "bits = { first = 12, count = 8 } cuts them out of a u16, u32 or u64 for states and telemetry; bit 0 is the least significant",
+        );
+        return None;
+    }
+    Some(Bits {
+        first: bits.first,
+        count: bits.count,
     })
 }
 
@@ -423,7 +633,7 @@ fn alarm(
                 .function
                 .as_ref()
                 .map_or(defaults.function, |f| *f.get_ref()),
-            start: *register.get_ref(),
+            start: defaults.wire(reader, &register.span(), *register.get_ref()),
             count: kind.words()?,
             order: raw.order.unwrap_or(defaults.order),
         },
@@ -432,11 +642,51 @@ fn alarm(
     })
 }
 
-fn clock_of(raw: &RawClock, defaults: &Defaults) -> Clock {
+fn device_of(
+    reader: &mut FileReader<'_>,
+    span: &Range<usize>,
+    raw: &RawDevice,
+    defaults: &Defaults,
+) -> DeviceName {
+    let words_max = if raw.kind == NameType::Number {
+        WORDS_MAX
+    } else {
+        NAME_WORDS_MAX
+    };
+    if !(1..=words_max).contains(&raw.words) {
+        reader.problem(
+            Some(span.clone()),
+            problem::REGISTERS,
+            format!("modbus.device has {} words", raw.words),
+            format!("write 1 to {words_max}"),
+        );
+    }
+    DeviceName {
+        place: Place {
+            function: raw.function.unwrap_or(defaults.function),
+            start: defaults.wire(reader, span, raw.register),
+            count: raw.words,
+            // The order of a number says nothing of text.
+            order: match raw.kind {
+                NameType::Number => raw.order.unwrap_or(defaults.order),
+                NameType::Ascii | NameType::Bcd => raw.order.unwrap_or_default(),
+            },
+        },
+        kind: raw.kind,
+        bytes: raw.bytes,
+    }
+}
+
+fn clock_of(
+    reader: &mut FileReader<'_>,
+    span: &Range<usize>,
+    raw: &RawClock,
+    defaults: &Defaults,
+) -> Clock {
     Clock {
         place: Place {
             function: raw.function.unwrap_or(defaults.function),
-            start: raw.register,
+            start: defaults.wire(reader, span, raw.register),
             count: match raw.format {
                 ClockFormat::Bcd => 3,
                 ClockFormat::Fields => 6,

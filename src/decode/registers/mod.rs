@@ -4,12 +4,17 @@
 //! snapshot is a poll that failed, not a device that has less.
 
 mod compile;
+mod device;
 mod number;
+mod order;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-pub(super) use self::compile::compile;
+pub(super) use self::compile::{RawBits, RawHigh, compile};
+use self::device::DeviceName;
+pub(super) use self::device::RawDevice;
 use self::number::{Number, in_order, number};
+pub(super) use self::order::Permutation;
 use crate::decode::code::reject;
 use crate::decode::field::{AlarmBits, Field};
 use crate::decode::file::{ByteOrder, ClockFormat, RegisterType};
@@ -27,6 +32,7 @@ pub(super) struct ModbusCodec {
     fields: Vec<RegisterField>,
     alarms: Vec<RegisterAlarm>,
     clock: Option<Clock>,
+    device: Option<DeviceName>,
 }
 
 /// What a poller must know of a device beyond its registers.
@@ -34,6 +40,8 @@ pub(super) struct ModbusCodec {
 pub struct ModbusQuirks {
     /// Pause between two requests, ms.
     pub pause_ms: u64,
+    /// How long the model may take to answer, ms, where it is known to be slow.
+    pub timeout_ms: Option<u64>,
     /// Exception codes that mean "not now": the connection stays, the poll is tried again.
     pub retry_exceptions: Vec<u8>,
 }
@@ -54,7 +62,9 @@ struct RegisterField {
     kind: RegisterType,
     decimals: i8,
     fraction: Option<Fraction>,
+    high: Option<High>,
     mask: Option<u16>,
+    bits: Option<Bits>,
     /// Bytes on the wire, in register order, that mean "no value".
     none: Vec<Vec<u8>>,
 }
@@ -64,6 +74,21 @@ struct Fraction {
     place: Place,
     kind: RegisterType,
     decimals: i8,
+}
+
+/// The higher digits of a total that is split: total = high × 10^exponent + low.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct High {
+    place: Place,
+    kind: RegisterType,
+    exponent: u8,
+}
+
+/// A run of bits of a number, bit 0 the least significant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bits {
+    first: u32,
+    count: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +112,10 @@ impl ModbusCodec {
         received_at: DateTime<Utc>,
     ) -> Result<Decoded, RejectReason> {
         let blocks = snapshot::decode(bytes)?;
+        let device = match self.device {
+            Some(name) => Some(name.read(&blocks)?),
+            None => None,
+        };
         let mut values = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
             if let Some(value) = field.value(&blocks)? {
@@ -108,7 +137,7 @@ impl ModbusCodec {
             ));
         }
         Ok(Decoded {
-            device: None,
+            device,
             sampled_at,
             clock_at: None,
             values,
@@ -159,9 +188,17 @@ impl RegisterField {
                 return self.field.absent(self.where_it_is());
             }
         }
+        let high = match self.high {
+            Some(high) => Some((high, high.place.bytes(blocks)?)),
+            None => None,
+        };
         let item = self.field.item;
         let whole = number(self.kind, &in_order(registers, self.place.order))
             .ok_or_else(|| self.no_digits())?;
+        if let (Some(bits), Number::Whole(word)) = (self.bits, whole) {
+            let state = (word >> bits.first) & ((1_i128 << bits.count) - 1);
+            return self.state_or_float(Number::Whole(state));
+        }
         if let Some(mask) = self.mask
             && let Number::Whole(bits) = whole
         {
@@ -173,6 +210,10 @@ impl RegisterField {
         }
         let units = match whole {
             Number::Whole(count) => {
+                let count = match high {
+                    Some((high, bytes)) => self.joined(high, &bytes, count)?,
+                    None => count,
+                };
                 let units = exact_from_count(item, count, self.decimals)?;
                 match fraction {
                     Some((fraction, bytes)) => units
@@ -188,8 +229,10 @@ impl RegisterField {
 
     fn fraction(&self, fraction: Fraction, bytes: &[u8]) -> Result<i64, RejectReason> {
         let item = self.field.item;
-        let Some(Number::Whole(count)) = number(fraction.kind, bytes) else {
-            return Err(self.no_digits());
+        let count = match number(fraction.kind, bytes) {
+            Some(Number::Whole(count)) => count,
+            Some(Number::Single(part)) => return self.float_fraction(fraction, part),
+            _ => return Err(self.no_digits()),
         };
         if count >= 10_i128.pow(u32::from(fraction.decimals.unsigned_abs())) {
             return Err(fault(
@@ -202,6 +245,44 @@ impl RegisterField {
             ));
         }
         exact_from_count(item, count, fraction.decimals)
+    }
+
+    /// A fraction that is itself a float, cut to four decimals.
+    #[expect(clippy::cast_possible_truncation, reason = "a number from 0 to 9999")]
+    fn float_fraction(&self, fraction: Fraction, part: f64) -> Result<i64, RejectReason> {
+        if (0.0..1.0).contains(&part) {
+            // Seven digits of a float, the fifth decimal safely inside them.
+            Ok((part * 10_000.0 + 1e-3).min(9_999.0) as i64)
+        } else {
+            Err(fault(
+                reject::RANGE,
+                self.field.item,
+                format_args!(
+                    "has a fraction that is not from 0 to 1 at register {}",
+                    fraction.place.start
+                ),
+            ))
+        }
+    }
+
+    /// Both parts of a split total as one number.
+    fn joined(&self, high: High, bytes: &[u8], low: i128) -> Result<i128, RejectReason> {
+        let Some(Number::Whole(upper)) = number(high.kind, bytes) else {
+            return Err(self.no_digits());
+        };
+        let step = 10_i128.pow(high.exponent.into());
+        if (0..step).contains(&low) {
+            Ok(upper * step + low)
+        } else {
+            Err(fault(
+                reject::RANGE,
+                self.field.item,
+                format_args!(
+                    "has a lower part of more than {} digits at register {}; the exponent of high does not fit",
+                    high.exponent, self.place.start
+                ),
+            ))
+        }
     }
 
     fn state_or_float(&self, number: Number) -> Result<Option<ItemValue>, RejectReason> {

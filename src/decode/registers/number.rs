@@ -46,13 +46,17 @@ impl RegisterType {
 
 /// The bytes of a number, most significant first.
 pub(super) fn in_order(registers: &[u16], order: ByteOrder) -> Vec<u8> {
-    let bytes = |word: &u16| match order {
-        ByteOrder::Abcd | ByteOrder::Cdab => word.to_be_bytes(),
-        ByteOrder::Badc | ByteOrder::Dcba => word.to_le_bytes(),
-    };
+    let big = |word: &u16| word.to_be_bytes();
+    let little = |word: &u16| word.to_le_bytes();
     match order {
-        ByteOrder::Abcd | ByteOrder::Badc => registers.iter().flat_map(bytes).collect(),
-        ByteOrder::Cdab | ByteOrder::Dcba => registers.iter().rev().flat_map(bytes).collect(),
+        ByteOrder::Abcd => registers.iter().flat_map(big).collect(),
+        ByteOrder::Badc => registers.iter().flat_map(little).collect(),
+        ByteOrder::Cdab => registers.iter().rev().flat_map(big).collect(),
+        ByteOrder::Dcba => registers.iter().rev().flat_map(little).collect(),
+        ByteOrder::Other(order) => {
+            let wire: Vec<u8> = registers.iter().flat_map(big).collect();
+            order.apply(&wire)
+        }
     }
 }
 

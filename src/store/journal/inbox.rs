@@ -24,7 +24,7 @@ use crate::domain::reading::Reading;
 /// many can be in memory, a hundred bytes each.
 const MOVE_FROM: usize = 24_000;
 
-/// A reading in its stored form; `body` is where its bytes are among those of its heap.
+/// A reading in its stored form; `start` and `len` are where its bytes are among those of its heap.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) day: i32,
@@ -32,7 +32,8 @@ pub(super) struct Row {
     pub(super) at: i64,
     pub(super) received_at: i64,
     pub(super) traits: body::Traits,
-    body: Range<usize>,
+    start: u32,
+    len: u32,
 }
 
 /// Rows with their bytes.
@@ -52,6 +53,15 @@ impl Rows {
         self.bytes.clear();
     }
 
+    fn add(&mut self, row: Row, start: usize) {
+        let bytes = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.rows.push(Row {
+            start: bytes(start),
+            len: bytes(self.bytes.len() - start),
+            ..row
+        });
+    }
+
     /// Adds a reading of the meter of a number.
     pub(super) fn push(
         &mut self,
@@ -63,26 +73,32 @@ impl Rows {
         let at = millis(reading.sampled_at);
         let start = self.bytes.len();
         let traits = body::encode(reading, is_usable, at, &mut self.bytes);
-        self.rows.push(Row {
+        let row = Row {
             day: epoch_day(clock, at),
             number,
             at,
             received_at: millis(reading.received_at),
             traits,
-            body: start..self.bytes.len(),
-        });
+            start: 0,
+            len: 0,
+        };
+        self.add(row, start);
     }
 
     /// Puts the rows in the order of the key; equal keys stay in the order in which they came.
     fn sort(&mut self) {
-        self.rows.sort_by_key(|row| (row.day, row.number, row.at));
+        self.rows
+            .sort_unstable_by_key(|row| (row.day, row.number, row.at, row.start));
     }
 
     /// Rows with their bodies.
     pub(super) fn slice(&self, range: Range<usize>) -> impl Iterator<Item = (&Row, &[u8])> {
         let rows = self.rows.get(range).unwrap_or_default();
-        rows.iter()
-            .map(|row| (row, self.bytes.get(row.body.clone()).unwrap_or_default()))
+        rows.iter().map(|row| {
+            let (start, len) = (row.start as usize, row.len as usize);
+            let body = self.bytes.get(start..start.saturating_add(len));
+            (row, body.unwrap_or_default())
+        })
     }
 
     /// The stored form of the rows from `first` on.
@@ -108,14 +124,16 @@ impl Rows {
             bytes.0 = rest;
             let start = self.bytes.len();
             self.bytes.extend_from_slice(body);
-            self.rows.push(Row {
+            let row = Row {
                 day: epoch_day(clock, at),
                 number,
                 at,
                 received_at,
                 traits: Body::decode(at, body)?.traits(),
-                body: start..self.bytes.len(),
-            });
+                start: 0,
+                len: 0,
+            };
+            self.add(row, start);
         }
         Some(())
     }

@@ -12,7 +12,7 @@ use super::{Cache, CommitReport, JournalEntry, findings, millis, presence, rejec
 use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::id::MeterId;
-use crate::domain::reading::{FrozenTotals, Item};
+use crate::domain::reading::{FrozenTotals, Item, Reading};
 use crate::validate::rules::v01_duplicate;
 
 /// The gas day of an instant as SQL has it; the same as `GasDayClock::day_of`, without a date in
@@ -76,21 +76,12 @@ fn apply(
 ) -> rusqlite::Result<CommitReport> {
     cache.inbox.read(t, clock)?;
     let mut touched = Touched::default();
-    for entry in entries {
-        match entry {
-            JournalEntry::Reject(reject) => {
-                rejects::insert(t, reject)?;
-                touched.report.rejected += 1;
-            }
-            JournalEntry::Reading { reading, findings } => {
-                let number = number_of(t, cache, &reading.meter)?;
-                let is_usable = keep_findings(t, clock, number, findings)?;
-                cache
-                    .inbox
-                    .arriving()
-                    .push(clock, number, reading, is_usable);
-            }
-        }
+    touched.report.rejected = keep_rejects(t, entries)?;
+    for (reading, findings) in readings(entries) {
+        let number = number_of(t, cache, &reading.meter)?;
+        let is_usable = keep_findings(t, clock, number, findings)?;
+        let rows = cache.inbox.arriving();
+        rows.push(clock, number, reading, is_usable);
     }
     match place {
         Place::Now => {
@@ -108,6 +99,24 @@ fn apply(
     }
     write_touched(t, cache, clock, &mut touched)?;
     Ok(touched.report)
+}
+
+fn keep_rejects(t: &Transaction<'_>, entries: &[JournalEntry]) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for entry in entries {
+        if let JournalEntry::Reject(reject) = entry {
+            rejects::insert(t, reject)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn readings(entries: &[JournalEntry]) -> impl Iterator<Item = (&Reading, &[Finding])> {
+    entries.iter().filter_map(|entry| match entry {
+        JournalEntry::Reading { reading, findings } => Some((reading, findings.as_slice())),
+        JournalEntry::Reject(_) => None,
+    })
 }
 
 /// Keeps what the entry rules found; whether the reading may be used.

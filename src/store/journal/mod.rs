@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::domain::calendar::{GasDay, GasDayClock};
@@ -117,7 +118,8 @@ pub struct Journal {
 /// What the writer remembers of the file; forgotten whenever a transaction is rolled back.
 #[derive(Debug, Default)]
 struct Cache {
-    numbers: BTreeMap<MeterId, i64>,
+    /// Asked for each reading, hence by hash.
+    numbers: IndexMap<MeterId, i64>,
     presence: presence::Known,
     inbox: inbox::Inbox,
     dirty: ingest::Marked,

@@ -13,33 +13,38 @@ fn tolerance_m3(total_m3: f64) -> f64 {
     (total_m3.abs() * f64::from(f32::EPSILON) * 2.0).max(0.01)
 }
 
-/// Whether the two totals of a reading contradict each other.
+/// The totals that a device may say twice, and their names for people.
+const PAIRS: [(Item, Item, &str); 2] = [
+    (Item::TotalStd, Item::TotalStdSecond, "standard"),
+    (Item::TotalWork, Item::TotalWorkSecond, "working"),
+];
+
+/// The first total of a reading whose two representations contradict each other.
+fn contradiction(reading: &Reading) -> Option<(&'static str, i64, f64)> {
+    PAIRS.into_iter().find_map(|(exact, second, name)| {
+        let units = reading.exact(exact)?;
+        let second = reading.float(second)?;
+        let m3 = units as f64 / UNITS_PER_M3 as f64;
+        ((m3 - second).abs() > tolerance_m3(m3)).then_some((name, units, second))
+    })
+}
+
+/// Whether two representations of a total contradict each other.
 pub fn differs(reading: &Reading) -> bool {
-    let (Some(units), Some(second)) = (
-        reading.exact(Item::TotalStd),
-        reading.float(Item::TotalStdSecond),
-    ) else {
-        return false;
-    };
-    let exact = units as f64 / UNITS_PER_M3 as f64;
-    (exact - second).abs() > tolerance_m3(exact)
+    contradiction(reading).is_some()
 }
 
 /// Checks one reading.
 pub fn check(reading: &Reading) -> Option<Finding> {
-    if !differs(reading) {
-        return None;
-    }
-    let units = reading.exact(Item::TotalStd)?;
-    let second = reading.float(Item::TotalStdSecond)?;
+    let (name, units, second) = contradiction(reading)?;
     Some(Finding {
         rule: RuleId::V18,
         severity: Severity::Suspect,
         meter: reading.meter.clone(),
         at: reading.sampled_at,
         message: format!(
-            "the standard total is {} m³ in one representation and {second} m³ in the other; the \
-             exact one is used",
+            "the {name} total is {} m³ in one representation and {second} m³ in the other; the exact one \
+             is used",
             StdVolume::from_units(units)
         ),
     })
@@ -67,6 +72,24 @@ mod tests {
         let finding = check(&both("12285686.4222", 12_345_686.0)).unwrap();
         assert_eq!(finding.severity, Severity::Suspect);
         assert!(finding.message.contains("12285686.4222 m³"));
+    }
+
+    #[test]
+    fn the_working_total_is_held_against_its_own_second() {
+        let mut reading = both("1243.1116", 1_243.111_6);
+        let units = "12285686.4222".parse::<StdVolume>().unwrap().units();
+        reading.values.extend([
+            (Item::TotalWork, ItemValue::Exact(units)),
+            (Item::TotalWorkSecond, ItemValue::Float(12_345_686.0)),
+        ]);
+        let finding = check(&reading).unwrap();
+        assert!(
+            finding
+                .message
+                .starts_with("the working total is 12285686.4222 m³"),
+            "{}",
+            finding.message
+        );
     }
 
     #[test]

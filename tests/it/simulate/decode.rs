@@ -8,18 +8,18 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use qiliang::clock::{Clock, ManualClock};
 use qiliang::collect::import::ImportFile;
-use qiliang::collect::modbus::{ModbusHealth, poll_gateway};
+use qiliang::collect::modbus::{self, Fleet, ModbusHealth};
 use qiliang::decode::DecodeContext;
 use qiliang::decode::{DeviceProfile, ProfileSet};
 use qiliang::domain::calendar::GasDayClock;
 use qiliang::domain::frame::RawFrame;
-use qiliang::domain::meter::Gateway;
+use qiliang::domain::meter::{Gateway, Meter};
 use qiliang::domain::reading::{Decoded, Item, ItemValue};
-use qiliang::settings::ModbusSettings;
+use qiliang::domain::registry::Registry;
 use qiliang::simulate::city::City;
 use qiliang::simulate::{FaultKind, FrameKind, Wire, modbus_server};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -155,14 +155,8 @@ fn the_written_archive_is_read_back_as_the_same_frames() {
 async fn the_poller_reads_a_gateway_of_the_city() {
     let (city, profiles) = (Arc::new(city()), profiles());
     let gateway = city.gateways()[0].clone();
-    let meters: Vec<_> = city
-        .sites()
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.meter.gateway.as_ref() == Some(&gateway.id))
-        .map(|(i, s)| (s.meter.clone(), profile_of(&profiles, &city, i)))
-        .collect();
-    let count = meters.len();
+    let is_behind = |meter: &Meter| meter.gateway.as_ref() == Some(&gateway.id);
+    let count = city.sites().iter().filter(|s| is_behind(&s.meter)).count();
     assert!(count > 0);
     let quiet = city
         .faults()
@@ -183,23 +177,24 @@ async fn the_poller_reads_a_gateway_of_the_city() {
         Arc::clone(&clock),
         stop.clone(),
     ));
+    let mut parts = city.registry_parts().unwrap();
+    parts.meters.retain(|meter| is_behind(meter));
+    parts.gateways = vec![Gateway {
+        port,
+        ..gateway.clone()
+    }];
     let (sender, mut frames) = mpsc::channel(16);
-    let mut pollers = JoinSet::new();
-    pollers.spawn(poll_gateway(
-        Gateway { port, ..gateway },
-        meters,
-        ModbusSettings {
-            request_timeout_ms: 5_000,
-            connect_timeout_ms: 5_000,
-            period_s: 300,
-            retry_delay_min_ms: 50,
-            retry_delay_max_ms: 200,
-        },
-        Arc::clone(&clock),
-        Arc::new(ModbusHealth::default()),
+    let settings = qiliang::settings::load(None).unwrap();
+    let fleet = Fleet {
+        registry: watch::Sender::new(Arc::new(Registry::new(parts))).subscribe(),
+        profiles: watch::Sender::new(Arc::new(profiles.clone())).subscribe(),
+        settings: settings.modbus,
+        clock: Arc::clone(&clock),
+        health: Arc::new(ModbusHealth::default()),
         sender,
-        stop.clone(),
-    ));
+    };
+    let mut pollers = JoinSet::new();
+    pollers.spawn(modbus::run(fleet, stop.clone()));
     let mut seen = BTreeSet::new();
     while seen.len() < count {
         let frame = frames.recv().await.unwrap().frame;

@@ -1,0 +1,133 @@
+//! One poll: all blocks of a meter, one after another on one line. Whole or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::bus::Slot;
+use super::fault::RequestError;
+use super::health::ModbusHealth;
+use super::late::LateAnswers;
+use super::link::Link;
+use crate::decode::snapshot::BlockReading;
+use crate::domain::meter::Gateway;
+
+/// Deadlines of a poll.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Of each request.
+    pub(super) deadline: Duration,
+    /// Of opening a connection.
+    pub(super) connect: Duration,
+    /// How long an answer to a request that was given up is possible.
+    pub(super) late_max: Duration,
+}
+
+/// A poll to be made; owns all it needs, so that several may be under way.
+#[derive(Debug)]
+pub(super) struct Poll {
+    pub(super) slot: Slot,
+    pub(super) link: Option<Link>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) late: LateAnswers,
+    pub(super) health: Arc<ModbusHealth>,
+    pub(super) stop: CancellationToken,
+    pub(super) terms: Terms,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) slot: Slot,
+    /// The line, if it can carry the next request.
+    pub(super) link: Option<Link>,
+    pub(super) outcome: Result<Vec<BlockReading>, RequestError>,
+    /// How long each answer took.
+    pub(super) took: Vec<Duration>,
+    /// The deadline each request had.
+    pub(super) deadline: Duration,
+}
+
+impl Poll {
+    /// A connection that stood idle may have been closed by the other side without fault of the meter;
+    /// then, and only then, the poll is made once more on a new one at once.
+    pub(super) async fn run(mut self) -> Answer {
+        let was_idle = self.link.is_some();
+        let mut took = Vec::new();
+        let mut outcome = self.once(&mut took).await;
+        if was_idle
+            && self.link.is_none()
+            && took.is_empty()
+            && matches!(outcome, Err(RequestError::Transport { .. }))
+            && self.is_allowed()
+        {
+            outcome = self.once(&mut took).await;
+        }
+        Answer {
+            deadline: self.terms.deadline,
+            slot: self.slot,
+            link: self.link,
+            outcome,
+            took,
+        }
+    }
+
+    /// A serial unit whose answer may still come is not asked.
+    fn is_allowed(&self) -> bool {
+        let now = tokio::time::Instant::now();
+        self.late.barred_until(self.slot.meter.unit, now).is_none()
+    }
+
+    async fn once(&mut self, took: &mut Vec<Duration>) -> Result<Vec<BlockReading>, RequestError> {
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => self.open().await?,
+        };
+        let quirks = self.slot.profile.modbus_quirks();
+        let pause = Duration::from_millis(quirks.map_or(0, |q| q.pause_ms));
+        let blocks = self.slot.profile.register_blocks();
+        let mut readings = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            if self.stop.is_cancelled() {
+                self.link = Some(link);
+                return Err(RequestError::Stopped);
+            }
+            let asked = link
+                .read(self.slot.meter.unit, *block, self.terms.deadline)
+                .await;
+            let reading = match asked.outcome {
+                Ok(reading) => reading,
+                Err(error) => {
+                    self.link = asked.is_usable.then_some(link);
+                    return Err(error);
+                }
+            };
+            took.push(asked.took);
+            readings.push(reading);
+            // After the last one too: the next meter's request is the next frame on the line.
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+        self.link = Some(link);
+        Ok(readings)
+    }
+
+    async fn open(&mut self) -> Result<Link, RequestError> {
+        let open = Link::open(
+            &self.gateway,
+            self.terms.connect,
+            &self.late,
+            self.terms.late_max,
+        );
+        let link = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(RequestError::Stopped),
+            opened = open => opened,
+        }?;
+        self.health.connected(&self.gateway.id);
+        Ok(link)
+    }
+}
