@@ -34,6 +34,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["nudge"]),
     ("minijinja", &["nudge"]),
     ("clap", &["cli"]),
+    ("aes", &["decode"]),
+    ("cbc", &["decode"]),
+    ("cmac", &["decode"]),
+    ("ctr", &["decode"]),
 ];
 
 fn source_files(dir: &Path, out: &mut Vec<PathBuf>) {

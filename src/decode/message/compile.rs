@@ -200,6 +200,8 @@ pub(in crate::decode) fn compile_field(
             ("words", raw.words.as_ref().map(Spanned::span)),
             ("fraction", raw.fraction.as_ref().map(Spanned::span)),
             ("mask", raw.mask.as_ref().map(Spanned::span)),
+            ("high", raw.high.as_ref().map(Spanned::span)),
+            ("bits", raw.bits.as_ref().map(Spanned::span)),
         ],
     );
     if raw.at.is_none() {
