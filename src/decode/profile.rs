@@ -274,7 +274,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             "[envelope], [layout], [[message]] and [[test]]",
         ),
         CodecKind::Cjt188 => (
-            cjt188::compile(reader, &mut table).map(Codec::Cjt188),
+            Some(Codec::Cjt188(cjt188::compile(reader, &mut table))),
             "[envelope], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
