@@ -107,6 +107,7 @@ impl JsonCodec {
             None => None,
         };
         let decoded = Decoded {
+            clock_at: None,
             device,
             sampled_at: message.time.instant(&root)?,
             values: message.values(&root)?,

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use chrono::{DateTime, Utc};
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::calendar::GasDayClock;
