@@ -132,14 +132,6 @@ pub(super) struct RawAlarm {
     pub(super) texts: BTreeMap<String, Alarm>,
 }
 
-/// `[cjt188]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawCjt188 {
-    #[serde(default)]
-    pub(super) payload: Payload,
-}
-
 /// How a binary frame is carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -129,7 +129,7 @@ impl DeviceProfile {
     ) -> Result<Decoded, RejectReason> {
         let decoded = match &self.codec {
             Codec::Json(codec) => codec.decode(bytes),
-            Codec::Cjt188(codec) => codec.decode(bytes),
+            Codec::Cjt188(codec) => codec.decode(bytes, context),
             Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
@@ -193,7 +193,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\" or \"modbus\"",
+        "add codec = \"json\", \"cjt188\", \"dlms\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {

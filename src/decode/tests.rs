@@ -53,6 +53,8 @@ fn the_shipped_profiles_pass_their_own_vectors() {
         [
             "fuxin/fx-corrector",
             "generic/cjt188-gas",
+            "generic/cjt188-gas-history",
+            "generic/cjt188-gas-litres",
             "generic/cjt188-gas-reversed",
             "generic/modbus-int-frac",
             "qiliang/json-push",
