@@ -69,6 +69,8 @@ pub mod reject {
         SNAPSHOT = "decode.snapshot",
         /// Registers of the profile are not in the snapshot.
         REGISTERS = "decode.registers_missing",
+        /// A line of the telegram is no object, or is there twice.
+        TELEGRAM = "decode.telegram",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }

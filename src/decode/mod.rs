@@ -13,10 +13,12 @@ pub mod snapshot;
 pub mod vector;
 
 mod cjt188;
+mod dsmr;
 mod field;
 mod file;
 mod json;
 mod registers;
+mod time;
 mod unit;
 mod value;
 

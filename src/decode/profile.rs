@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::dsmr::{self, DsmrCodec};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
@@ -42,6 +43,8 @@ pub enum CodecKind {
     Cjt188,
     /// A Modbus register snapshot.
     Modbus,
+    /// A P1 telegram.
+    Dsmr,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +52,7 @@ enum Codec {
     Json(JsonCodec),
     Cjt188(Cjt188Codec),
     Modbus(ModbusCodec),
+    Dsmr(DsmrCodec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -109,6 +113,7 @@ impl DeviceProfile {
             Codec::Json(_) => CodecKind::Json,
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
+            Codec::Dsmr(_) => CodecKind::Dsmr,
         }
     }
 
@@ -131,6 +136,7 @@ impl DeviceProfile {
             Codec::Json(codec) => codec.decode(bytes),
             Codec::Cjt188(codec) => codec.decode(bytes, context),
             Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
+            Codec::Dsmr(codec) => codec.decode(bytes),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
@@ -193,7 +199,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\", \"dlms\" or \"modbus\"",
+        "add codec = \"json\", \"cjt188\", \"dsmr\", \"dlms\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
@@ -211,6 +217,10 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         CodecKind::Modbus => (
             registers::compile(reader, &mut table).map(Codec::Modbus),
             "[modbus], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dsmr => (
+            dsmr::compile(reader, &mut table).map(Codec::Dsmr),
+            "[dsmr], [[field]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);

@@ -56,6 +56,11 @@ fn the_shipped_profiles_pass_their_own_vectors() {
             "generic/cjt188-gas-history",
             "generic/cjt188-gas-litres",
             "generic/cjt188-gas-reversed",
+            "generic/dsmr-p1",
+            "generic/dsmr-p1-belgium",
+            "generic/dsmr-p1-legacy",
+            "generic/dsmr-p1-legacy-channel2",
+            "generic/dsmr-p1-legacy-xmx",
             "generic/modbus-int-frac",
             "qiliang/json-push",
         ]
