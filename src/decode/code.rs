@@ -71,6 +71,8 @@ pub mod reject {
         REGISTERS = "decode.registers_missing",
         /// A line of the telegram is no object, or is there twice.
         TELEGRAM = "decode.telegram",
+        /// A fragment of a longer message.
+        FRAGMENT = "decode.fragment",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }

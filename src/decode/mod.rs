@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod vector;
 
 mod cjt188;
+mod dlt645;
 mod dsmr;
 mod field;
 mod file;

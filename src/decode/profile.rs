@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::dlt645::{self, Dlt645Codec};
 use crate::decode::dsmr::{self, DsmrCodec};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
@@ -45,6 +46,8 @@ pub enum CodecKind {
     Modbus,
     /// A P1 telegram.
     Dsmr,
+    /// A DL/T 645-2007 reply.
+    Dlt645,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +56,7 @@ enum Codec {
     Cjt188(Cjt188Codec),
     Modbus(ModbusCodec),
     Dsmr(DsmrCodec),
+    Dlt645(Dlt645Codec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -114,6 +118,7 @@ impl DeviceProfile {
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
             Codec::Dsmr(_) => CodecKind::Dsmr,
+            Codec::Dlt645(_) => CodecKind::Dlt645,
         }
     }
 
@@ -137,6 +142,7 @@ impl DeviceProfile {
             Codec::Cjt188(codec) => codec.decode(bytes, context),
             Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
             Codec::Dsmr(codec) => codec.decode(bytes),
+            Codec::Dlt645(codec) => codec.decode(bytes, context),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
@@ -199,7 +205,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\", \"dsmr\", \"dlms\" or \"modbus\"",
+        "add codec = \"json\", \"cjt188\", \"dlt645\", \"dsmr\", \"dlms\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
@@ -221,6 +227,10 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         CodecKind::Dsmr => (
             dsmr::compile(reader, &mut table).map(Codec::Dsmr),
             "[dsmr], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlt645 => (
+            dlt645::compile(reader, &mut table).map(Codec::Dlt645),
+            "[dlt645], [cjt188], [[field]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);

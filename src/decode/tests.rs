@@ -56,6 +56,8 @@ fn the_shipped_profiles_pass_their_own_vectors() {
             "generic/cjt188-gas-history",
             "generic/cjt188-gas-litres",
             "generic/cjt188-gas-reversed",
+            "generic/dlt645-forwarding-cjt188",
+            "generic/dlt645-gas",
             "generic/dsmr-p1",
             "generic/dsmr-p1-belgium",
             "generic/dsmr-p1-legacy",
