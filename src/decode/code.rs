@@ -73,6 +73,18 @@ pub mod reject {
         TELEGRAM = "decode.telegram",
         /// A fragment of a longer message.
         FRAGMENT = "decode.fragment",
+        /// The framing around the message does not hold.
+        FRAMING = "decode.framing",
+        /// The message is none this profile reads.
+        APDU = "decode.apdu",
+        /// The data is not encoded as it must be.
+        ENCODING = "decode.encoding",
+        /// The frame is encrypted and there is no key of its device.
+        KEY_MISSING = "decode.key_missing",
+        /// A frame that is not protected as the profile demands, or does not come from the device.
+        SECURITY = "decode.security",
+        /// The device starts its gas day at another hour.
+        GAS_DAY = "decode.gas_day",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }

@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod vector;
 
 mod cjt188;
+mod dlms;
 mod dlt645;
 mod dsmr;
 mod field;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::dlms::{self, DlmsCodec};
 use crate::decode::dlt645::{self, Dlt645Codec};
 use crate::decode::dsmr::{self, DsmrCodec};
 use crate::decode::file::{FileReader, RawTest};
@@ -46,6 +47,8 @@ pub enum CodecKind {
     Modbus,
     /// A P1 telegram.
     Dsmr,
+    /// A DLMS/COSEM push.
+    Dlms,
     /// A DL/T 645-2007 reply.
     Dlt645,
 }
@@ -56,6 +59,7 @@ enum Codec {
     Cjt188(Cjt188Codec),
     Modbus(ModbusCodec),
     Dsmr(DsmrCodec),
+    Dlms(DlmsCodec),
     Dlt645(Dlt645Codec),
 }
 
@@ -118,6 +122,7 @@ impl DeviceProfile {
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
             Codec::Dsmr(_) => CodecKind::Dsmr,
+            Codec::Dlms(_) => CodecKind::Dlms,
             Codec::Dlt645(_) => CodecKind::Dlt645,
         }
     }
@@ -142,6 +147,7 @@ impl DeviceProfile {
             Codec::Cjt188(codec) => codec.decode(bytes, context),
             Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
             Codec::Dsmr(codec) => codec.decode(bytes),
+            Codec::Dlms(codec) => codec.decode(bytes, context),
             Codec::Dlt645(codec) => codec.decode(bytes, context),
         }?;
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
@@ -227,6 +233,10 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         CodecKind::Dsmr => (
             dsmr::compile(reader, &mut table).map(Codec::Dsmr),
             "[dsmr], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlms => (
+            dlms::compile(reader, &mut table).map(Codec::Dlms),
+            "[dlms], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Dlt645 => (
             dlt645::compile(reader, &mut table).map(Codec::Dlt645),
