@@ -297,38 +297,20 @@ fn check_tail(summed: &[u8], tail: &[u8], has_checksum: bool) -> Result<(), Reje
 
 /// CRC-16/ARC: reversed x¹⁶ + x¹⁵ + x² + 1, from zero, not inverted.
 pub(super) fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        let index = (crc ^ u16::from(*byte)) & 0xFF;
-        (crc >> 8) ^ TABLE.get(usize::from(index)).copied().unwrap_or_default()
-    })
+    let nibble = |crc: u16, nibble: u8| {
+        let index = usize::from((crc ^ u16::from(nibble)) & 0x0F);
+        (crc >> 4) ^ NIBBLES.get(index).copied().unwrap_or_default()
+    };
+    bytes
+        .iter()
+        .fold(0, |crc, byte| nibble(nibble(crc, byte & 0x0F), byte >> 4))
 }
 
-const TABLE: [u16; 256] = table();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "evaluated at compile time; the index is below 256"
-)]
-const fn table() -> [u16; 256] {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut crc = index as u16;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xA001
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-}
+/// What four bits add to the checksum.
+const NIBBLES: [u16; 16] = [
+    0x0000, 0xCC01, 0xD801, 0x1400, 0xF001, 0x3C00, 0x2800, 0xE401, 0xA001, 0x6C00, 0x7800, 0xB401,
+    0x5000, 0x9C01, 0x8801, 0x4400,
+];
 
 /// Exactly so many groups in parentheses.
 fn groups<const N: usize>(text: &str) -> Option<[&str; N]> {
