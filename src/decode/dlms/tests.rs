@@ -52,11 +52,9 @@ fn open(frame: &str, protection: Protection, keys: &KeyRing) -> Result<Vec<u8>, 
 
 /// Runs a vector of a shipped profile on other bytes.
 fn run_on(profile: &DeviceProfile, vector: &Vector, bytes: &[u8]) -> Result<Decoded, RejectReason> {
-    Vector {
-        bytes: bytes.to_vec().into(),
-        ..vector.clone()
-    }
-    .run(profile)
+    let mut other = vector.clone();
+    other.bytes = bytes.to_vec().into();
+    other.run(profile)
 }
 
 /// TINETZ customer interface, published example (fneur/smart-meter-tirol, doc/EXAMPLE.md):
