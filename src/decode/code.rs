@@ -91,6 +91,18 @@ pub mod reject {
         KEY_WRONG = "decode.key_wrong",
         /// The frame is not encrypted although its device has a key.
         NOT_ENCRYPTED = "decode.not_encrypted",
+        /// A line of the telegram is no object, or is there twice.
+        TELEGRAM = "decode.telegram",
+        /// The framing around the message does not hold.
+        FRAMING = "decode.framing",
+        /// The message is none this profile reads.
+        APDU = "decode.apdu",
+        /// The data is not encoded as it must be.
+        ENCODING = "decode.encoding",
+        /// A frame that is not protected as the profile demands, or does not come from the device.
+        SECURITY = "decode.security",
+        /// The device starts its gas day at another hour.
+        GAS_DAY = "decode.gas_day",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }

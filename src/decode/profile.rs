@@ -9,6 +9,9 @@ use crate::decode::cbor::{self, CborCodec};
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::dlms::{self, DlmsCodec};
+use crate::decode::dlt645::{self, Dlt645Codec};
+use crate::decode::dsmr::{self, DsmrCodec};
 use crate::decode::envelope::{self, Envelope};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
@@ -55,6 +58,12 @@ pub enum CodecKind {
     Mbus,
     /// A telegram of wireless M-Bus.
     Wmbus,
+    /// A P1 telegram.
+    Dsmr,
+    /// A DLMS/COSEM push.
+    Dlms,
+    /// A DL/T 645-2007 reply.
+    Dlt645,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +75,9 @@ enum Codec {
     Modbus(Box<ModbusCodec>),
     Mbus(MbusCodec),
     Wmbus(WmbusCodec),
+    Dsmr(DsmrCodec),
+    Dlms(DlmsCodec),
+    Dlt645(Dlt645Codec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -144,6 +156,9 @@ impl DeviceProfile {
             Codec::Modbus(_) => CodecKind::Modbus,
             Codec::Mbus(_) => CodecKind::Mbus,
             Codec::Wmbus(_) => CodecKind::Wmbus,
+            Codec::Dsmr(_) => CodecKind::Dsmr,
+            Codec::Dlms(_) => CodecKind::Dlms,
+            Codec::Dlt645(_) => CodecKind::Dlt645,
         }
     }
 
@@ -219,10 +234,13 @@ impl Codec {
             Self::Json(codec) => codec.decode(bytes),
             Self::Cbor(codec) => codec.decode(bytes),
             Self::Layout(codec) => codec.decode(bytes, context.received_at, port),
-            Self::Cjt188(codec) => codec.decode(bytes),
+            Self::Cjt188(codec) => codec.decode(bytes, context),
             Self::Modbus(codec) => codec.decode(bytes, context.received_at),
             Self::Mbus(codec) => codec.decode(bytes, context),
             Self::Wmbus(codec) => codec.decode(bytes, context),
+            Self::Dsmr(codec) => codec.decode(bytes),
+            Self::Dlms(codec) => codec.decode(bytes, context),
+            Self::Dlt645(codec) => codec.decode(bytes, context),
         }
     }
 }
@@ -252,7 +270,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\", \"mbus\", \"wmbus\" or \"modbus\"",
+        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\", \"dlt645\", \"dsmr\", \"dlms\", \"mbus\", \"wmbus\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
@@ -274,8 +292,8 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             "[envelope], [layout], [[message]] and [[test]]",
         ),
         CodecKind::Cjt188 => (
-            Some(Codec::Cjt188(cjt188::compile(reader, &mut table))),
-            "[envelope], [[field]], [[alarm]] and [[test]]",
+            cjt188::compile(reader, &mut table).map(Codec::Cjt188),
+            "[envelope], [cjt188], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
             registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
@@ -288,6 +306,18 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         CodecKind::Wmbus => (
             wmbus::compile(reader, &mut table).map(Codec::Wmbus),
             "[envelope], [wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dsmr => (
+            dsmr::compile(reader, &mut table).map(Codec::Dsmr),
+            "[envelope], [dsmr], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlms => (
+            dlms::compile(reader, &mut table).map(Codec::Dlms),
+            "[envelope], [dlms], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlt645 => (
+            dlt645::compile(reader, &mut table).map(Codec::Dlt645),
+            "[envelope], [dlt645], [cjt188], [[field]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);

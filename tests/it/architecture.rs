@@ -19,6 +19,7 @@ const AMBIENT: &[&str] = &["clock", "settings", "supervise"];
 
 /// Crates that are named in these modules only.
 const CRATES: &[(&str, &[&str])] = &[
+    ("aes_gcm", &["decode"]),
     ("rumqttc", &["collect", "simulate"]),
     ("tokio_modbus", &["collect", "simulate"]),
     ("rusqlite", &["store"]),
