@@ -1,4 +1,9 @@
 //! How fast frames are decoded, profile by profile: `cargo bench --bench decode`.
+#![expect(
+    missing_docs,
+    clippy::panic,
+    reason = "criterion's macros make undocumented items; a profile that is gone ends the run"
+)]
 
 use std::hint::black_box;
 use std::path::Path;

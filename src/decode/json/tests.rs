@@ -245,6 +245,8 @@ proptest! {
                 "{text}: {reason}"
             ),
             (Ok(_), Err(error)) => prop_assert!(error.to_string().contains("out of range"), "{text}: {error}"),
+            // Another reader tells a number beyond a double before it looks for what is behind it.
+            (Err(_), Err(error)) if error.to_string().contains("out of range") => {}
             (Err(reason), Err(error)) => {
                 prop_assert_eq!(
                     reason.code == reject::TRUNCATED,
