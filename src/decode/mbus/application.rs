@@ -265,7 +265,7 @@ impl Application {
                 return Ok(());
             }
             Quantity::ErrorFlags if !self.flags.0.is_empty() => {
-                self.take_flags(record, gathered)?
+                self.take_flags(record, gathered)?;
             }
             _ => {}
         }

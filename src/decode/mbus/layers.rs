@@ -58,11 +58,11 @@ impl Buffer {
         self.bytes.get(..self.size).unwrap_or_default()
     }
 
-    pub(in crate::decode) fn from(&self, at: usize) -> &[u8] {
+    pub(in crate::decode) fn after(&self, at: usize) -> &[u8] {
         self.bytes().get(at..).unwrap_or_default()
     }
 
-    fn from_mut(&mut self, at: usize) -> &mut [u8] {
+    fn after_mut(&mut self, at: usize) -> &mut [u8] {
         self.bytes.get_mut(at..self.size).unwrap_or_default()
     }
 
@@ -209,7 +209,7 @@ fn extended_link(
             let iv = [
                 m0, m1, a0, a1, a2, a3, a4, a5, control, s0, s1, s2, s3, 0, 0, 0,
             ];
-            crypt::ctr_decrypt(key.bytes(), &iv, buffer.from_mut(*at));
+            crypt::ctr_decrypt(key.bytes(), &iv, buffer.after_mut(*at));
         }
         other => {
             return Err(RejectReason::new(
@@ -219,7 +219,7 @@ fn extended_link(
         }
     }
     let sum: [u8; 2] = buffer.array(at)?;
-    if crc(buffer.from(*at)) != u16::from_le_bytes(sum) {
+    if crc(buffer.after(*at)) != u16::from_le_bytes(sum) {
         return Err(if mode == 0 {
             RejectReason::new(
                 reject::CHECKSUM,
@@ -346,18 +346,18 @@ impl Opener<'_> {
             (5, _) if blocks == 0 => self.must_be_encrypted(key)?,
             (5, Some(address)) => {
                 if !self.gateway_decrypted(buffer, at) {
-                    let key = self.key(&telegram, key, 5)?;
+                    let key = found(&telegram, key, 5)?;
                     let [m0, m1, a0, a1, a2, a3, a4, a5] = address.link_bytes();
                     let n = access;
                     let iv = [m0, m1, a0, a1, a2, a3, a4, a5, n, n, n, n, n, n, n, n];
                     crypt::cbc_decrypt(key.bytes(), &iv, encrypted(buffer, at, blocks)?);
-                    is_plain(buffer, at)?;
+                    check_plain(buffer, at)?;
                 }
             }
             (7, Some(address)) => {
                 let [extension] = buffer.array(&mut at)?;
                 if !self.gateway_decrypted(buffer, at) {
-                    let key = self.key(&telegram, key, 7)?;
+                    let key = found(&telegram, key, 7)?;
                     self.dynamic(buffer, at, key, address, blocks, extension)?;
                 }
             }
@@ -405,7 +405,7 @@ impl Opener<'_> {
                 &[afl.control][..],
                 &counter[..],
                 length,
-                buffer.from(afl.message_at),
+                buffer.after(afl.message_at),
             ];
             let tag = afl.tag.get(..afl.tag_size).unwrap_or_default();
             if !crypt::is_authentic(&own, &parts, tag) {
@@ -415,25 +415,13 @@ impl Opener<'_> {
         let own = crypt::derive(key.bytes(), Purpose::Encryption, counter, id);
         crypt::cbc_decrypt(&own, &[0; BLOCK], encrypted(buffer, at, blocks)?);
         if blocks > 0 {
-            is_plain(buffer, at)?;
+            check_plain(buffer, at)?;
         }
         Ok(())
     }
 
     fn gateway_decrypted(&self, buffer: &Buffer, at: usize) -> bool {
-        self.policy.is_decrypted && is_plain(buffer, at).is_ok()
-    }
-
-    fn key<'k>(
-        &self,
-        telegram: &Telegram,
-        key: Option<&'k DeviceKey>,
-        mode: u8,
-    ) -> Result<&'k DeviceKey, RejectReason> {
-        key.ok_or_else(|| match &telegram.device {
-            Some(device) => key_missing(device, &format!("telegram (mode {mode})")),
-            None => nameless(),
-        })
+        self.policy.is_decrypted && check_plain(buffer, at).is_ok()
     }
 
     /// A meter that has a key does not send plain telegrams: somebody else could.
@@ -449,6 +437,17 @@ impl Opener<'_> {
     }
 }
 
+fn found<'k>(
+    telegram: &Telegram,
+    key: Option<&'k DeviceKey>,
+    mode: u8,
+) -> Result<&'k DeviceKey, RejectReason> {
+    key.ok_or_else(|| match &telegram.device {
+        Some(device) => key_missing(device, &format!("telegram (mode {mode})")),
+        None => nameless(),
+    })
+}
+
 fn key_of<'k>(
     address: Address,
     policy: Policy,
@@ -461,7 +460,7 @@ fn key_of<'k>(
 
 fn encrypted(buffer: &mut Buffer, at: usize, blocks: usize) -> Result<&mut [u8], RejectReason> {
     let size = blocks * BLOCK;
-    buffer.from_mut(at).get_mut(..size).ok_or_else(|| {
+    buffer.after_mut(at).get_mut(..size).ok_or_else(|| {
         RejectReason::new(
             reject::LENGTH,
             format!(
@@ -472,8 +471,8 @@ fn encrypted(buffer: &mut Buffer, at: usize, blocks: usize) -> Result<&mut [u8],
 }
 
 /// Decrypted text begins with two fillers.
-fn is_plain(buffer: &Buffer, at: usize) -> Result<(), RejectReason> {
-    if buffer.from(at).starts_with(&[FILLER; 2]) {
+fn check_plain(buffer: &Buffer, at: usize) -> Result<(), RejectReason> {
+    if buffer.after(at).starts_with(&[FILLER; 2]) {
         Ok(())
     } else {
         Err(key_wrong("decrypted it does not begin with 2F 2F"))

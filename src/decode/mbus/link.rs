@@ -10,7 +10,7 @@ const START: u8 = 0x68;
 const END: u8 = 0x16;
 const SHORT_START: u8 = 0x10;
 const ACKNOWLEDGE: u8 = 0xE5;
-/// Control field of an answer with data (RSP_UD); the two bits of `FLOW` say other things.
+/// Control field of an answer with data (`RSP_UD`); the two bits of `FLOW` say other things.
 const RSP_UD: u8 = 0x08;
 /// Access demand and data flow control.
 const FLOW: u8 = 0x30;

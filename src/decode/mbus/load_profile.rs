@@ -166,10 +166,9 @@ impl Series {
         let coding = control & 0x0F;
         let size = match coding {
             1..=4 => usize::from(coding),
-            6 => 6,
+            6 | 14 => 6,
             7 => 8,
             9..=12 => usize::from(coding - 8),
-            14 => 6,
             _ => return Err(unreadable("has elements of a coding that is not read here")),
         };
         if elements.is_empty() || !elements.len().is_multiple_of(size) {

@@ -61,7 +61,7 @@ impl MbusCodec {
             return self.several(&telegram, &buffer, rest, context);
         }
         self.application.read(
-            buffer.from(telegram.records_at),
+            buffer.after(telegram.records_at),
             telegram.order,
             telegram.status,
             telegram.device,
@@ -91,7 +91,7 @@ impl MbusCodec {
         context: &DecodeContext<'_>,
     ) -> Result<Decoded, RejectReason> {
         let mut records = Vec::with_capacity(2 * buffer.bytes().len());
-        append(&mut records, buffer.from(first.records_at), first)?;
+        append(&mut records, buffer.after(first.records_at), first)?;
         let mut status = first.status;
         let mut count = 1;
         while !rest.is_empty() {
@@ -113,9 +113,9 @@ impl MbusCodec {
             }
             status |= telegram.status;
             if behind.is_empty() {
-                records.extend_from_slice(buffer.from(telegram.records_at));
+                records.extend_from_slice(buffer.after(telegram.records_at));
             } else {
-                append(&mut records, buffer.from(telegram.records_at), &telegram)?;
+                append(&mut records, buffer.after(telegram.records_at), &telegram)?;
             }
             rest = behind;
         }

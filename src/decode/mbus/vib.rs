@@ -1,7 +1,7 @@
 //! Value information: the quantity of a record and the step from its number to the program's unit.
 //!
 //! # Source
-//! EN 13757-3:2018, tables 10 (primary VIF), 12 (FDh), 14 (FBh), 15 (combinable VIFE), 17 (errors).
+//! EN 13757-3:2018, tables 10 (primary VIF), 12 (`FDh`), 14 (`FBh`), 15 (combinable VIFE), 17 (errors).
 
 use serde::Deserialize;
 
@@ -162,7 +162,7 @@ impl Vib {
         }
     }
 
-    /// The table behind FDh.
+    /// The table behind `FDh`.
     pub(in crate::decode) fn of_fd(code: u8) -> Self {
         match code {
             0x08 => Self::of(Quantity::AccessNumber, 1, 0),
@@ -180,7 +180,7 @@ impl Vib {
         }
     }
 
-    /// The table behind FBh.
+    /// The table behind `FBh`.
     pub(in crate::decode) fn of_fb(code: u8) -> Self {
         match code {
             // 10^(n+2) m³.

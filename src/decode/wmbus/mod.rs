@@ -65,7 +65,7 @@ impl WmbusCodec {
         let telegram = open(&mut buffer, Some(link), self.application.policy, context)?;
         self.application.check(&telegram)?;
         self.application.read(
-            buffer.from(telegram.records_at),
+            buffer.after(telegram.records_at),
             telegram.order,
             telegram.status,
             telegram.device,

@@ -168,7 +168,7 @@ fn part_of_a_telegram_may_be_encrypted() {
     let telegram = open(&mut buffer, None, policy, &context).unwrap();
     // 2F 2F, 0B 6E 34 12 00 (1234), 42 6C FE 04 (2007-04-30), 4B 6E 56 34 02 (23456) and plain text.
     assert_eq!(
-        buffer.from(telegram.records_at),
+        buffer.after(telegram.records_at),
         bytes(
             "2F 2F 0B 6E 34 12 00 42 6C FE 04 4B 6E 56 34 02 0C FD 10 78 56 34 12 0C 78 44 33 22 11"
         )
