@@ -58,13 +58,13 @@ impl Turn {
         request * self.requests + self.pauses
     }
 
-    /// What must be free for it, at least: a silent meter that answers at last does so as usual, and one
-    /// that never answered may take its whole deadline for each request.
+    /// What must be free for it, at least: its whole deadline for each request while it may only be slow,
+    /// a glance once it was silent for a whole period.
     fn room(&self) -> Duration {
         if !self.is_silent {
             return self.cost();
         }
-        if self.failures > 1 {
+        if self.failures > 0 {
             return self.patience.glance();
         }
         self.patience.timeout() * self.requests
@@ -112,7 +112,7 @@ pub(super) fn next(turns: &[Turn], now: Instant, free: usize) -> Next {
         .min_by_key(|(_, t)| (t.failures, t.is_silent, t.mark, t.unit));
     if let Some((index, turn)) = long {
         let deadline = turn.patience.timeout();
-        let is_glance = turn.is_silent && turn.failures > 1 && room < deadline;
+        let is_glance = turn.is_silent && turn.failures > 0 && room < deadline;
         let deadline = if is_glance {
             deadline.min(room.max(turn.patience.glance()))
         } else {
