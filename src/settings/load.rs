@@ -174,6 +174,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "leave the key out for the default templates, or name at least one",
         );
     }
+    check_brokers(settings, &mut add);
+    out
+}
+
+fn check_brokers(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
     for broker in &settings.mqtt.broker {
         for (key, message, remedy) in broker.problems() {
             add(&format!("mqtt.broker.{key}"), message, remedy);
@@ -194,7 +199,6 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "give each [[mqtt.broker]] its own name",
         );
     }
-    out
 }
 
 fn problem(
