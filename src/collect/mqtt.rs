@@ -46,7 +46,7 @@ use self::session::{Ended, Session};
 use self::wire::Hello;
 
 /// A connection that ends sooner than this after it was accepted may have been taken over.
-const SHORT_LIVED: Duration = Duration::from_secs(60);
+const SHORT_LIVED: Duration = Duration::from_mins(1);
 
 /// So many short-lived connections in a row are no accident.
 const SHORT_LIVED_MAX: u32 = 3;

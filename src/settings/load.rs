@@ -167,6 +167,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "leave the key out for the default templates, or name at least one",
         );
     }
+    check_brokers(settings, &mut add);
+    out
+}
+
+fn check_brokers(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
     for broker in &settings.mqtt.broker {
         for (key, message, remedy) in broker.problems() {
             add(&format!("mqtt.broker.{key}"), message, remedy);
@@ -187,7 +192,6 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "give each [[mqtt.broker]] its own name",
         );
     }
-    out
 }
 
 /// Ports that others can reach, and what proves who they are.

@@ -172,7 +172,7 @@ pub async fn examine(examination: Examination<'_>) -> Report {
                 &sys,
                 count,
             )
-            .await
+            .await;
         }
         None => report.add(
             Severity::Note,

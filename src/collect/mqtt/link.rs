@@ -61,8 +61,8 @@ pub(super) struct Link {
 /// What an exchange of bytes came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exchange {
-    /// Bytes have come in.
-    pub(super) has_read: bool,
+    /// So many bytes have come in.
+    pub(super) read_bytes: usize,
     /// Bytes have gone out.
     pub(super) has_written: bool,
 }
@@ -136,7 +136,7 @@ impl Link {
         may_read: bool,
     ) -> Poll<Result<Exchange, LinkError>> {
         let mut progress = Exchange {
-            has_read: false,
+            read_bytes: 0,
             has_written: false,
         };
         if self.has_unsent() {
@@ -152,12 +152,12 @@ impl Link {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(LinkError::Closed("end of stream".into())));
                 }
-                Poll::Ready(Ok(_)) => progress.has_read = true,
+                Poll::Ready(Ok(count)) => progress.read_bytes = count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(closed(&error))),
                 Poll::Pending => {}
             }
         }
-        if progress.has_read || progress.has_written {
+        if progress.read_bytes > 0 || progress.has_written {
             Poll::Ready(Ok(progress))
         } else {
             Poll::Pending

@@ -5,6 +5,7 @@
 //! which session there was, and which filters it had.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,9 +65,8 @@ impl Memory {
         let new = self.file.with_extension("json.new");
         let file = self.file.clone();
         let write = move || -> io::Result<()> {
-            use std::io::Write as _;
             let mut out = std::fs::File::create(&new)?;
-            out.write_all(&bytes)?;
+            io::Write::write_all(&mut out, &bytes)?;
             out.sync_all()?;
             std::fs::rename(&new, &file)
         };
@@ -87,7 +87,8 @@ fn file_name(name: &str) -> String {
         if letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' {
             out.push(letter);
         } else {
-            out.push_str(&format!("%{:x}", u32::from(letter)));
+            // Writing to a String cannot fail.
+            write!(out, "%{:x}", u32::from(letter)).ok();
         }
     }
     out

@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn an_oversize_message_is_cut_and_what_follows_is_read() {
         for version in [MqttVersion::V311, MqttVersion::V5] {
-            let mut bytes = publish(version, 7, &[b'x'; 300_000]);
+            let mut bytes = publish(version, 7, &vec![b'x'; 300_000]);
             bytes.put_slice(&publish(version, 8, b"next"));
             for piece in [1_000, 65_536, 400_000] {
                 let read = read_all(version, 1_000, &bytes, piece);

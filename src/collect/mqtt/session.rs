@@ -1,12 +1,13 @@
 //! One connection at work: messages in, acknowledgements out, and the subscriptions as configured.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
 use super::Subscriber;
@@ -23,6 +24,13 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A write that does not move on, or a subscription that is not answered, ends the connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A read that brings less than this is followed by a pause: a broker writes one message at a time,
+/// and to wake for each of them costs several times what the message does.
+const GATHER_BYTES: usize = 16 * 1024;
+
+/// The pause. The timer's own grain; a commit takes longer.
+const GATHER_FOR: Duration = Duration::from_millis(1);
 
 /// How a connection ended.
 pub(super) enum Ended {
@@ -101,16 +109,14 @@ impl<'a> Session<'a> {
             owner,
         };
         session.connected(accepted).await;
-        match session.work(&sender).await {
-            Some(ended) => ended,
-            None => {
-                // Asked to stop: ingest sees the end of its queue once every collector has let go.
-                drop(sender);
-                session.owner.sender = None;
-                session.drain().await;
-                Ended::Stopped
-            }
+        if let Some(ended) = session.work(&sender).await {
+            return ended;
         }
+        // Asked to stop: ingest sees the end of its queue once every collector has let go.
+        drop(sender);
+        session.owner.sender = None;
+        session.drain().await;
+        Ended::Stopped
     }
 
     /// None once told to stop.
@@ -119,6 +125,8 @@ impl<'a> Session<'a> {
         let stop = self.owner.stop.clone();
         let mut topics = self.owner.topics.clone();
         let mut topics_may_change = true;
+        let mut is_gathering = false;
+        let mut gathered = pin!(sleep(GATHER_FOR));
         loop {
             if let Err(failure) = self.take_packets().await {
                 return Some(Ended::Failed(failure));
@@ -132,6 +140,7 @@ impl<'a> Session<'a> {
             }
             let has_room = self.window.has_room();
             let has_unsent = self.link.has_unsent();
+            let may_read = has_room && !is_gathering;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
@@ -153,11 +162,14 @@ impl<'a> Session<'a> {
                         return Some(Ended::Failed(failure));
                     }
                 }
-                exchanged = self.link.exchange(has_room), if has_room || has_unsent => {
+                () = &mut gathered, if is_gathering => is_gathering = false,
+                exchanged = self.link.exchange(may_read), if may_read || has_unsent => {
                     match exchanged {
                         Ok(exchange) => {
                             let now = Instant::now();
-                            if exchange.has_read {
+                            if exchange.read_bytes > 0 {
+                                is_gathering = exchange.read_bytes < GATHER_BYTES;
+                                gathered.as_mut().reset(now + GATHER_FOR);
                                 self.pulse.last_read = now;
                                 self.pulse.pinged_at = None;
                             }

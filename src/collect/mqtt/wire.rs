@@ -374,7 +374,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Asks for `filters` at QoS 1.
+    /// Asks for `filters` at `QoS` 1.
     pub(super) fn subscribe<'f>(
         &mut self,
         pkid: u16,
@@ -422,7 +422,7 @@ impl Writer<'_> {
         self.into.put_u16(pkid);
     }
 
-    /// Publishes a message of the doctor's self-test at QoS 1: the one thing ever published from
+    /// Publishes a message of the doctor's self-test at `QoS` 1: the one thing ever published from
     /// this side, on a topic of its own that no meter reads.
     pub(super) fn probe_message(
         &mut self,

@@ -1,4 +1,4 @@
-//! What a broker tells of itself under `$SYS`; mosquitto, EMQX and VerneMQ each in their own words.
+//! What a broker tells of itself under `$SYS`; mosquitto, EMQX and `VerneMQ` each in their own words.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
