@@ -145,13 +145,12 @@ fn conclude(tallies: &[Tally], taken: &str) -> Result<(), Failure> {
 fn dry(context: &Context, site: &Site, files: Vec<(Tally, ImportFile)>) -> Result<(), Failure> {
     let passing =
         Passing(std::env::temp_dir().join(format!("qiliang-dry-run-{}", std::process::id())));
-    let app = match App::open_read_only(site, Arc::clone(&context.clock)) {
-        Ok(app) => app,
-        Err(_) => {
-            let mut elsewhere = site.clone();
-            elsewhere.settings.paths.data_dir.clone_from(&passing.0);
-            App::open(&elsewhere, Arc::clone(&context.clock))?.0
-        }
+    let app = if let Ok(app) = App::open_read_only(site, Arc::clone(&context.clock)) {
+        app
+    } else {
+        let mut elsewhere = site.clone();
+        elsewhere.settings.paths.data_dir.clone_from(&passing.0);
+        App::open(&elsewhere, Arc::clone(&context.clock))?.0
     };
     let assessor = assessor(&app);
     let mut tallies = Vec::new();

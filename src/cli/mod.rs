@@ -239,14 +239,14 @@ enum ModbusCommand {
 
 #[derive(Debug, Subcommand)]
 enum CredentialsCommand {
-    /// Hash a password from standard input; prints the user's line for mqtt.listen.users_file.
+    /// Hash a password from standard input; prints the user's line for `mqtt.listen.users_file`.
     Password {
         /// User name.
         user: String,
         #[command(flatten)]
         rights: RightsArguments,
     },
-    /// Make a token; prints it once, and its line for push.tokens_file.
+    /// Make a token; prints it once, and its line for `push.tokens_file`.
     Token {
         /// Name of the token: letters, digits, - and _.
         id: String,

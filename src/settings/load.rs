@@ -241,6 +241,14 @@ fn check_edge(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
             );
         }
     }
+    // Twice this and a commit must end before the answer is given up.
+    if !(1..=7).contains(&push.queue_wait_s) {
+        add(
+            "push.queue_wait_s",
+            format!("`push.queue_wait_s` is {}", push.queue_wait_s),
+            "write 1 to 7 seconds",
+        );
+    }
     for (path, value) in [
         ("push.body_max_bytes", push.body_max_bytes),
         ("push.unpacked_max_bytes", push.unpacked_max_bytes),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Output;
 
 use qiliang::domain::calendar::GasDayClock;
@@ -24,7 +24,7 @@ fn file(site: &Site, name: &str, content: impl AsRef<[u8]>) -> String {
     path.display().to_string()
 }
 
-fn import(config: &PathBuf, arguments: &[&str]) -> Output {
+fn import(config: &Path, arguments: &[&str]) -> Output {
     let config = config.to_str().unwrap();
     qiliang(&[&["--config", config, "import"], arguments].concat())
 }

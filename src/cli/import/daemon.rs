@@ -85,7 +85,7 @@ impl Daemon {
         Ok(Self {
             client: Client::builder()
                 .no_proxy()
-                .timeout(Duration::from_secs(60))
+                .timeout(Duration::from_mins(1))
                 .build()
                 .context("cannot make an HTTP client")?,
             url: format!("http://{}/api/v1/readings", address.trim()),

@@ -19,7 +19,7 @@ use super::Shared;
 use super::close::Close;
 use super::rate::{Bucket, SharedBucket, limit};
 use super::wire::{self, Connect, Incoming, Publish, Refusal, Terms, Version, protocol_level};
-use crate::collect::credentials::{Rights, User};
+use crate::collect::credentials::{Denied, Rights, User};
 use crate::collect::tls::TlsPort;
 use crate::collect::{Ack, Delivery};
 use crate::domain::frame::{RawFrame, Transport};
@@ -61,6 +61,9 @@ struct Peer {
     /// What this connection has of its own.
     own_bucket: Option<Bucket>,
 }
+
+/// Nobody we know.
+struct Stranger;
 
 /// One meter's connection.
 pub(super) struct Connection {
@@ -224,7 +227,7 @@ impl Connection {
                 "it asks for an authentication method; set the meter to user and password, or a certificate".into(),
             ));
         }
-        let Some(user) = self.identify(&connect).await else {
+        let Ok(user) = self.identify(&connect).await else {
             let shown = match self.names.first() {
                 Some(name) => name,
                 None => &connect.user,
@@ -277,8 +280,8 @@ impl Connection {
         Ok(session)
     }
 
-    /// Who it is: `Some(None)` where nobody need say so, none if it is nobody we know.
-    async fn identify(&self, connect: &Connect) -> Option<Option<Arc<User>>> {
+    /// Who it is; none where nobody need say so.
+    async fn identify(&self, connect: &Connect) -> Result<Option<Arc<User>>, Stranger> {
         let Some(file) = &self.shared.users else {
             // The port is this machine's own, or asks for certificates.
             let of_certificate = self
@@ -286,23 +289,29 @@ impl Connection {
                 .first()
                 .map(|name| Arc::new(User::of_certificate(name)));
             let is_needed = of_certificate.is_none() && !self.address.ip().is_loopback();
-            return (!is_needed).then_some(of_certificate);
+            return if is_needed {
+                Err(Stranger)
+            } else {
+                Ok(of_certificate)
+            };
         };
         let users = file.get();
         if !self.names.is_empty() {
-            return users.of_names(&self.names).map(Some);
+            return users.of_names(&self.names).map(Some).ok_or(Stranger);
         }
         if users.is_quick(&connect.user, &connect.password) {
-            return users.admit(&connect.user, &connect.password).map(Some);
+            let user = users.admit(&connect.user, &connect.password);
+            return user.map(Some).ok_or(Stranger);
         }
         // Guessing must not take the cores from those who are in.
-        let _turn = self.shared.hashing.acquire().await.ok()?;
+        let _turn = self.shared.hashing.acquire().await.map_err(|_| Stranger)?;
         let (user, password) = (connect.user.clone(), connect.password.clone());
         tokio::task::spawn_blocking(move || users.admit(&user, &password))
             .await
             .ok()
             .flatten()
             .map(Some)
+            .ok_or(Stranger)
     }
 
     fn weigh(&self, user: Option<Arc<User>>) -> Peer {
@@ -442,7 +451,7 @@ impl Connection {
         };
         let device = match rights.device_on(&publish.topic, named) {
             Ok(device) => device,
-            Err(why) => return self.deny(publish, why),
+            Err(why) => return self.deny(&publish, why),
         };
         let ack = if publish.qos == 0 {
             Ack::none()
@@ -508,11 +517,7 @@ impl Connection {
 
     /// MQTT 5 can refuse one message. 3.1.1 knows only to acknowledge what was not taken, or to
     /// close (MQTT-3.3.5-2); we do not acknowledge what was not taken.
-    fn deny(
-        &mut self,
-        publish: Publish,
-        why: crate::collect::credentials::Denied,
-    ) -> Result<(), Close> {
+    fn deny(&mut self, publish: &Publish, why: Denied) -> Result<(), Close> {
         let close = Close::Denied {
             user: self.peer.user.as_ref().map_or("", |u| u.name()).to_owned(),
             topic: printable(&publish.topic, 200),

@@ -602,6 +602,16 @@ fn client5(
     rumqttc::v5::AsyncClient::new(options, 100)
 }
 
+/// Polls until a PUBACK of MQTT 5 comes.
+async fn puback5(events: &mut rumqttc::v5::EventLoop) {
+    loop {
+        let event = events.poll().await;
+        if matches!(event, Ok(Event5::Incoming(packets5::Packet::PubAck(_)))) {
+            return;
+        }
+    }
+}
+
 type Event5 = rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::v5 as packets5;
 
@@ -627,7 +637,7 @@ async fn a_client_of_mqtt_5_is_told_our_terms_and_acknowledged_after_the_commit(
         .unwrap();
     let delivery = tokio::select! {
         delivery = frame(&mut rig.frames) => delivery,
-        _ = async { loop { if let Ok(Event5::Incoming(packets5::Packet::PubAck(_))) = events.poll().await { break } } } => panic!("acknowledged too early"),
+        () = puback5(&mut events) => panic!("acknowledged too early"),
     };
     assert_eq!(delivery.frame.bytes, "five");
     assert_eq!(delivery.frame.device.unwrap().as_str(), "TX-1");
