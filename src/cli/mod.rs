@@ -34,7 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::problem::Problem;
-use crate::serve::api::rejects::PurgeRequest;
+use crate::serve::api::rejects::{PurgeRequest, ReplayRequest};
 
 use open::Context;
 
@@ -528,7 +528,15 @@ fn dispatch_rejects(context: &Context, what: RejectsCommand) -> Result<(), Failu
         RejectsCommand::Show { id, json } => rejects::show(context, id, json),
         RejectsCommand::Replay {
             ids, code, device, ..
-        } => rejects::replay(context, ids, code, device),
+        } => {
+            let request = ReplayRequest {
+                ids,
+                code,
+                device,
+                after: None,
+            };
+            rejects::replay(context, &request)
+        }
         RejectsCommand::Stats { json } => rejects::stats(context, json),
         RejectsCommand::Export { chosen, out } => rejects::export(context, chosen, &out),
         RejectsCommand::Purge {

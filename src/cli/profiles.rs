@@ -1,5 +1,6 @@
 //! `qiliang profiles check`, `show`, `try` and `new`.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -113,32 +114,38 @@ fn described(profile: &DeviceProfile) -> String {
         key(&profile.codec()),
     );
     for block in profile.register_blocks() {
-        out.push_str(&format!(
-            "reads        function {}, registers {} to {}\n",
+        writeln!(
+            out,
+            "reads        function {}, registers {} to {}",
             block.function,
             block.start,
             u32::from(block.start) + u32::from(block.count).saturating_sub(1)
-        ));
+        )
+        .ok();
     }
     for vector in profile.vectors() {
-        out.push_str(&format!("vector       {}\n", vector.name));
+        writeln!(out, "vector       {}", vector.name).ok();
         match &vector.expected {
-            Expected::Reject(code) => out.push_str(&format!("               refused: {code}\n")),
+            Expected::Reject(code) => {
+                writeln!(out, "               refused: {code}").ok();
+            }
             Expected::Decoded(decoded) => {
                 let at = beijing_civil(decoded.sampled_at).to_rfc3339();
-                out.push_str(&format!("               at {at}\n"));
+                writeln!(out, "               at {at}").ok();
                 let shown = decode::to_json(decoded);
                 let items = shown.get("items").and_then(|items| items.as_object());
                 for (item, value) in items.into_iter().flatten() {
-                    out.push_str(&format!("               {item} = {value}\n"));
+                    writeln!(out, "               {item} = {value}").ok();
                 }
                 for array in &decoded.frozen {
-                    out.push_str(&format!(
-                        "               {} × {} every {} s\n",
+                    writeln!(
+                        out,
+                        "               {} × {} every {} s",
                         array.totals.len(),
                         array.item.key(),
                         array.step_s
-                    ));
+                    )
+                    .ok();
                 }
             }
         }

@@ -3,8 +3,9 @@
 //! Reading works beside a running daemon; what changes the journal is asked of the daemon while it
 //! has the journal open, and done here otherwise.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -135,7 +136,7 @@ fn whole(reject: &StoredReject) -> String {
     let instant = |at| beijing_civil(at).to_rfc3339();
     let mut out = String::new();
     let mut add = |name: &str, text: String| {
-        out.push_str(&format!("{name:<9} {text}\n"));
+        writeln!(out, "{name:<9} {text}").ok();
     };
     add("first", instant(frame.received_at));
     add(
@@ -159,7 +160,7 @@ fn whole(reject: &StoredReject) -> String {
         && !text.is_empty()
         && !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace())
     {
-        out.push_str(&format!("\n{text}\n"));
+        writeln!(out, "\n{text}").ok();
     }
     out.push('\n');
     out.push_str(&hexdump(&frame.bytes));
@@ -181,11 +182,7 @@ fn hexdump(bytes: &[u8]) -> String {
                 }
             })
             .collect();
-        out.push_str(&format!(
-            "{:08x}  {:<47}  |{text}|\n",
-            index * 16,
-            hex.join(" ")
-        ));
+        writeln!(out, "{:08x}  {:<47}  |{text}|", index * 16, hex.join(" ")).ok();
     }
     out
 }
@@ -243,7 +240,7 @@ fn stats_text(stats: &RejectStats) -> String {
         stats.bytes,
     );
     for (code, frames) in &stats.by_code {
-        out.push_str(&format!("{frames:>8} wait with {code}\n"));
+        writeln!(out, "{frames:>8} wait with {code}").ok();
     }
     out
 }
@@ -283,27 +280,20 @@ impl Hand {
 }
 
 /// Decodes them again; what is taken now becomes a reading, the rest keeps its new reason.
-pub(super) fn replay(
-    context: &Context,
-    ids: Vec<i64>,
-    code: Option<String>,
-    device: Option<String>,
-) -> Result<(), Failure> {
+pub(super) fn replay(context: &Context, asked: &ReplayRequest) -> Result<(), Failure> {
     let hand = Hand::of(context)?;
     let mut sum = ReplayResult::default();
     let mut refused = 0;
     // Identifiers go a few at a time, so that a request stays small.
-    let groups: Vec<Vec<i64>> = if ids.is_empty() {
+    let groups: Vec<Vec<i64>> = if asked.ids.is_empty() {
         vec![Vec::new()]
     } else {
-        ids.chunks(CHUNK_MAX).map(<[i64]>::to_vec).collect()
+        asked.ids.chunks(CHUNK_MAX).map(<[i64]>::to_vec).collect()
     };
     for ids in groups {
         let mut request = ReplayRequest {
             ids,
-            code: code.clone(),
-            device: device.clone(),
-            after: None,
+            ..asked.clone()
         };
         loop {
             let result = hand.replay(&request)?;

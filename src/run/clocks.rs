@@ -24,7 +24,7 @@ pub const DRIFT_LIMIT: TimeDelta = TimeDelta::minutes(5);
 /// A clock that stays off is told again after this time.
 const FLAG_AGAIN: TimeDelta = TimeDelta::hours(24);
 /// What was measured is kept this often.
-const KEEP_EVERY: Duration = Duration::from_secs(60);
+const KEEP_EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Direction {
@@ -105,22 +105,19 @@ impl Clocks {
         let received_at = reading.received_at;
         let mut inner = self.inner();
         let Inner { known, changed } = &mut *inner;
-        let entry = match known.get_mut(&reading.meter) {
-            Some(entry) => {
-                let before = entry.watch;
-                entry.watch.observe(is_sent, shown_at, received_at);
-                if before != entry.watch && !changed.contains(&reading.meter) {
-                    changed.insert(reading.meter.clone());
-                }
-                entry
-            }
-            None => {
+        let entry = if let Some(entry) = known.get_mut(&reading.meter) {
+            let before = entry.watch;
+            entry.watch.observe(is_sent, shown_at, received_at);
+            if before != entry.watch && !changed.contains(&reading.meter) {
                 changed.insert(reading.meter.clone());
-                known.entry(reading.meter.clone()).or_insert(Known {
-                    watch: ClockWatch::new(is_sent, shown_at, received_at),
-                    flagged_at: None,
-                })
             }
+            entry
+        } else {
+            changed.insert(reading.meter.clone());
+            known.entry(reading.meter.clone()).or_insert(Known {
+                watch: ClockWatch::new(is_sent, shown_at, received_at),
+                flagged_at: None,
+            })
         };
         let drift = entry.watch.drift(DRIFT_LIMIT)?;
         if entry

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::journal::{Dropped, Journal};
 
 /// How often it is looked whether anything must go.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Drops what the settings no longer keep. Blocks.
 ///

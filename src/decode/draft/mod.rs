@@ -92,8 +92,11 @@ struct Kind {
     /// Whether bytes have the shape.
     fits: fn(&[u8]) -> bool,
     /// The profile from `codec = …` on, without tests; none where there is no codec.
-    body: Option<fn(&[Captured], &Hints) -> Result<String, DraftError>>,
+    body: Option<Body>,
 }
+
+/// Writes the part of a profile that depends on its codec.
+type Body = fn(&[Captured], &Hints) -> Result<String, DraftError>;
 
 /// In the order in which they are asked: the strictest first.
 const KINDS: &[Kind] = &[
@@ -203,7 +206,7 @@ fn is_p1(bytes: &[u8]) -> bool {
     bytes.trim_ascii().starts_with(b"/") && bytes.contains(&b'!')
 }
 
-/// FEh bytes, 68h, type, seven address bytes, control, length, data, checksum, 16h.
+/// Wake-up bytes, 68h, type, seven address bytes, control, length, data, checksum, 16h.
 fn is_cjt188(bytes: &[u8]) -> bool {
     let frame = skip_wake_up(bytes);
     let (Some(0x68), Some(length), Some(0x16)) = (frame.first(), frame.get(10), frame.last())
@@ -244,6 +247,7 @@ fn is_cbor_map(bytes: &[u8]) -> bool {
     matches!(bytes, [0xA1..=0xBF, 0x00..=0x37 | 0x60..=0x7B, ..])
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a row in `KINDS`")]
 fn cjt188_body(_: &[Captured], _: &Hints) -> Result<String, DraftError> {
     Ok(r#"codec = "cjt188"
 
