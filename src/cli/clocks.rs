@@ -52,6 +52,9 @@ fn line(clock: &StoredClock) -> String {
     let verdict = match watch.drift(DRIFT_LIMIT).map(ClockDrift::minutes) {
         Some(minutes) if minutes > 0 => format!("{minutes} min ahead"),
         Some(minutes) => format!("{} min behind", -minutes),
+        None if watch.least_delay_ms() > DRIFT_LIMIT.num_milliseconds() => {
+            "late, or behind".to_owned()
+        }
         None => "within 5 min".to_owned(),
     };
     let shown = if watch.is_sent { "sent" } else { "sampled" };

@@ -9,11 +9,12 @@
 mod backtest;
 mod check;
 mod clocks;
-mod collect;
+mod credentials;
 mod daemon;
 mod demo;
 mod doctor;
 mod forecast;
+mod import;
 mod ledger;
 mod modbus;
 mod nudges;
@@ -75,11 +76,26 @@ enum Command {
         #[command(subcommand)]
         what: ModbusCommand,
     },
-    /// Import readings from CSV or NDJSON, on the same path as live ones.
+    /// Import readings from files, on the same path as live ones; also beside the daemon.
+    ///
+    /// What is known already is not stored again, so an import that broke off is simply repeated.
+    /// Lines that cannot be taken are kept as rejected frames; the exit code is 2 then.
     Import {
-        /// Files: `.csv` with a header, or `.ndjson` of frames.
+        /// Files: `.csv` or `.xlsx` with a header, `.lp` line protocol, `.ndjson` of frames; `.gz`
+        /// behind it if packed.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Read, decode and check, and store nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Unit of the timestamps in line protocol.
+        #[arg(long, value_enum, default_value_t = TimePrecision::Ns)]
+        precision: TimePrecision,
+    },
+    /// Make passwords for meters and tokens for pushing readings.
+    Credentials {
+        #[command(subcommand)]
+        what: CredentialsCommand,
     },
     /// Frames that could not be taken, with their reasons.
     Rejects {
@@ -209,8 +225,8 @@ enum DoctorCommand {
         /// Publish to a private topic and count what comes out: finds queues that drop.
         #[arg(long)]
         probe: bool,
-        /// Messages of the probe; more than the queue limit you fear.
-        #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        /// Messages of the probe: more than in_flight_max and the queue limit you fear together.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         messages: u32,
     },
 }
@@ -219,6 +235,57 @@ enum DoctorCommand {
 enum ModbusCommand {
     /// Read a device once with a profile and show registers, values, alarms and times; writes nothing.
     Probe(modbus::ProbeArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum CredentialsCommand {
+    /// Hash a password from standard input; prints the user's line for mqtt.listen.users_file.
+    Password {
+        /// User name.
+        user: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+    /// Make a token; prints it once, and its line for push.tokens_file.
+    Token {
+        /// Name of the token: letters, digits, - and _.
+        id: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+}
+
+/// Without any: the device of the own name alone.
+#[derive(Debug, Clone, Args)]
+struct RightsArguments {
+    /// Devices it may speak for, with commas between; `GW7-*` for all that begin so.
+    #[arg(long)]
+    devices: Option<String>,
+    /// Topics it may publish to (users): `gas/xy/gw1/#`.
+    #[arg(long)]
+    topics: Option<String>,
+    /// Gateways of the registry whose devices it may speak for (tokens).
+    #[arg(long)]
+    gateways: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TimePrecision {
+    Ns,
+    Us,
+    Ms,
+    S,
+}
+
+impl From<TimePrecision> for crate::collect::import::Precision {
+    fn from(precision: TimePrecision) -> Self {
+        match precision {
+            TimePrecision::Ns => Self::Nanoseconds,
+            TimePrecision::Us => Self::Microseconds,
+            TimePrecision::Ms => Self::Milliseconds,
+            TimePrecision::S => Self::Seconds,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -407,9 +474,17 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Modbus {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
-        Command::Import { files } => collect::import(&context, &files),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
+        Command::Import {
+            files,
+            dry_run,
+            precision,
+        } => import::run(&context, &files, dry_run, precision.into()),
+        Command::Credentials { what } => match what {
+            CredentialsCommand::Password { user, rights } => credentials::password(&user, &rights),
+            CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
+        },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
         Command::Forecast => forecast::run(&context),
         Command::Backtest { days, json } => backtest::run(&context, days, json.as_deref()),

@@ -9,7 +9,7 @@ use super::{Context, Failure};
 use crate::collect::modbus::RequestError;
 use crate::collect::modbus::probe::{Probed, ProbedBlock, probe};
 use crate::decode::{DecodeContext, DeviceProfile, ProfileSet, snapshot};
-use crate::domain::id::ProfileId;
+use crate::domain::id::{DeviceId, GatewayId, ProfileId};
 use crate::domain::meter::{Gateway, GatewayTransport, Parity};
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::{Decoded, ItemValue};
@@ -147,7 +147,7 @@ fn gateway(context: &Context, arguments: &ProbeArguments) -> Result<Gateway, Fai
     let site = context.site()?;
     let known = &site.registry.gateways;
     known.get(name).cloned().ok_or_else(|| {
-        let names: Vec<&str> = known.keys().map(|id| id.as_str()).collect();
+        let names: Vec<&str> = known.keys().map(GatewayId::as_str).collect();
         anyhow!(
             "gateways.csv has no gateway `{name}`; it has {}; or write host:port, or a serial port",
             if names.is_empty() {
@@ -261,7 +261,7 @@ fn print_json(
                 .collect();
             let alarms: Vec<_> = decoded.alarms.iter().collect();
             json!({
-                "device": decoded.device.as_ref().map(|d| d.as_str()),
+                "device": decoded.device.as_ref().map(DeviceId::as_str),
                 "sampled_at": decoded.sampled_at,
                 "values": values,
                 "alarms": alarms,

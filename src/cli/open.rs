@@ -86,7 +86,7 @@ impl Context {
     }
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
+pub(super) fn is_locked(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref::<StoreError>(),
         Some(StoreError::Locked { .. })

@@ -175,7 +175,7 @@ fn hexdump(bytes: &[u8]) -> String {
             .iter()
             .map(|b| {
                 if b.is_ascii_graphic() || *b == b' ' {
-                    *b as char
+                    char::from(*b)
                 } else {
                     '.'
                 }

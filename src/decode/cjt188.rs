@@ -55,10 +55,7 @@ enum Part {
 }
 
 /// Reads `[[field]]` and `[[alarm]]`.
-pub(super) fn compile<'t>(
-    reader: &mut FileReader<'t>,
-    table: &mut DeTable<'t>,
-) -> Option<Cjt188Codec> {
+pub(super) fn compile<'t>(reader: &mut FileReader<'t>, table: &mut DeTable<'t>) -> Cjt188Codec {
     let checked = reader
         .all::<RawField>(table, "field")
         .into_iter()
@@ -90,7 +87,7 @@ pub(super) fn compile<'t>(
         }
         alarms.0.extend(AlarmBits::check(reader, &raw.bits, 16).0);
     }
-    Some(Cjt188Codec { fields, alarms })
+    Cjt188Codec { fields, alarms }
 }
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {

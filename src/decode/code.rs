@@ -75,6 +75,22 @@ pub mod reject {
         SNAPSHOT = "decode.snapshot",
         /// Registers of the profile are not in the snapshot.
         REGISTERS = "decode.registers_missing",
+        /// The application layer is one the codec does not read.
+        CI = "decode.ci_field",
+        /// A data record cannot be read.
+        RECORD = "decode.mbus_record",
+        /// Two records fit one field.
+        AMBIGUOUS = "decode.field_ambiguous",
+        /// A fragment of a longer message.
+        FRAGMENT = "decode.fragment",
+        /// The frame is encrypted in a way that is not known, or names no meter.
+        ENCRYPTION = "decode.encryption",
+        /// The frame is encrypted and there is no key of its device.
+        KEY_MISSING = "decode.key_missing",
+        /// The frame is encrypted with another key.
+        KEY_WRONG = "decode.key_wrong",
+        /// The frame is not encrypted although its device has a key.
+        NOT_ENCRYPTED = "decode.not_encrypted",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }

@@ -1,5 +1,5 @@
 //! How a frame's bytes are carried: as they are, as text, or inside a JSON message that tells the
-//! device, the time and the radio values beside them (LoRaWAN network servers, gateways).
+//! device, the time and the radio values beside them (network servers of meters by radio, gateways).
 //!
 //! It is opened before the codec sees the frame. To the codec the envelope's device is the one the
 //! transport stands for, and the envelope's time the time of arrival: so a frame that tells neither
@@ -379,7 +379,7 @@ impl JsonEnvelope {
                 .unwrap_or_default();
             let slots = Slots(slots);
             let device = match &self.device {
-                Some((at, encoding)) => self.device(slots.get(at), at, *encoding)?,
+                Some((at, encoding)) => device_in(slots.get(at), at, *encoding)?,
                 None => None,
             };
             let time = match &self.time {
@@ -406,34 +406,6 @@ impl JsonEnvelope {
         })
     }
 
-    fn device(
-        &self,
-        node: Option<&Node<'_>>,
-        at: &Pointer,
-        encoding: NameEncoding,
-    ) -> Result<Option<DeviceId>, RejectReason> {
-        match (node, encoding) {
-            (None, _) => Ok(None),
-            (Some(node), NameEncoding::Text) => message::device(node).map(Some),
-            (Some(Node::Text(text)), NameEncoding::Base64) => {
-                let bytes = from_base64(text.as_bytes()).map_err(|_| {
-                    RejectReason::new(
-                        reject::DEVICE,
-                        format!("the device's name at {at} is no base64 text"),
-                    )
-                })?;
-                message::device_name(&hex::encode(bytes)).map(Some)
-            }
-            (Some(node), NameEncoding::Base64) => Err(RejectReason::new(
-                reject::DEVICE,
-                format!(
-                    "the device's name at {at} is {}; expected base64 text",
-                    node.kind()
-                ),
-            )),
-        }
-    }
-
     fn frame<'a>(&self, node: Node<'a>) -> Result<Cow<'a, [u8]>, RejectReason> {
         let text = match node {
             Node::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
@@ -456,6 +428,34 @@ impl JsonEnvelope {
             }
         };
         self.encoding.bytes(text)
+    }
+}
+
+/// The device's name in an envelope.
+fn device_in(
+    node: Option<&Node<'_>>,
+    at: &Pointer,
+    encoding: NameEncoding,
+) -> Result<Option<DeviceId>, RejectReason> {
+    match (node, encoding) {
+        (None, _) => Ok(None),
+        (Some(node), NameEncoding::Text) => message::device(node).map(Some),
+        (Some(Node::Text(text)), NameEncoding::Base64) => {
+            let bytes = from_base64(text.as_bytes()).map_err(|_| {
+                RejectReason::new(
+                    reject::DEVICE,
+                    format!("the device's name at {at} is no base64 text"),
+                )
+            })?;
+            message::device_name(&hex::encode(bytes)).map(Some)
+        }
+        (Some(node), NameEncoding::Base64) => Err(RejectReason::new(
+            reject::DEVICE,
+            format!(
+                "the device's name at {at} is {}; expected base64 text",
+                node.kind()
+            ),
+        )),
     }
 }
 

@@ -21,10 +21,12 @@ mod file;
 mod json;
 mod layout;
 mod message;
+mod mbus;
 mod registers;
 mod text;
 mod unit;
 mod value;
+mod wmbus;
 
 use serde_json::json;
 

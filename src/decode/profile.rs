@@ -13,9 +13,11 @@ use crate::decode::envelope::{self, Envelope};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
 use crate::decode::layout::{self, LayoutCodec};
+use crate::decode::mbus::{self, MbusCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
 use crate::decode::snapshot::RegisterBlock;
 use crate::decode::vector::{self, Vector};
+use crate::decode::wmbus::{self, WmbusCodec};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::ProfileId;
 use crate::domain::problem::Problem;
@@ -49,6 +51,10 @@ pub enum CodecKind {
     Cjt188,
     /// A Modbus register snapshot.
     Modbus,
+    /// Frames of a wired M-Bus readout.
+    Mbus,
+    /// A telegram of wireless M-Bus.
+    Wmbus,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +63,9 @@ enum Codec {
     Cbor(CborCodec),
     Layout(LayoutCodec),
     Cjt188(Cjt188Codec),
-    Modbus(ModbusCodec),
+    Modbus(Box<ModbusCodec>),
+    Mbus(MbusCodec),
+    Wmbus(WmbusCodec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -134,6 +142,8 @@ impl DeviceProfile {
             Codec::Layout(_) => CodecKind::Layout,
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
+            Codec::Mbus(_) => CodecKind::Mbus,
+            Codec::Wmbus(_) => CodecKind::Wmbus,
         }
     }
 
@@ -211,6 +221,8 @@ impl Codec {
             Self::Layout(codec) => codec.decode(bytes, context.received_at, port),
             Self::Cjt188(codec) => codec.decode(bytes),
             Self::Modbus(codec) => codec.decode(bytes, context.received_at),
+            Self::Mbus(codec) => codec.decode(bytes, context),
+            Self::Wmbus(codec) => codec.decode(bytes, context),
         }
     }
 }
@@ -240,7 +252,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\" or \"modbus\"",
+        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\", \"mbus\", \"wmbus\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
@@ -262,12 +274,20 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             "[envelope], [layout], [[message]] and [[test]]",
         ),
         CodecKind::Cjt188 => (
-            cjt188::compile(reader, &mut table).map(Codec::Cjt188),
+            Some(Codec::Cjt188(cjt188::compile(reader, &mut table))),
             "[envelope], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
-            registers::compile(reader, &mut table).map(Codec::Modbus),
+            registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
             "[modbus], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Mbus => (
+            mbus::compile(reader, &mut table).map(Codec::Mbus),
+            "[envelope], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Wmbus => (
+            wmbus::compile(reader, &mut table).map(Codec::Wmbus),
+            "[envelope], [wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::collect::{Ack, Delivery};
+use crate::collect::{Ack, Delivery, FrameOutcome};
 use crate::domain::finding::Severity;
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::{DeviceId, MeterId, ProfileId};
@@ -27,7 +27,7 @@ use crate::domain::registry::Registry;
 use crate::run::clocks::Clocks;
 use crate::settings::IngestSettings;
 use crate::store::StoreError;
-use crate::store::journal::{CommitReport, Journal, JournalEntry};
+use crate::store::journal::{CommitReport, EntryOutcome, Journal, JournalEntry};
 use crate::validate::{EntryLimits, check_entry};
 
 /// Decodes a frame with a profile; none if there is no such profile.
@@ -237,16 +237,16 @@ async fn commit_batches(
             batch.join(more);
         }
         let entries = Arc::new(batch.entries);
-        let pace = if entries.len() >= BUSY_FROM {
+        let pace = if batch.acks.iter().any(Ack::wants_outcome) {
+            Pace::Reporting
+        } else if entries.len() >= BUSY_FROM {
             Pace::Busy
         } else {
             Pace::Calm
         };
-        let report = commit(&entries, pace, deps).await?;
+        let (report, outcomes) = commit(&entries, pace, deps).await?;
         waiting = report.waiting;
-        for ack in batch.acks {
-            ack.done();
-        }
+        acknowledge(batch.acks, &entries, &outcomes);
         deps.wake.notify_one();
         tell(&entries, &report, deps);
         if is_last {
@@ -255,11 +255,40 @@ async fn commit_batches(
     }
 }
 
-/// Whether readings come in such numbers that they are put at their place later, many at a time.
+/// How a batch is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
+    /// Readings come in such numbers that they are put at their place later, many at a time.
     Busy,
     Calm,
+    /// Someone wants to know what became of a frame: only a reading at its place can tell.
+    Reporting,
+}
+
+/// Tells whoever waits. `outcomes` is empty where nobody asked for them.
+fn acknowledge(acks: Vec<Ack>, entries: &[JournalEntry], outcomes: &[EntryOutcome]) {
+    let mut outcomes = entries.iter().zip(outcomes);
+    for ack in acks {
+        match outcomes.next() {
+            Some((entry, outcome)) if ack.wants_outcome() => {
+                ack.tell(frame_outcome(entry, *outcome));
+            }
+            _ => ack.done(),
+        }
+    }
+}
+
+/// What the sender of a frame is told.
+pub(crate) fn frame_outcome(entry: &JournalEntry, outcome: EntryOutcome) -> FrameOutcome {
+    match (entry, outcome) {
+        (JournalEntry::Reject(reject), _) => FrameOutcome::Rejected(reject.reason.clone()),
+        (JournalEntry::Reading { .. }, EntryOutcome::Duplicate) => FrameOutcome::Duplicate,
+        (JournalEntry::Reading { .. }, _) => FrameOutcome::Accepted,
+    }
+}
+
+fn unasked(report: CommitReport) -> (CommitReport, Vec<EntryOutcome>) {
+    (report, Vec::new())
 }
 
 /// Commits, however long it takes: a full disk is told once and waited out.
@@ -267,14 +296,15 @@ async fn commit(
     entries: &Arc<Vec<JournalEntry>>,
     pace: Pace,
     deps: &IngestDeps,
-) -> Result<CommitReport, StoreError> {
+) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
     let mut delay = RETRY_DELAY_MIN;
     let mut has_failed = false;
     loop {
         let entries_again = Arc::clone(entries);
         let committed = match pace {
-            Pace::Busy => deps.journal.receive(entries_again).await,
-            Pace::Calm => deps.journal.commit_shared(entries_again).await,
+            Pace::Busy => deps.journal.receive(entries_again).await.map(unasked),
+            Pace::Calm => deps.journal.commit_shared(entries_again).await.map(unasked),
+            Pace::Reporting => deps.journal.commit_each(entries_again).await,
         };
         let error = match committed {
             Ok(report) => {
@@ -511,6 +541,17 @@ impl Assessor {
                 format!(
                     "topic `{}` fits no template with {{device}} and the payload names no device \
                      that a profile knows; add a template under [[mqtt.topic]] and replay",
+                    frame.origin
+                ),
+            ));
+        }
+        if frame.transport == Transport::Import {
+            return Err(Refusal::new(
+                None,
+                crate::collect::import::code::LINE,
+                format!(
+                    "{} is no row or frame that can be read, or names no device; `qiliang import \
+                     --dry-run` on the file says what is wrong; mend the file and import it again",
                     frame.origin
                 ),
             ));

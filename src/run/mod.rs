@@ -18,6 +18,7 @@ pub mod nudging;
 pub mod schedule;
 pub mod actions;
 pub mod reload;
+pub mod edge;
 pub mod daemon;
 pub mod demo;
 

@@ -8,7 +8,7 @@ use crate::serve::api::rejects::{
     PurgeRequest, PurgeResult, RefusedAgain, ReplayRequest, ReplayResult,
 };
 use crate::store::StoreError;
-use crate::store::journal::{JournalEntry, RejectFilter, Replayed, StoredReject};
+use crate::store::journal::{JournalEntry, RejectFilter, ReplayReport, Replayed, StoredReject};
 
 /// Frames decoded and committed together.
 pub const CHUNK_MAX: usize = 500;
@@ -45,7 +45,7 @@ pub fn replay(app: &App, request: &ReplayRequest) -> Result<ReplayResult, StoreE
         })
         .collect();
     let report = if replayed.is_empty() {
-        Default::default()
+        ReplayReport::default()
     } else {
         app.journal.commit_replay(replayed, app.clock.now())?
     };

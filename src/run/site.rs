@@ -79,6 +79,7 @@ fn examine_folders(
     let (registry, found) = registry::load(&paths.registry_dir, &known);
     problems.extend(found);
     if let Some(registry) = &registry {
+        problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
         problems.extend(unverified(&profiles, registry, paths));
     }
     let mut ring = KeyRing::default();
@@ -130,15 +131,54 @@ pub(super) fn unverified(
         .collect()
 }
 
+/// A meter behind a gateway needs a profile with registers, and one with registers a gateway.
+fn check_polled(registry: &Registry, profiles: &ProfileSet, dir: &Path) -> Vec<Problem> {
+    let problem = |message, remedy: &str| Problem {
+        file: dir.join("meters.csv"),
+        line: None,
+        code: "registry.profile_not_polled",
+        message,
+        remedy: remedy.into(),
+        is_warning: false,
+    };
+    registry
+        .meters
+        .values()
+        .filter_map(|meter| {
+            let profile = profiles.get(&meter.profile)?;
+            let (id, name) = (&meter.id, profile.id());
+            match (&meter.gateway, profile.register_blocks().is_empty()) {
+                (Some(gateway), true) => Some(problem(
+                    format!("meter `{id}` is behind gateway `{gateway}`, but profile `{name}` reads no registers"),
+                    "bind a profile with transport modbus, or empty the columns gateway and unit",
+                )),
+                (None, false) => Some(problem(
+                    format!("meter `{id}` is bound to profile `{name}`, which is polled, but has no gateway"),
+                    "write the gateway and the unit, or bind the profile it publishes with",
+                )),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
 /// Secrets are named by file; a file that is not there is found before the night it is needed.
 fn check_secrets(settings: &Settings) -> Vec<Problem> {
     let mut files: Vec<(&str, &PathBuf)> = Vec::new();
     for broker in &settings.mqtt.broker {
         files.extend(broker.files());
     }
-    if settings.mqtt.listen.enabled {
-        let users = settings.mqtt.listen.users_file.as_ref();
+    let (listen, push) = (&settings.mqtt.listen, &settings.push);
+    if listen.enabled || listen.tls_address.is_some() {
+        let users = listen.users_file.as_ref();
         files.extend(users.map(|f| ("mqtt.listen.users_file", f)));
+    }
+    files.extend(push.tokens_file.as_ref().map(|f| ("push.tokens_file", f)));
+    for (key, tls) in [
+        ("mqtt.listen.tls.key_file", &listen.tls),
+        ("push.tls.key_file", &push.tls),
+    ] {
+        files.extend(tls.as_ref().map(|tls| (key, &tls.key_file)));
     }
     let secret = settings.nudge.webhook_secret_file.as_ref();
     files.extend(secret.map(|f| ("nudge.webhook_secret_file", f)));

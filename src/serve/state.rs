@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::collect::push::Push;
 use crate::domain::calendar::GasDay;
 use crate::domain::id::RunId;
 use crate::domain::live::LiveEvent;
@@ -47,6 +48,8 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// The program behind the API.
     pub actions: Arc<dyn Actions>,
+    /// The way of pushed readings.
+    pub push: Push,
     /// Metrics of the whole program.
     pub metrics: Arc<Metrics>,
     /// What other stages tell while it happens.
@@ -146,6 +149,10 @@ impl AppState {
 
     pub(super) fn actions(&self) -> &dyn Actions {
         self.0.parts.actions.as_ref()
+    }
+
+    pub(super) fn push(&self) -> &Push {
+        &self.0.parts.push
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

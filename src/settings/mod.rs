@@ -20,6 +20,8 @@ pub struct Settings {
     pub paths: PathSettings,
     /// MQTT.
     pub mqtt: MqttSettings,
+    /// Readings over HTTP.
+    pub push: PushSettings,
     /// Modbus.
     pub modbus: ModbusSettings,
     /// Device profiles and keys.
@@ -69,19 +71,89 @@ pub struct MqttSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenSettings {
-    /// Off unless set true.
+    /// Whether `address` is served; off unless set true.
     pub enabled: bool,
-    /// Address; loopback unless a password file is set.
+    /// Address without TLS; loopback unless a users file is set.
     pub address: SocketAddr,
+    /// Address with TLS, served if set; `[mqtt.listen.tls]` goes with it.
+    #[serde(default)]
+    pub tls_address: Option<SocketAddr>,
+    /// Certificate and key of `tls_address`.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// Connections at most.
     pub connections_max: usize,
     /// Largest payload, bytes.
     pub payload_max_bytes: usize,
     /// A connection silent for longer than 1.5 keep-alives, or before CONNECT for this long, is closed, s.
     pub connect_timeout_s: u64,
+    /// Connection attempts from one address, in a minute; 0 for no limit.
+    pub connects_per_minute: u32,
+    /// Messages of one connection, in a second; faster ones are read more slowly. 0 for no limit.
+    pub messages_per_s: u32,
+    /// Messages of all connections of one user, in a second; likewise.
+    pub user_messages_per_s: u32,
+    /// Messages that may come at once before the rates hold.
+    pub messages_burst: u32,
     /// File of `user:password` lines; connections must name one of them.
     #[serde(default)]
     pub users_file: Option<PathBuf>,
+}
+
+/// TLS at a port of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM: our certificate, its authorities behind it.
+    pub certificate_file: PathBuf,
+    /// PEM: its key.
+    pub key_file: PathBuf,
+    /// Whether clients show certificates.
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
+    /// PEM: the authorities that sign them.
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Whether clients show certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    /// They are not asked.
+    #[default]
+    None,
+    /// Who shows one is its holder; who does not gives user and password.
+    Optional,
+    /// Who shows none is not let in.
+    Required,
+}
+
+/// `[push]`: `POST /api/v1/readings`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushSettings {
+    /// File of hashed tokens; without it only this machine is served.
+    #[serde(default)]
+    pub tokens_file: Option<PathBuf>,
+    /// An address of its own for readings alone, beside that of the console.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
+    /// Certificate and key of `address`.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
+    /// Largest body as it comes, bytes.
+    pub body_max_bytes: usize,
+    /// Largest body once unpacked, bytes.
+    pub unpacked_max_bytes: usize,
+    /// Messages in one request at most.
+    pub messages_max: usize,
+    /// Requests worked on at the same time; further ones wait.
+    pub requests_max: usize,
+    /// Requests with one token, in a minute; 0 for no limit.
+    pub requests_per_minute: u32,
+    /// A request waits this long for room, then it is told to come again, s.
+    pub queue_wait_s: u64,
 }
 
 /// `[[mqtt.topic]]`: a template such as `gas/{company}/{gateway}/{device}/up/reading`.

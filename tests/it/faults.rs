@@ -138,8 +138,8 @@ impl Bench {
             let sessions = broker_dir.path().join("mosquitto.db");
             wait_for("the broker to write the session", || {
                 let written = fs::read(&sessions).ok()?;
-                let name = b"qiliang-test";
-                written.windows(name.len()).any(|w| w == name).then_some(())
+                let has = |text: &[u8]| written.windows(text.len()).any(|w| w == text);
+                (has(b"qiliang-test") && has(b"up/reading")).then_some(())
             });
         });
         Some(Self {
@@ -431,6 +431,10 @@ fn filled_site() -> (Site, PathBuf) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    // Everything from the log into the file.
+    let c = rusqlite::Connection::open(site.data_dir().join("readings.db")).unwrap();
+    c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     (site, config)
 }
 

@@ -150,11 +150,10 @@ fn probe(
 
 fn expected_total(case: &Value) -> String {
     let value = case["value"].as_u64().unwrap();
-    if case["type"] == "u32" {
-        return value.to_string();
+    match case["type"].as_str() {
+        Some("u32") => format!("{value}.0000"),
+        _ => format!("{}.{:04}", value / 10_000, value % 10_000),
     }
-    let text = format!("{}.{:04}", value / 10_000, value % 10_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[test]

@@ -5,9 +5,18 @@ use std::path::{Path, PathBuf};
 
 use crate::support::daemon::{Daemon, qiliang};
 use crate::support::site::Site;
-use crate::support::wait_for;
+use crate::support::{free_port, wait_for};
 
 const CJT188: &str = "68 30 01 00 00 05 08 00 00 81 16 1F 90 00 78 56 34 12 2C 00 00 00 00 2C 00 00 08 21 11 26 20 05 00 DD 16";
+
+/// A daemon without any collector would end: it has nothing to do.
+fn listener() -> String {
+    format!(
+        "[mqtt.listen]\nenabled = true\naddress = \"127.0.0.1:{}\"\nconnections_max = 5\n\
+         payload_max_bytes = 262144\nconnect_timeout_s = 10\n",
+        free_port()
+    )
+}
 
 struct Said {
     code: Option<i32>,
@@ -34,7 +43,7 @@ fn snapshot(name: &str, text: &str) {
 /// A site with its own copy of the shipped profiles of one vendor.
 fn site_with_profiles() -> (Site, PathBuf, PathBuf) {
     let site = Site::new(1);
-    let config = site.config("[decode]\nwatch_s = 1\n");
+    let config = site.config(&format!("{}[decode]\nwatch_s = 1\n", listener()));
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
     let own = site.path().join("profiles");
     fs::create_dir_all(own.join("qiliang")).unwrap();
@@ -140,7 +149,7 @@ fn a_draft_is_written_once_and_loads() {
     );
     let shown = run(&["--config", config, "profiles", "show", "acme/g4"]);
     assert!(
-        shown.out.contains("total_work_m3 = \"123456.78\""),
+        shown.out.contains("total_work_m3 = \"123456.7800\""),
         "{}",
         shown.out
     );
@@ -240,7 +249,7 @@ fn keys_are_read_from_a_file_that_others_cannot_read() {
     )
     .unwrap();
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).unwrap();
-    let config = site.config(&format!("[decode]\nkeys_file = {keys:?}\n"));
+    let config = site.config(&format!("{}[decode]\nkeys_file = {keys:?}\n", listener()));
     let config = config.to_str().unwrap();
     let said = run(&["--config", config, "check"]);
     assert_eq!(said.code, Some(78));

@@ -57,6 +57,9 @@ pub(super) struct Surroundings {
 pub(super) struct Slot {
     pub(super) meter: Meter,
     pub(super) profile: Arc<DeviceProfile>,
+    /// Blocks of the poll under way that were read by an attempt that failed later: a device that is busy
+    /// every second time would never be read whole otherwise. Forgotten at the next mark.
+    pub(super) read: Vec<snapshot::BlockReading>,
     turn: Turn,
     /// Failed attempts since the last good one, for people.
     failed_attempts: u32,
@@ -232,13 +235,14 @@ impl Bus {
         turn.mark = if settings.is_clock_aligned {
             self.mark_after(&turn, now)
         } else {
-            self.marks.epoch.max(now)
+            self.marks.mark(0, period).max(now)
         };
         turn.ready_at = turn.mark;
         Slot {
             rng: ChaCha8Rng::seed_from_u64(seed(meter.id.as_str())),
             meter,
             profile,
+            read: Vec::new(),
             turn,
             failed_attempts: 0,
         }
@@ -383,6 +387,7 @@ impl Bus {
         slot.failed_attempts = 0;
         slot.turn.failures = 0;
         slot.turn.is_silent = false;
+        slot.read.clear();
         self.to_next_mark(&mut slot.turn);
     }
 
@@ -466,6 +471,7 @@ impl Bus {
                     debug!(meter.id = %slot.meter.id, failures = turn.failures, "{message}");
                 }
                 let failures = turn.failures;
+                slot.read.clear();
                 self.to_next_mark(&mut slot.turn);
                 if failures >= BREAKER_AFTER {
                     let delay = retry_delay(

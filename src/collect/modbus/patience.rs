@@ -63,7 +63,8 @@ impl Patience {
         let next = if needed >= self.timeout {
             needed
         } else {
-            self.timeout - (self.timeout - needed) / FORGET
+            self.timeout
+                .saturating_sub(self.timeout.saturating_sub(needed) / FORGET)
         };
         self.timeout = next.clamp(self.first, self.max);
     }

@@ -1,4 +1,5 @@
-//! One poll: all blocks of a meter, one after another on one line. Whole or not at all.
+//! One poll: all blocks of a meter, one after another on one line. Delivered whole or not at all; an
+//! attempt after a failed one goes on where that stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,9 +88,9 @@ impl Poll {
         };
         let quirks = self.slot.profile.modbus_quirks();
         let pause = Duration::from_millis(quirks.map_or(0, |q| q.pause_ms));
-        let blocks = self.slot.profile.register_blocks();
-        let mut readings = Vec::with_capacity(blocks.len());
-        for block in blocks {
+        let profile = Arc::clone(&self.slot.profile);
+        let rest = profile.register_blocks().iter().skip(self.slot.read.len());
+        for block in rest {
             if self.stop.is_cancelled() {
                 self.link = Some(link);
                 return Err(RequestError::Stopped);
@@ -105,14 +106,14 @@ impl Poll {
                 }
             };
             took.push(asked.took);
-            readings.push(reading);
+            self.slot.read.push(reading);
             // After the last one too: the next meter's request is the next frame on the line.
             if !pause.is_zero() {
                 sleep(pause).await;
             }
         }
         self.link = Some(link);
-        Ok(readings)
+        Ok(std::mem::take(&mut self.slot.read))
     }
 
     async fn open(&mut self) -> Result<Link, RequestError> {

@@ -110,11 +110,10 @@ pub(super) fn look(bytes: &[u8], expected: Expected) -> Found {
 /// not, zero where it is not complete.
 pub(super) fn late(bytes: &[u8], expected: Expected) -> Option<usize> {
     let len = match *bytes {
-        [] => return Some(0),
         [unit] => return (unit == expected.unit).then_some(0),
         [unit, function, ..] if !is_of(unit, function, expected) => return None,
         [_, function, ..] if function & EXCEPTION_BIT != 0 => EXCEPTION_LEN,
-        [_, _] => return Some(0),
+        [] | [_, _] => return Some(0),
         [_, _, count, ..] if count == expected.bytes => expected.len(),
         _ => return None,
     };
@@ -155,6 +154,7 @@ fn whole(bytes: &[u8], len: usize) -> Whole<'_> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 #[cfg(test)]
 mod tests {
     use super::*;

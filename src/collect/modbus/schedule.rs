@@ -151,14 +151,15 @@ impl Marks {
         clippy::cast_possible_truncation,
         reason = "the product of a period and a count is far below the end of time"
     )]
-    fn mark(&self, number: u64, period: Duration) -> Instant {
+    /// The mark of a number.
+    pub(super) fn mark(&self, number: u64, period: Duration) -> Instant {
         let whole = period.as_nanos() * u128::from(number);
         let wander = period.mul_f64(self.jitter_ratio * chance(self.seed ^ number));
         self.epoch + Duration::from_nanos(whole as u64) + wander
     }
 }
 
-/// A number from 0 to 1 that looks like chance and is the same for the same seed (SplitMix64).
+/// A number from 0 to 1 that looks like chance and is the same for the same seed (`SplitMix64`).
 fn chance(seed: u64) -> f64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -166,6 +167,7 @@ fn chance(seed: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -424,7 +424,7 @@ impl<'a> Session<'a> {
         let asked_at = [&self.subscribing, &self.unsubscribing]
             .into_iter()
             .flatten()
-            .map(|asked| asked.at);
+            .map(|asked| asked.at.max(pulse.last_read));
         if has_room
             && asked_at
                 .min()

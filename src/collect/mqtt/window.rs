@@ -66,8 +66,10 @@ impl Window {
         self.parked.push_back(delivery);
     }
 
+    /// One message more than the window: a broker that keeps to the window never sends it, and
+    /// what stands behind a full window, an answer to a ping or a subscription, is still read.
     pub(super) fn has_room(&self) -> bool {
-        self.pkids.len() < self.max
+        self.pkids.len() <= self.max
             && self.parked.len() < PARKED_MAX
             && self.parked_bytes < PARKED_MAX_BYTES
     }
@@ -155,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn acknowledgements_keep_the_order_of_arrival() {
         let (sender, mut receiver) = mpsc::channel(10);
-        let mut window = Window::new(4);
+        let mut window = Window::new(3);
         for pkid in [11, 12, 13, 14] {
             window.hold(pkid, frame(1));
         }

@@ -15,15 +15,15 @@ pub(super) enum CheckKind {
     Sum8,
     /// The exclusive or of the bytes.
     Xor8,
-    /// CRC-16/MODBUS: 8005h reflected, from FFFFh.
+    /// CRC-16/MODBUS: 8005h reflected, from `FFFFh`.
     Crc16Modbus,
-    /// CRC-16/CCITT-FALSE (IBM-3740): 1021h, from FFFFh.
+    /// CRC-16/CCITT-FALSE (IBM-3740): 1021h, from `FFFFh`.
     Crc16CcittFalse,
     /// CRC-16/XMODEM: 1021h, from 0.
     Crc16Xmodem,
     /// CRC-16/KERMIT (the ITU's own): 1021h reflected, from 0.
     Crc16Kermit,
-    /// CRC-16/X-25 (IBM-SDLC): 1021h reflected, from FFFFh, inverted.
+    /// CRC-16/X-25 (IBM-SDLC): 1021h reflected, from `FFFFh`, inverted.
     Crc16X25,
     /// Bytes that are always the same.
     Bytes,

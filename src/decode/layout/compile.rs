@@ -718,24 +718,22 @@ fn condition(reader: &mut FileReader<'_>, written: &Spanned<RawWhen>) -> Option<
         (None, None, Some(port)) => Some(Condition::Port(port)),
         (Some(at), Some(text), None) => {
             let at = anchor(reader, &span, "when", at)?;
-            match unhex(text).filter(|bytes| !bytes.is_empty()) {
-                Some(bytes) => Some(Condition::Bytes {
+            if let Some(bytes) = unhex(text).filter(|bytes| !bytes.is_empty()) {
+                return Some(Condition::Bytes {
                     place: Place {
                         at,
                         size: bytes.len(),
                     },
                     bytes,
-                }),
-                None => {
-                    reader.problem(
-                        Some(span),
-                        problem::LAYOUT,
-                        format!("`{text}` is no bytes"),
-                        "write them in hexadecimal, as they are sent",
-                    );
-                    None
-                }
+                });
             }
+            reader.problem(
+                Some(span),
+                problem::LAYOUT,
+                format!("`{text}` is no bytes"),
+                "write them in hexadecimal, as they are sent",
+            );
+            None
         }
         _ => {
             reader.problem(

@@ -61,7 +61,7 @@ pub(super) struct RawDevice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum NameKind {
-    /// Characters; spaces, NUL and FFh around them are no part of it.
+    /// Characters; spaces, NUL and `FFh` around them are no part of it.
     Ascii,
     /// Decimal digits, two in a byte.
     Bcd,

@@ -1,6 +1,9 @@
 //! Layouts that can and cannot be, and what frames of them say. The shipped profiles' vectors show
 //! the rest.
 
+#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
+
+use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -264,6 +267,7 @@ unit = \"m3h\"
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of mistakes")]
 fn mistakes_of_times_checks_arrays_and_kinds_are_told() {
     let with = |extra: &str| {
         format!(
@@ -626,24 +630,27 @@ proptest! {
         let names = ["flow_std", "flow_work"];
         let mut body = format!("[[message]]\nname = \"m\"\nsize = {size}\n");
         for ((at, kind, bytes, order, bit, width), name) in fields.iter().zip(names) {
-            body += &format!("[[message.field]]\nname = \"{name}\"\nunit = \"m3h\"\nat = {at}\ntype = \"{kind}\"\norder = \"{order}\"\n");
+            write!(body, "[[message.field]]\nname = \"{name}\"\nunit = \"m3h\"\nat = {at}\ntype = \"{kind}\"\norder = \"{order}\"\n").unwrap();
             if kind == "bcd" {
-                body += &format!("bytes = {bytes}\n");
+                writeln!(body, "bytes = {bytes}").unwrap();
             } else if *bit < 64 {
-                body += &format!("bit = {bit}\nwidth = {width}\n");
+                write!(body, "bit = {bit}\nwidth = {width}\n").unwrap();
             }
         }
         let (at, count, stride, is_told) = array;
-        body += &format!("[[message.backfill]]\nname = \"total_std\"\nunit = \"m3\"\nat = {at}\ntype = \"u8\"\nstep_s = 60\nstride = {stride}\nfirst = {{ at = 0, format = \"unix_s\" }}\n");
-        body += &if is_told {
-            format!("count_at = {{ at = 4, type = \"u8\" }}\ncount_max = {count}\n")
+        write!(body, "[[message.backfill]]\nname = \"total_std\"\nunit = \"m3\"\nat = {at}\ntype = \"u8\"\nstep_s = 60\nstride = {stride}\nfirst = {{ at = 0, format = \"unix_s\" }}\n").unwrap();
+        if is_told {
+            write!(body, "count_at = {{ at = 4, type = \"u8\" }}\ncount_max = {count}\n").unwrap();
         } else {
-            format!("count = {count}\n")
-        };
+            writeln!(body, "count = {count}").unwrap();
+        }
         match parse(&format!("{body}{VECTOR}")) {
             Ok(profile) => {
                 for frame in &frames {
-                    let _ = profile.decode(frame, &DecodeContext::at(chrono::DateTime::UNIX_EPOCH)).is_ok();
+                    let context = DecodeContext::at(chrono::DateTime::UNIX_EPOCH);
+                    if let Ok(decoded) = profile.decode(frame, &context) {
+                        prop_assert!(decoded.values.len() <= 2 && decoded.frozen.len() <= 1);
+                    }
                 }
             }
             Err(problems) => prop_assert!(!problems.is_empty()),

@@ -171,11 +171,8 @@ fn civil(sent: &[u8], pieces: &[Piece], is_bcd: bool) -> Option<chrono::NaiveDat
         match piece {
             Piece::Century => century = i32::from(number),
             // A byte of a year beyond 99 is of no calendar.
-            Piece::Year => {
-                year = i32::from(number)
-                    .checked_rem(100)
-                    .filter(|y| *y == i32::from(number))?
-            }
+            Piece::Year if number > 99 => return None,
+            Piece::Year => year = i32::from(number),
             Piece::Month => month = u32::from(number),
             Piece::Day => day = u32::from(number),
             Piece::Hour => hour = u32::from(number),

@@ -95,7 +95,7 @@ pub(in crate::decode) fn compile<'t>(
         limits,
         paths,
         device,
-        messages,
+        kinds: messages,
     })
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Messages {
     pub(super) limits: Limits,
     pub(super) paths: Paths,
     device: Option<Pointer>,
-    messages: Vec<Message>,
+    kinds: Vec<Message>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +109,7 @@ impl Messages {
     /// What a frame says, once its values are in their slots.
     pub(super) fn decoded(&self, slots: Slots<'_, '_>) -> Result<Decoded, RejectReason> {
         let message = self
-            .messages
+            .kinds
             .iter()
             .find(|m| slots.get(&m.when).is_some())
             .ok_or_else(|| self.no_message())?;
@@ -139,7 +139,7 @@ impl Messages {
     }
 
     fn no_message(&self) -> RejectReason {
-        let keys: Vec<String> = self.messages.iter().map(|m| m.when.to_string()).collect();
+        let keys: Vec<String> = self.kinds.iter().map(|m| m.when.to_string()).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         RejectReason::new(
             reject::MESSAGE,

@@ -97,14 +97,11 @@ impl Paths {
             };
             step = &mut step.children.get_mut(at)?.step;
         }
-        let slot = match step.slot {
-            Some(slot) => slot,
-            None => {
-                let slot = self.slots;
-                self.slots += 1;
-                *step.slot.insert(slot)
-            }
-        };
+        let next = self.slots;
+        let slot = *step.slot.get_or_insert(next);
+        if slot == next {
+            self.slots += 1;
+        }
         Some(Pointer {
             text: text.to_owned(),
             slot,
@@ -129,6 +126,7 @@ fn index(key: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 mod tests {
     use super::*;
 

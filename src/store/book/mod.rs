@@ -9,6 +9,7 @@ mod demand;
 mod documents;
 mod filings;
 mod forecasts;
+mod push;
 mod weather;
 
 #[cfg(test)]
@@ -25,8 +26,12 @@ pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
 pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
 pub use self::forecasts::ForecastHeader;
+pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_book.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_book.sql"),
+    include_str!("migrations/0002_push_answers.sql"),
+];
 
 /// The book; clones share one writer thread and one pool of readers.
 ///

@@ -36,6 +36,13 @@ pub(super) struct Row {
     len: u32,
 }
 
+impl Row {
+    /// Grows from row to row in the order in which the rows of a heap came.
+    pub(super) fn came(&self) -> u32 {
+        self.start
+    }
+}
+
 /// Rows with their bytes.
 #[derive(Debug, Default)]
 pub(super) struct Rows {

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use super::body::{Body, Merged, Traits};
 use super::inbox::{Row, Rows};
 use super::presence::Added;
-use super::{Cache, CommitReport, JournalEntry, findings, millis, presence, rejects};
+use super::{Cache, CommitReport, EntryOutcome, JournalEntry, findings, millis, presence, rejects};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::id::MeterId;
@@ -40,6 +40,8 @@ struct Touched {
     presence: Added,
     latest: Vec<(i64, i64, i64)>,
     report: CommitReport,
+    /// What became of each row, with the number that says when it came; kept only if asked for.
+    outcomes: Option<Vec<(u32, EntryOutcome)>>,
 }
 
 pub(super) fn commit(
@@ -49,7 +51,7 @@ pub(super) fn commit(
     entries: &[JournalEntry],
     place: Place,
 ) -> rusqlite::Result<CommitReport> {
-    let mut report = apply(t, cache, clock, entries, place)?;
+    let mut report = apply(t, cache, clock, entries, place, Touched::default())?.report;
     count(t, &report)?;
     let carried = std::mem::take(&mut cache.carried);
     report.accepted += carried.accepted;
@@ -57,6 +59,38 @@ pub(super) fn commit(
     report.conflicts += carried.conflicts;
     report.waiting = cache.inbox.len() as u64;
     Ok(report)
+}
+
+/// `commit` at their place that also tells what each entry did, in their order. What waits in the
+/// inbox came earlier and is moved first.
+pub(super) fn commit_each(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+) -> rusqlite::Result<(CommitReport, Vec<EntryOutcome>)> {
+    let mut report = commit(t, cache, clock, &[], Place::Now)?;
+    let asked = Touched {
+        outcomes: Some(Vec::with_capacity(entries.len())),
+        ..Touched::default()
+    };
+    let touched = apply(t, cache, clock, entries, Place::Now, asked)?;
+    count(t, &touched.report)?;
+    report.accepted += touched.report.accepted;
+    report.duplicate += touched.report.duplicate;
+    report.conflicts += touched.report.conflicts;
+    report.rejected += touched.report.rejected;
+    let mut of_rows = touched.outcomes.unwrap_or_default();
+    of_rows.sort_unstable_by_key(|(came, _)| *came);
+    let mut of_rows = of_rows.into_iter().map(|(_, outcome)| outcome);
+    let outcomes = entries
+        .iter()
+        .map(|entry| match entry {
+            JournalEntry::Reject(_) => EntryOutcome::Rejected,
+            JournalEntry::Reading { .. } => of_rows.next().unwrap_or(EntryOutcome::Accepted),
+        })
+        .collect();
+    Ok((report, outcomes))
 }
 
 /// Writes entries at their place without counting them as deliveries. What waits in the inbox is a
@@ -68,7 +102,7 @@ pub(super) fn replay(
     entries: &[JournalEntry],
 ) -> rusqlite::Result<CommitReport> {
     cache.carried = commit(t, cache, clock, &[], Place::Now)?;
-    apply(t, cache, clock, entries, Place::Now)
+    Ok(apply(t, cache, clock, entries, Place::Now, Touched::default())?.report)
 }
 
 fn apply(
@@ -77,9 +111,9 @@ fn apply(
     clock: GasDayClock,
     entries: &[JournalEntry],
     place: Place,
-) -> rusqlite::Result<CommitReport> {
+    mut touched: Touched,
+) -> rusqlite::Result<Touched> {
     cache.inbox.read(t, clock)?;
-    let mut touched = Touched::default();
     touched.report.rejected = keep_rejects(t, entries)?;
     for (reading, findings) in readings(entries) {
         let number = number_of(t, cache, &reading.meter)?;
@@ -102,7 +136,7 @@ fn apply(
         }
     }
     write_touched(t, cache, clock, &mut touched)?;
-    Ok(touched.report)
+    Ok(touched)
 }
 
 fn keep_rejects(t: &Transaction<'_>, entries: &[JournalEntry]) -> rusqlite::Result<u64> {
@@ -179,13 +213,23 @@ fn put_rows(
             touch(clock, touched, row, row.traits, arrays.as_ref());
             Outcome::New
         };
-        match outcome {
-            Outcome::New => touched.report.accepted += 1,
-            Outcome::Known => touched.report.duplicate += 1,
+        let told = match outcome {
+            Outcome::Known => {
+                touched.report.duplicate += 1;
+                EntryOutcome::Duplicate
+            }
+            Outcome::New => {
+                touched.report.accepted += 1;
+                EntryOutcome::Accepted
+            }
             Outcome::Contradicts => {
                 touched.report.accepted += 1;
                 touched.report.conflicts += 1;
+                EntryOutcome::Accepted
             }
+        };
+        if let Some(outcomes) = &mut touched.outcomes {
+            outcomes.push((row.came(), told));
         }
     }
     Ok(())

@@ -78,6 +78,17 @@ pub struct CommitReport {
     pub waiting: u64,
 }
 
+/// What one entry of a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryOutcome {
+    /// A reading that said something new.
+    Accepted,
+    /// A reading that said only what was known.
+    Duplicate,
+    /// A rejected frame.
+    Rejected,
+}
+
 /// Totals since the file was made; `accepted + duplicate + rejected = received`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JournalCounters {
@@ -291,6 +302,24 @@ impl Journal {
     ) -> Result<CommitReport, StoreError> {
         self.database
             .write(self.committing(entries, Place::Now))
+            .await
+    }
+
+    /// `commit_shared` that also tells what each entry did, in their order.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_each(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+    ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
+        let clock = self.clock;
+        let cache = Arc::clone(&self.cache);
+        let error = self.database.error("committing readings");
+        self.database
+            .write(move |t| {
+                ingest::commit_each(t, &mut locked(&cache), clock, &entries).map_err(&error)
+            })
             .await
     }
 

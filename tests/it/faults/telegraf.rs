@@ -174,8 +174,8 @@ async fn telegraf_drops_what_it_cannot_parse_and_this_program_keeps_and_replays_
         .arg("--config")
         .arg(dir.path().join("mended.conf"))
         .stdin(Stdio::null())
-        .stdout(fs::File::create(dir.path().join("again.log")).unwrap())
-        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.path().join("again.log")).unwrap())
         .spawn()
         .unwrap();
     // A message that it can parse now shows that it has taken all there was before.

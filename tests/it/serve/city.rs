@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
+use qiliang::collect::push::{Gate, Push};
 use qiliang::domain::calendar::{Calendar, GasDay, GasMonth};
 use qiliang::domain::contract::SupplyContract;
 use qiliang::domain::demand::{DemandCube, DemandDay, DemandForecast, Draws, NodeForecast};
@@ -27,7 +28,7 @@ use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -396,12 +397,21 @@ impl City {
         let (live, stop) = (LiveHub::new(), CancellationToken::new());
         let events = broadcast::Sender::new(16);
         let actions: Arc<dyn Actions> = Arc::<Program>::clone(&program);
+        // Nobody takes what is pushed here: the whole program is tested as a process.
+        let (sender, _) = mpsc::channel(1);
+        let push = Push::new(
+            qiliang::settings::load(None).unwrap().push,
+            Gate::new(None, None),
+            Arc::new(ManualClock::new(now())),
+            &sender,
+        );
         let state = AppState::new(AppParts {
             journal: journal.clone(),
             book: book.clone(),
             registry: receiver,
             clock: Arc::new(ManualClock::new(now())),
             actions,
+            push,
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             live: live.clone(),

@@ -19,7 +19,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whether the connection leaves a session behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// No; and what comes in is acknowledged at once, or `$SYS` would stop at the window's end.
     Clean,
+    /// Yes; and whoever reads it acknowledges.
     Persistent,
 }
 
@@ -37,6 +39,7 @@ pub(super) enum CallError {
 /// A connection of the doctor.
 pub(super) struct Caller {
     link: Link,
+    kind: Kind,
     last_pkid: u16,
 }
 
@@ -52,7 +55,11 @@ impl Caller {
         hello.is_clean = kind == Kind::Clean;
         hello.keep_alive_s = KEEP_ALIVE_S;
         let (link, accepted) = Link::open(broker, secrets, &hello).await?;
-        let caller = Self { link, last_pkid: 0 };
+        let caller = Self {
+            link,
+            kind,
+            last_pkid: 0,
+        };
         Ok((caller, accepted))
     }
 
@@ -70,7 +77,15 @@ impl Caller {
         loop {
             match self.link.next()? {
                 Some(Incoming::Disconnect(farewell)) => return Err(LinkError::Farewell(farewell)),
-                Some(incoming) => return Ok(incoming),
+                Some(incoming) => {
+                    if let Incoming::Message(message) = &incoming
+                        && self.kind == Kind::Clean
+                        && message.qos == 1
+                    {
+                        self.link.writer().acknowledge(message.pkid);
+                    }
+                    return Ok(incoming);
+                }
                 None => {}
             }
             self.link.exchange(true).await?;
@@ -124,6 +139,13 @@ impl Caller {
             _ => None,
         })
         .await
+    }
+
+    /// Asks for a sign of life and waits for it.
+    pub(super) async fn ping(&mut self) -> Result<(), CallError> {
+        self.writer().ping();
+        self.wait(|incoming| matches!(incoming, Incoming::Pong).then_some(()))
+            .await
     }
 
     /// Shows packets to `look` until none has come for `quiet`, or for `longest` in all.
