@@ -20,6 +20,7 @@ use qiliang::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
 use qiliang::domain::quantity::ReferenceConditions;
 use qiliang::domain::registry::{Company, Registry, RegistryParts};
 use qiliang::domain::slot::SlotTable;
+use qiliang::run::clocks::Clocks;
 use qiliang::run::ingest::{self, Decode, IngestDeps, IngestMetrics};
 use qiliang::settings::IngestSettings;
 use qiliang::store::journal::Journal;
@@ -123,6 +124,7 @@ fn run_once(runtime: &Runtime, decode: &Decode, frames: &[RawFrame]) -> Duration
         },
         clock: Arc::new(ManualClock::new(from())),
         metrics: IngestMetrics::default(),
+        clocks: Clocks::default(),
         live: broadcast::Sender::new(16),
         wake: Arc::new(Notify::new()),
     };

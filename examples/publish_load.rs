@@ -26,7 +26,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::{Parser, ValueEnum};
 
 /// A broker that says nothing for so long is gone.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
 

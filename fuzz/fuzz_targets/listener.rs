@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use qiliang::clock::SystemClock;
-use qiliang::collect::listen::{self, ListenHealth};
+use qiliang::collect::listen::{self, ListenHealth, Ports};
 use qiliang::collect::topic::TopicSet;
 use qiliang::settings;
 use tokio::net::TcpListener;
@@ -24,8 +24,10 @@ struct Served {
 }
 
 fn serve() -> Served {
-    let settings = settings::load(None).expect("the defaults are valid");
+    let mut settings = settings::load(None).expect("the defaults are valid");
     let topics = TopicSet::new(&settings.mqtt.topic).expect("the default topics are valid");
+    // Every input is a connection of its own, all from one address.
+    settings.mqtt.listen.connects_per_minute = u32::MAX;
     let runtime = Runtime::new().expect("a runtime");
     let listener = runtime
         .block_on(TcpListener::bind("127.0.0.1:0"))
@@ -39,8 +41,9 @@ fn serve() -> Served {
         }
     });
     let task = listen::serve(
-        listener,
+        Ports::plain(listener),
         settings.mqtt.listen,
+        None,
         Arc::new(topics),
         Arc::new(SystemClock),
         sender,

@@ -25,7 +25,7 @@ use crate::domain::reading::Reading;
 const MOVE_FROM: usize = 24_000;
 
 /// A reading in its stored form; `start` and `len` are where its bytes are among those of its heap.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) day: i32,
     pub(super) number: i64,

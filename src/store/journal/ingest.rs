@@ -53,6 +53,10 @@ pub(super) fn commit(
 ) -> rusqlite::Result<CommitReport> {
     let mut report = apply(t, cache, clock, entries, place, Touched::default())?.report;
     count(t, &report)?;
+    let carried = std::mem::take(&mut cache.carried);
+    report.accepted += carried.accepted;
+    report.duplicate += carried.duplicate;
+    report.conflicts += carried.conflicts;
     report.waiting = cache.inbox.len() as u64;
     Ok(report)
 }
@@ -90,14 +94,14 @@ pub(super) fn commit_each(
 }
 
 /// Writes entries at their place without counting them as deliveries. What waits in the inbox is a
-/// delivery and is moved and counted first.
+/// delivery and is moved and counted first; the next report tells of it, to whoever received it.
 pub(super) fn replay(
     t: &Transaction<'_>,
     cache: &mut Cache,
     clock: GasDayClock,
     entries: &[JournalEntry],
 ) -> rusqlite::Result<CommitReport> {
-    commit(t, cache, clock, &[], Place::Now)?;
+    cache.carried = commit(t, cache, clock, &[], Place::Now)?;
     Ok(apply(t, cache, clock, entries, Place::Now, Touched::default())?.report)
 }
 

@@ -134,6 +134,8 @@ struct Cache {
     presence: presence::Known,
     inbox: inbox::Inbox,
     dirty: ingest::Marked,
+    /// Readings that a replay moved out of the inbox, for the report of the next commit.
+    carried: CommitReport,
     mark: i64,
 }
 
@@ -143,6 +145,7 @@ impl Cache {
         self.presence.clear();
         self.inbox.forget();
         self.dirty.clear();
+        self.carried = CommitReport::default();
     }
 }
 

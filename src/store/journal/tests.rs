@@ -1039,3 +1039,24 @@ async fn a_failed_commit_forgets_what_it_received_and_nothing_else() {
     let report = journal.settle().await.unwrap();
     assert_eq!((report.accepted, report.waiting), (1_000, 0));
 }
+
+#[tokio::test]
+async fn a_replay_moves_what_waits_and_the_next_report_counts_it() {
+    let dir = temp();
+    let journal = open(dir.path());
+    let waiting = (0..500).map(|i| entry(reading("m1", i, i)));
+    let waiting = Arc::new(waiting.collect());
+    assert_eq!(journal.receive(waiting).await.unwrap().waiting, 500);
+    let replaying = journal.clone();
+    let report = tokio::task::spawn_blocking(move || {
+        let replayed = Replayed {
+            id: 1,
+            entry: entry(reading("m2", 1, 5)),
+        };
+        replaying.commit_replay(vec![replayed], at(9)).unwrap()
+    });
+    assert_eq!(report.await.unwrap().accepted, 1, "the replay's own");
+    assert_eq!(journal.counters().unwrap().accepted, 500);
+    let report = journal.settle().await.unwrap();
+    assert_eq!((report.accepted, report.waiting), (500, 0));
+}
