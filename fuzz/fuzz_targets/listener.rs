@@ -26,8 +26,8 @@ struct Served {
 fn serve() -> Served {
     let mut settings = settings::load(None).expect("the defaults are valid");
     let topics = TopicSet::new(&settings.mqtt.topic).expect("the default topics are valid");
-    // Every input is a connection of its own, all from one address.
-    settings.mqtt.listen.connects_per_minute = u32::MAX;
+    // Every input is a connection of its own, all from one address: 0 is no limit.
+    settings.mqtt.listen.connects_per_minute = 0;
     let runtime = Runtime::new().expect("a runtime");
     let listener = runtime
         .block_on(TcpListener::bind("127.0.0.1:0"))
