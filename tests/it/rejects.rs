@@ -103,6 +103,7 @@ fn own_profiles(site: &Site, config: &Path) -> PathBuf {
     own
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_of_an_unknown_form_is_kept_and_replayed_while_the_daemon_runs() {
     let site = Site::new(1);

@@ -99,6 +99,7 @@ async fn publish(port: u16, messages: &[String]) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 #[tokio::test(flavor = "multi_thread")]
 async fn telegraf_drops_what_it_cannot_parse_and_this_program_keeps_and_replays_it() {
     let Ok(program) = std::env::var("QILIANG_TEST_TELEGRAF") else {
