@@ -2,7 +2,10 @@
 SHELL := /bin/bash
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: demo test lint web bench bench-modbus setup setup-test clean
+TARGET ?= json
+SECONDS ?= 600
+
+.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus fuzz setup setup-test clean
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -26,6 +29,19 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html w
 bench: setup web  ## whole-program benchmarks
 	cargo build --release
 	scripts/bench
+
+bench-faults: setup setup-test web  ## each fault twenty times: readings lost and stored twice
+	scripts/bench-faults
+
+bench-collect: setup web  ## collectors beside each other: rate, CPU, memory, losses (ARGS=--quick: a minute)
+	scripts/setup bench
+	cargo build --release --bin qiliang --example publish_load
+	scripts/bench-collect $(ARGS)
+
+fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo install cargo-fuzz; nightly)
+	mkdir -p web/dist fuzz/corpus/$(TARGET)
+	cd fuzz && cargo +nightly run --release --bin seeds
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

@@ -8,9 +8,13 @@
 
 mod backtest;
 mod check;
-mod collect;
+mod clocks;
+mod credentials;
+mod daemon;
 mod demo;
+mod doctor;
 mod forecast;
+mod import;
 mod ledger;
 mod modbus;
 mod nudges;
@@ -30,6 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::problem::Problem;
+use crate::serve::api::rejects::{PurgeRequest, ReplayRequest};
 
 use open::Context;
 
@@ -61,7 +66,7 @@ enum Command {
         #[command(subcommand)]
         what: ConfigCommand,
     },
-    /// Check device profiles, or try one on a frame.
+    /// Device profiles: check them, show one, try one on a frame, draft a new one.
     Profiles {
         #[command(subcommand)]
         what: ProfilesCommand,
@@ -71,16 +76,40 @@ enum Command {
         #[command(subcommand)]
         what: ModbusCommand,
     },
-    /// Import readings from CSV or NDJSON, on the same path as live ones.
+    /// Import readings from files, on the same path as live ones; also beside the daemon.
+    ///
+    /// What is known already is not stored again, so an import that broke off is simply repeated.
+    /// Lines that cannot be taken are kept as rejected frames; the exit code is 2 then.
     Import {
-        /// Files: `.csv` with a header, or `.ndjson` of frames.
+        /// Files: `.csv` or `.xlsx` with a header, `.lp` line protocol, `.ndjson` of frames; `.gz`
+        /// behind it if packed.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Read, decode and check, and store nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Unit of the timestamps in line protocol.
+        #[arg(long, value_enum, default_value_t = TimePrecision::Ns)]
+        precision: TimePrecision,
+    },
+    /// Make passwords for meters and tokens for pushing readings.
+    Credentials {
+        #[command(subcommand)]
+        what: CredentialsCommand,
     },
     /// Frames that could not be taken, with their reasons.
     Rejects {
         #[command(subcommand)]
         what: RejectsCommand,
+    },
+    /// Meters whose clock is off, by what their frames showed.
+    Clocks {
+        /// All meters whose clock was measured.
+        #[arg(long)]
+        all: bool,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
     /// The monitoring ledger of large consumers (台账).
     Ledger {
@@ -152,7 +181,12 @@ enum Command {
         #[command(flatten)]
         city: CityArguments,
     },
-    /// Check the audit log's hash chain.
+    /// Examine what collection stands on, before readings depend on it.
+    Doctor {
+        #[command(subcommand)]
+        what: DoctorCommand,
+    },
+    /// Check both files page by page, and the audit log's hash chain.
     Verify,
     /// Ask the running daemon whether it is ready.
     Health,
@@ -170,13 +204,30 @@ enum ConfigCommand {
 enum ProfilesCommand {
     /// Load every profile and run its vectors.
     Check,
-    /// Decode one frame and print the readings as JSON.
-    Try {
+    /// Say what a profile reads, from where, and in which unit.
+    Show {
         /// Profile, `<vendor>/<model>`.
+        id: String,
+    },
+    /// Decode one frame and print the readings as JSON; exit code 2 and the reason if it is refused.
+    Try(profiles::Try),
+    /// Draft a profile from captured frames.
+    New(profiles::New),
+}
+
+#[derive(Debug, Subcommand)]
+enum DoctorCommand {
+    /// What the brokers grant, keep and drop; exit code 1 for a warning, 2 for what loses readings.
+    Broker {
+        /// Only this one.
+        #[arg(long, value_name = "NAME")]
+        broker: Option<String>,
+        /// Publish to a private topic and count what comes out: finds queues that drop.
         #[arg(long)]
-        profile: String,
-        /// The frame: JSON text, or hexadecimal.
-        frame: String,
+        probe: bool,
+        /// Messages of the probe: more than in_flight_max and the queue limit you fear together.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        messages: u32,
     },
 }
 
@@ -187,26 +238,122 @@ enum ModbusCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum CredentialsCommand {
+    /// Hash a password from standard input; prints the user's line for `mqtt.listen.users_file`.
+    Password {
+        /// User name.
+        user: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+    /// Make a token; prints it once, and its line for `push.tokens_file`.
+    Token {
+        /// Name of the token: letters, digits, - and _.
+        id: String,
+        #[command(flatten)]
+        rights: RightsArguments,
+    },
+}
+
+/// Without any: the device of the own name alone.
+#[derive(Debug, Clone, Args)]
+struct RightsArguments {
+    /// Devices it may speak for, with commas between; `GW7-*` for all that begin so.
+    #[arg(long)]
+    devices: Option<String>,
+    /// Topics it may publish to (users): `gas/xy/gw1/#`.
+    #[arg(long)]
+    topics: Option<String>,
+    /// Gateways of the registry whose devices it may speak for (tokens).
+    #[arg(long)]
+    gateways: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TimePrecision {
+    Ns,
+    Us,
+    Ms,
+    S,
+}
+
+impl From<TimePrecision> for crate::collect::import::Precision {
+    fn from(precision: TimePrecision) -> Self {
+        match precision {
+            TimePrecision::Ns => Self::Nanoseconds,
+            TimePrecision::Us => Self::Microseconds,
+            TimePrecision::Ms => Self::Milliseconds,
+            TimePrecision::S => Self::Seconds,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
 enum RejectsCommand {
     /// List them, last received first.
     List {
-        /// Only with this code.
-        #[arg(long)]
-        code: Option<String>,
-        /// At most so many.
+        #[command(flatten)]
+        chosen: rejects::Chosen,
+        /// At most so many; 0 for all.
         #[arg(long, default_value_t = 50)]
         limit: usize,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
     /// Show one, with its bytes.
     Show {
         /// Number, as `list` prints it.
         id: i64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
-    /// Send them through decoding again, after the profile or the registry is mended.
+    /// Decode them again, after the profile or the registry is mended; also while the daemon runs.
     Replay {
+        /// These numbers, as `list` prints them; all that wait if none is given.
+        ids: Vec<i64>,
+        /// Only with this code.
+        #[arg(long, conflicts_with = "ids")]
+        code: Option<String>,
+        /// Only of this device.
+        #[arg(long, conflicts_with = "ids")]
+        device: Option<String>,
+        /// All that wait: what happens without any choice, said aloud.
+        #[arg(long, conflicts_with_all = ["ids", "code", "device"])]
+        all: bool,
+    },
+    /// Where every rejected delivery is; the sums must hold.
+    Stats {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write them to a file that `qiliang import` and `qiliang profiles new` read.
+    Export {
+        #[command(flatten)]
+        chosen: rejects::Chosen,
+        /// File, which must not be there yet.
+        #[arg(long, value_name = "FILE.ndjson")]
+        out: PathBuf,
+    },
+    /// Delete them for good.
+    Purge {
         /// Only with this code.
         #[arg(long)]
         code: Option<String>,
+        /// Only of this device.
+        #[arg(long)]
+        device: Option<String>,
+        /// Only what last came before this instant (RFC 3339).
+        #[arg(long, value_name = "INSTANT")]
+        before: Option<DateTime<Utc>>,
+        /// Only those that were replayed with success.
+        #[arg(long)]
+        replayed: bool,
+        /// Do it; without this the number is printed.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -275,6 +422,8 @@ enum Failure {
     Error(anyhow::Error),
     /// The input was looked at and refused; the reason has been printed.
     Refused,
+    /// It works, but not as it should; what is amiss has been printed.
+    Warned,
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -301,6 +450,7 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Refused) => ExitCode::from(2),
+        Err(Failure::Warned) => ExitCode::from(1),
     }
 }
 
@@ -317,18 +467,23 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Profiles { what } => match what {
             ProfilesCommand::Check => profiles::check(&context),
-            ProfilesCommand::Try { profile, frame } => {
-                profiles::try_one(&context, &profile, &frame)
-            }
+            ProfilesCommand::Show { id } => profiles::show(&context, &id),
+            ProfilesCommand::Try(asked) => profiles::try_one(&context, &asked),
+            ProfilesCommand::New(asked) => profiles::new(&context, &asked),
         },
         Command::Modbus {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
-        Command::Import { files } => collect::import(&context, &files),
-        Command::Rejects { what } => match what {
-            RejectsCommand::List { code, limit } => rejects::list(&context, code, limit),
-            RejectsCommand::Show { id } => rejects::show(&context, id),
-            RejectsCommand::Replay { code } => rejects::replay(&context, code),
+        Command::Rejects { what } => dispatch_rejects(&context, what),
+        Command::Clocks { all, json } => clocks::run(&context, all, json),
+        Command::Import {
+            files,
+            dry_run,
+            precision,
+        } => import::run(&context, &files, dry_run, precision.into()),
+        Command::Credentials { what } => match what {
+            CredentialsCommand::Password { user, rights } => credentials::password(&user, &rights),
+            CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
         },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
         Command::Forecast => forecast::run(&context),
@@ -349,8 +504,55 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             backtest_days,
             city,
         } => demo::run(&data_dir, address, factor, backtest_days, &city),
+        Command::Doctor {
+            what:
+                DoctorCommand::Broker {
+                    broker,
+                    probe,
+                    messages,
+                },
+        } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
         Command::Verify => verify::run(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
+    }
+}
+
+fn dispatch_rejects(context: &Context, what: RejectsCommand) -> Result<(), Failure> {
+    match what {
+        RejectsCommand::List {
+            chosen,
+            limit,
+            json,
+        } => rejects::list(context, chosen, limit, json),
+        RejectsCommand::Show { id, json } => rejects::show(context, id, json),
+        RejectsCommand::Replay {
+            ids, code, device, ..
+        } => {
+            let request = ReplayRequest {
+                ids,
+                code,
+                device,
+                after: None,
+            };
+            rejects::replay(context, &request)
+        }
+        RejectsCommand::Stats { json } => rejects::stats(context, json),
+        RejectsCommand::Export { chosen, out } => rejects::export(context, chosen, &out),
+        RejectsCommand::Purge {
+            code,
+            device,
+            before,
+            replayed,
+            yes,
+        } => {
+            let request = PurgeRequest {
+                code,
+                device,
+                before,
+                only_replayed: replayed,
+            };
+            rejects::purge(context, &request, yes)
+        }
     }
 }

@@ -8,9 +8,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use crate::clock::{Clock, ManualClock, SystemClock};
+use crate::domain::key::KeyRing;
 use crate::run::app::{App, Reload};
+use crate::run::keys;
 use crate::run::site::{self, Site};
-use crate::settings::LogSettings;
+use crate::settings::{LogSettings, Settings};
 use crate::store::error::StoreError;
 
 /// Configuration file and time of a command.
@@ -32,6 +34,20 @@ impl Context {
     /// The folder of device profiles, even where the rest of the configuration is wrong.
     pub(super) fn profiles_dir(&self) -> PathBuf {
         crate::settings::paths_of(self.config.as_deref()).profiles_dir
+    }
+
+    /// The devices' keys, as far as configuration and file can be read.
+    pub(super) fn keys(&self) -> KeyRing {
+        crate::settings::load(self.config.as_deref())
+            .ok()
+            .and_then(|settings| settings.decode.keys_file)
+            .map(|file| keys::load(&file).0)
+            .unwrap_or_default()
+    }
+
+    /// The settings alone, if nothing is wrong with them.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        crate::settings::load(self.config.as_deref()).map_err(Failure::Problems)
     }
 
     /// Reads everything there is to read, problems and all.
@@ -70,7 +86,7 @@ impl Context {
     }
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
+pub(super) fn is_locked(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref::<StoreError>(),
         Some(StoreError::Locked { .. })

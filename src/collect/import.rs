@@ -4,30 +4,38 @@
 //!   `{"received_at": "…", "device": "…", "topic": "…", "json": {…}}` or `"hex": "…"` instead of
 //!   `json`. `device` and `topic` may be left out; the bytes of `json` are taken as they stand.
 //! - **CSV of readings** (`.csv`): a header of `device, sampled_at, total_std_m3, total_work_m3,
-//!   flow_std_m3h, temperature_c, pressure_abs_kpa, received_at` in any order; `device`,
-//!   `sampled_at` and a total are required. Each row becomes a frame of the profile
-//!   `qiliang/json-push`, marked so that `ProfileSet::for_frame` decodes it with that profile
-//!   whatever the meter is bound to, and takes the way of every other frame.
+//!   flow_std_m3h, flow_work_m3h, temperature_c, pressure_abs_kpa, pressure_gauge_kpa, received_at`
+//!   in any order, or what other systems call them; `device`, `sampled_at` and a total are required.
+//! - **Workbook** (`.xlsx`): the same table on the first sheet that has it.
+//! - **Line protocol** (`.lp`, `.line`, `.influx`): the same names as tags and fields.
+//!
+//! Any but the workbook may be packed (`.csv.gz`). Each row becomes a frame of the profile
+//! `qiliang/json-push`, marked so that `ProfileSet::for_frame` decodes it with that profile whatever
+//! the meter is bound to, and takes the way of every other frame.
 //!
 //! A bad line is not fatal: it comes out as a rejected frame with its file, line and reason.
 
 #![warn(clippy::indexing_slicing)]
 
 mod csv_rows;
+mod line_protocol;
 mod ndjson;
+mod table;
+mod xlsx;
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use flate2::read::MultiGzDecoder;
 
 use self::csv_rows::CsvRows;
+use self::line_protocol::Points;
+pub use self::line_protocol::Precision;
 use self::ndjson::NdjsonLines;
-use crate::collect::{Ack, Delivery};
+use self::xlsx::XlsxRows;
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::DeviceId;
 
@@ -46,9 +54,6 @@ pub mod code {
 /// Longest line.
 const LINE_MAX_BYTES: usize = 1_048_576;
 
-/// Rejected lines an import reports one by one; the rest are counted.
-const REPORTED_MAX: usize = 100;
-
 /// Why a file cannot be imported at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -62,12 +67,12 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The name does not say what is in it.
-    #[error("{}: what is in it cannot be told by its name; call it .csv, .ndjson or .jsonl", file.display())]
+    #[error("{}: what is in it cannot be told by its name; call it .csv, .xlsx, .ndjson, .jsonl or .lp, packed ones .gz behind that", file.display())]
     UnknownKind {
         /// File.
         file: PathBuf,
     },
-    /// The header of a CSV file is wrong.
+    /// The header of a table is wrong.
     #[error("{}:1: {reason}", file.display())]
     Header {
         /// File.
@@ -75,11 +80,13 @@ pub enum ImportError {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// The journal's side of the queue is gone.
-    #[error("queue to the journal is closed while {} is still being imported", file.display())]
-    QueueClosed {
+    /// The workbook cannot be read.
+    #[error("{}: {reason}", file.display())]
+    Workbook {
         /// File.
         file: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
     },
 }
 
@@ -98,9 +105,14 @@ struct Line {
     record: Result<Record, RejectReason>,
 }
 
+/// A file as it is, or unpacked.
+type Input = Box<dyn BufRead + Send>;
+
 enum Source {
-    Csv(Box<CsvRows<BufReader<File>>>),
-    Ndjson(NdjsonLines<BufReader<File>>),
+    Csv(Box<CsvRows<Input>>),
+    Ndjson(NdjsonLines<Input>),
+    Points(Points<Input>),
+    Xlsx(XlsxRows),
 }
 
 /// Tells the device of a topic.
@@ -132,18 +144,40 @@ impl ImportFile {
     /// # Errors
     /// `ImportError` for what is wrong with the file as a whole.
     pub fn open(file: &Path, received_at: DateTime<Utc>) -> Result<Self, ImportError> {
-        let kind = file
-            .extension()
-            .map(|e| e.to_string_lossy().to_ascii_lowercase());
-        let open = || {
-            File::open(file)
-                .map(BufReader::new)
-                .map_err(|source| ImportError::Unreadable {
-                    file: file.to_owned(),
-                    source,
-                })
+        Self::open_with(file, received_at, Precision::default())
+    }
+
+    /// `open` for line protocol of another precision than nanoseconds.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(
+        file: &Path,
+        received_at: DateTime<Utc>,
+        precision: Precision,
+    ) -> Result<Self, ImportError> {
+        let name = file
+            .file_name()
+            .map(|name| name.to_string_lossy().to_ascii_lowercase())
+            .unwrap_or_default();
+        let (name, is_packed) = match name.strip_suffix(".gz") {
+            Some(name) => (name, true),
+            None => (name.as_str(), false),
         };
-        let source = match kind.as_deref() {
+        let unreadable = |source| ImportError::Unreadable {
+            file: file.to_owned(),
+            source,
+        };
+        let open = || -> Result<Input, ImportError> {
+            let opened = File::open(file).map_err(unreadable)?;
+            Ok(if is_packed {
+                Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(opened))))
+            } else {
+                Box::new(BufReader::new(opened))
+            })
+        };
+        let kind = name.rsplit_once('.').map(|(_, kind)| kind);
+        let source = match kind {
             Some("csv") => {
                 let rows = CsvRows::new(open()?).map_err(|reason| ImportError::Header {
                     file: file.to_owned(),
@@ -152,6 +186,20 @@ impl ImportFile {
                 Source::Csv(Box::new(rows))
             }
             Some("ndjson" | "jsonl") => Source::Ndjson(NdjsonLines::new(open()?)),
+            Some("lp" | "line" | "influx") => Source::Points(Points::new(open()?, precision)),
+            Some("xlsx") => {
+                let mut bytes = Vec::new();
+                let limit = xlsx::FILE_MAX_BYTES;
+                let read = open()?.take(limit + 1).read_to_end(&mut bytes);
+                let wrong = |reason| ImportError::Workbook {
+                    file: file.to_owned(),
+                    reason,
+                };
+                if read.map_err(unreadable)? as u64 > limit {
+                    return Err(wrong("it is larger than 256 MiB; save it as CSV".into()));
+                }
+                Source::Xlsx(XlsxRows::new(bytes).map_err(wrong)?)
+            }
             _ => {
                 return Err(ImportError::UnknownKind {
                     file: file.to_owned(),
@@ -181,6 +229,8 @@ impl Iterator for ImportFile {
         let line = match &mut self.source {
             Source::Csv(rows) => rows.next_line(),
             Source::Ndjson(lines) => lines.next_line(),
+            Source::Points(points) => points.next_line(),
+            Source::Xlsx(rows) => rows.next_line(),
         }?;
         let origin = format!("{}:{}", self.file.display(), line.number);
         let frame = |device, bytes, received_at: Option<DateTime<Utc>>| RawFrame {
@@ -206,69 +256,6 @@ impl Iterator for ImportFile {
             })),
         })
     }
-}
-
-/// What an import came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImportOutcome {
-    /// Lines that were frames.
-    pub frames: u64,
-    /// Lines that could not be taken.
-    pub rejected: u64,
-    /// Frames and rejected lines the queue took: their sum, unless it was stopped.
-    pub sent: u64,
-    /// The first hundred rejected lines, `file:line: reason`.
-    pub reports: Vec<String>,
-    /// Whether it was stopped before the end of the file.
-    pub is_stopped: bool,
-}
-
-/// Sends a file's frames into the queue of the journal, as fast as the journal takes them.
-///
-/// A line that could not be taken goes the same way with its own bytes, so that it is kept among
-/// the rejected frames; its exact reason is in the outcome.
-///
-/// # Errors
-/// `ImportError::QueueClosed`.
-pub async fn deliver(
-    mut file: ImportFile,
-    sender: &mpsc::Sender<Delivery>,
-    stop: &CancellationToken,
-) -> Result<ImportOutcome, ImportError> {
-    let mut outcome = ImportOutcome::default();
-    while let Some(line) = file.next() {
-        let frame = match line {
-            Ok(frame) => {
-                outcome.frames += 1;
-                frame
-            }
-            Err(rejected) => {
-                outcome.rejected += 1;
-                if outcome.reports.len() < REPORTED_MAX {
-                    outcome
-                        .reports
-                        .push(format!("{}: {}", rejected.frame.origin, rejected.reason));
-                }
-                rejected.frame
-            }
-        };
-        let ack = Ack::none();
-        let delivery = Delivery { frame, ack };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {
-                outcome.is_stopped = true;
-                break;
-            }
-            sent = sender.send(delivery) => {
-                if sent.is_err() {
-                    return Err(ImportError::QueueClosed { file: file.file });
-                }
-            }
-        }
-        outcome.sent += 1;
-    }
-    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
 //! MQTT without a broker: meters connect to us directly (ADR 0001).
 //!
-//! MQTT 3.1.1 as far as a meter needs it: CONNECT, PUBLISH at `QoS` 0 and 1, PINGREQ, DISCONNECT.
-//! PUBACK is sent only after our own commit, in the order of arrival, which no broker does.
+//! MQTT 3.1.1 and 5 as far as a meter needs them: CONNECT, PUBLISH at `QoS` 0 and 1, PINGREQ,
+//! DISCONNECT; over TCP, and over TLS with client certificates if wanted. A user speaks only for its
+//! own devices. PUBACK is sent only after our own commit, in the order of arrival, which no broker does.
 //! Nothing is ever sent down: SUBSCRIBE is answered with a failure, since no command path exists.
 
 mod close;
 mod connection;
 mod health;
-mod users;
+mod rate;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,14 +25,15 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::collect::Delivery;
+use crate::collect::credentials::{CredentialFile, Users};
+use crate::collect::tls::TlsPort;
 use crate::collect::topic::TopicSet;
 use crate::settings::ListenSettings;
 
 use self::close::Close;
 use self::connection::Connection;
 pub use self::health::{ListenHealth, ListenHealthSnapshot};
-use self::users::Users;
-pub use self::users::UsersProblem;
+use self::rate::{Addresses, UserBuckets};
 
 /// Refusals are logged this often at most; the rest is counted. A hostile neighbour must not be
 /// able to fill the disk with our log.
@@ -39,6 +41,28 @@ const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Pause after the host refuses to accept (usually: out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Passwords checked at the same time; each takes a core for a tenth of a second.
+const HASHING_MAX: usize = 1;
+
+/// The open sockets.
+#[derive(Debug, Default)]
+pub struct Ports {
+    /// Without TLS.
+    pub plain: Option<TcpListener>,
+    /// With TLS.
+    pub tls: Option<(TcpListener, Arc<TlsPort>)>,
+}
+
+impl Ports {
+    /// One socket without TLS.
+    pub fn plain(listener: TcpListener) -> Self {
+        Self {
+            plain: Some(listener),
+            tls: None,
+        }
+    }
+}
 
 /// Why the listener cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -51,23 +75,6 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
-    /// The users file cannot be read.
-    #[error("[mqtt.listen] users_file {} cannot be read; create it with mode 0600, one `user:password` a line", path.display())]
-    UsersFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The users file has lines that are none.
-    #[error("[mqtt.listen] users_file {}: {}; write one `user:password` a line", path.display(), list(problems))]
-    UsersLines {
-        /// The file.
-        path: PathBuf,
-        /// All of them.
-        problems: Vec<UsersProblem>,
-    },
     /// The socket is unusable.
     #[error("[mqtt.listen] the listening socket has no address")]
     Socket {
@@ -77,18 +84,11 @@ pub enum ListenError {
     },
 }
 
-fn list(problems: &[UsersProblem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    lines.join(", ")
-}
-
 impl ListenError {
     /// Stable code, the key of the Chinese sentence.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::OpenToAll { .. } => "collect.listen_open",
-            Self::UsersFile { .. } => "collect.listen_users_file",
-            Self::UsersLines { .. } => "collect.listen_users_lines",
             Self::Socket { .. } => "collect.listen_socket",
         }
     }
@@ -98,11 +98,29 @@ impl ListenError {
 #[derive(Debug)]
 struct Shared {
     settings: ListenSettings,
-    users: Option<Users>,
+    users: Option<Arc<CredentialFile<Users>>>,
     topics: Arc<TopicSet>,
     clock: Arc<dyn Clock>,
     health: Arc<ListenHealth>,
     sessions: Sessions,
+    user_buckets: UserBuckets,
+    hashing: Semaphore,
+    refusals: Mutex<Refusals>,
+}
+
+impl Shared {
+    /// Counts what a peer was refused, and tells it unless that was done lately.
+    fn refuse(&self, peer: SocketAddr, close: &Close) {
+        self.health.count_refused();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unlogged) = refusals.pass() {
+            warn!(
+                listen.refusals_unlogged = unlogged,
+                "Refused the meter at {peer}: {close}"
+            );
+        }
+        self.health.set_error(format!("meter at {peer}: {close}"));
+    }
 }
 
 /// Client ids in use: the newest connection of a client id displaces the one before.
@@ -137,23 +155,22 @@ impl Sessions {
 /// # Errors
 /// Only for what cannot be served at all: see [`ListenError`]. What a peer does wrong closes its
 /// own connection.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one program, joined in one place"
+)]
 pub async fn serve(
-    listener: TcpListener,
+    ports: Ports,
     settings: ListenSettings,
+    users: Option<Arc<CredentialFile<Users>>>,
     topics: Arc<TopicSet>,
     clock: Arc<dyn Clock>,
     sender: mpsc::Sender<Delivery>,
     health: Arc<ListenHealth>,
     stop: CancellationToken,
 ) -> Result<(), ListenError> {
-    let address = listener
-        .local_addr()
-        .map_err(|source| ListenError::Socket { source })?;
-    let users = load_users(&settings).await?;
-    if users.is_none() && !address.ip().is_loopback() {
-        return Err(ListenError::OpenToAll { address });
-    }
-    info!(listen.address = %address, "Listening for meters on {address}");
+    check_open(&ports, users.is_some())?;
+    let attempts = Addresses::new(settings.connects_per_minute);
     let mut server = Server {
         shared: Arc::new(Shared {
             settings,
@@ -162,25 +179,26 @@ pub async fn serve(
             clock,
             health,
             sessions: Sessions::default(),
+            user_buckets: UserBuckets::default(),
+            hashing: Semaphore::new(HASHING_MAX),
+            refusals: Mutex::default(),
         }),
         sender,
         connections: JoinSet::new(),
         accepted: 0,
         is_full: false,
-        refusals: Refusals::default(),
+        attempts,
     };
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = server.connections.join_next() => server.ended(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => server.accept(stream, peer, &stop),
-                Err(error) => {
-                    warn!("Meters cannot connect: {error}; if it says too many open files, raise the limit (LimitNOFILE)");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            accepted = accept(ports.plain.as_ref()) => server.accepted(accepted, None, &stop).await,
+            accepted = accept(ports.tls.as_ref().map(|(listener, _)| listener)) => {
+                let tls = ports.tls.as_ref().map(|(_, port)| Arc::clone(port));
+                server.accepted(accepted, tls, &stop).await;
+            }
         }
     }
     // The queue to ingest ends when the last connection lets go of it.
@@ -193,22 +211,31 @@ pub async fn serve(
     Ok(())
 }
 
-async fn load_users(settings: &ListenSettings) -> Result<Option<Users>, ListenError> {
-    let Some(path) = &settings.users_file else {
-        return Ok(None);
-    };
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|source| ListenError::UsersFile {
-            path: path.clone(),
-            source,
-        })?;
-    Users::parse(&text)
-        .map(Some)
-        .map_err(|problems| ListenError::UsersLines {
-            path: path.clone(),
-            problems,
-        })
+/// A port that others can reach needs something that proves who they are.
+fn check_open(ports: &Ports, has_users: bool) -> Result<(), ListenError> {
+    let plain = ports.plain.as_ref().map(|listener| (listener, false));
+    let tls = ports
+        .tls
+        .as_ref()
+        .map(|(listener, port)| (listener, port.is_certificate_required()));
+    for (listener, has_certificates) in plain.into_iter().chain(tls) {
+        let address = listener
+            .local_addr()
+            .map_err(|source| ListenError::Socket { source })?;
+        if !has_users && !has_certificates && !address.ip().is_loopback() {
+            return Err(ListenError::OpenToAll { address });
+        }
+        info!(listen.address = %address, "Listening for meters on {address}");
+    }
+    Ok(())
+}
+
+/// The next connection of a port that may not be there.
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Server {
@@ -217,11 +244,44 @@ struct Server {
     connections: JoinSet<(SocketAddr, Close)>,
     accepted: u64,
     is_full: bool,
-    refusals: Refusals,
+    attempts: Addresses,
 }
 
 impl Server {
-    fn accept(&mut self, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+    async fn accepted(
+        &mut self,
+        accepted: std::io::Result<(TcpStream, SocketAddr)>,
+        tls: Option<Arc<TlsPort>>,
+        stop: &CancellationToken,
+    ) {
+        match accepted {
+            Ok((stream, peer)) => self.accept(stream, peer, tls, stop),
+            Err(error) => {
+                warn!(
+                    "Meters cannot connect: {error}; if it says too many open files, raise the limit (LimitNOFILE)"
+                );
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Arc<TlsPort>>,
+        stop: &CancellationToken,
+    ) {
+        if !self.attempts.admit(peer.ip(), Instant::now()) {
+            self.shared.refuse(
+                peer,
+                &Close::Protocol(format!(
+                    "it connects more often than connects_per_minute = {} allows; raise it if many meters share the address",
+                    self.shared.settings.connects_per_minute
+                )),
+            );
+            return;
+        }
         let max = self.shared.settings.connections_max;
         if self.connections.len() >= max {
             self.shared.health.count_refused();
@@ -243,24 +303,13 @@ impl Server {
             stop.clone(),
         );
         self.connections
-            .spawn(async move { (peer, connection.run(stream).await) });
+            .spawn(async move { (peer, connection.run(stream, tls).await) });
     }
 
     fn ended(&mut self, ended: Result<(SocketAddr, Close), tokio::task::JoinError>) {
         match ended {
             Err(error) => warn!("A meter's connection failed: {error}"),
-            Ok((peer, close)) if close.is_refusal() => {
-                self.shared.health.count_refused();
-                if let Some(unlogged) = self.refusals.pass() {
-                    warn!(
-                        listen.refusals_unlogged = unlogged,
-                        "Closed the connection of the meter at {peer}: {close}"
-                    );
-                }
-                self.shared
-                    .health
-                    .set_error(format!("meter at {peer}: {close}"));
-            }
+            Ok((peer, close)) if close.is_refusal() => self.shared.refuse(peer, &close),
             Ok((peer, close)) => debug!("Connection of the meter at {peer} ended: {close}"),
         }
     }

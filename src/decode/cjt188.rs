@@ -1,45 +1,123 @@
-//! Codec `cjt188`: the reply of a CJ/T 188 gas meter, `68 30 A0…A6 81 L DI SER … CS 16`.
+//! Codec `cjt188`: replies of a CJ/T 188 gas meter, `68 30 A0…A6 81 L DI SER … CS 16`: totals and
+//! status (901Fh), totals of past settlement days (D120h to D12Bh, D2xxh), frozen readings (D3xxh,
+//! D4xxh).
 //!
 //! # Source
-//! domain.md §3.2; the bits of the status word differ by vendor and are profile data.
+//! domain.md §3.2; CJ/T 188-2004 and 2018. The bits of the status word, the order of an
+//! identifier's bytes and the units differ by vendor and are profile data.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::decode::code::{problem, reject};
+use crate::decode::context::DecodeContext;
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
-use crate::decode::file::{FileReader, Payload, RawAlarm, RawCjt188, RawField};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::value::{bcd, bcd_byte, exact_from_count};
-use crate::domain::calendar::beijing_instant;
+use crate::domain::calendar::{GasMonth, beijing_civil, beijing_instant};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
-use crate::domain::reading::{AlarmSet, Decoded, ItemValue};
+use crate::domain::reading::{AlarmSet, Decoded, Item, ItemValue};
 
 const START: u8 = 0x68;
 const END: u8 = 0x16;
 const WAKE_UP: u8 = 0xFE;
-const GAS: u8 = 0x30;
+/// Meter types of gas.
+const GAS: std::ops::RangeInclusive<u8> = 0x30..=0x39;
 const REPLY: u8 = 0x81;
 const ERROR_REPLY: u8 = 0xC1;
+const LITRES: u8 = 0x29;
 const CUBIC_METRES: u8 = 0x2C;
-/// Data identifier 901Fh, low byte first: totals and status.
-const TOTALS: [u8; 2] = [0x1F, 0x90];
-/// Length of the data of that reply: identifier, serial, two totals with units, clock, status.
-const DATA_LEN: u8 = 22;
-/// The totals count in 0.01 m³.
+const LITRES_PER_HOUR: u8 = 0x32;
+const CUBIC_METRES_PER_HOUR: u8 = 0x35;
+/// Totals count in 0.01 of their unit, unless the profile says otherwise.
 const TOTAL_DECIMALS: i8 = 2;
+/// Decimals a litre has fewer of than a cubic metre.
+const LITRE_DECIMALS: i8 = 3;
 /// Wake-up bytes before a frame at most.
 const WAKE_UP_MAX: usize = 32;
-/// Bytes of a frame carried as text at most, spaces included.
-const TEXT_MAX: usize = 512;
+
+/// `[cjt188]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCjt188 {
+    meter_types: Vec<Spanned<u8>>,
+    data_id_order: IdOrder,
+    units: Vec<Spanned<RawUnit>>,
+    total_decimals: Option<Spanned<i8>>,
+    tail_max_bytes: u8,
+    settlement: Option<Spanned<RawSettlement>>,
+}
+
+impl Default for RawCjt188 {
+    fn default() -> Self {
+        Self {
+            meter_types: Vec::new(),
+            data_id_order: IdOrder::LowFirst,
+            units: Vec::new(),
+            total_decimals: None,
+            tail_max_bytes: 0,
+            settlement: None,
+        }
+    }
+}
+
+/// In which order a meter sends the two bytes of a data identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IdOrder {
+    /// `1F 90`.
+    LowFirst,
+    /// `90 1F`.
+    HighFirst,
+}
+
+/// A unit a total may be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum RawUnit {
+    /// 2Ch.
+    #[serde(rename = "m3")]
+    CubicMetres,
+    /// 29h.
+    #[serde(rename = "l")]
+    Litres,
+}
+
+/// When the totals of past settlement days were taken: the reply does not say it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSettlement {
+    day: u32,
+    time: String,
+    #[serde(default = "one")]
+    months_back: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
 
 /// The codec of one profile.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cjt188Codec {
-    payload: Payload,
+    meter_types: Vec<u8>,
+    id_order: IdOrder,
+    takes_litres: bool,
+    takes_cubic_metres: bool,
+    total_decimals: i8,
+    tail_max: usize,
+    settlement: Option<Settlement>,
     fields: Vec<FrameField>,
     alarms: AlarmBits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settlement {
+    day: u32,
+    time: NaiveTime,
+    months_back: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,13 +126,19 @@ struct FrameField {
     part: Part,
 }
 
-/// A part of the frame.
+/// A part of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// 当前累积流量.
-    CurrentTotal,
-    /// Bits of the status word (ST, low byte first).
+    /// 当前累积流量, and the same totaliser on a settlement day or at a freeze.
+    Total,
+    /// Bits of the status word (ST, low byte first); 901Fh only.
     Status { mask: u16 },
+    /// 瞬时流量 at a freeze.
+    Flow,
+    /// 温度 at a freeze, in 0.01.
+    Temperature,
+    /// 压力 at a freeze, in 0.01.
+    Pressure,
 }
 
 /// Reads `[cjt188]`, `[[field]]` and `[[alarm]]`.
@@ -66,6 +150,27 @@ pub(super) fn compile<'t>(
         Some(value) => reader.read(value)?,
         None => RawCjt188::default(),
     };
+    for kind in &raw.meter_types {
+        if !GAS.contains(kind.get_ref()) {
+            reader.problem(
+                Some(kind.span()),
+                problem::VALUE,
+                format!("meter type {:02X}h is none of gas", kind.get_ref()),
+                "write 0x30 to 0x39",
+            );
+        }
+    }
+    if let Some(decimals) = &raw.total_decimals
+        && !(0..=4).contains(decimals.get_ref())
+    {
+        reader.problem(
+            Some(decimals.span()),
+            problem::VALUE,
+            format!("totals have {} decimals", decimals.get_ref()),
+            "write 0 to 4; the standard has 2",
+        );
+    }
+    let settlement = raw.settlement.as_ref().and_then(|s| settlement(reader, s));
     let checked = reader
         .all::<RawField>(table, "field")
         .into_iter()
@@ -83,6 +188,27 @@ pub(super) fn compile<'t>(
             "add [[field]] with name, unit and at = \"current_total\"",
         );
     }
+    let units: Vec<RawUnit> = raw.units.iter().map(|u| *u.get_ref()).collect();
+    Some(Cjt188Codec {
+        meter_types: if raw.meter_types.is_empty() {
+            vec![*GAS.start()]
+        } else {
+            raw.meter_types.iter().map(|k| *k.get_ref()).collect()
+        },
+        id_order: raw.data_id_order,
+        takes_litres: units.contains(&RawUnit::Litres),
+        takes_cubic_metres: units.is_empty() || units.contains(&RawUnit::CubicMetres),
+        total_decimals: raw
+            .total_decimals
+            .map_or(TOTAL_DECIMALS, Spanned::into_inner),
+        tail_max: usize::from(raw.tail_max_bytes),
+        settlement,
+        fields,
+        alarms: alarms(reader, table),
+    })
+}
+
+fn alarms<'t>(reader: &mut FileReader<'t>, table: &mut DeTable<'t>) -> AlarmBits {
     let mut alarms = AlarmBits::default();
     for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
         if raw.at.as_ref().map(|at| at.get_ref().as_str()) != Some("status")
@@ -97,11 +223,29 @@ pub(super) fn compile<'t>(
         }
         alarms.0.extend(AlarmBits::check(reader, &raw.bits, 16).0);
     }
-    Some(Cjt188Codec {
-        payload: raw.payload,
-        fields,
-        alarms,
-    })
+    alarms
+}
+
+fn settlement(reader: &mut FileReader<'_>, raw: &Spanned<RawSettlement>) -> Option<Settlement> {
+    let written = raw.get_ref();
+    let time = NaiveTime::parse_from_str(&written.time, "%H:%M").ok();
+    let is_good = (1..=31).contains(&written.day) && written.months_back <= 12;
+    match time {
+        Some(time) if is_good => Some(Settlement {
+            day: written.day,
+            time,
+            months_back: written.months_back,
+        }),
+        _ => {
+            reader.problem(
+                Some(raw.span()),
+                problem::VALUE,
+                "settlement is no day of a month and time of day",
+                "write for example settlement = { day = 1, time = \"00:00\", months_back = 1 }",
+            );
+            None
+        }
+    }
 }
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
@@ -125,7 +269,10 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref().map(|at| at.get_ref().as_str());
     let part = match (at, &raw.mask) {
-        (Some("current_total"), None) => Part::CurrentTotal,
+        (Some("current_total"), None) => Part::Total,
+        (Some("freeze_flow"), None) => Part::Flow,
+        (Some("freeze_temperature"), None) => Part::Temperature,
+        (Some("freeze_pressure"), None) => Part::Pressure,
         (Some("status"), Some(mask)) if *mask.get_ref() != 0 => Part::Status {
             mask: *mask.get_ref(),
         },
@@ -134,13 +281,20 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
                 Some(raw.name.span()),
                 problem::FIELD,
                 format!("field `{name}` names no part of a CJ/T 188 frame"),
-                "write at = \"current_total\", or at = \"status\" with a mask",
+                "write at = \"current_total\", \"freeze_flow\", \"freeze_temperature\" or \"freeze_pressure\", or at = \"status\" with a mask",
             );
             return None;
         }
     };
     let checked = checked?;
-    if checked.item.is_exact() != (part == Part::CurrentTotal) {
+    let fits = match part {
+        Part::Total => checked.item.is_exact(),
+        Part::Status { .. } => !checked.item.is_exact(),
+        Part::Flow => matches!(checked.item, Item::FlowStd | Item::FlowWork),
+        Part::Temperature => checked.item == Item::Temperature,
+        Part::Pressure => matches!(checked.item, Item::PressureAbs | Item::PressureGauge),
+    };
+    if !fits {
         reader.problem(
             Some(raw.name.span()),
             problem::FIELD,
@@ -154,22 +308,67 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
     })
 }
 
+/// What a reply says.
+#[derive(Default)]
+struct Said {
+    /// The total and its decimals.
+    total: Option<(u64, i8)>,
+    status: Option<u16>,
+    flow: Option<f64>,
+    temperature: Option<f64>,
+    pressure: Option<f64>,
+}
+
 impl Cjt188Codec {
     /// Decodes a frame.
-    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Decoded, RejectReason> {
-        match self.payload {
-            Payload::Binary => self.decode_binary(bytes),
-            Payload::Hex => self.decode_binary(&from_hex(bytes)?),
+    pub(super) fn decode(
+        &self,
+        bytes: &[u8],
+        context: &DecodeContext<'_>,
+    ) -> Result<Decoded, RejectReason> {
+        let frame = Frame::check(bytes, &self.meter_types)?;
+        let Some((&id, body)) = frame.data.split_first_chunk::<2>() else {
+            return Err(length(frame.data.len(), 22));
+        };
+        let id = match self.id_order {
+            IdOrder::LowFirst => u16::from_le_bytes(id),
+            IdOrder::HighFirst => u16::from_be_bytes(id),
+        };
+        let (sampled_at, is_live, said) = match id {
+            0x901F => self.totals(body)?,
+            0xD120..=0xD12B => self.settled(body, u32::from(id & 0x0F), context)?,
+            0xD200..=0xD2FF => self.settled(body, u32::from(id & 0xFF), context)?,
+            0xD300..=0xD4FF => self.frozen(body)?,
+            _ => {
+                return Err(RejectReason::new(
+                    reject::DATA_ID,
+                    format!(
+                        "data identifier is {id:04X}h; known are 901Fh, D120h to D12Bh and D200h to D4FFh"
+                    ),
+                ));
+            }
+        };
+        let mut values = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            if let Some(value) = field.value(&said)? {
+                values.push((field.field.item, value));
+            }
         }
+        Ok(Decoded {
+            device: Some(frame.device()),
+            sampled_at,
+            clock_at: is_live.then_some(sampled_at),
+            values,
+            frozen: Vec::new(),
+            alarms: said
+                .status
+                .map_or(AlarmSet::default(), |st| self.alarms.alarms(u64::from(st))),
+        })
     }
 
-    fn decode_binary(&self, bytes: &[u8]) -> Result<Decoded, RejectReason> {
-        let data = Frame::check(bytes)?;
-        // Layout of the 22 data bytes: DI 2, SER 1, total 4, unit 1, settlement total 4, unit 1,
-        // clock 7, status 2.
+    /// 901Fh: serial 1, total 4, unit 1, settlement day's total 4, unit 1, clock 7, status 2.
+    fn totals(&self, body: &[u8]) -> Result<(DateTime<Utc>, bool, Said), RejectReason> {
         let [
-            _,
-            _,
             _,
             t0,
             t1,
@@ -181,73 +380,207 @@ impl Cjt188Codec {
             s2,
             s3,
             settlement_unit,
-            second,
-            minute,
-            hour,
-            day,
-            month,
-            year,
-            century,
+            clock @ ..,
             st0,
             st1,
-        ] = data.data;
-        for (unit, which) in [(unit, "current"), (settlement_unit, "settlement day's")] {
-            if unit != CUBIC_METRES {
-                return Err(RejectReason::new(
-                    reject::UNIT_BYTE,
-                    format!("{which} total has unit byte {unit:02X}h; expected 2Ch, m³"),
-                ));
-            }
-        }
+        ] = self.part::<20>(body)?;
+        let decimals = self.decimals(unit, "current total")?;
+        self.decimals(settlement_unit, "settlement day's total")?;
         let total = digits([t3, t2, t1, t0], "current total")?;
         digits([s3, s2, s1, s0], "settlement day's total")?;
-        let sampled_at = clock([century, year, month, day, hour, minute, second])?;
-        let status = u16::from_le_bytes([st0, st1]);
-        let mut values = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            if let Some(value) = field.value(total, status)? {
-                values.push((field.field.item, value));
-            }
-        }
-        Ok(Decoded {
-            device: Some(DeviceId::new(data.address)),
-            sampled_at,
-            clock_at: None,
-            values,
-            frozen: Vec::new(),
-            alarms: self.alarms(status),
-        })
+        let said = Said {
+            total: Some((total, decimals)),
+            status: Some(u16::from_le_bytes([st0, st1])),
+            ..Said::default()
+        };
+        Ok((instant(clock, "the meter's clock")?, true, said))
     }
 
-    fn alarms(&self, status: u16) -> AlarmSet {
-        self.alarms.alarms(u64::from(status))
+    /// D12xh and D2xxh: serial 1, total 4, unit 1. The place of the day is in the identifier.
+    fn settled(
+        &self,
+        body: &[u8],
+        place: u32,
+        context: &DecodeContext<'_>,
+    ) -> Result<(DateTime<Utc>, bool, Said), RejectReason> {
+        let [_, t0, t1, t2, t3, unit] = self.part::<6>(body)?;
+        let decimals = self.decimals(unit, "settlement day's total")?;
+        let total = digits([t3, t2, t1, t0], "settlement day's total")?;
+        let Some(settlement) = self.settlement else {
+            return Err(RejectReason::new(
+                reject::TIME,
+                "the total of a past settlement day comes without its date; write settlement = { day, time } in [cjt188]",
+            ));
+        };
+        let at = settlement.instant(place, context.received_at);
+        if at > context.received_at {
+            return Err(RejectReason::new(
+                reject::TIME,
+                "the settlement day is still to come; correct months_back of settlement in [cjt188]",
+            ));
+        }
+        let said = Said {
+            total: Some((total, decimals)),
+            ..Said::default()
+        };
+        Ok((at, false, said))
+    }
+
+    /// D3xxh and D4xxh: serial 1, time 7, total 4, unit 1, flow 4, unit 1, temperature 3,
+    /// pressure 3.
+    fn frozen(&self, body: &[u8]) -> Result<(DateTime<Utc>, bool, Said), RejectReason> {
+        let [
+            _,
+            time @ ..,
+            t0,
+            t1,
+            t2,
+            t3,
+            unit,
+            f0,
+            f1,
+            f2,
+            f3,
+            flow_unit,
+            c0,
+            c1,
+            c2,
+            p0,
+            p1,
+            p2,
+        ] = self.part::<24>(body)?;
+        let decimals = self.decimals(unit, "frozen total")?;
+        let total = digits([t3, t2, t1, t0], "frozen total")?;
+        let flow_scale = match flow_unit {
+            CUBIC_METRES_PER_HOUR => Some(1e4),
+            LITRES_PER_HOUR => Some(1e7),
+            _ => None,
+        };
+        let number = |bytes: &[u8]| {
+            if bytes.iter().all(|b| *b == 0xFF) {
+                return None;
+            }
+            bcd(bytes.iter().copied()).map(|n| n as f64)
+        };
+        let said = Said {
+            total: Some((total, decimals)),
+            status: None,
+            flow: number(&[f3, f2, f1, f0])
+                .zip(flow_scale)
+                .map(|(n, scale)| n / scale),
+            temperature: number(&[c2, c1, c0]).map(|n| n / 100.0),
+            pressure: number(&[p2, p1, p0]).map(|n| n / 100.0),
+        };
+        Ok((instant(time, "the time of the freeze")?, false, said))
+    }
+
+    /// The bytes behind the identifier; a longer tail only where the profile allows it.
+    fn part<const N: usize>(&self, body: &[u8]) -> Result<[u8; N], RejectReason> {
+        match body.split_first_chunk::<N>() {
+            Some((part, tail)) if tail.len() <= self.tail_max => Ok(*part),
+            _ => Err(length(body.len() + 2, N + 2)),
+        }
+    }
+
+    /// Decimals in m³ of a total with this unit byte.
+    fn decimals(&self, unit: u8, which: &str) -> Result<i8, RejectReason> {
+        match unit {
+            CUBIC_METRES if self.takes_cubic_metres => Ok(self.total_decimals),
+            LITRES if self.takes_litres => Ok(self.total_decimals + LITRE_DECIMALS),
+            _ => {
+                let expected = match (self.takes_cubic_metres, self.takes_litres) {
+                    (true, true) => "2Ch, m³, or 29h, L",
+                    (false, _) => "29h, L",
+                    (true, false) => "2Ch, m³",
+                };
+                Err(RejectReason::new(
+                    reject::UNIT_BYTE,
+                    format!("{which} has unit byte {unit:02X}h; expected {expected}"),
+                ))
+            }
+        }
+    }
+}
+
+impl Settlement {
+    /// The settlement day the `place`th of the list stands for, counted from the month in which
+    /// the reply reached us; the last day of a shorter month.
+    fn instant(self, place: u32, received_at: DateTime<Utc>) -> DateTime<Utc> {
+        let civil = beijing_civil(received_at);
+        let mut month = GasMonth {
+            year: civil.year(),
+            month: civil.month(),
+        };
+        for _ in 0..self.months_back + place {
+            month = month.previous();
+        }
+        let first = month.first_day().0;
+        let date = (0..4)
+            .find_map(|less| {
+                NaiveDate::from_ymd_opt(month.year, month.month, self.day.checked_sub(less)?)
+            })
+            .unwrap_or(first);
+        beijing_instant(date, self.time)
     }
 }
 
 impl FrameField {
-    fn value(&self, total: u64, status: u16) -> Result<Option<ItemValue>, RejectReason> {
+    fn value(&self, said: &Said) -> Result<Option<ItemValue>, RejectReason> {
         match self.part {
-            Part::CurrentTotal => {
-                exact_from_count(self.field.item, i128::from(total), TOTAL_DECIMALS)
-                    .map(|units| Some(ItemValue::Exact(units)))
-            }
-            Part::Status { mask } => {
-                let state = (status & mask) >> mask.trailing_zeros();
-                self.field.state(&state.to_string())
-            }
+            Part::Total => match said.total {
+                Some((total, decimals)) => {
+                    exact_from_count(self.field.item, i128::from(total), decimals)
+                        .map(|units| Some(ItemValue::Exact(units)))
+                }
+                None => Ok(None),
+            },
+            Part::Status { mask } => match said.status {
+                Some(status) => {
+                    let state = (status & mask) >> mask.trailing_zeros();
+                    self.field.state(decimal(state, &mut [0; 5]))
+                }
+                None => Ok(None),
+            },
+            Part::Flow => self.telemetry(said.flow),
+            Part::Temperature => self.telemetry(said.temperature),
+            Part::Pressure => self.telemetry(said.pressure),
+        }
+    }
+
+    /// Other replies do not have it.
+    fn telemetry(&self, value: Option<f64>) -> Result<Option<ItemValue>, RejectReason> {
+        match value {
+            Some(number) => self.field.float(number),
+            None => Ok(None),
         }
     }
 }
 
-/// A frame whose envelope holds: lengths, checksum, kind.
-struct Frame {
-    /// Device address, most significant byte first, hexadecimal.
-    address: String,
-    data: [u8; DATA_LEN as usize],
+/// The decimal text of a state, without a heap.
+fn decimal(mut number: u16, text: &mut [u8; 5]) -> &str {
+    let mut start = text.len();
+    for (at, digit) in text.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        start = at;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.get(start..)
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .unwrap_or_default()
 }
 
-impl Frame {
-    fn check(bytes: &[u8]) -> Result<Self, RejectReason> {
+/// A frame whose envelope holds: lengths, checksum, kind.
+struct Frame<'a> {
+    /// As on the wire, least significant byte first.
+    address: [u8; 7],
+    data: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    fn check(bytes: &'a [u8], meter_types: &[u8]) -> Result<Self, RejectReason> {
         let wake_up = bytes
             .iter()
             .take(WAKE_UP_MAX)
@@ -302,44 +635,52 @@ impl Frame {
                 format!("checksum is {checksum:02X}h; the bytes add up to {sum:02X}h"),
             ));
         }
-        if kind != GAS {
+        if !meter_types.contains(&kind) {
             return Err(RejectReason::new(
                 reject::METER_TYPE,
-                format!("meter type is {kind:02X}h; expected 30h, gas"),
+                if GAS.contains(&kind) {
+                    format!("meter type is {kind:02X}h, gas, but not in meter_types of the profile")
+                } else {
+                    format!("meter type is {kind:02X}h; gas is 30h to 39h")
+                },
             ));
         }
         match control {
-            REPLY => {}
-            ERROR_REPLY => {
-                return Err(RejectReason::new(
-                    reject::DEVICE_ERROR,
-                    "meter answered with an error (control code C1h)",
-                ));
-            }
-            other => {
-                return Err(RejectReason::new(
-                    reject::CONTROL,
-                    format!("control code is {other:02X}h; expected 81h, the reply to a reading"),
-                ));
-            }
+            REPLY => Ok(Self {
+                address: [a0, a1, a2, a3, a4, a5, a6],
+                data: body,
+            }),
+            ERROR_REPLY => Err(RejectReason::new(
+                reject::DEVICE_ERROR,
+                "meter answered with an error (control code C1h)",
+            )),
+            other => Err(RejectReason::new(
+                reject::CONTROL,
+                format!("control code is {other:02X}h; expected 81h, the reply to a reading"),
+            )),
         }
-        let data = <[u8; DATA_LEN as usize]>::try_from(body).map_err(|_| {
-            RejectReason::new(
-                reject::LENGTH,
-                format!("data length is {length}; expected {DATA_LEN}"),
-            )
-        })?;
-        if !data.starts_with(&TOTALS) {
-            return Err(RejectReason::new(
-                reject::DATA_ID,
-                "data identifier is not 901Fh, totals and status",
-            ));
-        }
-        Ok(Self {
-            address: hex::encode([a6, a5, a4, a3, a2, a1, a0]),
-            data,
-        })
     }
+
+    /// The address, most significant byte first, hexadecimal.
+    fn device(&self) -> DeviceId {
+        let mut address = self.address;
+        address.reverse();
+        let mut text = [0_u8; 14];
+        match hex::encode_to_slice(address, &mut text)
+            .ok()
+            .and_then(|()| std::str::from_utf8(&text).ok())
+        {
+            Some(text) => DeviceId::from(text),
+            None => DeviceId::new(hex::encode(address)),
+        }
+    }
+}
+
+fn length(is: usize, expected: usize) -> RejectReason {
+    RejectReason::new(
+        reject::LENGTH,
+        format!("data length is {is}; expected {expected}"),
+    )
 }
 
 fn digits(big_endian: [u8; 4], what: &str) -> Result<u64, RejectReason> {
@@ -351,9 +692,10 @@ fn digits(big_endian: [u8; 4], what: &str) -> Result<u64, RejectReason> {
     })
 }
 
-/// The meter's own clock, Beijing civil time.
-fn clock(
-    [century, year, month, day, hour, minute, second]: [u8; 7],
+/// Seven BCD bytes, second first, Beijing civil time.
+fn instant(
+    [second, minute, hour, day, month, year, century]: [u8; 7],
+    what: &str,
 ) -> Result<DateTime<Utc>, RejectReason> {
     let read = || {
         let year = i32::from(bcd_byte(century)?) * 100 + i32::from(bcd_byte(year)?);
@@ -366,32 +708,142 @@ fn clock(
         )?;
         Some(beijing_instant(date, time))
     };
-    read()
-        .ok_or_else(|| RejectReason::new(reject::TIME, "the meter's clock shows no date and time"))
+    read().ok_or_else(|| RejectReason::new(reject::TIME, format!("{what} shows no date and time")))
 }
 
-fn from_hex(bytes: &[u8]) -> Result<Vec<u8>, RejectReason> {
-    if bytes.len() > TEXT_MAX {
-        return Err(RejectReason::new(
-            reject::TOO_LONG,
-            format!(
-                "payload has {} characters; a frame has at most {TEXT_MAX}",
-                bytes.len()
-            ),
-        ));
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::decode::profile::DeviceProfile;
+    use crate::decode::vector::Expected;
+    use crate::domain::key::KeyRing;
+    use proptest::prelude::*;
+
+    const HISTORY: &str = include_str!("../../device-profiles/generic/cjt188-gas-history.toml");
+    const LITRES_TOO: &str = include_str!("../../device-profiles/generic/cjt188-gas-litres.toml");
+
+    fn parse(text: &str) -> DeviceProfile {
+        DeviceProfile::parse(Path::new("p.toml"), text)
+            .unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
-    let text: Vec<u8> = bytes
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
-    hex::decode(text).map_err(|error| {
-        RejectReason::new(
-            reject::HEX,
-            match error {
-                hex::FromHexError::OddLength => "payload is hexadecimal text of odd length",
-                _ => "payload is no hexadecimal text",
-            },
-        )
-    })
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+    }
+
+    /// A reply with its checksum.
+    fn frame(data: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x68, 0x30, 1, 0, 0, 5, 8, 0, 0, 0x81];
+        frame.push(u8::try_from(data.len()).unwrap());
+        frame.extend_from_slice(data);
+        let sum = frame.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+        frame.extend_from_slice(&[sum, 0x16]);
+        frame
+    }
+
+    #[test]
+    fn a_settlement_day_is_the_last_of_a_shorter_month() {
+        let rule = Settlement {
+            day: 31,
+            time: NaiveTime::MIN,
+            months_back: 1,
+        };
+        let received = at("2027-03-05T10:00:00+08:00");
+        assert_eq!(rule.instant(0, received), at("2027-02-28T00:00:00+08:00"));
+        assert_eq!(rule.instant(1, received), at("2027-01-31T00:00:00+08:00"));
+        assert_eq!(rule.instant(3, received), at("2026-11-30T00:00:00+08:00"));
+        // The month is Beijing's, not Greenwich's.
+        let just_april = at("2027-03-31T16:30:00Z");
+        assert_eq!(rule.instant(0, just_april), at("2027-03-31T00:00:00+08:00"));
+    }
+
+    #[test]
+    fn a_settlement_day_to_come_is_refused() {
+        let early = HISTORY
+            .replace("months_back = 1", "months_back = 0")
+            .replace("day = 1,", "day = 28,");
+        let problems = DeviceProfile::parse(Path::new("p.toml"), &early).unwrap_err();
+        assert!(
+            problems.iter().any(|p| p.message.contains("still to come")),
+            "{problems:#?}"
+        );
+    }
+
+    #[test]
+    fn the_meters_clock_is_told_only_where_it_is_the_clock() {
+        let profile = parse(HISTORY);
+        let clocks: Vec<bool> = profile
+            .vectors()
+            .iter()
+            .take(5)
+            .map(|v| v.run(&profile).unwrap().clock_at.is_some())
+            .collect();
+        assert_eq!(clocks, [true, false, false, false, false]);
+    }
+
+    #[test]
+    fn states_are_written_in_decimal() {
+        for number in [0_u16, 7, 10, 255, 65_535] {
+            assert_eq!(decimal(number, &mut [0; 5]), number.to_string());
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_are_told() {
+        let told = |from: &str, to: &str| {
+            DeviceProfile::parse(Path::new("p.toml"), &HISTORY.replace(from, to)).unwrap_err()[0]
+                .to_string()
+        };
+        assert!(told("[0x30, 0x31]", "[0x10]").contains("meter type 10h is none of gas"));
+        assert!(told("day = 1,", "day = 32,").contains("settlement is no day of a month"));
+        assert!(
+            told("[cjt188]", "[cjt188]\ntotal_decimals = 5").contains("totals have 5 decimals")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_of_a_reply_is_answered(
+            id in prop::sample::select(vec![0x901F_u16, 0xD120, 0xD200, 0xD300, 0xD4FF, 0x8103]),
+            data in prop::collection::vec(any::<u8>(), 0..40),
+            received in 0_i64..4_102_444_800,
+        ) {
+            static PROFILES: OnceLock<[DeviceProfile; 2]> = OnceLock::new();
+            let context = DecodeContext::at(DateTime::from_timestamp(received, 0).unwrap());
+            let profiles = PROFILES.get_or_init(|| [parse(HISTORY), parse(LITRES_TOO)]);
+            for (profile, id) in profiles.iter().zip([id.to_le_bytes(), id.to_be_bytes()]) {
+                let bytes = frame(&[&id, data.as_slice()].concat());
+                if let Ok(decoded) = profile.decode(&bytes, &context) {
+                    let is_sound = |(item, value): &(Item, ItemValue)| match value {
+                        ItemValue::Exact(units) => item.is_exact() && *units >= 0,
+                        ItemValue::Float(number) => number.is_finite(),
+                    };
+                    prop_assert!(decoded.values.iter().all(is_sound));
+                }
+            }
+        }
+
+        #[test]
+        fn every_flipped_bit_is_refused(
+            which in any::<prop::sample::Index>(),
+            bit in any::<prop::sample::Index>(),
+        ) {
+            static PROFILE: OnceLock<DeviceProfile> = OnceLock::new();
+            let profile = PROFILE.get_or_init(|| parse(HISTORY));
+            let vector = which.get(profile.vectors());
+            prop_assume!(matches!(vector.expected, Expected::Decoded(_)));
+            let mut bytes = vector.bytes.to_vec();
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let context = DecodeContext {
+                received_at: vector.received_at,
+                device: None,
+                keys: KeyRing::EMPTY,
+            };
+            prop_assert!(profile.decode(&bytes, &context).is_err());
+        }
+    }
 }

@@ -41,16 +41,22 @@ pub mod reject {
         UNIT_BYTE = "decode.unit_byte",
         /// The text is no hexadecimal.
         HEX = "decode.hex",
+        /// The text is no base64.
+        BASE64 = "decode.base64",
         /// The text is no JSON.
         JSON = "decode.json_syntax",
-        /// The JSON is nested deeper than the profile allows.
+        /// The JSON or CBOR is nested deeper than the profile allows.
         DEPTH = "decode.json_depth",
+        /// The bytes are no CBOR.
+        CBOR = "decode.cbor_syntax",
         /// No kind of message of the profile fits.
         MESSAGE = "decode.message_kind",
         /// The message holds no value at all.
         EMPTY = "decode.message_empty",
         /// The device's name cannot be one.
         DEVICE = "decode.device_name",
+        /// Frame and envelope name two devices.
+        DEVICE_CONFLICT = "decode.device_conflict",
         /// A time is missing or is none.
         TIME = "decode.time",
         /// A required field is missing.
@@ -69,6 +75,34 @@ pub mod reject {
         SNAPSHOT = "decode.snapshot",
         /// Registers of the profile are not in the snapshot.
         REGISTERS = "decode.registers_missing",
+        /// The application layer is one the codec does not read.
+        CI = "decode.ci_field",
+        /// A data record cannot be read.
+        RECORD = "decode.mbus_record",
+        /// Two records fit one field.
+        AMBIGUOUS = "decode.field_ambiguous",
+        /// A fragment of a longer message.
+        FRAGMENT = "decode.fragment",
+        /// The frame is encrypted in a way that is not known, or names no meter.
+        ENCRYPTION = "decode.encryption",
+        /// The frame is encrypted and there is no key of its device.
+        KEY_MISSING = "decode.key_missing",
+        /// The frame is encrypted with another key.
+        KEY_WRONG = "decode.key_wrong",
+        /// The frame is not encrypted although its device has a key.
+        NOT_ENCRYPTED = "decode.not_encrypted",
+        /// A line of the telegram is no object, or is there twice.
+        TELEGRAM = "decode.telegram",
+        /// The framing around the message does not hold.
+        FRAMING = "decode.framing",
+        /// The message is none this profile reads.
+        APDU = "decode.apdu",
+        /// The data is not encoded as it must be.
+        ENCODING = "decode.encoding",
+        /// A frame that is not protected as the profile demands, or does not come from the device.
+        SECURITY = "decode.security",
+        /// The device starts its gas day at another hour.
+        GAS_DAY = "decode.gas_day",
         /// No such profile is loaded.
         PROFILE = "decode.profile_unknown",
     }
@@ -97,6 +131,8 @@ pub mod problem {
         FIELD_UNIT = "decode.profile_field_unit",
         /// A field is described wrongly.
         FIELD = "decode.profile_field",
+        /// The places of a binary layout are described wrongly.
+        LAYOUT = "decode.profile_layout",
         /// Registers are described wrongly.
         REGISTERS = "decode.profile_registers",
         /// The profile has no test vector.

@@ -1,5 +1,6 @@
 //! What the fields of all codecs share: the item, scaling, states.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::decode::code::{problem, reject};
@@ -20,13 +21,43 @@ pub(super) struct Field {
     pub(super) states: Option<Vec<(String, f64)>>,
 }
 
+/// What the fields of all codecs are described by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Described<'r> {
+    pub(super) name: &'r toml::Spanned<String>,
+    pub(super) unit: Option<&'r toml::Spanned<String>>,
+    pub(super) optional: bool,
+    pub(super) decimals: Option<&'r toml::Spanned<i8>>,
+    pub(super) scale: Option<&'r toml::Spanned<f64>>,
+    pub(super) offset: Option<&'r toml::Spanned<f64>>,
+    pub(super) values: Option<&'r toml::Spanned<BTreeMap<String, f64>>>,
+}
+
+impl<'r> From<&'r RawField> for Described<'r> {
+    fn from(raw: &'r RawField) -> Self {
+        Self {
+            name: &raw.name,
+            unit: raw.unit.as_ref(),
+            optional: raw.optional,
+            decimals: raw.decimals.as_ref(),
+            scale: raw.scale.as_ref(),
+            offset: raw.offset.as_ref(),
+            values: raw.values.as_ref(),
+        }
+    }
+}
+
 impl Field {
     /// Checks name, unit and scaling of a field; problems go to the reader.
-    pub(super) fn check(reader: &mut FileReader<'_>, raw: &RawField) -> Option<Self> {
-        let item = check_name(reader, &raw.name, raw.unit.as_ref())?;
+    pub(super) fn check<'r>(
+        reader: &mut FileReader<'_>,
+        raw: impl Into<Described<'r>>,
+    ) -> Option<Self> {
+        let raw = raw.into();
+        let item = check_name(reader, raw.name, raw.unit)?;
         let span = raw.name.span();
         let name = raw.name.get_ref();
-        for (what, given) in [("scale", &raw.scale), ("offset", &raw.offset)] {
+        for (what, given) in [("scale", raw.scale), ("offset", raw.offset)] {
             if let Some(number) = given {
                 if item.is_exact() {
                     reader.problem(
@@ -47,8 +78,8 @@ impl Field {
                 }
             }
         }
-        check_decimals(reader, name, raw.decimals.as_ref(), item);
-        if let Some(values) = &raw.values
+        check_decimals(reader, name, raw.decimals, item);
+        if let Some(values) = raw.values
             && (item.is_exact() || values.get_ref().values().any(|v| !v.is_finite()))
         {
             reader.problem(
@@ -69,11 +100,10 @@ impl Field {
         Some(Self {
             item,
             optional: raw.optional,
-            scale: raw.scale.as_ref().map_or(1.0, |s| *s.get_ref()),
-            offset: raw.offset.as_ref().map_or(0.0, |s| *s.get_ref()),
+            scale: raw.scale.map_or(1.0, |s| *s.get_ref()),
+            offset: raw.offset.map_or(0.0, |s| *s.get_ref()),
             states: raw
                 .values
-                .as_ref()
                 .map(|v| v.get_ref().iter().map(|(k, n)| (k.clone(), *n)).collect()),
         })
     }

@@ -15,69 +15,6 @@ use crate::decode::registers::{Permutation, RawBits, RawDevice, RawHigh};
 use crate::domain::problem::Problem;
 use crate::domain::reading::Alarm;
 
-/// `[json]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawJson {
-    pub(super) size_max_bytes: Option<usize>,
-    pub(super) depth_max: Option<usize>,
-    pub(super) device: Option<Spanned<String>>,
-}
-
-/// The plain keys of a `[[message]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawMessage {
-    pub(super) name: Spanned<String>,
-    pub(super) when: Spanned<String>,
-    pub(super) time: Spanned<RawTime>,
-}
-
-/// A time: a stamp, or a day and the time of day at which it is cut.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawTime {
-    pub(super) at: Option<Spanned<String>>,
-    pub(super) format: Option<TimeFormat>,
-    pub(super) day: Option<Spanned<String>>,
-    pub(super) cut: Option<Spanned<String>>,
-    pub(super) cut_default: Option<Spanned<String>>,
-    #[serde(default)]
-    pub(super) plus_s: i64,
-}
-
-/// How a stamp is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum TimeFormat {
-    /// RFC 3339 with an explicit offset.
-    Rfc3339,
-    /// `YYYY-MM-DD hh:mm:ss`, Beijing.
-    Beijing,
-    /// Seconds since 1970 UTC.
-    UnixS,
-    /// Milliseconds since 1970 UTC.
-    UnixMs,
-}
-
-/// A `[[message.backfill]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawBackfill {
-    pub(super) name: Spanned<String>,
-    pub(super) unit: Option<Spanned<String>>,
-    pub(super) at: Spanned<String>,
-    pub(super) count: Spanned<usize>,
-    pub(super) first: Spanned<RawTime>,
-    pub(super) step_s: Spanned<u32>,
-    #[serde(default)]
-    pub(super) newest_first: bool,
-    #[serde(default)]
-    pub(super) optional: bool,
-    #[serde(default)]
-    pub(super) decimals: Option<Spanned<i8>>,
-}
-
 /// A `[[field]]` or `[[message.field]]`: the keys of every codec; each codec checks its own.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,25 +70,6 @@ pub(super) struct RawAlarm {
     pub(super) bits: BTreeMap<Spanned<String>, Alarm>,
     #[serde(default)]
     pub(super) texts: BTreeMap<String, Alarm>,
-}
-
-/// `[cjt188]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawCjt188 {
-    #[serde(default)]
-    pub(super) payload: Payload,
-}
-
-/// How a binary frame is carried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Payload {
-    /// As it is.
-    #[default]
-    Binary,
-    /// As hexadecimal text; spaces do not matter.
-    Hex,
 }
 
 /// `[modbus]`.
@@ -285,6 +203,7 @@ pub(super) struct RawTest {
     pub(super) reject: Option<Spanned<String>>,
     pub(super) device: Option<String>,
     pub(super) sampled_at: Option<Spanned<String>>,
+    pub(super) clock_at: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) items: BTreeMap<Spanned<String>, RawExpected>,
     #[serde(default)]

@@ -7,18 +7,30 @@
 
 pub mod code;
 pub mod context;
+pub mod draft;
 pub mod profile;
 pub mod set;
 pub mod snapshot;
 pub mod vector;
 
+mod cbor;
 mod cjt188;
+mod envelope;
+mod dlms;
+mod dlt645;
+mod dsmr;
 mod field;
 mod file;
 mod json;
+mod layout;
+mod message;
+mod mbus;
 mod registers;
+mod text;
+mod time;
 mod unit;
 mod value;
+mod wmbus;
 
 use serde_json::json;
 
@@ -111,13 +123,17 @@ pub fn to_json(decoded: &Decoded) -> serde_json::Value {
             })
         })
         .collect();
-    json!({
+    let mut shown = json!({
         "device": decoded.device,
         "sampled_at": beijing_civil(decoded.sampled_at).to_rfc3339(),
         "items": items,
         "frozen": frozen,
         "alarms": decoded.alarms.iter().collect::<Vec<_>>(),
-    })
+    });
+    if let (Some(at), Some(shown)) = (decoded.clock_at, shown.as_object_mut()) {
+        shown.insert("clock_at".to_owned(), json!(beijing_civil(at).to_rfc3339()));
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -5,14 +5,22 @@ use std::path::Path;
 use chrono::Datelike as _;
 use serde::Deserialize;
 
+use crate::decode::cbor::{self, CborCodec};
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
+use crate::decode::dlms::{self, DlmsCodec};
+use crate::decode::dlt645::{self, Dlt645Codec};
+use crate::decode::dsmr::{self, DsmrCodec};
+use crate::decode::envelope::{self, Envelope};
 use crate::decode::file::{FileReader, RawTest};
 use crate::decode::json::{self, JsonCodec};
+use crate::decode::layout::{self, LayoutCodec};
+use crate::decode::mbus::{self, MbusCodec};
 use crate::decode::registers::{self, ModbusCodec, ModbusQuirks};
 use crate::decode::snapshot::RegisterBlock;
 use crate::decode::vector::{self, Vector};
+use crate::decode::wmbus::{self, WmbusCodec};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::ProfileId;
 use crate::domain::problem::Problem;
@@ -38,17 +46,38 @@ pub enum ProfileTransport {
 pub enum CodecKind {
     /// A JSON object.
     Json,
+    /// A CBOR map.
+    Cbor,
+    /// Bytes at places the profile states.
+    Layout,
     /// A CJ/T 188 reply.
     Cjt188,
     /// A Modbus register snapshot.
     Modbus,
+    /// Frames of a wired M-Bus readout.
+    Mbus,
+    /// A telegram of wireless M-Bus.
+    Wmbus,
+    /// A P1 telegram.
+    Dsmr,
+    /// A DLMS/COSEM push.
+    Dlms,
+    /// A DL/T 645-2007 reply.
+    Dlt645,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Codec {
     Json(JsonCodec),
+    Cbor(CborCodec),
+    Layout(LayoutCodec),
     Cjt188(Cjt188Codec),
     Modbus(Box<ModbusCodec>),
+    Mbus(MbusCodec),
+    Wmbus(WmbusCodec),
+    Dsmr(DsmrCodec),
+    Dlms(DlmsCodec),
+    Dlt645(Dlt645Codec),
 }
 
 /// A device profile that passed its own test vectors.
@@ -58,6 +87,8 @@ pub struct DeviceProfile {
     verified: bool,
     description: String,
     transport: ProfileTransport,
+    /// How frames are carried; none where they come as they are.
+    envelope: Option<Envelope>,
     codec: Codec,
     vectors: Vec<Vector>,
 }
@@ -79,6 +110,18 @@ impl DeviceProfile {
                     Err(reader.into_problems())
                 }
             }
+            _ => Err(reader.into_problems()),
+        }
+    }
+
+    /// Reads a profile file's text without running its vectors: for drafting only.
+    ///
+    /// # Errors
+    /// As [`DeviceProfile::parse`], but for vectors that fail.
+    pub(super) fn parse_unproven(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut reader = FileReader::new(file, text);
+        match read(&mut reader) {
+            Some(profile) if reader.is_clean() => Ok(profile),
             _ => Err(reader.into_problems()),
         }
     }
@@ -107,8 +150,15 @@ impl DeviceProfile {
     pub fn codec(&self) -> CodecKind {
         match self.codec {
             Codec::Json(_) => CodecKind::Json,
+            Codec::Cbor(_) => CodecKind::Cbor,
+            Codec::Layout(_) => CodecKind::Layout,
             Codec::Cjt188(_) => CodecKind::Cjt188,
             Codec::Modbus(_) => CodecKind::Modbus,
+            Codec::Mbus(_) => CodecKind::Mbus,
+            Codec::Wmbus(_) => CodecKind::Wmbus,
+            Codec::Dsmr(_) => CodecKind::Dsmr,
+            Codec::Dlms(_) => CodecKind::Dlms,
+            Codec::Dlt645(_) => CodecKind::Dlt645,
         }
     }
 
@@ -127,11 +177,15 @@ impl DeviceProfile {
         bytes: &[u8],
         context: &DecodeContext<'_>,
     ) -> Result<Decoded, RejectReason> {
-        let decoded = match &self.codec {
-            Codec::Json(codec) => codec.decode(bytes),
-            Codec::Cjt188(codec) => codec.decode(bytes),
-            Codec::Modbus(codec) => codec.decode(bytes, context.received_at),
-        }?;
+        let decoded = match &self.envelope {
+            Some(envelope) => {
+                let opened = envelope.open(bytes)?;
+                let inner = opened.context(context);
+                let decoded = self.codec.decode(&opened.bytes, &inner, opened.port)?;
+                envelope.merge(opened, decoded)?
+            }
+            None => self.codec.decode(bytes, context, None)?,
+        };
         let frozen_at = decoded.frozen.iter().map(|f| f.first_at);
         if std::iter::once(decoded.sampled_at)
             .chain(decoded.clock_at)
@@ -168,6 +222,29 @@ impl DeviceProfile {
     }
 }
 
+impl Codec {
+    /// Decodes a frame that is out of its envelope; `port` is the one a network server told.
+    fn decode(
+        &self,
+        bytes: &[u8],
+        context: &DecodeContext<'_>,
+        port: Option<u64>,
+    ) -> Result<Decoded, RejectReason> {
+        match self {
+            Self::Json(codec) => codec.decode(bytes),
+            Self::Cbor(codec) => codec.decode(bytes),
+            Self::Layout(codec) => codec.decode(bytes, context.received_at, port),
+            Self::Cjt188(codec) => codec.decode(bytes, context),
+            Self::Modbus(codec) => codec.decode(bytes, context.received_at),
+            Self::Mbus(codec) => codec.decode(bytes, context),
+            Self::Wmbus(codec) => codec.decode(bytes, context),
+            Self::Dsmr(codec) => codec.decode(bytes),
+            Self::Dlms(codec) => codec.decode(bytes, context),
+            Self::Dlt645(codec) => codec.decode(bytes, context),
+        }
+    }
+}
+
 fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let mut table = reader.document();
     if !reader.is_clean() {
@@ -193,24 +270,54 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     let kind: Option<CodecKind> = reader.required(
         &mut table,
         "codec",
-        "add codec = \"json\", \"cjt188\" or \"modbus\"",
+        "add codec = \"json\", \"cbor\", \"layout\", \"cjt188\", \"dlt645\", \"dsmr\", \"dlms\", \"mbus\", \"wmbus\" or \"modbus\"",
     );
     let tests = reader.all::<RawTest>(&mut table, "test");
     if let Some(id) = &id {
         check_id(reader, id);
     }
+    let envelope_span = table.get("envelope").map(toml::Spanned::span);
+    let envelope = envelope::compile(reader, &mut table);
     let (codec, known) = match kind? {
         CodecKind::Json => (
             json::compile(reader, &mut table).map(Codec::Json),
-            "[json], [[message]] and [[test]]",
+            "[envelope], [json], [[message]] and [[test]]",
+        ),
+        CodecKind::Cbor => (
+            cbor::compile(reader, &mut table).map(Codec::Cbor),
+            "[envelope], [cbor], [[message]] and [[test]]",
+        ),
+        CodecKind::Layout => (
+            layout::compile(reader, &mut table).map(Codec::Layout),
+            "[envelope], [layout], [[message]] and [[test]]",
         ),
         CodecKind::Cjt188 => (
             cjt188::compile(reader, &mut table).map(Codec::Cjt188),
-            "[cjt188], [[field]], [[alarm]] and [[test]]",
+            "[envelope], [cjt188], [[field]], [[alarm]] and [[test]]",
         ),
         CodecKind::Modbus => (
             registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
             "[modbus], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Mbus => (
+            mbus::compile(reader, &mut table).map(Codec::Mbus),
+            "[envelope], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Wmbus => (
+            wmbus::compile(reader, &mut table).map(Codec::Wmbus),
+            "[envelope], [wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dsmr => (
+            dsmr::compile(reader, &mut table).map(Codec::Dsmr),
+            "[envelope], [dsmr], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlms => (
+            dlms::compile(reader, &mut table).map(Codec::Dlms),
+            "[envelope], [dlms], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlt645 => (
+            dlt645::compile(reader, &mut table).map(Codec::Dlt645),
+            "[envelope], [dlt645], [cjt188], [[field]], [[alarm]] and [[test]]",
         ),
     };
     reader.no_more(&table, known);
@@ -225,12 +332,23 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
             );
         }
     }
-    let vectors = vector::compile(reader, kind?, tests);
+    if let (Some(span), Some(CodecKind::Modbus)) = (envelope_span, kind) {
+        reader.problem(
+            Some(span),
+            problem::KEY,
+            "registers that are polled come in no envelope",
+            "remove [envelope]",
+        );
+    }
+    let envelope = envelope?;
+    let takes_json = kind? == CodecKind::Json || envelope.as_ref().is_some_and(Envelope::is_json);
+    let vectors = vector::compile(reader, kind?, takes_json, tests);
     Some(DeviceProfile {
         id: ProfileId::new(id?.into_inner()),
         verified: verified?,
         description: description?,
         transport: transport?.into_inner(),
+        envelope,
         codec: codec?,
         vectors,
     })

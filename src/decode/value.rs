@@ -52,12 +52,55 @@ pub(super) fn exact_from_float(item: Item, m3: f64) -> Result<i64, RejectReason>
     not_negative(item, volume.units())
 }
 
+/// An exact total from a number as JSON text, under the same rule as a float: below 1e11 m³, and
+/// four decimals say it. No digit is lost on the way.
+pub(super) fn exact_from_number(item: Item, written: &str) -> Result<i64, RejectReason> {
+    let m3: f64 = written.parse().unwrap_or(f64::NAN);
+    if written.contains(['e', 'E']) || !m3.is_finite() || m3.abs() >= FLOAT_TOTAL_MAX_M3 {
+        return exact_from_float(item, m3);
+    }
+    let volume = StdVolume::from_str(written).map_err(|_| {
+        fault(
+            reject::INEXACT,
+            item,
+            "is a float that four decimals do not say exactly; send a decimal string",
+        )
+    })?;
+    not_negative(item, volume.units())
+}
+
+/// An exact total from a decimal fraction, digits · 10^exponent.
+pub(super) fn exact_from_decimal(
+    item: Item,
+    digits: i64,
+    exponent: i64,
+) -> Result<i64, RejectReason> {
+    // Trailing zeros say nothing: 1000 · 10^-5 is 0.01.
+    let (mut digits, mut exponent) = (i128::from(digits), exponent);
+    while exponent < -4 && digits != 0 && digits % 10 == 0 {
+        digits /= 10;
+        exponent += 1;
+    }
+    if digits == 0 {
+        return Ok(0);
+    }
+    match i8::try_from(exponent) {
+        Ok(exponent @ -4..=15) => exact_from_count(item, digits, -exponent),
+        _ if exponent > 0 => Err(fault(reject::RANGE, item, "is too large for a total")),
+        _ => Err(fault(
+            reject::INEXACT,
+            item,
+            "is a decimal fraction of more than four decimals",
+        )),
+    }
+}
+
 /// An exact total from a whole number with `decimals` implied decimals.
 ///
 /// Decimals beyond the fourth are cut, not rounded, so that a total never runs ahead of the meter.
 pub(super) fn exact_from_count(item: Item, count: i128, decimals: i8) -> Result<i64, RejectReason> {
     let shift = i32::from(decimals) - 4;
-    let factor = 10_i128.pow(shift.unsigned_abs().min(15));
+    let factor = 10_i128.pow(shift.unsigned_abs().min(19));
     let units = if shift >= 0 {
         Some(count / factor)
     } else {
@@ -156,6 +199,45 @@ mod tests {
             take(i128::from(u64::MAX), 0).unwrap_err().code,
             reject::RANGE
         );
+        assert_eq!(take(-1, 0).unwrap_err().code, reject::RANGE);
+    }
+
+    #[test]
+    fn a_number_as_text_counts_by_its_own_digits() {
+        let take = |written| exact_from_number(Item::TotalStd, written);
+        assert_eq!(take("3586401.1116"), Ok(35_864_011_116));
+        assert_eq!(take("88.06250000000000000000"), Ok(880_625));
+        assert_eq!(take("1.5e3"), Ok(15_000_000));
+        assert_eq!(
+            take("0.30000000000000004").unwrap_err().code,
+            reject::INEXACT
+        );
+        // A double would take this for 1.
+        assert_eq!(
+            take("1.00000000000000000001").unwrap_err().code,
+            reject::INEXACT
+        );
+        assert_eq!(take("100000000000.5").unwrap_err().code, reject::INEXACT);
+        assert_eq!(
+            take("18446744073709551615").unwrap_err().code,
+            reject::INEXACT
+        );
+        assert_eq!(take("1e999").unwrap_err().code, reject::INEXACT);
+        assert_eq!(take("-1.5").unwrap_err().code, reject::RANGE);
+    }
+
+    #[test]
+    fn a_decimal_fraction_is_exact_or_refused() {
+        let take = |digits, exponent| exact_from_decimal(Item::TotalStd, digits, exponent);
+        assert_eq!(take(35_864_011_116, -4), Ok(35_864_011_116));
+        assert_eq!(take(5, 3), Ok(50_000_000));
+        assert_eq!(take(1_000, -5), Ok(100));
+        assert_eq!(take(0, i64::MIN), Ok(0));
+        assert_eq!(take(1, -5).unwrap_err().code, reject::INEXACT);
+        assert_eq!(take(1, i64::MIN).unwrap_err().code, reject::INEXACT);
+        assert_eq!(take(i64::MAX, 15).unwrap_err().code, reject::RANGE);
+        assert_eq!(take(1, 16).unwrap_err().code, reject::RANGE);
+        assert_eq!(take(1, i64::MAX).unwrap_err().code, reject::RANGE);
         assert_eq!(take(-1, 0).unwrap_err().code, reject::RANGE);
     }
 

@@ -52,6 +52,7 @@ pub enum Expected {
 pub(super) fn compile(
     reader: &mut FileReader<'_>,
     codec: CodecKind,
+    takes_json: bool,
     tests: Vec<(Range<usize>, RawTest)>,
 ) -> Vec<Vector> {
     if tests.is_empty() && reader.is_clean() {
@@ -64,14 +65,19 @@ pub(super) fn compile(
     }
     tests
         .into_iter()
-        .filter_map(|(_, raw)| one(reader, codec, &raw))
+        .filter_map(|(_, raw)| one(reader, codec, takes_json, &raw))
         .collect()
 }
 
-fn one(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option<Vector> {
+fn one(
+    reader: &mut FileReader<'_>,
+    codec: CodecKind,
+    takes_json: bool,
+    raw: &RawTest,
+) -> Option<Vector> {
     let span = raw.name.span();
     let name = raw.name.get_ref().clone();
-    let bytes = input(reader, codec, raw)?;
+    let bytes = input(reader, codec, takes_json, raw)?;
     let received_at = match &raw.received_at {
         Some(text) => instant(reader, text)?,
         None => DateTime::UNIX_EPOCH,
@@ -144,10 +150,15 @@ impl Vector {
     }
 }
 
-fn input(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option<Bytes> {
+fn input(
+    reader: &mut FileReader<'_>,
+    codec: CodecKind,
+    takes_json: bool,
+    raw: &RawTest,
+) -> Option<Bytes> {
     match (&raw.json, &raw.hex, &raw.rtu, &raw.text) {
         (None, None, None, Some(text)) => Some(Bytes::copy_from_slice(text.get_ref().as_bytes())),
-        (Some(json), None, None, None) if codec == CodecKind::Json => {
+        (Some(json), None, None, None) if takes_json => {
             Some(Bytes::copy_from_slice(json.get_ref().trim().as_bytes()))
         }
         (None, Some(text), None, None) => {
@@ -191,7 +202,7 @@ fn input(reader: &mut FileReader<'_>, codec: CodecKind, raw: &RawTest) -> Option
                     "test `{}` has no input this codec takes, or more than one",
                     raw.name.get_ref()
                 ),
-                "write hex; json for codec json; rtu for codec modbus; text for a telegram that is text",
+                "write hex; json where frames are JSON or come inside it; rtu for codec modbus; text for a telegram that is text",
             );
             None
         }
@@ -238,10 +249,14 @@ fn decoded(reader: &mut FileReader<'_>, raw: &RawTest) -> Option<Decoded> {
             ),
         }
     }
+    let clock_at = match &raw.clock_at {
+        Some(text) => Some(instant(reader, text)?),
+        None => None,
+    };
     Some(Decoded {
         device: raw.device.as_deref().map(DeviceId::from),
         sampled_at,
-        clock_at: None,
+        clock_at,
         values: values.into_iter().collect(),
         frozen,
         alarms: raw
@@ -408,6 +423,14 @@ fn differences(expected: &Decoded, actual: &Decoded) -> Vec<String> {
             "sampled_at is {}, expected {}",
             actual.sampled_at.to_rfc3339(),
             expected.sampled_at.to_rfc3339()
+        ));
+    }
+    if expected.clock_at != actual.clock_at {
+        let show = |at: Option<DateTime<Utc>>| at.map_or("none".to_owned(), |at| at.to_rfc3339());
+        out.push(format!(
+            "clock_at is {}, expected {}",
+            show(actual.clock_at),
+            show(expected.clock_at)
         ));
     }
     let find = |decoded: &Decoded, item| {

@@ -23,6 +23,15 @@ pub fn beijing_instant(date: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
     (date.and_time(time) - TimeDelta::hours(8)).and_utc()
 }
 
+/// The instant at which a clock that is so far ahead of UTC shows a date and time.
+pub fn civil_instant(
+    date: NaiveDate,
+    time: NaiveTime,
+    ahead: FixedOffset,
+) -> Option<DateTime<Utc>> {
+    Some(date.and_time(time).checked_sub_offset(ahead)?.and_utc())
+}
+
 /// The Beijing civil date and time of an instant.
 pub fn beijing_civil(at: DateTime<Utc>) -> DateTime<FixedOffset> {
     at.with_timezone(&beijing())

@@ -182,13 +182,15 @@ pub enum Alarm {
     TemperatureLimit = 14,
     /// 压力越限
     PressureLimit = 15,
+    /// 气日起始时刻不符 (the device cuts its frozen totals at another hour)
+    GasDayStart = 16,
     /// Something else the device calls an alarm.
     Unlisted = 31,
 }
 
 impl Alarm {
     /// Every alarm.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BatteryLow,
         Self::ValveFault,
         Self::ValveLeak,
@@ -205,6 +207,7 @@ impl Alarm {
         Self::Earthquake,
         Self::TemperatureLimit,
         Self::PressureLimit,
+        Self::GasDayStart,
         Self::Unlisted,
     ];
 }

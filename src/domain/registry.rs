@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{GasDay, GasDayClock};
@@ -69,8 +70,8 @@ pub struct Registry {
     pub production_changes: Vec<ProductionChange>,
     /// Filed plans known from files.
     pub filed_plans: Vec<FiledPlan>,
-    /// Device to meter.
-    by_device: BTreeMap<DeviceId, MeterId>,
+    /// Device to meter: asked for each frame, hence by hash.
+    by_device: IndexMap<DeviceId, MeterId>,
 }
 
 /// What a registry is made of; `Registry::new` adds the indexes.

@@ -1,7 +1,10 @@
 //! What the API can ask of the rest of the program.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::ledger::entry::LedgerEntry;
@@ -10,8 +13,10 @@ use crate::plan::declaration::Declaration;
 use crate::plan::nomination::Nomination;
 use crate::plan::workbook;
 use crate::run::app::App;
-use crate::run::{ledgering, planning};
+use crate::run::{ledgering, planning, replay};
 use crate::serve::actions::{ActionError, Actions};
+use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
+use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 
 /// Who asks, until there are users.
@@ -21,12 +26,13 @@ const WHO: &str = "console";
 #[derive(Debug)]
 pub struct Desk {
     app: App,
+    wake: Arc<Notify>,
 }
 
 impl Desk {
-    /// Over an app.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    /// Over an app; `wake` tells the curves that readings came in.
+    pub fn new(app: App, wake: Arc<Notify>) -> Self {
+        Self { app, wake }
     }
 
     fn document<T: serde::de::DeserializeOwned>(
@@ -57,6 +63,14 @@ fn failed(code: &'static str, error: &anyhow::Error) -> ActionError {
         code,
         message: "this could not be done".into(),
         cause: format!("{error:#}"),
+    }
+}
+
+fn store_failed(error: &StoreError) -> ActionError {
+    ActionError::Failed {
+        code: error.code(),
+        message: "the journal did not take this; nothing that was not answered has changed".into(),
+        cause: crate::run::chain(error),
     }
 }
 
@@ -120,5 +134,15 @@ impl Actions for Desk {
             "nomination.missing",
         )?;
         workbook::nomination(&document).map_err(|error| failed("run.plan", &error.into()))
+    }
+
+    fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError> {
+        let result = replay::replay(&self.app, request).map_err(|error| store_failed(&error))?;
+        self.wake.notify_one();
+        Ok(result)
+    }
+
+    fn purge_rejects(&self, request: &PurgeRequest) -> Result<PurgeResult, ActionError> {
+        replay::purge(&self.app, request).map_err(|error| store_failed(&error))
     }
 }

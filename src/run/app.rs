@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::decode::ProfileSet;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::key::KeyRing;
 use crate::domain::registry::Registry;
 use crate::run::ledgering::MemberCache;
 use crate::run::site::Site;
@@ -32,19 +33,23 @@ pub struct App {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Profiles as they are swapped.
     pub profiles: watch::Receiver<Arc<ProfileSet>>,
+    /// Keys of devices whose frames are encrypted, as they are swapped.
+    pub keys: watch::Receiver<Arc<KeyRing>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who is on the ledger today.
     pub(crate) members: MemberCache,
 }
 
-/// The ends that swap registry and profiles.
+/// The ends that swap registry, profiles and keys.
 #[derive(Debug)]
 pub struct Reload {
     /// Registry.
     pub registry: watch::Sender<Arc<Registry>>,
     /// Profiles.
     pub profiles: watch::Sender<Arc<ProfileSet>>,
+    /// Keys.
+    pub keys: watch::Sender<Arc<KeyRing>>,
 }
 
 impl App {
@@ -88,6 +93,7 @@ impl App {
     ) -> (Self, Reload) {
         let (registry_sender, registry) = watch::channel(Arc::clone(&site.registry));
         let (profiles_sender, profiles) = watch::channel(Arc::clone(&site.profiles));
+        let (keys_sender, keys) = watch::channel(Arc::clone(&site.keys));
         let app = Self {
             settings: Arc::new(site.settings.clone()),
             calendar: Arc::clone(&site.calendar),
@@ -95,12 +101,14 @@ impl App {
             book,
             registry,
             profiles,
+            keys,
             clock,
             members: MemberCache::default(),
         };
         let reload = Reload {
             registry: registry_sender,
             profiles: profiles_sender,
+            keys: keys_sender,
         };
         (app, reload)
     }

@@ -39,8 +39,8 @@ pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sy
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
 const RULES_VERSION: u32 = 1;
-/// Curves written in one transaction.
-const WRITE_MAX: usize = 4_000;
+/// Curves written in one transaction: few, so that readings do not wait long behind them.
+const WRITE_MAX: usize = 1_000;
 /// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
 const PASS_MAX: usize = 800_000;
 /// Dirty days this near to each other are computed in one go.
@@ -50,9 +50,9 @@ const THREADS_MAX: usize = 4;
 /// Gas days of demand written in one transaction.
 const DEMAND_DAYS_MAX: usize = 32;
 /// Least pause between passes; a pass that took longer is followed by a longer pause, so that the
-/// worker never takes more than a quarter of the time.
+/// worker never takes more than a tenth of the time.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
-const PAUSE_FACTOR: u32 = 3;
+const PAUSE_FACTOR: u32 = 9;
 /// A pass is made at least this often, whatever wakes it.
 const PASS_EVERY: Duration = Duration::from_mins(1);
 

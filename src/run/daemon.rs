@@ -8,18 +8,22 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Delivery;
-use crate::collect::listen::{self, ListenHealth};
+use crate::collect::listen::{self, ListenHealth, Ports};
 use crate::collect::modbus::{self, Fleet, ModbusHealth};
-use crate::collect::mqtt::{self, MqttHealth};
+use crate::collect::mqtt::{self, MqttHealth, Subscription};
+use crate::collect::push::Push;
+use crate::collect::tls::TlsPort;
 use crate::collect::topic::TopicSet;
+use crate::domain::live::LiveEvent;
 use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
-use crate::run::{curves, ingest, reload, schedule};
+use crate::run::edge::{EdgeSockets, Proofs};
+use crate::run::{clocks, curves, ingest, reload, retention, schedule, site};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR};
@@ -35,13 +39,17 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Meters that connect directly, if that is enabled.
     pub mqtt: Option<SocketAddr>,
+    /// Meters that connect directly over TLS, if that is configured.
+    pub mqtt_tls: Option<SocketAddr>,
+    /// Pushed readings alone, if that is configured.
+    pub push: Option<SocketAddr>,
 }
 
 /// Sockets that are open before anything else starts, so that a taken port ends the program at once.
 #[derive(Debug)]
 pub struct Sockets {
     http: TcpListener,
-    mqtt: Option<TcpListener>,
+    edge: EdgeSockets,
 }
 
 impl Sockets {
@@ -51,19 +59,8 @@ impl Sockets {
     /// An address that is taken or not allowed, with what to do.
     pub async fn open(app: &App) -> anyhow::Result<Self> {
         let http = crate::serve::listen::bind(&app.settings.serve).await?;
-        let settings = &app.settings.mqtt.listen;
-        let mqtt = if settings.enabled {
-            let listener = TcpListener::bind(settings.address).await.with_context(|| {
-                format!(
-                    "cannot listen for meters on {}; stop what uses it or set mqtt.listen.address to another port",
-                    settings.address
-                )
-            })?;
-            Some(listener)
-        } else {
-            None
-        };
-        Ok(Self { http, mqtt })
+        let edge = EdgeSockets::open(app).await?;
+        Ok(Self { http, edge })
     }
 
     /// The addresses in use.
@@ -71,13 +68,13 @@ impl Sockets {
     /// # Errors
     /// What the system says.
     pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        let of = |listener: Option<&TcpListener>| listener.map(TcpListener::local_addr).transpose();
+        let (mqtt, push) = (&self.edge.mqtt, &self.edge.push);
         Ok(Addresses {
             http: self.http.local_addr()?,
-            mqtt: self
-                .mqtt
-                .as_ref()
-                .map(TcpListener::local_addr)
-                .transpose()?,
+            mqtt: of(mqtt.plain.as_ref())?,
+            mqtt_tls: of(mqtt.tls.as_ref().map(|(listener, _)| listener))?,
+            push: of(push.as_ref().map(|(listener, _)| listener))?,
         })
     }
 }
@@ -103,10 +100,29 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
 
     let stages = Stages::default();
+    stages.clocks.load(&app.journal)?;
     start_stages(app, &stages, receiver, supervisor);
-    start_collectors(app, &topics, &sender, sockets.mqtt, supervisor);
-    // The collectors hold the only senders: when they end, the stages drain and end.
-    drop(sender);
+    let EdgeSockets {
+        mqtt,
+        push: push_socket,
+        proofs,
+    } = sockets.edge;
+    start_collectors(app, &topics, &sender, (mqtt, &proofs), supervisor);
+    let push = Push::new(
+        app.settings.push.clone(),
+        proofs.gate(app)?,
+        Arc::clone(&app.clock),
+        &sender,
+    );
+    // The collectors hold the only senders: when they end, the stages drain and end. The push is
+    // one of them until the program stops.
+    let push_stop = stop.clone();
+    supervisor.spawn("push", async move {
+        push_stop.cancelled().await;
+        drop(sender);
+        Ok(())
+    });
+    supervisor.spawn("credentials", proofs.watch(stop.clone()));
 
     let planner = app.clone();
     let planner_stop = stop.clone();
@@ -119,13 +135,21 @@ pub fn start(
         book: app.book.clone(),
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
-        actions: Arc::new(Desk::new(app.clone())),
+        actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
+        push,
         metrics: Arc::new(metrics),
         events: stages.live.clone(),
         live: live.clone(),
         stop: stop.clone(),
         cache_for: CACHE_FOR,
     });
+    for problem in site::unverified(&app.profiles.borrow(), &app.registry(), &app.settings.paths) {
+        state.relay(&LiveEvent::Notice {
+            code: problem.code.to_owned(),
+            message: format!("{}; {}", problem.message, problem.remedy),
+            at: app.clock.now(),
+        });
+    }
     let publisher = state.clone();
     let publisher_stop = stop.clone();
     supervisor.spawn("live", async move {
@@ -133,16 +157,55 @@ pub fn start(
             .await;
         Ok(())
     });
+    start_push(push_socket, &state, supervisor);
     let router = crate::serve::router(state);
     let http_stop = stop.clone();
     supervisor.spawn("http", async move {
         Ok(crate::serve::listen::answer(sockets.http, router, http_stop).await?)
     });
-    supervisor.spawn("reload", reload::run(app.clone(), reload, stop));
+    supervisor.spawn(
+        "reload",
+        reload::run(app.clone(), reload, stages.live.clone(), stop.clone()),
+    );
+    supervisor.spawn(
+        "clocks",
+        clocks::keep(stages.clocks.clone(), app.journal.clone(), stop.clone()),
+    );
+    let dropping = retention::run(
+        app.journal.clone(),
+        app.settings.rejects.clone(),
+        Arc::clone(&app.clock),
+        stop,
+    );
+    supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");
     fs::write(&file, address.to_string())
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(live)
+}
+
+/// The port for pushed readings alone.
+fn start_push(
+    socket: Option<(TcpListener, Option<Arc<TlsPort>>)>,
+    state: &AppState,
+    supervisor: &mut Supervisor,
+) {
+    let Some((listener, tls)) = socket else {
+        return;
+    };
+    let stop = supervisor.stop_token();
+    let router = crate::serve::push_router(state.clone());
+    match tls {
+        None => supervisor.spawn("push port", async move {
+            Ok(crate::serve::listen::answer(listener, router, stop).await?)
+        }),
+        Some(port) => {
+            let listener = crate::serve::TlsListener::new(listener, port);
+            supervisor.spawn("push port", async move {
+                Ok(crate::serve::answer_tls(listener, router, stop).await?)
+            });
+        }
+    }
 }
 
 /// From frame to curve: these end when the channel before them closes, not at the signal.
@@ -169,26 +232,28 @@ fn start_collectors(
     app: &App,
     topics: &Arc<TopicSet>,
     sender: &mpsc::Sender<Delivery>,
-    listener: Option<TcpListener>,
+    (ports, proofs): (Ports, &Proofs),
     supervisor: &mut Supervisor,
 ) {
     let stop = supervisor.stop_token();
     for broker in app.settings.mqtt.broker.clone() {
         let name = format!("mqtt {}", broker.name);
-        let task = mqtt::subscribe(
+        let task = mqtt::subscribe(Subscription {
             broker,
-            Arc::clone(topics),
-            Arc::clone(&app.clock),
-            sender.clone(),
-            Arc::new(MqttHealth::default()),
-            stop.clone(),
-        );
+            topics: watch::channel(Arc::clone(topics)).1,
+            state_dir: app.data_dir().to_owned(),
+            clock: Arc::clone(&app.clock),
+            sender: sender.clone(),
+            health: Arc::new(MqttHealth::default()),
+            stop: stop.clone(),
+        });
         supervisor.spawn(name, async move { Ok(task.await?) });
     }
-    if let Some(listener) = listener {
+    if ports.plain.is_some() || ports.tls.is_some() {
         let task = listen::serve(
-            listener,
+            ports,
             app.settings.mqtt.listen.clone(),
+            proofs.users.clone(),
             Arc::clone(topics),
             Arc::clone(&app.clock),
             sender.clone(),

@@ -8,11 +8,11 @@ use tokio::sync::{Notify, broadcast};
 use crate::decode::{CSV_PREFIX, DecodeContext, JSON_PUSH};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::{MeterId, ProfileId};
-use crate::domain::key::KeyRing;
 use crate::domain::live::LiveEvent;
 use crate::domain::quantity::StdVolume;
 use crate::ledger::demand::sum_day;
 use crate::run::app::App;
+use crate::run::clocks::Clocks;
 use crate::run::curves::CurveDeps;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
 
@@ -28,6 +28,8 @@ pub struct Stages {
     pub live: broadcast::Sender<LiveEvent>,
     /// Counters of ingestion.
     pub metrics: IngestMetrics,
+    /// The devices' clocks.
+    pub clocks: Clocks,
 }
 
 impl Default for Stages {
@@ -36,6 +38,7 @@ impl Default for Stages {
             wake: Arc::default(),
             live: broadcast::Sender::new(1_024),
             metrics: IngestMetrics::default(),
+            clocks: Clocks::default(),
         }
     }
 }
@@ -44,18 +47,20 @@ impl Stages {
     /// Adds the counters to the program's metrics.
     pub fn register(&self, registry: &mut MetricRegistry) {
         self.metrics.register(registry);
+        self.clocks.register(registry);
     }
 }
 
-/// Decoding with the profiles in force at that moment; rows imported from CSV know their own.
+/// Decoding with the profiles and keys in force at that moment; rows imported from CSV know their own.
 pub fn decoder(app: &App) -> Decode {
-    let profiles = app.profiles.clone();
+    let (profiles, keys) = (app.profiles.clone(), app.keys.clone());
     let json_push = ProfileId::from(JSON_PUSH);
     Arc::new(move |bound, frame| {
         let is_csv = frame.bytes.starts_with(CSV_PREFIX.as_bytes());
         let id = if is_csv { &json_push } else { bound };
         let profile = profiles.borrow().get(id).cloned()?;
-        Some(profile.decode(&frame.bytes, &DecodeContext::of(frame, KeyRing::EMPTY)))
+        let keys = Arc::clone(&keys.borrow());
+        Some(profile.decode(&frame.bytes, &DecodeContext::of(frame, &keys)))
     })
 }
 
@@ -68,6 +73,7 @@ pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
         settings: app.settings.ingest.clone(),
         clock: Arc::clone(&app.clock),
         metrics: stages.metrics.clone(),
+        clocks: stages.clocks.clone(),
         live: stages.live.clone(),
         wake: Arc::clone(&stages.wake),
     }

@@ -8,15 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::collect::{Ack, Delivery};
+use crate::collect::{Ack, Delivery, FrameOutcome};
 use crate::domain::finding::Severity;
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::{DeviceId, MeterId, ProfileId};
@@ -24,17 +24,22 @@ use crate::domain::live::LiveEvent;
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
+use crate::run::clocks::Clocks;
 use crate::settings::IngestSettings;
 use crate::store::StoreError;
-use crate::store::journal::{CommitReport, Journal, JournalEntry};
+use crate::store::journal::{CommitReport, EntryOutcome, Journal, JournalEntry};
 use crate::validate::{EntryLimits, check_entry};
 
 /// Decodes a frame with a profile; none if there is no such profile.
 pub type Decode =
     Arc<dyn Fn(&ProfileId, &RawFrame) -> Option<Result<Decoded, RejectReason>> + Send + Sync>;
 
-/// Decoded batches that may wait for the disk: one is committed while the next is decoded.
-const DECODED_MAX: usize = 2;
+/// Decoded batches that may wait for the disk: one is committed, one waits, one is decoded.
+const DECODED_MAX: usize = 1;
+/// Batches of so many frames are a stream: their readings are put at their place later.
+const BUSY_FROM: usize = 256;
+/// Readings that are not at their place come to it when no batch has followed for so long.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// First and longest wait before a failed commit is tried again.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(15);
@@ -56,6 +61,8 @@ pub struct IngestDeps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: IngestMetrics,
+    /// The devices' clocks.
+    pub clocks: Clocks,
     /// Live views.
     pub live: broadcast::Sender<LiveEvent>,
     /// Woken after each commit: the curve worker waits on it.
@@ -123,9 +130,17 @@ impl IngestMetrics {
     }
 }
 
+#[derive(Default)]
 struct Batch {
-    entries: Arc<Vec<JournalEntry>>,
+    entries: Vec<JournalEntry>,
     acks: Vec<Ack>,
+}
+
+impl Batch {
+    fn join(&mut self, mut other: Self) {
+        self.entries.append(&mut other.entries);
+        self.acks.append(&mut other.acks);
+    }
 }
 
 /// Runs until the channel is closed and everything in it is committed and acknowledged.
@@ -153,8 +168,10 @@ async fn decode_batches(
         if receiver.recv_many(&mut deliveries, max).await == 0 {
             return Ok(());
         }
+        // Few frames wait for company. Many do not: the sender may have a window of unacknowledged
+        // messages, and once it is full nothing more comes until these are committed.
         let deadline = Instant::now() + wait;
-        while deliveries.len() < max {
+        while deliveries.len() < max.min(BUSY_FROM) {
             let room = max - deliveries.len();
             match timeout_at(deadline, receiver.recv_many(&mut deliveries, room)).await {
                 Ok(0) | Err(_) => break,
@@ -179,15 +196,13 @@ async fn decode_batch(deliveries: Vec<Delivery>, deps: &IngestDeps) -> Result<Ba
         registry: Arc::clone(&deps.registry.borrow()),
         decode: Arc::clone(&deps.decode),
         limits: entry_limits(&deps.settings),
+        clocks: Some(deps.clocks.clone()),
     };
     let entries = tokio::task::spawn_blocking(move || reader.assess_all(frames)).await;
     let entries = entries.map_err(|_| StoreError::WriterStopped {
         path: deps.journal.path().to_owned(),
     })?;
-    Ok(Batch {
-        entries: Arc::new(entries),
-        acks,
-    })
+    Ok(Batch { entries, acks })
 }
 
 /// The entry rules' limits as configured.
@@ -202,26 +217,96 @@ async fn commit_batches(
     mut batches: mpsc::Receiver<Batch>,
     deps: &IngestDeps,
 ) -> Result<(), StoreError> {
-    while let Some(batch) = batches.recv().await {
-        let report = commit(&batch.entries, deps).await?;
-        for ack in batch.acks {
-            ack.done();
+    let mut waiting = 0;
+    loop {
+        let next = if waiting == 0 {
+            Ok(batches.recv().await)
+        } else {
+            timeout(SETTLE_AFTER, batches.recv()).await
+        };
+        let (mut batch, is_last) = match next {
+            Ok(Some(batch)) => (batch, false),
+            Ok(None) => (Batch::default(), true),
+            Err(_) => (Batch::default(), false),
+        };
+        if batch.entries.is_empty() && waiting == 0 {
+            return Ok(());
         }
+        // What was decoded during the last commit shares one fsync.
+        while let Ok(more) = batches.try_recv() {
+            batch.join(more);
+        }
+        let entries = Arc::new(batch.entries);
+        let pace = if batch.acks.iter().any(Ack::wants_outcome) {
+            Pace::Reporting
+        } else if entries.len() >= BUSY_FROM {
+            Pace::Busy
+        } else {
+            Pace::Calm
+        };
+        let (report, outcomes) = commit(&entries, pace, deps).await?;
+        waiting = report.waiting;
+        acknowledge(batch.acks, &entries, &outcomes);
         deps.wake.notify_one();
-        tell(&batch.entries, &report, deps);
+        tell(&entries, &report, deps);
+        if is_last {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// How a batch is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Readings come in such numbers that they are put at their place later, many at a time.
+    Busy,
+    Calm,
+    /// Someone wants to know what became of a frame: only a reading at its place can tell.
+    Reporting,
+}
+
+/// Tells whoever waits. `outcomes` is empty where nobody asked for them.
+fn acknowledge(acks: Vec<Ack>, entries: &[JournalEntry], outcomes: &[EntryOutcome]) {
+    let mut outcomes = entries.iter().zip(outcomes);
+    for ack in acks {
+        match outcomes.next() {
+            Some((entry, outcome)) if ack.wants_outcome() => {
+                ack.tell(frame_outcome(entry, *outcome));
+            }
+            _ => ack.done(),
+        }
+    }
+}
+
+/// What the sender of a frame is told.
+pub(crate) fn frame_outcome(entry: &JournalEntry, outcome: EntryOutcome) -> FrameOutcome {
+    match (entry, outcome) {
+        (JournalEntry::Reject(reject), _) => FrameOutcome::Rejected(reject.reason.clone()),
+        (JournalEntry::Reading { .. }, EntryOutcome::Duplicate) => FrameOutcome::Duplicate,
+        (JournalEntry::Reading { .. }, _) => FrameOutcome::Accepted,
+    }
+}
+
+fn unasked(report: CommitReport) -> (CommitReport, Vec<EntryOutcome>) {
+    (report, Vec::new())
 }
 
 /// Commits, however long it takes: a full disk is told once and waited out.
 async fn commit(
     entries: &Arc<Vec<JournalEntry>>,
+    pace: Pace,
     deps: &IngestDeps,
-) -> Result<CommitReport, StoreError> {
+) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
     let mut delay = RETRY_DELAY_MIN;
     let mut has_failed = false;
     loop {
-        let error = match deps.journal.commit_shared(Arc::clone(entries)).await {
+        let entries_again = Arc::clone(entries);
+        let committed = match pace {
+            Pace::Busy => deps.journal.receive(entries_again).await.map(unasked),
+            Pace::Calm => deps.journal.commit_shared(entries_again).await.map(unasked),
+            Pace::Reporting => deps.journal.commit_each(entries_again).await,
+        };
+        let error = match committed {
             Ok(report) => {
                 if has_failed {
                     info!("the journal takes readings again");
@@ -258,9 +343,26 @@ fn notice(deps: &IngestDeps, code: &str, message: &str) {
     deps.live.send(event).ok();
 }
 
+fn count_rejects(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
+    if report.rejected == 0 {
+        return;
+    }
+    for entry in entries {
+        if let JournalEntry::Reject(reject) = entry {
+            let label = vec![("code".to_owned(), reject.reason.code.clone())];
+            deps.metrics.rejected.get_or_create(&label).inc();
+        }
+    }
+}
+
 fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     deps.metrics.accepted.inc_by(report.accepted);
     deps.metrics.duplicate.inc_by(report.duplicate);
+    count_rejects(entries, report, deps);
+    // What nobody hears need not be said.
+    if deps.live.receiver_count() == 0 {
+        return;
+    }
     let mut events = vec![LiveEvent::Ingested {
         accepted: report.accepted,
         duplicate: report.duplicate,
@@ -270,8 +372,6 @@ fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
     for entry in entries {
         match entry {
             JournalEntry::Reject(reject) => {
-                let label = vec![("code".to_owned(), reject.reason.code.clone())];
-                deps.metrics.rejected.get_or_create(&label).inc();
                 events.push(LiveEvent::Rejected {
                     code: reject.reason.code.clone(),
                     origin: reject.frame.origin.clone(),
@@ -306,6 +406,8 @@ pub struct Assessor {
     pub decode: Decode,
     /// Limits of the entry rules.
     pub limits: EntryLimits,
+    /// Where clocks are measured; none for frames that are not fresh.
+    pub clocks: Option<Clocks>,
 }
 
 impl std::fmt::Debug for Assessor {
@@ -339,8 +441,11 @@ impl Assessor {
     /// What one frame becomes.
     pub fn assess(&self, frame: RawFrame) -> JournalEntry {
         match self.read(&frame) {
-            Ok(reading) => {
-                let findings = check_entry(&reading, self.limits);
+            Ok((reading, clock_at)) => {
+                let mut findings = check_entry(&reading, self.limits);
+                if let Some(clocks) = &self.clocks {
+                    findings.extend(clocks.observe(&reading, clock_at));
+                }
                 JournalEntry::Reading { reading, findings }
             }
             Err(Refusal { meter, reason }) => JournalEntry::Reject(RejectedFrame {
@@ -351,12 +456,13 @@ impl Assessor {
         }
     }
 
-    fn read(&self, frame: &RawFrame) -> Result<Reading, Refusal> {
+    /// The reading, and what the device's clock showed when it sent the frame.
+    fn read(&self, frame: &RawFrame) -> Result<(Reading, Option<DateTime<Utc>>), Refusal> {
         let (meter, decoded) = match &frame.device {
             Some(device) => self.read_as(frame, device)?,
             None => self.read_unnamed(frame)?,
         };
-        Ok(Reading {
+        let reading = Reading {
             meter: meter.id.clone(),
             sampled_at: decoded.sampled_at,
             received_at: frame.received_at,
@@ -364,7 +470,8 @@ impl Assessor {
             values: decoded.values,
             frozen: decoded.frozen,
             alarms: decoded.alarms,
-        })
+        };
+        Ok((reading, decoded.clock_at))
     }
 
     /// The transport names the device: its bound profile decodes, and a payload that names another
@@ -434,6 +541,17 @@ impl Assessor {
                 format!(
                     "topic `{}` fits no template with {{device}} and the payload names no device \
                      that a profile knows; add a template under [[mqtt.topic]] and replay",
+                    frame.origin
+                ),
+            ));
+        }
+        if frame.transport == Transport::Import {
+            return Err(Refusal::new(
+                None,
+                crate::collect::import::code::LINE,
+                format!(
+                    "{} is no row or frame that can be read, or names no device; `qiliang import \
+                     --dry-run` on the file says what is wrong; mend the file and import it again",
                     frame.origin
                 ),
             ));

@@ -1,10 +1,14 @@
 //! Composition root: the only module that knows everyone.
 
+pub mod keys;
 pub mod site;
 pub mod calendar;
 pub mod app;
 pub mod deps;
+pub mod clocks;
 pub mod ingest;
+pub mod replay;
+pub mod retention;
 pub mod curves;
 pub mod facts;
 pub mod ledgering;
@@ -14,6 +18,7 @@ pub mod nudging;
 pub mod schedule;
 pub mod actions;
 pub mod reload;
+pub mod edge;
 pub mod daemon;
 pub mod demo;
 

@@ -1,6 +1,6 @@
 //! Everything that is read from files before anything runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,10 +8,12 @@ use chrono::{DateTime, Datelike as _, Utc};
 
 use crate::decode::ProfileSet;
 use crate::domain::calendar::{Calendar, beijing_civil};
+use crate::domain::id::ProfileId;
+use crate::domain::key::KeyRing;
 use crate::domain::problem::Problem;
 use crate::domain::registry::Registry;
 use crate::registry;
-use crate::run::calendar;
+use crate::run::{calendar, keys};
 use crate::settings::{self, PathSettings, Settings};
 
 /// Settings, calendar, profiles and registry, all without an error.
@@ -25,6 +27,8 @@ pub struct Site {
     pub profiles: Arc<ProfileSet>,
     /// Registry.
     pub registry: Arc<Registry>,
+    /// Keys of devices whose frames are encrypted.
+    pub keys: Arc<KeyRing>,
     /// What may be wrong without keeping the program from starting.
     pub warnings: Vec<Problem>,
 }
@@ -36,6 +40,7 @@ pub struct Examined {
     calendar: Calendar,
     profiles: ProfileSet,
     registry: Option<Registry>,
+    keys: KeyRing,
     problems: Vec<Problem>,
 }
 
@@ -75,17 +80,55 @@ fn examine_folders(
     problems.extend(found);
     if let Some(registry) = &registry {
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
+        problems.extend(unverified(&profiles, registry, paths));
     }
+    let mut ring = KeyRing::default();
     if let Some(settings) = &settings {
         problems.extend(check_secrets(settings));
+        if let Some(file) = &settings.decode.keys_file {
+            let (loaded, found) = keys::load(file);
+            ring = loaded;
+            problems.extend(found);
+        }
     }
     Examined {
         settings,
         calendar,
         profiles,
         registry,
+        keys: ring,
         problems,
     }
+}
+
+/// Profiles in use whose vectors come neither from a device nor from a published example.
+pub(super) fn unverified(
+    profiles: &ProfileSet,
+    registry: &Registry,
+    paths: &PathSettings,
+) -> Vec<Problem> {
+    let mut meters: BTreeMap<&ProfileId, usize> = BTreeMap::new();
+    for meter in registry.meters.values() {
+        *meters.entry(&meter.profile).or_default() += 1;
+    }
+    let is_unverified = |id: &ProfileId| profiles.get(id).is_some_and(|p| !p.is_verified());
+    meters
+        .into_iter()
+        .filter(|(id, _)| is_unverified(id))
+        .map(|(id, count)| Problem {
+            file: paths.profiles_dir.join(format!("{id}.toml")),
+            line: None,
+            code: "decode.profile_unverified",
+            message: format!(
+                "profile `{id}`, which {count} meter(s) use, is not verified on a device"
+            ),
+            remedy:
+                "hold its readings against the meter's display, add a vector from the device, and \
+                     set verified = true"
+                    .into(),
+            is_warning: true,
+        })
+        .collect()
 }
 
 /// A meter behind a gateway needs a profile with registers, and one with registers a gateway.
@@ -123,16 +166,19 @@ fn check_polled(registry: &Registry, profiles: &ProfileSet, dir: &Path) -> Vec<P
 fn check_secrets(settings: &Settings) -> Vec<Problem> {
     let mut files: Vec<(&str, &PathBuf)> = Vec::new();
     for broker in &settings.mqtt.broker {
-        files.extend(
-            broker
-                .password_file
-                .as_ref()
-                .map(|f| ("mqtt.broker.password_file", f)),
-        );
+        files.extend(broker.files());
     }
-    if settings.mqtt.listen.enabled {
-        let users = settings.mqtt.listen.users_file.as_ref();
+    let (listen, push) = (&settings.mqtt.listen, &settings.push);
+    if listen.enabled || listen.tls_address.is_some() {
+        let users = listen.users_file.as_ref();
         files.extend(users.map(|f| ("mqtt.listen.users_file", f)));
+    }
+    files.extend(push.tokens_file.as_ref().map(|f| ("push.tokens_file", f)));
+    for (key, tls) in [
+        ("mqtt.listen.tls.key_file", &listen.tls),
+        ("push.tls.key_file", &push.tls),
+    ] {
+        files.extend(tls.as_ref().map(|tls| (key, &tls.key_file)));
     }
     let secret = settings.nudge.webhook_secret_file.as_ref();
     files.extend(secret.map(|f| ("nudge.webhook_secret_file", f)));
@@ -145,7 +191,7 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
                 line: None,
                 code: "settings.secret_unreadable",
                 message: format!("cannot read the file of `{key}`: {error}"),
-                remedy: "create it with the secret as its only line, readable by this user".into(),
+                remedy: "create it, a secret as its only line, readable by this user alone".into(),
                 is_warning: false,
             })
         })
@@ -190,6 +236,7 @@ impl Examined {
                 calendar: Arc::new(self.calendar),
                 profiles: Arc::new(self.profiles),
                 registry: Arc::new(registry),
+                keys: Arc::new(self.keys),
                 warnings: problems,
             }),
             _ => Err(problems),

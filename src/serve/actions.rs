@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::ledger::entry::LedgerEntry;
+use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::problem::ApiProblem;
 
 /// Why something asked for was not done.
@@ -72,4 +73,10 @@ pub trait Actions: Debug + Send + Sync {
 
     /// The latest version of a day's nomination as a workbook.
     fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError>;
+
+    /// Decodes the next few of the rejected frames that are asked for again.
+    fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError>;
+
+    /// Deletes rejected frames.
+    fn purge_rejects(&self, request: &PurgeRequest) -> Result<PurgeResult, ActionError>;
 }

@@ -13,6 +13,7 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::ledger::entry::{LedgerEntry, Level};
 use crate::serve::api::declarations::DeclarationSummary;
+use crate::serve::codes;
 use crate::serve::figures::forecast::QualityRow;
 use crate::serve::figures::instant_text;
 use crate::serve::figures::overview::{AlertCounts, NominatedDay};
@@ -172,7 +173,7 @@ pub(super) fn reject_notice(reject: &StoredReject) -> Notice {
         kind: NoticeKind::Reject,
         level: NoticeLevel::Yellow,
         code: reason.code.clone(),
-        title_zh: format!("数据帧被拒收 [{}]", reason.code),
+        title_zh: codes::titled("数据帧被拒收", &reason.code),
         title_en: format!("frame rejected: {}", reason.message),
         subject: Some(
             reject
@@ -243,7 +244,7 @@ pub(super) fn event_notice(event: &LiveEvent, now: DateTime<Utc>, today: GasDay)
             kind: NoticeKind::System,
             level: NoticeLevel::Orange,
             code: code.clone(),
-            title_zh: format!("系统提示 [{code}]"),
+            title_zh: codes::titled("系统提示", code),
             title_en: message.clone(),
             subject: None,
         }),

@@ -1,12 +1,25 @@
 //! The HTTP listener: loopback only until users exist.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::collect::tls::{TlsPort, TlsStream};
 use crate::settings::ServeSettings;
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at most.
+const HANDSHAKES_MAX: usize = 256;
+
+/// Pause after the host refuses to accept (usually: out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why the listener does not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +91,86 @@ pub async fn answer(
         .local_addr()
         .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
     tracing::info!(address = %address, "Console and API answer on http://{address}");
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .map_err(|source| ServeError::Accept { address, source })
+}
+
+/// A listener whose connections speak TLS. Handshakes go on side by side, so that a slow one keeps
+/// nobody waiting.
+#[derive(Debug)]
+pub struct TlsListener {
+    listener: TcpListener,
+    port: Arc<TlsPort>,
+    handshakes: JoinSet<Option<(TlsStream, SocketAddr)>>,
+}
+
+impl TlsListener {
+    /// On an open socket.
+    pub fn new(listener: TcpListener, port: Arc<TlsPort>) -> Self {
+        Self {
+            listener,
+            port,
+            handshakes: JoinSet::new(),
+        }
+    }
+
+    fn shake(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let port = Arc::clone(&self.port);
+        self.handshakes.spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_MAX, port.accept(stream)).await {
+                Ok(Ok((stream, _))) => Some((stream, peer)),
+                Ok(Err(words)) => {
+                    tracing::debug!("Refused the client at {peer}: {words}");
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+    }
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let has_room = self.handshakes.len() < HANDSHAKES_MAX;
+            tokio::select! {
+                Some(done) = self.handshakes.join_next() => {
+                    if let Ok(Some(accepted)) = done {
+                        return accepted;
+                    }
+                }
+                accepted = self.listener.accept(), if has_room => match accepted {
+                    Ok((stream, peer)) => self.shake(stream, peer),
+                    Err(error) => {
+                        tracing::warn!("Clients cannot connect: {error}; if it says too many open files, raise the limit (LimitNOFILE)");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Answers over TLS until `stop`.
+pub async fn answer_tls(
+    listener: TlsListener,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let address = listener
+        .listener
+        .local_addr()
+        .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+    tracing::info!(address = %address, "Readings are taken at https://{address}/api/v1/readings");
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await

@@ -34,8 +34,12 @@ pub struct CollectCounts {
     pub conflicts: u64,
     /// Frames kept with the reason why they could not be taken.
     pub rejected: u64,
-    /// The latest rejects by code, as far back as they are kept.
+    /// Rejected frames that wait for a replay, by code.
     pub rejected_by_code: BTreeMap<String, u64>,
+    /// Deliveries that were rejected, by what became of them; they sum to `rejected`.
+    pub reject_fates: BTreeMap<&'static str, u64>,
+    /// Bytes of the payloads of rejected frames that are kept.
+    pub reject_bytes: Option<u64>,
     /// Frames that said nothing new.
     pub duplicates: u64,
     /// Age of the oldest frame that waits for its commit, s.
@@ -230,6 +234,23 @@ impl Collector for Moment {
             "code",
             bounded(&counts.rejected_by_code).into_iter(),
         )?;
+        gauge_family(
+            &mut encoder,
+            "decode_rejected_deliveries",
+            "Rejected deliveries by what became of them; they sum to decode_rejected_frames",
+            "fate",
+            counts
+                .reject_fates
+                .iter()
+                .map(|(fate, count)| (*fate, *count)),
+        )?;
+        gauge(
+            &mut encoder,
+            "decode_kept_rejects",
+            "Payloads of rejected frames that are kept",
+            Some(&Unit::Bytes),
+            counts.reject_bytes.map(|n| n as f64),
+        )?;
         gauge(
             &mut encoder,
             "store_journal_lag",
@@ -341,6 +362,8 @@ mod tests {
             conflicts: 1,
             rejected: 3,
             rejected_by_code: BTreeMap::from([("decode.truncated".to_owned(), 3)]),
+            reject_fates: BTreeMap::from([("dropped", 2), ("waiting", 1)]),
+            reject_bytes: Some(90),
             duplicates: 7,
             journal_lag_s: None,
             dirty_curves: Some(2),
@@ -355,6 +378,8 @@ mod tests {
             "qiliang_collect_frames_total 100",
             "qiliang_decode_rejected_frames_total 3",
             "qiliang_decode_kept_rejects{code=\"decode.truncated\"} 3",
+            "qiliang_decode_rejected_deliveries{fate=\"dropped\"} 2",
+            "qiliang_decode_kept_rejects_bytes 90.0",
             "qiliang_store_accepted_frames_total 90",
             "qiliang_store_duplicate_frames_total 7",
             "qiliang_store_dirty_curves 2.0",

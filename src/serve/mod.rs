@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod api;
+pub mod codes;
 pub mod figures;
 pub mod listen;
 pub mod live;
@@ -36,7 +37,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use actions::{ActionError, Actions};
-pub use listen::{ServeError, answer, bind, listen};
+pub use listen::{ServeError, TlsListener, answer, answer_tls, bind, listen};
 pub use live::{LiveHub, Notice, NoticeKind, NoticeLevel, publish};
 pub use metrics::Metrics;
 pub use state::{AppParts, AppState};
@@ -73,9 +74,13 @@ fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", api::routes())
 }
 
+fn push_described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().nest("/api/v1", api::push_routes())
+}
+
 /// The OpenAPI document of `/api/v1`.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    openapi::complete(described().into_openapi())
+    openapi::complete(described().merge(push_described()).into_openapi())
 }
 
 /// Everything that is answered over HTTP.
@@ -83,12 +88,15 @@ pub fn router(state: AppState) -> Router {
     let references = Arc::new(References::new(state.now()));
     let metrics = state.shared_metrics();
     let (api, _) = described().split_for_parts();
+    let (push, _) = push_described().split_for_parts();
     api.route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .fallback(console::fallback)
-        .layer(middleware::from_fn(guard::loopback_host))
         .layer(RequestBodyLimitLayer::new(BODY_MAX))
+        // Its handler limits the body by the settings.
+        .merge(push)
+        .layer(middleware::from_fn(guard::loopback_host))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             REQUEST_TIMEOUT,
@@ -97,6 +105,23 @@ pub fn router(state: AppState) -> Router {
         // The default predicate leaves `text/event-stream` alone: events must not wait in a
         // compressor's buffer.
         .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(guard::security_headers))
+        .layer(middleware::from_fn_with_state(metrics, count))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state)
+}
+
+/// What the port for readings alone answers: the push and whether the program lives.
+pub fn push_router(state: AppState) -> Router {
+    let references = Arc::new(References::new(state.now()));
+    let metrics = state.shared_metrics();
+    let (push, _) = push_described().split_for_parts();
+    push.route("/healthz", get(health::healthz))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            REQUEST_TIMEOUT,
+        ))
+        .layer(middleware::from_fn_with_state(references, problem::finish))
         .layer(middleware::from_fn(guard::security_headers))
         .layer(middleware::from_fn_with_state(metrics, count))
         .layer(TraceLayer::new_for_http())

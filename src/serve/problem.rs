@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -40,6 +41,7 @@ pub struct ApiProblem {
     code: Arc<str>,
     detail: Arc<str>,
     cause: Option<Arc<str>>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiProblem {
@@ -49,6 +51,21 @@ impl ApiProblem {
             code: code.into(),
             detail: detail.into().into(),
             cause: None,
+            retry_after: None,
+        }
+    }
+
+    /// Any other status.
+    pub fn with_status(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self::new(status, code, detail)
+    }
+
+    /// Tells when to come again; whole seconds, at least one.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
         }
     }
 
@@ -228,6 +245,17 @@ pub async fn finish(
         .into_response();
     if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
         written.headers_mut().insert(header::ALLOW, allow);
+    }
+    if let Some(wait) = problem.retry_after {
+        let seconds = wait.as_secs_f64().ceil().max(1.0);
+        if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
+            written.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        written
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     written
         .headers_mut()

@@ -28,7 +28,7 @@ use crate::serve::figures::weather::StationPoints;
 use crate::serve::live::Notice;
 use crate::serve::metrics::{CollectCounts, Moment};
 use crate::serve::problem::{ApiProblem, chain};
-use crate::serve::state::{AppState, counted};
+use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 use crate::store::journal::{FindingFilter, RejectFilter, StoredReject};
@@ -45,9 +45,6 @@ const DECLARATIONS_MAX: usize = 120;
 
 /// Alerts looked at for the count of open ones.
 const ALERTS_MAX: usize = 1000;
-
-/// Rejected frames that are counted by code.
-const REJECTS_COUNTED: usize = 2000;
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -243,17 +240,26 @@ impl AppState {
         let registry = self.registry();
         let now = self.now();
         let meters = meter_counts(&registry, &self.heard()?, now);
-        let rejects = self.rejects(&RejectFilter {
-            limit: REJECTS_COUNTED,
-            ..RejectFilter::default()
-        })?;
+        let rejects = self.journal().reject_stats().map_err(journal_failed)?;
         let latest = self.book().forecast_runs(1).map_err(book_failed)?;
         let dirty = self.journal().dirty_len().map_err(journal_failed)?;
         Ok(Moment {
             counts: CollectCounts {
-                rejected_by_code: counted(rejects.into_iter().map(|r| r.rejected.reason.code)),
+                received: rejects.counters.received,
+                accepted: rejects.counters.accepted,
+                conflicts: rejects.counters.conflicts,
+                rejected: rejects.counters.rejected,
+                duplicates: rejects.counters.duplicate,
+                rejected_by_code: rejects.by_code,
+                reject_fates: BTreeMap::from([
+                    ("waiting", rejects.waiting),
+                    ("replayed", rejects.replayed),
+                    ("dropped", rejects.dropped),
+                    ("purged", rejects.purged),
+                ]),
+                reject_bytes: Some(rejects.bytes),
+                journal_lag_s: None,
                 dirty_curves: Some(dirty),
-                ..self.counts()?
             },
             meters: Some((meters.expected, meters.reporting)),
             coverage_ratio: (meters.expected > 0)

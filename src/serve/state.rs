@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::collect::push::Push;
 use crate::domain::calendar::GasDay;
 use crate::domain::id::RunId;
 use crate::domain::live::LiveEvent;
@@ -47,6 +48,8 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// The program behind the API.
     pub actions: Arc<dyn Actions>,
+    /// The way of pushed readings.
+    pub push: Push,
     /// Metrics of the whole program.
     pub metrics: Arc<Metrics>,
     /// What other stages tell while it happens.
@@ -148,6 +151,10 @@ impl AppState {
         self.0.parts.actions.as_ref()
     }
 
+    pub(super) fn push(&self) -> &Push {
+        &self.0.parts.push
+    }
+
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.parts.metrics
     }
@@ -166,7 +173,7 @@ impl AppState {
     }
 
     /// Tells clients what another stage told, unless a store will.
-    pub(super) fn relay(&self, event: &LiveEvent) {
+    pub fn relay(&self, event: &LiveEvent) {
         if let Some(notice) = documents::event_notice(event, self.now(), self.gas_day()) {
             self.live().notice(notice);
         }
@@ -334,15 +341,6 @@ impl AppState {
         });
         per_s
     }
-}
-
-/// Values by code, counted.
-pub(super) fn counted(codes: impl IntoIterator<Item = String>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for code in codes {
-        *counts.entry(code).or_insert(0) += 1;
-    }
-    counts
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use config::{Config, Environment, File, FileFormat};
 
 use crate::domain::problem::Problem;
 
-use super::{NudgeChannelKind, PathSettings, Settings};
+use super::{ClientCertificate, NudgeChannelKind, PathSettings, Settings};
 
 /// The defaults, as shipped.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -109,14 +109,7 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "use 127.0.0.1 or [::1]: there are no users to sign in yet, so other addresses are refused",
         );
     }
-    let listen = &settings.mqtt.listen;
-    if listen.enabled && !listen.address.ip().is_loopback() && listen.users_file.is_none() {
-        add(
-            "mqtt.listen.address",
-            format!("`mqtt.listen.address` is {} without users", listen.address),
-            "set mqtt.listen.users_file, or listen on 127.0.0.1",
-        );
-    }
+    check_edge(settings, &mut add);
     let forecast = &settings.forecast;
     if !(1..=400).contains(&forecast.horizon_days) || forecast.hourly_days > forecast.horizon_days {
         add(
@@ -131,6 +124,7 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
     for (path, value) in [
         ("ingest.queue_len", settings.ingest.queue_len),
         ("ingest.batch_max", settings.ingest.batch_max),
+        ("rejects.keep_days", settings.rejects.keep_days as usize),
         ("forecast.draws", forecast.draws),
         ("forecast.every_minutes", forecast.every_minutes as usize),
     ] {
@@ -173,6 +167,16 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "leave the key out for the default templates, or name at least one",
         );
     }
+    check_brokers(settings, &mut add);
+    out
+}
+
+fn check_brokers(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
+    for broker in &settings.mqtt.broker {
+        for (key, message, remedy) in broker.problems() {
+            add(&format!("mqtt.broker.{key}"), message, remedy);
+        }
+    }
     let mut names: Vec<&str> = settings
         .mqtt
         .broker
@@ -188,7 +192,73 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "give each [[mqtt.broker]] its own name",
         );
     }
-    out
+}
+
+/// Ports that others can reach, and what proves who they are.
+fn check_edge(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
+    let listen = &settings.mqtt.listen;
+    if listen.enabled && !listen.address.ip().is_loopback() && listen.users_file.is_none() {
+        add(
+            "mqtt.listen.address",
+            format!("`mqtt.listen.address` is {} without users", listen.address),
+            "set mqtt.listen.users_file, or listen on 127.0.0.1",
+        );
+    }
+    if listen.tls_address.is_some() != listen.tls.is_some() {
+        add(
+            "mqtt.listen.tls_address",
+            "`mqtt.listen.tls_address` and `[mqtt.listen.tls]` are not both set".into(),
+            "set the address, and certificate_file and key_file in [mqtt.listen.tls]",
+        );
+    }
+    let push = &settings.push;
+    if let Some(address) = push.address
+        && !address.ip().is_loopback()
+        && push.tokens_file.is_none()
+    {
+        add(
+            "push.address",
+            format!("`push.address` is {address} without tokens"),
+            "set push.tokens_file, or listen on 127.0.0.1",
+        );
+    }
+    if push.tls.is_some() && push.address.is_none() {
+        add(
+            "push.address",
+            "`[push.tls]` is set without `push.address`".into(),
+            "set the address that it is for",
+        );
+    }
+    let tls = [("mqtt.listen.tls", &listen.tls), ("push.tls", &push.tls)];
+    for (path, tls) in tls {
+        if tls.as_ref().is_some_and(|tls| {
+            tls.client_certificate != ClientCertificate::None && tls.client_ca_file.is_none()
+        }) {
+            add(
+                &format!("{path}.client_certificate"),
+                format!("`{path}.client_certificate` asks for certificates that nobody signs"),
+                "set client_ca_file to the authorities that sign them",
+            );
+        }
+    }
+    // Twice this and a commit must end before the answer is given up.
+    if !(1..=7).contains(&push.queue_wait_s) {
+        add(
+            "push.queue_wait_s",
+            format!("`push.queue_wait_s` is {}", push.queue_wait_s),
+            "write 1 to 7 seconds",
+        );
+    }
+    for (path, value) in [
+        ("push.body_max_bytes", push.body_max_bytes),
+        ("push.unpacked_max_bytes", push.unpacked_max_bytes),
+        ("push.messages_max", push.messages_max),
+        ("push.requests_max", push.requests_max),
+    ] {
+        if value == 0 {
+            add(path, format!("`{path}` is 0"), "write at least 1");
+        }
+    }
 }
 
 fn problem(
@@ -309,6 +379,18 @@ mod tests {
         let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
         assert_eq!(lines, [Some(2), Some(4), Some(6)], "{problems:?}");
         assert!(problems[0].remedy.contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_broker_that_cannot_work_is_named_with_its_line() {
+        let problems = load_text(
+            "[[mqtt.broker]]\nname = \"b\"\nhost = \"h\"\nclient_id = \"c\"\nca_file = \"ca.pem\"\nshare_group = \"a/b\"\nin_flight_max = 0\n",
+        )
+        .unwrap_err();
+        let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [Some(5), Some(6), Some(7)], "{problems:?}");
+        let printed = problems[0].to_string();
+        assert!(printed.contains("transport = \"tls\""), "{printed}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Settings: one file per section of thought, parsed once, checked once; nothing else reads the
 //! environment. Every key, unit and default is in `config/default.toml`.
 
+mod broker;
 mod load;
 
+pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
 pub use load::{DEFAULT, load, paths_of};
 
 use std::net::SocketAddr;
@@ -18,10 +20,16 @@ pub struct Settings {
     pub paths: PathSettings,
     /// MQTT.
     pub mqtt: MqttSettings,
+    /// Readings over HTTP.
+    pub push: PushSettings,
     /// Modbus.
     pub modbus: ModbusSettings,
+    /// Device profiles and keys.
+    pub decode: DecodeSettings,
     /// From frame to journal.
     pub ingest: IngestSettings,
+    /// Frames that could not be taken.
+    pub rejects: RejectSettings,
     /// Forecast runs.
     pub forecast: ForecastSettings,
     /// Off-peak nudges.
@@ -59,78 +67,93 @@ pub struct MqttSettings {
     pub topic: Vec<TopicSettings>,
 }
 
-/// `[[mqtt.broker]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerSettings {
-    /// Name in logs, metrics and errors.
-    pub name: String,
-    /// Host.
-    pub host: String,
-    /// Port.
-    #[serde(default = "default_mqtt_port")]
-    pub port: u16,
-    /// Fixed client id of the persistent session.
-    pub client_id: String,
-    /// User name, if any.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// File that holds the password, if any.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// Keep-alive, s.
-    #[serde(default = "default_keep_alive_s")]
-    pub keep_alive_s: u16,
-    /// Unacknowledged messages we hold at most: the broker's in-flight window.
-    #[serde(default = "default_in_flight_max")]
-    pub in_flight_max: u16,
-    /// Largest payload, bytes.
-    #[serde(default = "default_payload_max_bytes")]
-    pub payload_max_bytes: usize,
-    /// First delay before a reconnect, ms; doubles with jitter.
-    #[serde(default = "default_retry_delay_min_ms")]
-    pub retry_delay_min_ms: u64,
-    /// Longest delay before a reconnect, ms.
-    #[serde(default = "default_retry_delay_max_ms")]
-    pub retry_delay_max_ms: u64,
-}
-
-fn default_mqtt_port() -> u16 {
-    1883
-}
-fn default_keep_alive_s() -> u16 {
-    30
-}
-fn default_in_flight_max() -> u16 {
-    1_000
-}
-fn default_payload_max_bytes() -> usize {
-    262_144
-}
-fn default_retry_delay_min_ms() -> u64 {
-    500
-}
-fn default_retry_delay_max_ms() -> u64 {
-    30_000
-}
-
 /// `[mqtt.listen]`: meters connect to us, PUBACK after our own commit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenSettings {
-    /// Off unless set true.
+    /// Whether `address` is served; off unless set true.
     pub enabled: bool,
-    /// Address; loopback unless a password file is set.
+    /// Address without TLS; loopback unless a users file is set.
     pub address: SocketAddr,
+    /// Address with TLS, served if set; `[mqtt.listen.tls]` goes with it.
+    #[serde(default)]
+    pub tls_address: Option<SocketAddr>,
+    /// Certificate and key of `tls_address`.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// Connections at most.
     pub connections_max: usize,
     /// Largest payload, bytes.
     pub payload_max_bytes: usize,
     /// A connection silent for longer than 1.5 keep-alives, or before CONNECT for this long, is closed, s.
     pub connect_timeout_s: u64,
+    /// Connection attempts from one address, in a minute; 0 for no limit.
+    pub connects_per_minute: u32,
+    /// Messages of one connection, in a second; faster ones are read more slowly. 0 for no limit.
+    pub messages_per_s: u32,
+    /// Messages of all connections of one user, in a second; likewise.
+    pub user_messages_per_s: u32,
+    /// Messages that may come at once before the rates hold.
+    pub messages_burst: u32,
     /// File of `user:password` lines; connections must name one of them.
     #[serde(default)]
     pub users_file: Option<PathBuf>,
+}
+
+/// TLS at a port of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM: our certificate, its authorities behind it.
+    pub certificate_file: PathBuf,
+    /// PEM: its key.
+    pub key_file: PathBuf,
+    /// Whether clients show certificates.
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
+    /// PEM: the authorities that sign them.
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Whether clients show certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    /// They are not asked.
+    #[default]
+    None,
+    /// Who shows one is its holder; who does not gives user and password.
+    Optional,
+    /// Who shows none is not let in.
+    Required,
+}
+
+/// `[push]`: `POST /api/v1/readings`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushSettings {
+    /// File of hashed tokens; without it only this machine is served.
+    #[serde(default)]
+    pub tokens_file: Option<PathBuf>,
+    /// An address of its own for readings alone, beside that of the console.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
+    /// Certificate and key of `address`.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
+    /// Largest body as it comes, bytes.
+    pub body_max_bytes: usize,
+    /// Largest body once unpacked, bytes.
+    pub unpacked_max_bytes: usize,
+    /// Messages in one request at most.
+    pub messages_max: usize,
+    /// Requests worked on at the same time; further ones wait.
+    pub requests_max: usize,
+    /// Requests with one token, in a minute; 0 for no limit.
+    pub requests_per_minute: u32,
+    /// A request waits this long for room, then it is told to come again, s.
+    pub queue_wait_s: u64,
 }
 
 /// `[[mqtt.topic]]`: a template such as `gas/{company}/{gateway}/{device}/up/reading`.
@@ -166,6 +189,27 @@ pub struct ModbusSettings {
     pub retry_delay_min_ms: u64,
     /// Longest delay of a meter that does not answer, ms.
     pub retry_delay_max_ms: u64,
+}
+
+/// `[decode]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeSettings {
+    /// The profiles' folder is looked at for changes this often, s; 0: at SIGHUP only.
+    pub watch_s: u64,
+    /// File of `device:key` lines for encrypted frames; read again at SIGHUP.
+    #[serde(default)]
+    pub keys_file: Option<PathBuf>,
+}
+
+/// `[rejects]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectSettings {
+    /// Frames that last came longer ago are dropped, days.
+    pub keep_days: u32,
+    /// Payloads kept at most, bytes; beyond it replayed frames make room first, then the oldest.
+    pub bytes_max: u64,
 }
 
 /// `[ingest]`.

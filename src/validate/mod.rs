@@ -3,6 +3,7 @@
 //! Entry rules look at one reading before it is committed; sequence rules look at the totals
 //! around a gas day when its curve is computed. Both return findings; nothing is dropped.
 
+pub mod clock;
 pub mod curve;
 mod interval;
 pub mod points;

@@ -19,6 +19,7 @@ const AMBIENT: &[&str] = &["clock", "settings", "supervise"];
 
 /// Crates that are named in these modules only.
 const CRATES: &[(&str, &[&str])] = &[
+    ("aes_gcm", &["decode"]),
     ("rumqttc", &["collect", "simulate"]),
     ("tokio_modbus", &["collect", "simulate"]),
     ("rusqlite", &["store"]),
@@ -31,9 +32,17 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["serve"]),
     ("prometheus_client", &["serve", "run"]),
     ("rust_xlsxwriter", &["plan", "ledger"]),
-    ("reqwest", &["nudge"]),
+    ("reqwest", &["nudge", "cli"]),
+    ("openssl", &["collect"]),
+    ("tokio_openssl", &["collect"]),
+    ("calamine", &["collect"]),
+    ("flate2", &["collect"]),
     ("minijinja", &["nudge"]),
     ("clap", &["cli"]),
+    ("aes", &["decode"]),
+    ("cbc", &["decode"]),
+    ("cmac", &["decode"]),
+    ("ctr", &["decode"]),
 ];
 
 fn source_files(dir: &Path, out: &mut Vec<PathBuf>) {

@@ -9,19 +9,24 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod broken;
+mod doctor;
+mod transports;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use qiliang::clock::SystemClock;
 use qiliang::collect::Delivery;
-use qiliang::collect::mqtt::{MqttError, MqttHealth, MqttHealthSnapshot, subscribe};
+use qiliang::collect::mqtt::{MqttError, MqttHealth, MqttHealthSnapshot, Subscription, subscribe};
 use qiliang::collect::topic::TopicSet;
-use qiliang::settings::{BrokerSettings, TopicSettings};
+use qiliang::settings::{BrokerSettings, BrokerTransport, MqttVersion, TopicSettings};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-use tokio::sync::mpsc;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,18 +35,35 @@ use crate::support::mosquitto::Mosquitto;
 /// Nothing here takes this long; it only keeps a broken test from hanging.
 const FOREVER: Duration = Duration::from_mins(2);
 
+/// Both protocols, one subscriber.
+const VERSIONS: [MqttVersion; 2] = [MqttVersion::V311, MqttVersion::V5];
+
 /// Published until the subscription stands.
 const PROBE: u32 = 900_000;
+
+/// Where meters publish.
+const TEMPLATE: &str = "gas/{company}/{gateway}/{device}/up/reading";
 
 fn settings(port: u16) -> BrokerSettings {
     BrokerSettings {
         name: "test".into(),
         host: "127.0.0.1".into(),
         port,
+        version: MqttVersion::V311,
+        transport: BrokerTransport::Tcp,
+        websocket_path: "/mqtt".into(),
+        ca_file: None,
+        server_name: None,
+        client_cert_file: None,
+        client_key_file: None,
+        client_pkcs12_file: None,
+        client_pkcs12_password_file: None,
         client_id: "qiliang-test".into(),
         username: None,
         password_file: None,
+        share_group: None,
         keep_alive_s: 5,
+        session_expiry_s: 3_600,
         in_flight_max: 100,
         payload_max_bytes: 1_000,
         retry_delay_min_ms: 20,
@@ -49,34 +71,68 @@ fn settings(port: u16) -> BrokerSettings {
     }
 }
 
+fn settings_of(version: MqttVersion, port: u16) -> BrokerSettings {
+    BrokerSettings {
+        version,
+        ..settings(port)
+    }
+}
+
+fn topics(templates: &[&str]) -> Arc<TopicSet> {
+    let settings: Vec<TopicSettings> = templates
+        .iter()
+        .map(|template| TopicSettings {
+            template: (*template).to_owned(),
+        })
+        .collect();
+    Arc::new(TopicSet::new(&settings).unwrap())
+}
+
 /// A running subscriber.
 struct Rig {
     frames: mpsc::Receiver<Delivery>,
     health: Arc<MqttHealth>,
+    topics: watch::Sender<Arc<TopicSet>>,
     stop: CancellationToken,
     task: JoinSet<Result<(), MqttError>>,
+    _state: Option<TempDir>,
 }
 
+/// A subscriber whose memory of its session lasts as long as itself.
 fn subscriber(broker: BrokerSettings, queue_len: usize) -> Rig {
-    let template = "gas/{company}/{gateway}/{device}/up/reading".to_owned();
-    let topics = Arc::new(TopicSet::new(&[TopicSettings { template }]).unwrap());
+    let state = tempfile::tempdir().unwrap();
+    let mut rig = subscriber_in(state.path().to_owned(), broker, queue_len, &[TEMPLATE]);
+    rig._state = Some(state);
+    rig
+}
+
+fn subscriber_in(
+    state_dir: PathBuf,
+    broker: BrokerSettings,
+    queue_len: usize,
+    templates: &[&str],
+) -> Rig {
     let (sender, frames) = mpsc::channel(queue_len);
+    let (topics, wanted) = watch::channel(topics(templates));
     let health = Arc::new(MqttHealth::default());
     let stop = CancellationToken::new();
     let mut task = JoinSet::new();
-    task.spawn(subscribe(
+    task.spawn(subscribe(Subscription {
         broker,
-        topics,
-        Arc::new(SystemClock),
+        topics: wanted,
+        state_dir,
+        clock: Arc::new(SystemClock),
         sender,
-        Arc::clone(&health),
-        stop.clone(),
-    ));
+        health: Arc::clone(&health),
+        stop: stop.clone(),
+    }));
     Rig {
         frames,
         health,
+        topics,
         stop,
         task,
+        _state: None,
     }
 }
 
@@ -157,11 +213,17 @@ async fn publish(port: u16, numbers: std::ops::Range<u32>) {
 
 #[tokio::test]
 async fn every_message_arrives_and_is_acknowledged_after_done() {
+    for version in VERSIONS {
+        every_message_arrives_and_is_acknowledged_after_done_by(version).await;
+    }
+}
+
+async fn every_message_arrives_and_is_acknowledged_after_done_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(None, dir.path()) else {
         return;
     };
-    let mut rig = subscriber(settings(broker.port()), 16);
+    let mut rig = subscriber(settings_of(version, broker.port()), 16);
     rig.until(|h| h.is_connected).await;
     // Subscribed once the first message comes through; the session keeps the rest.
     publish_until_received(&mut rig, broker.port()).await;
@@ -186,7 +248,7 @@ async fn every_message_arrives_and_is_acknowledged_after_done() {
     );
     rig.stop().await;
     // Acknowledged means the broker has forgotten them.
-    let again = subscriber(settings(broker.port()), 16);
+    let again = subscriber(settings_of(version, broker.port()), 16);
     again.until(|h| h.is_connected).await;
     publish(broker.port(), 5_000..5_001).await;
     let mut again = again;
@@ -214,12 +276,18 @@ async fn publish_until_received(rig: &mut Rig, port: u16) {
 }
 
 #[tokio::test]
-async fn unacknowledged_messages_come_again_to_the_next_subscriber() {
+async fn acknowledged_only_after_commit() {
+    for version in VERSIONS {
+        acknowledged_only_after_commit_by(version).await;
+    }
+}
+
+async fn acknowledged_only_after_commit_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(None, dir.path()) else {
         return;
     };
-    let mut rig = subscriber(settings(broker.port()), 100);
+    let mut rig = subscriber(settings_of(version, broker.port()), 100);
     publish_until_received(&mut rig, broker.port()).await;
     let acknowledged = rig.health.snapshot().acknowledged;
     publish(broker.port(), 0..30).await;
@@ -239,7 +307,7 @@ async fn unacknowledged_messages_come_again_to_the_next_subscriber() {
     while rig.task.join_next().await.is_some() {}
     drop(kept);
     publish(broker.port(), 30..40).await;
-    let mut rig = subscriber(settings(broker.port()), 100);
+    let mut rig = subscriber(settings_of(version, broker.port()), 100);
     for expected in 10..40 {
         let (number, delivery) = rig.next().await;
         assert_eq!(number, expected);
@@ -284,13 +352,19 @@ async fn an_acknowledgement_dropped_unused_brings_the_message_again() {
 }
 
 #[tokio::test]
-async fn a_broker_restarted_in_mid_stream_loses_nothing() {
+async fn broker_restart_mid_stream_loses_nothing() {
+    for version in VERSIONS {
+        broker_restart_mid_stream_loses_nothing_by(version).await;
+    }
+}
+
+async fn broker_restart_mid_stream_loses_nothing_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut broker) = Mosquitto::start(None, dir.path()) else {
         return;
     };
     let port = broker.port();
-    let mut rig = subscriber(settings(port), 8);
+    let mut rig = subscriber(settings_of(version, port), 8);
     publish_until_received(&mut rig, port).await;
     let mut seen = BTreeSet::new();
     let mut publishing = JoinSet::new();
@@ -315,13 +389,19 @@ async fn a_broker_restarted_in_mid_stream_loses_nothing() {
 
 /// Our old acknowledgements must not meet a new session's packet ids, and we must subscribe anew.
 #[tokio::test]
-async fn a_broker_that_forgot_our_session_is_subscribed_at_again() {
+async fn stale_acks_never_reach_a_new_session() {
+    for version in VERSIONS {
+        stale_acks_never_reach_a_new_session_by(version).await;
+    }
+}
+
+async fn stale_acks_never_reach_a_new_session_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut broker) = Mosquitto::start(None, dir.path()) else {
         return;
     };
     let port = broker.port();
-    let mut rig = subscriber(settings(port), 100);
+    let mut rig = subscriber(settings_of(version, port), 100);
     publish_until_received(&mut rig, port).await;
     publish(port, 0..50).await;
     let mut under_way = Vec::new();
@@ -349,6 +429,12 @@ async fn a_broker_that_forgot_our_session_is_subscribed_at_again() {
     let now = rig
         .until(|h| h.acknowledged - before.acknowledged >= 101)
         .await;
+    assert_eq!(now.sessions_lost, 1, "{now:?}");
+    let notice = now.last_notice.as_ref().unwrap();
+    assert!(
+        notice.contains("has lost our session `qiliang-test`"),
+        "{notice}"
+    );
     assert_eq!(
         now.acknowledged - before.acknowledged,
         now.received - before.received
@@ -382,6 +468,12 @@ async fn an_unreachable_broker_is_waited_for() {
 
 #[tokio::test]
 async fn wrong_credentials_are_named_and_tried_again() {
+    for version in VERSIONS {
+        wrong_credentials_are_named_and_tried_again_by(version).await;
+    }
+}
+
+async fn wrong_credentials_are_named_and_tried_again_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start_with_password(dir.path(), "qiliang", "right") else {
         return;
@@ -389,7 +481,7 @@ async fn wrong_credentials_are_named_and_tried_again() {
     let with = |path: &Path| BrokerSettings {
         username: Some("qiliang".into()),
         password_file: Some(path.to_owned()),
-        ..settings(broker.port())
+        ..settings_of(version, broker.port())
     };
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"wrong\n").unwrap();
@@ -417,11 +509,17 @@ async fn wrong_credentials_are_named_and_tried_again() {
 
 #[tokio::test]
 async fn an_oversize_message_is_kept_in_part_and_blocks_nothing() {
+    for version in VERSIONS {
+        an_oversize_message_is_kept_in_part_and_blocks_nothing_by(version).await;
+    }
+}
+
+async fn an_oversize_message_is_kept_in_part_and_blocks_nothing_by(version: MqttVersion) {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(None, dir.path()) else {
         return;
     };
-    let mut rig = subscriber(settings(broker.port()), 8);
+    let mut rig = subscriber(settings_of(version, broker.port()), 8);
     publish_until_received(&mut rig, broker.port()).await;
     let mut options = MqttOptions::new("big", "127.0.0.1", broker.port());
     options.set_max_packet_size(1 << 20, 1 << 20);

@@ -37,7 +37,14 @@ fn every_response_is_described_and_every_field_is_always_there() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap();
                 let is_in_path = path.contains(&format!("{{{name}}}"));
-                let place = if is_in_path { "path" } else { "query" };
+                let is_header = ["Authorization", "Idempotency-Key", "Content-Encoding"];
+                let place = if is_in_path {
+                    "path"
+                } else if is_header.contains(&name) {
+                    "header"
+                } else {
+                    "query"
+                };
                 assert_eq!(parameter["in"], place, "{path} {name}");
             }
         }

@@ -21,14 +21,14 @@ struct Capture {
     hex: Option<String>,
 }
 
-/// The lines of a capture; empty ones are skipped.
-pub(super) struct NdjsonLines<R> {
+/// The lines of a text, however long one pretends to be.
+pub(super) struct TextLines<R> {
     reader: R,
     number: u64,
     is_broken: bool,
 }
 
-impl<R: BufRead> NdjsonLines<R> {
+impl<R: BufRead> TextLines<R> {
     pub(super) fn new(reader: R) -> Self {
         Self {
             reader,
@@ -37,50 +37,37 @@ impl<R: BufRead> NdjsonLines<R> {
         }
     }
 
-    /// The next line that is not empty.
-    pub(super) fn next_line(&mut self) -> Option<Line> {
-        loop {
-            if self.is_broken {
-                return None;
-            }
-            self.number += 1;
-            let mut bytes = Vec::new();
-            let limit = LINE_MAX_BYTES as u64 + 1;
-            let read = self
-                .reader
-                .by_ref()
-                .take(limit)
-                .read_until(b'\n', &mut bytes);
-            let record = match read {
-                Ok(0) => return None,
-                Ok(size) if size > LINE_MAX_BYTES && bytes.last() != Some(&b'\n') => {
-                    self.skip_line();
-                    // What is kept of a line too long to be a frame is enough to find it again.
-                    bytes.truncate(1_024);
-                    Err(RejectReason::new(code::LINE, "line is longer than 1 MiB"))
-                }
-                Ok(_) => {
-                    let text = bytes.trim_ascii();
-                    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-                    if text.is_empty() {
-                        continue;
-                    }
-                    record(text)
-                }
-                Err(error) => {
-                    self.is_broken = true;
-                    Err(RejectReason::new(
-                        code::UNREADABLE,
-                        format!("file cannot be read further: {error}"),
-                    ))
-                }
-            };
-            return Some(Line {
-                number: self.number,
-                raw: Bytes::from(bytes),
-                record,
-            });
+    /// The next line: its number, its bytes, and what is wrong with it as a line.
+    pub(super) fn next_line(&mut self) -> Option<(u64, Bytes, Option<RejectReason>)> {
+        if self.is_broken {
+            return None;
         }
+        self.number += 1;
+        let mut bytes = Vec::new();
+        let limit = LINE_MAX_BYTES as u64 + 1;
+        let read = self
+            .reader
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut bytes);
+        let trouble = match read {
+            Ok(0) => return None,
+            Ok(size) if size > LINE_MAX_BYTES && bytes.last() != Some(&b'\n') => {
+                self.skip_line();
+                // What is kept of a line too long to be a frame is enough to find it again.
+                bytes.truncate(1_024);
+                Some(RejectReason::new(code::LINE, "line is longer than 1 MiB"))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                self.is_broken = true;
+                Some(RejectReason::new(
+                    code::UNREADABLE,
+                    format!("file cannot be read further: {error}"),
+                ))
+            }
+        };
+        Some((self.number, Bytes::from(bytes), trouble))
     }
 
     fn skip_line(&mut self) {
@@ -100,6 +87,37 @@ impl<R: BufRead> NdjsonLines<R> {
             if found {
                 return;
             }
+        }
+    }
+}
+
+/// The lines of a capture; empty ones are skipped.
+pub(super) struct NdjsonLines<R>(TextLines<R>);
+
+impl<R: BufRead> NdjsonLines<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self(TextLines::new(reader))
+    }
+
+    /// The next line that is not empty.
+    pub(super) fn next_line(&mut self) -> Option<Line> {
+        loop {
+            let (number, raw, trouble) = self.0.next_line()?;
+            let record = if let Some(reason) = trouble {
+                Err(reason)
+            } else {
+                let text = raw.trim_ascii();
+                let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+                if text.is_empty() {
+                    continue;
+                }
+                record(text)
+            };
+            return Some(Line {
+                number,
+                raw,
+                record,
+            });
         }
     }
 }

@@ -148,7 +148,7 @@ fn a_wrong_header_is_an_error_that_names_the_column() {
         no_total.contains("add total_std_m3 or total_work_m3"),
         "{no_total}"
     );
-    let name = ImportFile::open(&folder.file("x.xlsx", ""), now()).unwrap_err();
+    let name = ImportFile::open(&folder.file("x.xls", ""), now()).unwrap_err();
     assert!(name.to_string().contains("call it .csv"), "{name}");
     let gone = ImportFile::open(&folder.0.path().join("gone.csv"), now()).unwrap_err();
     assert!(matches!(gone, ImportError::Unreadable { .. }));
@@ -213,41 +213,128 @@ fn a_line_without_end_costs_one_reject_and_little_memory() {
     assert!(lines[1].as_ref().unwrap().origin.ends_with(":2"));
 }
 
-#[tokio::test]
-async fn delivery_waits_for_the_journal_counts_lines_and_can_be_stopped() {
+#[test]
+fn columns_are_known_by_the_names_other_systems_give_them() {
     let folder = Folder::new();
-    let content = "{\"hex\":\"68\"}\n".repeat(20) + "bad\n";
-    let path = folder.file("many.ndjson", content);
-    let (sender, mut receiver) = mpsc::channel(2);
-    let stop = CancellationToken::new();
-    let file = ImportFile::open(&path, now()).unwrap();
-    let sending = deliver(file, &sender, &stop);
-    let receiving = async {
-        let mut frames = Vec::new();
-        while frames.len() < 21 {
-            frames.push(receiver.recv().await.unwrap().frame);
-        }
-        frames
-    };
-    let (outcome, frames) = tokio::join!(sending, receiving);
-    let outcome = outcome.unwrap();
-    assert_eq!(
-        (outcome.frames, outcome.rejected, outcome.sent),
-        (20, 1, 21)
+    let path = folder.file(
+        "dtu.csv",
+        "\u{8868}\u{53f7},\u{91c7}\u{96c6}\u{65f6}\u{95f4},GTotal,BTotal,GFlow,BFlow,T,Err,Alarm\n\
+         TX-1,2026/11/21 8:00,1180213.42,3586401.1116,312,948.1,15,0,0\n",
     );
-    assert!(outcome.reports[0].contains("many.ndjson:21: line is no captured frame"));
-    assert_eq!(frames[20].bytes.as_ref(), b"bad\n");
+    let frames: Vec<RawFrame> = lines(&path).into_iter().map(Result::unwrap).collect();
+    assert_eq!(
+        std::str::from_utf8(&frames[0].bytes).unwrap(),
+        r#"{"v":1,"via":"csv","dev":"TX-1","ts":"2026-11-21T08:00:00+08:00","std_m3":"3586401.1116","work_m3":"1180213.42","q_std":"948.1","q_work":"312","t_c":"15"}"#
+    );
+    let vendor = folder.file("v.csv", "dev,ts,data_vb,data_vm,data_t,data_qb,data_qm\n");
+    assert!(lines(&vendor).is_empty());
+    for name in ["Pa", "data_p"] {
+        let error = header_error(&folder, &format!("device,sampled_at,BTotal,{name}"));
+        assert!(
+            error.contains("pressure_abs_kpa or pressure_gauge_kpa"),
+            "{error}"
+        );
+    }
+    let twice = header_error(&folder, "device,sampled_at,BTotal,data_vb");
+    assert!(twice.contains("total_std_m3 is there twice"), "{twice}");
+}
 
-    stop.cancel();
-    let file = ImportFile::open(&path, now()).unwrap();
-    let outcome = deliver(file, &sender, &stop).await.unwrap();
-    assert!(outcome.is_stopped);
-    assert_eq!(outcome.sent, 0);
+#[test]
+fn packed_files_are_read_by_their_second_extension() {
+    use std::io::Write as _;
+    let folder = Folder::new();
+    let pack = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let csv = pack("device,sampled_at,total_std_m3\nTX-1,2026-11-21T08:00:00+08:00,1.5\n");
+    let path = folder.file("h.CSV.gz", &csv);
+    let read = lines(&path);
+    assert_eq!(read.len(), 1);
+    assert!(read[0].as_ref().unwrap().origin.ends_with("h.CSV.gz:2"));
+    let points = folder.file(
+        "p.lp.gz",
+        pack("# all\n\nm,device=TX-1 BTotal=1.5 1795219200000000000\n"),
+    );
+    assert!(lines(&points)[0].as_ref().unwrap().origin.ends_with(":3"));
+    // A file that breaks off gives what it has, and says that it did.
+    let cut = folder.file(
+        "cut.ndjson.gz",
+        &pack(&"{\"hex\":\"68\"}\n".repeat(20_000))[..40],
+    );
+    let last = lines(&cut).pop().unwrap().unwrap_err();
+    assert_eq!(last.reason.code, code::UNREADABLE);
+    assert!(ImportFile::open(&folder.file("x.gz", ""), now()).is_err());
+}
 
-    drop(receiver);
-    let file = ImportFile::open(&path, now()).unwrap();
-    let error = deliver(file, &sender, &CancellationToken::new())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, ImportError::QueueClosed { .. }));
+#[test]
+fn a_workbook_is_the_same_table() {
+    use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
+    let folder = Folder::new();
+    let mut workbook = Workbook::new();
+    let cover = workbook.add_worksheet();
+    cover.write(0, 0, "\u{8bf4}\u{660e}").unwrap();
+    let sheet = workbook.add_worksheet();
+    sheet.write(0, 0, "2026 \u{5e74}\u{8bfb}\u{6570}").unwrap();
+    for (column, name) in ["device", "sampled_at", "BTotal", "total_work_m3", "T"]
+        .into_iter()
+        .enumerate()
+    {
+        sheet
+            .write(2, u16::try_from(column).unwrap(), name)
+            .unwrap();
+    }
+    let date = Format::new().set_num_format("yyyy-mm-dd hh:mm:ss");
+    let at = ExcelDateTime::parse_from_str("2026-11-21T08:00:01").unwrap();
+    sheet.write(3, 0, "TX-1").unwrap();
+    sheet.write_with_format(3, 1, &at, &date).unwrap();
+    sheet.write(3, 2, 3_586_401.111_6).unwrap();
+    sheet.write(3, 3, "1180213.42").unwrap();
+    sheet.write(3, 4, 15).unwrap();
+    sheet.write(4, 0, 123_456_789_012_f64).unwrap();
+    sheet.write(4, 1, "2026-11-21 09:00").unwrap();
+    sheet.write(4, 2, 0.1 + 0.2).unwrap();
+    // A serial number that nobody formatted as a date.
+    sheet.write(6, 0, "TX-3").unwrap();
+    sheet.write(6, 1, 46_347.333_333_333_336).unwrap();
+    sheet.write(6, 3, 7).unwrap();
+    sheet.write(7, 0, "TX-4").unwrap();
+    sheet.write(7, 1, true).unwrap();
+    sheet.write(7, 2, 7).unwrap();
+    let path = folder.file("h.xlsx", workbook.save_to_buffer().unwrap());
+    let read = lines(&path);
+    let text = |index: usize| {
+        let frame = read[index].as_ref().unwrap();
+        let place = frame.origin.rsplit(':').next().unwrap();
+        format!("{place} {}", std::str::from_utf8(&frame.bytes).unwrap())
+    };
+    insta::assert_snapshot!([text(0), text(1), text(2)].join("\n"), @r#"
+    4 {"v":1,"via":"csv","dev":"TX-1","ts":"2026-11-21T08:00:01+08:00","std_m3":"3586401.1116","work_m3":"1180213.42","t_c":"15"}
+    5 {"v":1,"via":"csv","dev":"123456789012","ts":"2026-11-21T09:00:00+08:00","std_m3":"0.3"}
+    7 {"v":1,"via":"csv","dev":"TX-3","ts":"2026-11-21T08:00:00+08:00","work_m3":"7"}
+    "#);
+    assert_eq!(read.len(), 4);
+    let bad = read[3].as_ref().unwrap_err();
+    assert!(bad.frame.origin.ends_with(":8"), "{}", bad.frame.origin);
+    assert!(bad.reason.message.contains("sampled_at is no time"));
+
+    let mut empty = Workbook::new();
+    empty.add_worksheet().write(0, 0, "a").unwrap();
+    let path = folder.file("e.xlsx", empty.save_to_buffer().unwrap());
+    let error = ImportFile::open(&path, now()).unwrap_err();
+    assert!(error.to_string().contains("there is no header"), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_csv_makes_it_fall_over(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        let folder = Folder::new();
+        let whole = [&b"device,sampled_at,total_std_m3\n"[..], &bytes].concat();
+        for line in lines(&folder.file("h.csv", whole)) {
+            if let Err(reject) = line {
+                proptest::prop_assert!(!reject.reason.message.is_empty());
+            }
+        }
+    }
 }

@@ -4,30 +4,28 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rumqttc::mqttbytes::Error as PacketError;
-use rumqttc::mqttbytes::v4::{
-    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, SubAck, SubscribeReasonCode,
-    UnsubAck,
-};
-use rumqttc::mqttbytes::{Protocol, QoS, has_wildcards};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rumqttc::mqttbytes::has_wildcards;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::collect::listen::Shared;
-use crate::collect::listen::close::Close;
+use super::Shared;
+use super::close::Close;
+use super::rate::{Bucket, SharedBucket, limit};
+use super::wire::{self, Connect, Incoming, Publish, Refusal, Terms, Version, protocol_level};
+use crate::collect::credentials::{Denied, Rights, User};
+use crate::collect::tls::TlsPort;
 use crate::collect::{Ack, Delivery};
 use crate::domain::frame::{RawFrame, Transport};
 
 /// Messages of one meter whose commit is under way, at most; then we stop reading from it.
-const IN_FLIGHT_MAX: usize = 64;
+const IN_FLIGHT_MAX: u16 = 64;
 
 /// Before the peer is known, packets may not be larger, bytes.
 const CONNECT_MAX_BYTES: usize = 16 * 1024;
@@ -41,20 +39,41 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Silence allowed to a peer that asks for no keep-alive: the longest one MQTT can express.
 const SILENCE_MAX: Duration = Duration::from_secs(98_302);
 
-/// Largest answer, bytes.
-const ANSWER_MAX_BYTES: usize = 128 * 1024;
-
-/// A message whose commit is under way.
+/// A message that waits for its acknowledgement.
 struct Held {
     pkid: u16,
-    done: oneshot::Receiver<()>,
+    state: HeldState,
 }
+
+enum HeldState {
+    /// The commit is under way.
+    Committing(oneshot::Receiver<()>),
+    /// It may not be published (MQTT 5 can say so).
+    Denied,
+}
+
+/// Who is at the other end.
+struct Peer {
+    /// None: this machine, without a users file.
+    user: Option<Arc<User>>,
+    /// What all connections of the user share.
+    bucket: Option<SharedBucket>,
+    /// What this connection has of its own.
+    own_bucket: Option<Bucket>,
+}
+
+/// Nobody we know.
+struct Stranger;
 
 /// One meter's connection.
 pub(super) struct Connection {
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    address: SocketAddr,
     number: u64,
+    version: Version,
+    /// Names in the peer's certificate, if it showed one.
+    names: Vec<String>,
+    peer: Peer,
     /// Dropped at shutdown, so that ingest sees the end of its queue.
     sender: Option<mpsc::Sender<Delivery>>,
     stop: CancellationToken,
@@ -62,6 +81,8 @@ pub(super) struct Connection {
     held: VecDeque<Held>,
     /// Received, waiting for room in ingest's queue; while there is one, nothing more is read.
     parked: Option<Delivery>,
+    /// It sends faster than it may: nothing is read before this.
+    paused_until: Option<Instant>,
     unread: BytesMut,
     frame_max: usize,
     silence_max: Duration,
@@ -70,157 +91,256 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         shared: Arc<Shared>,
-        peer: SocketAddr,
+        address: SocketAddr,
         number: u64,
         sender: mpsc::Sender<Delivery>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             shared,
-            peer,
+            address,
             number,
+            version: Version::V4,
+            names: Vec::new(),
+            peer: Peer {
+                user: None,
+                bucket: None,
+                own_bucket: None,
+            },
             sender: Some(sender),
             stop,
             displaced: CancellationToken::new(),
             held: VecDeque::new(),
             parked: None,
+            paused_until: None,
             unread: BytesMut::new(),
             frame_max: CONNECT_MAX_BYTES,
             silence_max: SILENCE_MAX,
         }
     }
 
-    pub(super) async fn run(mut self, mut stream: TcpStream) -> Close {
+    /// Serves the peer until either side ends it.
+    pub(super) async fn run(mut self, stream: TcpStream, tls: Option<Arc<TlsPort>>) -> Close {
         stream.set_nodelay(true).ok();
-        let (mut reader, mut writer) = stream.split();
-        let within = Duration::from_secs(self.shared.settings.connect_timeout_s.max(1));
+        let Some(tls) = tls else {
+            return Box::pin(self.talk(stream)).await;
+        };
         let stop = self.stop.clone();
+        let shaken = tokio::select! {
+            () = stop.cancelled() => return Close::Stopped,
+            shaken = timeout(self.introduction_max(), tls.accept(stream)) => shaken,
+        };
+        match shaken {
+            Err(_) => Close::ConnectTimeout,
+            Ok(Err(words)) => Close::Tls(words),
+            Ok(Ok((stream, names))) => {
+                self.names = names;
+                Box::pin(self.talk(stream)).await
+            }
+        }
+    }
+
+    fn introduction_max(&self) -> Duration {
+        Duration::from_secs(self.shared.settings.connect_timeout_s.max(1))
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite>(mut self, stream: S) -> Close {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let stop = self.stop.clone();
+        let within = self.introduction_max();
         let connect = tokio::select! {
             () = stop.cancelled() => return Close::Stopped,
             connect = timeout(within, self.read_connect(&mut reader)) => connect,
         };
-        let client_id = match connect {
+        let session = match connect {
             Err(_) => return Close::ConnectTimeout,
             Ok(Err(close)) => {
                 // MQTT-3.1.2-2: tell a peer of another version before closing.
-                if protocol_level(&self.unread).is_some_and(|level| level != 4) {
-                    self.refuse(&mut writer, ConnectReturnCode::RefusedProtocolVersion)
-                        .await;
+                if protocol_level(&self.unread).is_some_and(|level| !matches!(level, 4 | 5)) {
+                    self.refuse(&mut writer, Refusal::Version).await;
                 }
                 return close;
             }
             Ok(Ok(connect)) => match self.admit(connect, &mut writer).await {
-                Ok(client_id) => client_id,
+                Ok(session) => session,
                 Err(close) => return close,
             },
         };
         let health = Arc::clone(&self.shared.health);
         health.enter();
         let close = self.converse(&mut reader, &mut writer).await;
-        self.shared.sessions.leave(&client_id, self.number);
+        self.shared.sessions.leave(&session, self.number);
         health.leave();
+        if !matches!(close, Close::ByPeer | Close::Network(_))
+            && let Some(goodbye) = wire::disconnected(self.version, &close)
+        {
+            send(&mut writer, &goodbye).await.ok();
+        }
         writer.shutdown().await.ok();
         close
     }
 
-    async fn read_connect(&mut self, reader: &mut ReadHalf<'_>) -> Result<Connect, Close> {
+    async fn read_connect(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Connect, Close> {
         loop {
             match self.unread.first() {
                 None | Some(0x10) => {}
                 Some(0x16) => {
                     return Err(Close::Protocol(
-                        "it speaks TLS; set the meter to plain MQTT, or put a TLS proxy before this port".into(),
+                        "it speaks TLS; set the meter to plain MQTT, or to the port of mqtt.listen.tls_address".into(),
                     ));
                 }
                 Some(_) => {
                     return Err(Close::Protocol("its first packet is not CONNECT".into()));
                 }
             }
-            // The parser knows one version; another one's CONNECT would be misread.
-            if let Some(level) = protocol_level(&self.unread)
-                && level != 4
-            {
-                return Err(Close::Protocol(format!(
-                    "it speaks MQTT protocol level {level}; set the meter to MQTT 3.1.1 (level 4)"
-                )));
+            // Each parser knows one version; another one's CONNECT would be misread.
+            match protocol_level(&self.unread) {
+                None | Some(4) => {}
+                Some(5) => self.version = Version::V5,
+                Some(level) => {
+                    return Err(Close::Protocol(format!(
+                        "it speaks MQTT protocol level {level}; set the meter to MQTT 3.1.1 (level 4) or 5"
+                    )));
+                }
             }
-            if let Some(Packet::Connect(connect)) = self.next_packet()? {
+            if let Some(Incoming::Connect(connect)) = self.next_packet()? {
                 return Ok(connect);
             }
-            self.unread.reserve(1_024);
-            if reader.read_buf(&mut self.unread).await? == 0 {
+            if read_some(reader, &mut self.unread).await? == 0 {
                 return Err(Close::ByPeer);
             }
         }
     }
 
+    /// Lets the peer in, or says why not; gives the key of its session.
     async fn admit(
         &mut self,
         connect: Connect,
-        writer: &mut WriteHalf<'_>,
+        writer: &mut (impl AsyncWrite + Unpin),
     ) -> Result<String, Close> {
-        if connect.protocol != Protocol::V4 {
-            self.refuse(writer, ConnectReturnCode::RefusedProtocolVersion)
-                .await;
-            return Err(Close::Protocol("it does not speak MQTT 3.1.1".into()));
+        if connect.has_method {
+            self.refuse(writer, Refusal::Method).await;
+            return Err(Close::Protocol(
+                "it asks for an authentication method; set the meter to user and password, or a certificate".into(),
+            ));
         }
-        if let Some(users) = &self.shared.users {
-            let (user, password) = connect
-                .login
-                .as_ref()
-                .map_or(("", ""), |l| (&l.username, &l.password));
-            if !users.admits(user, password) {
-                let user = user.chars().take(64).collect();
-                self.refuse(writer, ConnectReturnCode::BadUserNamePassword)
-                    .await;
-                return Err(Close::Credentials { user });
-            }
-        }
-        if connect.client_id.is_empty() && !connect.clean_session {
-            self.refuse(writer, ConnectReturnCode::BadClientId).await;
+        let Ok(user) = self.identify(&connect).await else {
+            let shown = match self.names.first() {
+                Some(name) => name,
+                None => &connect.user,
+            };
+            let user = printable(shown, 64);
+            self.refuse(writer, Refusal::Credentials).await;
+            return Err(Close::Credentials { user });
+        };
+        // A lasting session of a client without a name could never be found again.
+        if connect.client_id.is_empty() && !connect.is_clean && self.version == Version::V4 {
+            self.refuse(writer, Refusal::ClientId).await;
             return Err(Close::Protocol(
                 "it asks for a lasting session without a client id; give the meter one".into(),
             ));
         }
-        let client_id = if connect.client_id.is_empty() {
-            format!("\0anonymous {}", self.number)
-        } else {
+        let is_named = !connect.client_id.is_empty();
+        let client_id = if is_named {
             connect.client_id
+        } else {
+            format!("auto-{}", self.number)
+        };
+        // Who knows another user's client id must not be able to cut that user off.
+        let session = match &user {
+            Some(user) => format!("{}\0{client_id}", user.name()),
+            None => client_id.clone(),
         };
         // The topic and its length come on top of the payload, which is checked by itself.
-        self.frame_max = self
-            .shared
-            .settings
-            .payload_max_bytes
-            .saturating_add(65_540);
+        let payload_max = self.shared.settings.payload_max_bytes;
+        self.frame_max = payload_max.saturating_add(65_540);
         if connect.keep_alive > 0 {
             self.silence_max = Duration::from_secs(u64::from(connect.keep_alive)).mul_f64(1.5);
         }
+        self.peer = self.weigh(user);
         self.shared
             .sessions
-            .enter(&client_id, self.number, self.displaced.clone());
+            .enter(&session, self.number, self.displaced.clone());
         // Our side of a session is empty (no subscriptions, nothing to send), so there is nothing
         // we could have forgotten, not even across a restart. Saying so makes the client send
         // again what we have not acknowledged; told otherwise, it would throw that away.
-        let is_session_present = !connect.clean_session;
-        let connack = Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, is_session_present));
-        let answer = encode([connack])?;
+        let terms = Terms {
+            receive_max: IN_FLIGHT_MAX,
+            packet_max: u32::try_from(self.frame_max.saturating_add(5)).unwrap_or(u32::MAX),
+            client_id: (!is_named).then_some(client_id),
+        };
+        let answer = wire::accepted(self.version, is_named && !connect.is_clean, &terms);
         if let Err(close) = send(writer, &answer).await {
-            self.shared.sessions.leave(&client_id, self.number);
+            self.shared.sessions.leave(&session, self.number);
             return Err(close);
         }
-        Ok(client_id)
+        Ok(session)
     }
 
-    async fn refuse(&self, writer: &mut WriteHalf<'_>, code: ConnectReturnCode) {
-        if let Ok(answer) = encode([Packet::ConnAck(ConnAck::new(code, false))]) {
-            // It is being closed anyway.
-            send(writer, &answer).await.ok();
-            writer.shutdown().await.ok();
+    /// Who it is; none where nobody need say so.
+    async fn identify(&self, connect: &Connect) -> Result<Option<Arc<User>>, Stranger> {
+        let Some(file) = &self.shared.users else {
+            // The port is this machine's own, or asks for certificates.
+            let of_certificate = self
+                .names
+                .first()
+                .map(|name| Arc::new(User::of_certificate(name)));
+            let is_needed = of_certificate.is_none() && !self.address.ip().is_loopback();
+            return if is_needed {
+                Err(Stranger)
+            } else {
+                Ok(of_certificate)
+            };
+        };
+        let users = file.get();
+        if !self.names.is_empty() {
+            return users.of_names(&self.names).map(Some).ok_or(Stranger);
+        }
+        if users.is_quick(&connect.user, &connect.password) {
+            let user = users.admit(&connect.user, &connect.password);
+            return user.map(Some).ok_or(Stranger);
+        }
+        // Guessing must not take the cores from those who are in.
+        let _turn = self.shared.hashing.acquire().await.map_err(|_| Stranger)?;
+        let (user, password) = (connect.user.clone(), connect.password.clone());
+        tokio::task::spawn_blocking(move || users.admit(&user, &password))
+            .await
+            .ok()
+            .flatten()
+            .map(Some)
+            .ok_or(Stranger)
+    }
+
+    fn weigh(&self, user: Option<Arc<User>>) -> Peer {
+        let settings = &self.shared.settings;
+        let now = Instant::now();
+        let bucket = user.as_ref().and_then(|user| {
+            let new = limit(settings.user_messages_per_s, settings.messages_burst, now)?;
+            Some(self.shared.user_buckets.of(user.name(), new))
+        });
+        Peer {
+            user,
+            bucket,
+            own_bucket: limit(settings.messages_per_s, settings.messages_burst, now),
         }
     }
 
-    async fn converse(&mut self, reader: &mut ReadHalf<'_>, writer: &mut WriteHalf<'_>) -> Close {
+    async fn refuse(&self, writer: &mut (impl AsyncWrite + Unpin), refusal: Refusal) {
+        // It is being closed anyway.
+        send(writer, &wire::refused(self.version, refusal))
+            .await
+            .ok();
+        writer.shutdown().await.ok();
+    }
+
+    async fn converse(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Close {
         let mut heard_at = Instant::now();
         let (stop, displaced) = (self.stop.clone(), self.displaced.clone());
         let Some(sender) = self.sender.clone() else {
@@ -231,6 +351,7 @@ impl Connection {
                 break close;
             }
             let is_reading = self.is_reading();
+            let pause = self.paused_until.unwrap_or(heard_at);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Close::Stopped,
@@ -253,6 +374,10 @@ impl Connection {
                         heard_at = Instant::now();
                     }
                 },
+                () = sleep_until(pause), if self.paused_until.is_some() => {
+                    self.paused_until = None;
+                    heard_at = Instant::now();
+                }
                 read = read_some(reader, &mut self.unread), if is_reading => match read {
                     Ok(0) => break Close::ByPeer,
                     Ok(_) => heard_at = Instant::now(),
@@ -270,32 +395,39 @@ impl Connection {
     }
 
     fn is_reading(&self) -> bool {
-        self.parked.is_none() && self.held.len() < IN_FLIGHT_MAX
+        self.parked.is_none()
+            && self.paused_until.is_none()
+            && self.held.len() < usize::from(IN_FLIGHT_MAX)
     }
 
     /// Takes every whole packet that has come in, as far as there is room.
-    async fn take_all(&mut self, writer: &mut WriteHalf<'_>) -> Result<(), Close> {
+    async fn take_all(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), Close> {
         while self.is_reading() {
             let Some(packet) = self.next_packet()? else {
                 break;
             };
             match packet {
-                Packet::Publish(publish) => self.take(publish)?,
-                Packet::PingReq => send(writer, &encode([Packet::PingResp])?).await?,
-                Packet::Subscribe(subscribe) => {
-                    let codes = vec![SubscribeReasonCode::Failure; subscribe.filters.len()];
-                    let answer = Packet::SubAck(SubAck::new(subscribe.pkid, codes));
-                    send(writer, &encode([answer])?).await?;
+                Incoming::Publish(publish) => self.take(publish)?,
+                Incoming::PingReq => send(writer, &wire::PONG).await?,
+                Incoming::Subscribe { pkid, filters } => {
+                    send(
+                        writer,
+                        &wire::unsubscribed(self.version, true, pkid, filters),
+                    )
+                    .await?;
                 }
-                Packet::Unsubscribe(unsubscribe) => {
-                    let answer = Packet::UnsubAck(UnsubAck::new(unsubscribe.pkid));
-                    send(writer, &encode([answer])?).await?;
+                Incoming::Unsubscribe { pkid, filters } => {
+                    send(
+                        writer,
+                        &wire::unsubscribed(self.version, false, pkid, filters),
+                    )
+                    .await?;
                 }
-                Packet::Disconnect => return Err(Close::ByPeer),
-                Packet::Connect(_) => {
+                Incoming::Disconnect => return Err(Close::ByPeer),
+                Incoming::Connect(_) => {
                     return Err(Close::Protocol("it sent CONNECT twice".into()));
                 }
-                _ => {
+                Incoming::Misplaced => {
                     return Err(Close::Protocol(
                         "it sent a packet that only a server sends".into(),
                     ));
@@ -305,49 +437,37 @@ impl Connection {
         Ok(())
     }
 
-    fn next_packet(&mut self) -> Result<Option<Packet>, Close> {
-        match Packet::read(&mut self.unread, self.frame_max) {
-            Ok(packet) => Ok(Some(packet)),
-            Err(PacketError::InsufficientBytes(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    fn next_packet(&mut self) -> Result<Option<Incoming>, Close> {
+        wire::read(&mut self.unread, self.version, self.frame_max)
     }
 
     fn take(&mut self, publish: Publish) -> Result<(), Close> {
-        if publish.topic.is_empty() || has_wildcards(&publish.topic) {
-            return Err(Close::Protocol(
-                "it published to a topic that is empty or has wildcards".into(),
-            ));
-        }
-        let (len, max) = (
-            publish.payload.len(),
-            self.shared.settings.payload_max_bytes,
-        );
-        if len > max {
-            return Err(Close::Protocol(format!(
-                "a payload of {len} bytes is above payload_max_bytes = {max}; raise it or send less at once"
-            )));
-        }
-        let ack = match publish.qos {
-            QoS::AtMostOnce => Ack::none(),
-            QoS::AtLeastOnce => {
-                let (ack, done) = Ack::pair();
-                self.held.push_back(Held {
-                    pkid: publish.pkid,
-                    done,
-                });
-                ack
-            }
-            QoS::ExactlyOnce => {
-                return Err(Close::Protocol(
-                    "it published at QoS 2; set the meter to QoS 1, a reading that comes twice is stored once".into(),
-                ));
-            }
+        self.check(&publish)?;
+        let named = self.shared.topics.device_of(&publish.topic);
+        let everything = Rights::all();
+        let rights = match &self.peer.user {
+            Some(user) => user.rights(),
+            None => &everything,
+        };
+        let device = match rights.device_on(&publish.topic, named) {
+            Ok(device) => device,
+            Err(why) => return self.deny(&publish, why),
+        };
+        let ack = if publish.qos == 0 {
+            Ack::none()
+        } else {
+            let (ack, done) = Ack::pair();
+            self.held.push_back(Held {
+                pkid: publish.pkid,
+                state: HeldState::Committing(done),
+            });
+            ack
         };
         self.shared.health.count_received();
+        self.pace();
         let frame = RawFrame {
             transport: Transport::Mqtt,
-            device: self.shared.topics.device_of(&publish.topic),
+            device,
             origin: publish.topic,
             // Copied, so that a small payload does not keep the whole read buffer alive.
             bytes: Bytes::copy_from_slice(&publish.payload),
@@ -362,34 +482,114 @@ impl Connection {
         Ok(())
     }
 
+    /// What is wrong with a message whoever sends it.
+    fn check(&self, publish: &Publish) -> Result<(), Close> {
+        if publish.has_alias {
+            return Err(Close::Protocol(
+                "it published with a topic alias, of which we allow none".into(),
+            ));
+        }
+        if publish.topic.is_empty() || has_wildcards(&publish.topic) {
+            return Err(Close::Protocol(
+                "it published to a topic that is empty or has wildcards".into(),
+            ));
+        }
+        let (len, max) = (
+            publish.payload.len(),
+            self.shared.settings.payload_max_bytes,
+        );
+        if len > max {
+            return Err(Close::Protocol(format!(
+                "a payload of {len} bytes is above payload_max_bytes = {max}; raise it or send less at once"
+            )));
+        }
+        if publish.qos > 1 {
+            return Err(Close::TooExact);
+        }
+        if let (Some(user), Some(file)) = (&self.peer.user, &self.shared.users)
+            && !file.get().is_unchanged(user)
+        {
+            let user = user.name().to_owned();
+            return Err(Close::Revoked { user });
+        }
+        Ok(())
+    }
+
+    /// MQTT 5 can refuse one message. 3.1.1 knows only to acknowledge what was not taken, or to
+    /// close (MQTT-3.3.5-2); we do not acknowledge what was not taken.
+    fn deny(&mut self, publish: &Publish, why: Denied) -> Result<(), Close> {
+        let close = Close::Denied {
+            user: self.peer.user.as_ref().map_or("", |u| u.name()).to_owned(),
+            topic: printable(&publish.topic, 200),
+            why,
+        };
+        if self.version == Version::V4 || publish.qos == 0 {
+            return Err(close);
+        }
+        self.shared.refuse(self.address, &close);
+        self.held.push_back(Held {
+            pkid: publish.pkid,
+            state: HeldState::Denied,
+        });
+        self.pace();
+        Ok(())
+    }
+
+    /// Counts a message against the rates; over them, reading rests for a while.
+    fn pace(&mut self) {
+        let now = Instant::now();
+        let own = self
+            .peer
+            .own_bucket
+            .as_mut()
+            .map_or(Duration::ZERO, |bucket| bucket.take(now));
+        let of_user = self.peer.bucket.as_ref().map_or(Duration::ZERO, |bucket| {
+            bucket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(now)
+        });
+        let wait = own.max(of_user);
+        if !wait.is_zero() {
+            self.shared.health.count_slowed();
+            self.paused_until = Some(now + wait);
+        }
+    }
+
     /// Acknowledges the oldest message and whatever behind it is committed too, in one write.
     async fn acknowledge(
         &mut self,
-        writer: &mut WriteHalf<'_>,
+        writer: &mut (impl AsyncWrite + Unpin),
         is_committed: bool,
     ) -> Result<(), Close> {
         if !is_committed {
             return Err(Close::NotCommitted);
         }
-        let mut acks = Vec::new();
+        let mut bytes = Vec::new();
+        let mut count = 0;
         let mut is_dropped = false;
         while let Some(held) = self.held.front_mut() {
-            // The front has already been received, in `front`.
-            if !acks.is_empty() {
-                match held.done.try_recv() {
-                    Ok(()) => {}
-                    Err(oneshot::error::TryRecvError::Empty) => break,
-                    Err(oneshot::error::TryRecvError::Closed) => {
-                        is_dropped = true;
-                        break;
+            match &mut held.state {
+                HeldState::Denied => bytes.extend_from_slice(&wire::not_authorised(held.pkid)),
+                // The front has already been received, in `front`.
+                HeldState::Committing(done) => {
+                    if !bytes.is_empty() {
+                        match done.try_recv() {
+                            Ok(()) => {}
+                            Err(oneshot::error::TryRecvError::Empty) => break,
+                            Err(oneshot::error::TryRecvError::Closed) => {
+                                is_dropped = true;
+                                break;
+                            }
+                        }
                     }
+                    bytes.extend_from_slice(&wire::acknowledged(held.pkid));
+                    count += 1;
                 }
             }
-            acks.push(Packet::PubAck(PubAck::new(held.pkid)));
             self.held.pop_front();
         }
-        let count = acks.len() as u64;
-        send(writer, &encode(acks)?).await?;
+        send(writer, &bytes).await?;
         self.shared.health.count_acknowledged(count);
         if is_dropped {
             return Err(Close::NotCommitted);
@@ -398,7 +598,7 @@ impl Connection {
     }
 
     /// Acknowledges what is still being committed, for a while.
-    async fn drain(&mut self, writer: &mut WriteHalf<'_>) {
+    async fn drain(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
         if let (Some(delivery), Some(sender)) = (self.parked.take(), self.sender.take()) {
             // Without room at once it stays unacknowledged, and the meter sends it again.
             sender.try_send(delivery).ok();
@@ -419,93 +619,44 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("address", &self.address)
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }
 
-/// The protocol level of a CONNECT whose first bytes are here; none if they are not a CONNECT, or
-/// not enough.
-fn protocol_level(bytes: &[u8]) -> Option<u8> {
-    let (first, rest) = bytes.split_first()?;
-    if *first != 0x10 {
-        return None;
-    }
-    // The remaining length ends with the first byte without the top bit, the fourth at the latest.
-    let length_bytes = rest.iter().take(4).position(|b| b & 0x80 == 0)? + 1;
-    let header = rest.get(length_bytes..)?;
-    let name_len = usize::from(u16::from_be_bytes([*header.first()?, *header.get(1)?]));
-    if !matches!(header.get(2..2 + name_len)?, b"MQTT" | b"MQIsdp") {
-        return None;
-    }
-    header.get(2 + name_len).copied()
+/// What a stranger wrote, as it may stand in a log: not too long, on one line.
+fn printable(text: &str, max: usize) -> String {
+    text.chars()
+        .take(max)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
-async fn read_some(reader: &mut ReadHalf<'_>, unread: &mut BytesMut) -> std::io::Result<usize> {
+async fn read_some(
+    reader: &mut (impl AsyncRead + Unpin),
+    unread: &mut BytesMut,
+) -> std::io::Result<usize> {
     unread.reserve(2_048);
     reader.read_buf(unread).await
 }
 
-/// Waits for the oldest message: whether it was committed.
+/// Waits for the oldest message: whether it can be answered.
 async fn front(held: &mut VecDeque<Held>) -> bool {
-    match held.front_mut() {
+    match held.front_mut().map(|held| &mut held.state) {
         None => future::pending().await,
-        Some(held) => (&mut held.done).await.is_ok(),
+        Some(HeldState::Denied) => true,
+        Some(HeldState::Committing(done)) => done.await.is_ok(),
     }
 }
 
-fn encode(packets: impl IntoIterator<Item = Packet>) -> Result<BytesMut, Close> {
-    let mut bytes = BytesMut::new();
-    for packet in packets {
-        packet.write(&mut bytes, ANSWER_MAX_BYTES)?;
-    }
-    Ok(bytes)
-}
-
-async fn send(writer: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Close> {
-    match timeout(WRITE_MAX, writer.write_all(bytes)).await {
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), Close> {
+    let write = async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    };
+    match timeout(WRITE_MAX, write).await {
         Ok(written) => Ok(written?),
         Err(_) => Err(Close::Network("it does not read our answers".into())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_protocol_level_is_read_before_the_packet_is() {
-        let v311 = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
-        assert_eq!(protocol_level(&v311), Some(4));
-        for cut in 0..9 {
-            assert_eq!(protocol_level(&v311[..cut]), None, "{cut}");
-        }
-        let v31 = [0x10, 20, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3];
-        assert_eq!(protocol_level(&v31), Some(3));
-        assert_eq!(protocol_level(b"GET / HTTP/1.1\r\n"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_parser_fall_over(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            protocol_level(&bytes);
-            let mut stream = BytesMut::from(&bytes[..]);
-            // Each round consumes a frame or ends.
-            while Packet::read(&mut stream, 1_000).is_ok() {}
-            prop_assert!(stream.len() <= bytes.len());
-        }
-
-        #[test]
-        fn no_frame_body_makes_the_parser_fall_over(
-            kind in 1_u8..15, flags in 0_u8..16, body in prop::collection::vec(any::<u8>(), 0..100),
-        ) {
-            let len = u8::try_from(body.len()).unwrap();
-            let mut stream = BytesMut::from(&[kind << 4 | flags, len][..]);
-            stream.extend_from_slice(&body);
-            Packet::read(&mut stream, 1_000).ok();
-            prop_assert!(stream.is_empty());
-        }
     }
 }

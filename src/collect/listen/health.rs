@@ -9,6 +9,7 @@ pub struct ListenHealth {
     connected: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    slowed: AtomicU64,
     received: AtomicU64,
     acknowledged: AtomicU64,
     last_error: Mutex<Option<String>>,
@@ -23,6 +24,8 @@ pub struct ListenHealthSnapshot {
     pub accepted: u64,
     /// Connections refused or closed for what the peer did.
     pub refused: u64,
+    /// Times that reading rested because a meter sent faster than it may.
+    pub slowed: u64,
     /// Messages received.
     pub received: u64,
     /// Messages acknowledged after their commit.
@@ -38,6 +41,7 @@ impl ListenHealth {
             connected: self.connected.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            slowed: self.slowed.load(Ordering::Relaxed),
             received: self.received.load(Ordering::Relaxed),
             acknowledged: self.acknowledged.load(Ordering::Relaxed),
             last_error: self.error().clone(),
@@ -65,6 +69,10 @@ impl ListenHealth {
 
     pub(super) fn count_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_slowed(&self) {
+        self.slowed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_received(&self) {

@@ -27,6 +27,12 @@ fn settings() -> ListenSettings {
         connections_max: 10,
         payload_max_bytes: 1_000,
         connect_timeout_s: 60,
+        tls_address: None,
+        tls: None,
+        connects_per_minute: 0,
+        messages_per_s: 0,
+        user_messages_per_s: 0,
+        messages_burst: 1,
         users_file: None,
     }
 }
@@ -41,6 +47,20 @@ fn noon() -> DateTime<Utc> {
 }
 
 async fn rig(settings: ListenSettings, queue_len: usize) -> Rig {
+    rig_with(settings, queue_len, None).await
+}
+
+fn users(text: &str) -> Arc<CredentialFile<Users>> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Arc::new(CredentialFile::load(file.path()).unwrap())
+}
+
+async fn rig_with(
+    settings: ListenSettings,
+    queue_len: usize,
+    users: Option<Arc<CredentialFile<Users>>>,
+) -> Rig {
     let listener = TcpListener::bind(settings.address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, frames) = mpsc::channel(queue_len);
@@ -48,8 +68,9 @@ async fn rig(settings: ListenSettings, queue_len: usize) -> Rig {
     let stop = CancellationToken::new();
     let mut server = JoinSet::new();
     server.spawn(serve(
-        listener,
+        Ports::plain(listener),
         settings,
+        users,
         topics(),
         Arc::new(ManualClock::new(noon())),
         sender,
@@ -323,13 +344,13 @@ async fn hostile_bytes_close_their_own_connection_only() {
 #[tokio::test]
 async fn other_versions_of_the_protocol_are_told_so() {
     let rig = rig(settings(), 10).await;
-    for level in [3, 5] {
+    for level in [3, 6] {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
         stream.write_all(&connect("m1", level)).await.unwrap();
         assert_eq!(rest(&mut stream).await, [0x20, 2, 0, 1], "level {level}");
     }
     let error = refusal(&rig, 2).await;
-    assert!(error.contains("protocol level 5"), "{error}");
+    assert!(error.contains("protocol level 6"), "{error}");
 }
 
 #[tokio::test]
@@ -364,18 +385,14 @@ async fn a_payload_above_the_limit_closes_the_connection() {
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_the_right_one_accepted() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"meters:right\n").unwrap();
-    let rig = rig(
-        ListenSettings {
-            users_file: Some(file.path().to_owned()),
-            ..settings()
-        },
-        10,
-    )
-    .await;
+    let hashed = crate::collect::credentials::hash_password("right").unwrap();
+    let users = users(&format!("meters:right\nhashed:{hashed}\n"));
+    let rig = rig_with(settings(), 10, Some(users)).await;
     for (user, password, is_good) in [
         ("meters", "right", true),
+        ("hashed", "right", true),
+        ("hashed", "right", true),
+        ("hashed", "wrong", false),
         ("meters", "wrong", false),
         ("other", "right", false),
         ("", "", false),
@@ -394,7 +411,7 @@ async fn a_wrong_password_is_refused_and_the_right_one_accepted() {
             assert!(error.contains("BadUserNamePassword"), "{error}");
         }
     }
-    let error = refusal(&rig, 3).await;
+    let error = refusal(&rig, 4).await;
     assert!(
         !error.contains("right") && !error.contains("wrong:"),
         "{error}"
@@ -406,8 +423,9 @@ async fn users_are_needed_to_listen_beyond_this_host() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let (sender, _frames) = mpsc::channel(1);
     let error = serve(
-        listener,
+        Ports::plain(listener),
         settings(),
+        None,
         topics(),
         Arc::new(ManualClock::new(noon())),
         sender,
@@ -484,6 +502,348 @@ async fn stopping_waits_for_commits_under_way_and_acknowledges_them() {
     delivery.ack.done();
     assert_eq!(rest(&mut stream).await, [0x40, 2, 0, 1]);
     rig.server.join_next().await.unwrap().unwrap().unwrap();
+}
+
+const OTHER: &str = "gas/xy/gw1/TX-2/up/reading";
+
+/// Publishes by a client of MQTT 3.1.1 on a topic, as a user.
+fn client_of(address: SocketAddr, user: &str, password: &str) -> (AsyncClient, EventLoop) {
+    let mut options = MqttOptions::new(
+        format!("c-{user}"),
+        address.ip().to_string(),
+        address.port(),
+    );
+    options.set_credentials(user, password);
+    AsyncClient::new(options, 100)
+}
+
+#[tokio::test]
+async fn a_device_publishes_to_its_own_topics_and_to_no_others() {
+    let users = users("TX-1:a\ngw:b:devices=TX-1,TX-2\nmaster:c:devices=*\n");
+    let mut rig = rig_with(settings(), 10, Some(users)).await;
+    for (user, password, topics, foreign) in [
+        ("TX-1", "a", &[TOPIC][..], Some(OTHER)),
+        (
+            "gw",
+            "b",
+            &[TOPIC, OTHER],
+            Some("gas/xy/gw1/TX-3/up/reading"),
+        ),
+        ("master", "c", &[TOPIC, OTHER, "some/where"], None),
+    ] {
+        let (client, mut events) = client_of(rig.address, user, password);
+        for topic in topics {
+            client
+                .publish(*topic, QoS::AtLeastOnce, false, *topic)
+                .await
+                .unwrap();
+            tokio::select! {
+                delivery = frame(&mut rig.frames) => {
+                    assert_eq!(delivery.frame.origin, *topic);
+                    delivery.ack.done();
+                }
+                _ = puback(&mut events) => panic!("acknowledged too early"),
+            }
+            puback(&mut events).await;
+        }
+        let Some(foreign) = foreign else { continue };
+        let before = rig.health.snapshot().refused;
+        client
+            .publish(foreign, QoS::AtLeastOnce, false, "x")
+            .await
+            .unwrap();
+        // 3.1.1 cannot say no to one message: the connection is closed, nothing acknowledged.
+        let error = loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::PubAck(_))) => panic!("{user}: acknowledged"),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        drop(error);
+        let words = refusal(&rig, before + 1).await;
+        assert!(
+            words.contains(&format!("user `{user}`"))
+                && words.contains(foreign)
+                && words.contains("devices="),
+            "{words}"
+        );
+        assert!(rig.frames.try_recv().is_err(), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_without_a_device_counts_as_the_only_device_of_its_user() {
+    let mut rig = rig_with(settings(), 10, Some(users("TX-1:a\n"))).await;
+    let (client, mut events) = client_of(rig.address, "TX-1", "a");
+    client
+        .publish("some/where", QoS::AtLeastOnce, false, r#"{"dev":"TX-2"}"#)
+        .await
+        .unwrap();
+    let delivery = tokio::select! {
+        delivery = frame(&mut rig.frames) => delivery,
+        _ = puback(&mut events) => panic!("acknowledged too early"),
+    };
+    // Ingest refuses a payload that names another device than this.
+    assert_eq!(delivery.frame.device.unwrap().as_str(), "TX-1");
+}
+
+/// A client of MQTT 5.
+fn client5(
+    address: SocketAddr,
+    id: &str,
+    login: Option<(&str, &str)>,
+) -> (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop) {
+    let mut options = rumqttc::v5::MqttOptions::new(id, address.ip().to_string(), address.port());
+    options.set_clean_start(false);
+    if let Some((user, password)) = login {
+        options.set_credentials(user, password);
+    }
+    rumqttc::v5::AsyncClient::new(options, 100)
+}
+
+/// Polls until a PUBACK of MQTT 5 comes.
+async fn puback5(events: &mut rumqttc::v5::EventLoop) {
+    loop {
+        let event = events.poll().await;
+        if matches!(event, Ok(Event5::Incoming(packets5::Packet::PubAck(_)))) {
+            return;
+        }
+    }
+}
+
+type Event5 = rumqttc::v5::Event;
+use rumqttc::v5::mqttbytes::v5 as packets5;
+
+#[tokio::test]
+async fn a_client_of_mqtt_5_is_told_our_terms_and_acknowledged_after_the_commit() {
+    let mut rig = rig(settings(), 10).await;
+    let (client, mut events) = client5(rig.address, "m5", None);
+    let Event5::Incoming(packets5::Packet::ConnAck(ack)) = events.poll().await.unwrap() else {
+        panic!("no CONNACK")
+    };
+    let terms = ack.properties.unwrap();
+    assert!(ack.session_present);
+    assert_eq!((terms.receive_max, terms.max_qos), (Some(64), Some(1)));
+    assert_eq!(terms.max_packet_size, Some(1_000 + 65_540 + 5));
+    client
+        .publish(
+            TOPIC,
+            rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
+            false,
+            "five",
+        )
+        .await
+        .unwrap();
+    let delivery = tokio::select! {
+        delivery = frame(&mut rig.frames) => delivery,
+        () = puback5(&mut events) => panic!("acknowledged too early"),
+    };
+    assert_eq!(delivery.frame.bytes, "five");
+    assert_eq!(delivery.frame.device.unwrap().as_str(), "TX-1");
+    delivery.ack.done();
+    loop {
+        if let Event5::Incoming(packets5::Packet::PubAck(ack)) = events.poll().await.unwrap() {
+            assert_eq!(ack.reason, packets5::PubAckReason::Success);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn mqtt_5_refuses_one_message_in_its_turn_and_keeps_the_connection() {
+    let mut rig = rig_with(settings(), 10, Some(users("TX-1:a\n"))).await;
+    let (client, mut events) = client5(rig.address, "m5", Some(("TX-1", "a")));
+    for topic in [TOPIC, OTHER, TOPIC] {
+        client
+            .publish(topic, rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, "x")
+            .await
+            .unwrap();
+    }
+    let mut held = Vec::new();
+    let mut reasons = Vec::new();
+    while reasons.len() < 3 {
+        tokio::select! {
+            delivery = frame(&mut rig.frames) => {
+                held.push(delivery);
+                if held.len() == 2 {
+                    // The later one first: the answers keep the order of arrival.
+                    held.drain(..).rev().for_each(|d| d.ack.done());
+                }
+            }
+            event = events.poll() => {
+                if let Event5::Incoming(packets5::Packet::PubAck(ack)) = event.unwrap() {
+                    reasons.push((ack.pkid, ack.reason));
+                }
+            }
+        }
+    }
+    assert_eq!(
+        reasons,
+        [
+            (1, packets5::PubAckReason::Success),
+            (2, packets5::PubAckReason::NotAuthorized),
+            (3, packets5::PubAckReason::Success),
+        ]
+    );
+    let words = refusal(&rig, 1).await;
+    assert!(words.contains(OTHER), "{words}");
+    assert_eq!(rig.health.snapshot().received, 2);
+}
+
+#[tokio::test]
+async fn mqtt_5_is_told_why_it_is_cut_off() {
+    let rig = rig(settings(), 10).await;
+    let hello = connect("m5", 5);
+    let connack_len = 2 + 3 + 16;
+    // QoS 2; then a DISCONNECT without a reason, as clients of MQTT 5 say goodbye.
+    let mut two = TcpStream::connect(rig.address).await.unwrap();
+    two.write_all(&hello).await.unwrap();
+    two.write_all(&[0x34, 7, 0, 1, b'a', 0, 1, 0, b'x'])
+        .await
+        .unwrap();
+    let answer = rest(&mut two).await;
+    assert_eq!(answer[connack_len..], [0xE0, 2, 0x9B, 0]);
+    let mut polite = TcpStream::connect(rig.address).await.unwrap();
+    polite.write_all(&hello).await.unwrap();
+    polite.write_all(&[0xE0, 0]).await.unwrap();
+    assert_eq!(rest(&mut polite).await.len(), connack_len);
+    // Taken over by a newer connection.
+    let mut old = TcpStream::connect(rig.address).await.unwrap();
+    old.write_all(&hello).await.unwrap();
+    let mut first = [0; 21];
+    old.read_exact(&mut first).await.unwrap();
+    raw(rig.address, "m5").await;
+    assert_eq!(rest(&mut old).await, [0xE0, 2, 0x8E, 0]);
+    refusal(&rig, 1).await;
+    assert_eq!(rig.health.snapshot().refused, 1);
+}
+
+#[tokio::test]
+async fn a_client_id_is_taken_over_by_its_own_user_only() {
+    let rig = rig_with(settings(), 10, Some(users("a:1\nb:2\n"))).await;
+    let login = |user: &str, password: &str| {
+        let mut hello = connect("same", 4);
+        hello[9] = 0xC0;
+        for text in [user, password] {
+            hello.extend_from_slice(&[0, len(text.as_bytes())]);
+            hello.extend_from_slice(text.as_bytes());
+        }
+        hello[1] = len(&hello[2..]);
+        hello
+    };
+    let mut streams = Vec::new();
+    for (user, password) in [("a", "1"), ("b", "2"), ("a", "1")] {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(&login(user, password)).await.unwrap();
+        assert_eq!(read_exactly::<4>(&mut stream).await, [0x20, 2, 1, 0]);
+        streams.push(stream);
+    }
+    assert_eq!(rest(&mut streams[0]).await, NOTHING);
+    for stream in &mut streams[1..] {
+        stream.write_all(&[0xC0, 0]).await.unwrap();
+        assert_eq!(read_exactly::<2>(stream).await, [0xD0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn who_sends_too_fast_is_slowed_down_and_loses_nothing() {
+    let fast = ListenSettings {
+        messages_per_s: 100,
+        messages_burst: 10,
+        ..settings()
+    };
+    let mut rig = rig(fast, 100).await;
+    let mut stream = raw(rig.address, "m1").await;
+    let began = Instant::now();
+    for pkid in 1..=40 {
+        stream.write_all(&publish(pkid, &[pkid])).await.unwrap();
+    }
+    for _ in 1..=40 {
+        frame(&mut rig.frames).await.ack.done();
+    }
+    // Ten at once, thirty more at a hundred a second.
+    assert!(began.elapsed() >= Duration::from_millis(290));
+    let acks = read_exactly::<160>(&mut stream).await;
+    assert!(acks.chunks(4).zip(1..=40).all(|(a, pkid)| a[3] == pkid));
+    assert!(rig.health.snapshot().slowed > 0);
+}
+
+#[tokio::test]
+async fn the_connections_of_a_user_share_its_rate() {
+    let fast = ListenSettings {
+        user_messages_per_s: 100,
+        messages_burst: 10,
+        ..settings()
+    };
+    let mut rig = rig_with(fast, 100, Some(users("TX-1:a\n"))).await;
+    let began = Instant::now();
+    let mut clients = Vec::new();
+    for n in 0..2 {
+        let mut options = MqttOptions::new(format!("c{n}"), "127.0.0.1", rig.address.port());
+        options.set_credentials("TX-1", "a");
+        let (client, mut events) = AsyncClient::new(options, 100);
+        for _ in 0..20 {
+            client
+                .publish(TOPIC, QoS::AtLeastOnce, false, "x")
+                .await
+                .unwrap();
+        }
+        rig.server.spawn(async move {
+            for _ in 0..20 {
+                puback(&mut events).await;
+            }
+            Ok(())
+        });
+        clients.push(client);
+    }
+    for _ in 0..40 {
+        frame(&mut rig.frames).await.ack.done();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(290));
+}
+
+#[tokio::test]
+async fn an_address_that_connects_too_often_is_refused_for_a_while() {
+    let slow = ListenSettings {
+        connects_per_minute: 2,
+        ..settings()
+    };
+    let rig = rig(slow, 10).await;
+    let _one = raw(rig.address, "m1").await;
+    let _two = raw(rig.address, "m2").await;
+    let mut three = TcpStream::connect(rig.address).await.unwrap();
+    assert_eq!(rest(&mut three).await, NOTHING);
+    let words = refusal(&rig, 1).await;
+    assert!(words.contains("connects_per_minute = 2"), "{words}");
+}
+
+#[tokio::test]
+async fn a_user_who_is_taken_out_of_the_file_is_cut_off_at_the_next_message() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "TX-1:a\nTX-2:b\n").unwrap();
+    let users = Arc::new(CredentialFile::load(file.path()).unwrap());
+    let mut rig = rig_with(settings(), 10, Some(Arc::clone(&users))).await;
+    let (client, mut events) = client_of(rig.address, "TX-1", "a");
+    client
+        .publish(TOPIC, QoS::AtLeastOnce, false, "x")
+        .await
+        .unwrap();
+    tokio::select! {
+        delivery = frame(&mut rig.frames) => delivery.ack.done(),
+        _ = puback(&mut events) => panic!("acknowledged too early"),
+    }
+    puback(&mut events).await;
+    std::fs::write(file.path(), "TX-2:b\n").unwrap();
+    users.reload().unwrap();
+    client
+        .publish(TOPIC, QoS::AtLeastOnce, false, "y")
+        .await
+        .unwrap();
+    while events.poll().await.is_ok() {}
+    let words = refusal(&rig, 1).await;
+    assert!(words.contains("no longer in users_file"), "{words}");
+    assert!(rig.frames.try_recv().is_err());
 }
 
 /// Waits until `count` refusals are counted; gives the last one's words.

@@ -1,19 +1,23 @@
 //! What went wrong with a broker, in words an operator can act on.
 
-use rumqttc::mqttbytes::Error as PacketError;
-use rumqttc::{ClientError, ConnectReturnCode, ConnectionError, StateError};
-
+use super::link::{CONNECT_TIMEOUT, LinkError};
+use super::secrets::SecretError;
+use super::wire::{Refusal, RefusalKind, WireError};
 use crate::settings::BrokerSettings;
 
 /// Kinds of failure; a change of kind is worth a line in the log, a repetition is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
     Unreachable,
+    Secrets,
+    Tls,
+    WebSocket,
     Credentials,
     ClientId,
     Refused,
     Silent,
     Closed,
+    TakenOver,
     TooLarge,
     Protocol,
     NotCommitted,
@@ -37,104 +41,135 @@ impl Failure {
         }
     }
 
-    pub(super) fn of(broker: &BrokerSettings, error: &ConnectionError) -> Self {
-        match error {
-            ConnectionError::Io(cause) => Self::new(
-                broker,
+    pub(super) fn of(broker: &BrokerSettings, error: &LinkError) -> Self {
+        let (kind, rest) = match error {
+            LinkError::Unreachable(cause) => (
                 FailureKind::Unreachable,
-                &format!(
+                format!(
                     "cannot be reached: {cause}; check host and port of [[mqtt.broker]] and that the broker runs"
                 ),
             ),
-            ConnectionError::Tls(cause) => Self::new(
-                broker,
-                FailureKind::Unreachable,
-                &format!("does not speak TLS with us: {cause}; check its certificate and port"),
+            LinkError::Tls(cause) => (FailureKind::Tls, tls(broker, &chain(cause))),
+            LinkError::WebSocket(cause) => (
+                FailureKind::WebSocket,
+                format!(
+                    "does not open a WebSocket at `{}`: {cause}; check port and websocket_path, and that the broker offers the subprotocol mqtt there",
+                    broker.websocket_path
+                ),
             ),
-            ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => Self::new(
-                broker,
+            LinkError::ConnectTimeout => (
                 FailureKind::Silent,
-                "does not answer in time; check the network and that the port is an MQTT port",
-            ),
-            ConnectionError::ConnectionRefused(code) => Self::refused(broker, *code),
-            ConnectionError::MqttState(state) => Self::of_state(broker, state),
-            other => Self::new(
-                broker,
-                FailureKind::Protocol,
-                &format!(
-                    "does not keep to MQTT 3.1.1: {other}; check that the port is an MQTT port"
+                format!(
+                    "does not answer within {} s; check the network, and that the port speaks {}",
+                    CONNECT_TIMEOUT.as_secs(),
+                    if broker.transport.is_tls() {
+                        "TLS"
+                    } else {
+                        "MQTT without TLS"
+                    }
                 ),
             ),
-        }
-    }
-
-    fn refused(broker: &BrokerSettings, code: ConnectReturnCode) -> Self {
-        match code {
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                let user = broker.username.as_deref().unwrap_or("");
-                let who = if user.is_empty() {
-                    "refuses a connection without a user; set username and password_file".to_owned()
-                } else {
-                    format!("refuses user `{user}`; check username and password_file")
-                };
-                Self::new(
-                    broker,
-                    FailureKind::Credentials,
-                    &format!("{who} of [[mqtt.broker]] and the broker's password list"),
-                )
+            LinkError::Refused(refusal) => return Self::refused(broker, refusal),
+            LinkError::Farewell(farewell) if farewell.is_taken_over => {
+                return Self::taken_over(broker, &farewell.text);
             }
-            ConnectReturnCode::BadClientId => Self::new(
-                broker,
-                FailureKind::ClientId,
-                &format!(
-                    "refuses the client_id `{}`; choose one it allows",
-                    broker.client_id
-                ),
-            ),
-            other => Self::new(
-                broker,
-                FailureKind::Refused,
-                &format!("refuses the connection ({other:?}); see the broker's own log"),
-            ),
-        }
-    }
-
-    fn of_state(broker: &BrokerSettings, state: &StateError) -> Self {
-        match state {
-            StateError::Io(cause) | StateError::Deserialization(PacketError::Io(cause)) => {
-                Self::new(
-                    broker,
-                    FailureKind::Closed,
-                    &closed(broker, &cause.to_string()),
-                )
-            }
-            StateError::ConnectionAborted => Self::new(
-                broker,
+            LinkError::Farewell(farewell) => (
                 FailureKind::Closed,
-                &closed(broker, "end of stream"),
+                format!(
+                    "ended the connection: {}; see the broker's own log",
+                    farewell.text
+                ),
             ),
-            StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(len)) => Self::new(
-                broker,
-                FailureKind::TooLarge,
-                &format!(
-                    "sent a packet of {len} bytes, which we do not read, and it will send it again; lower its message_size_limit and clear the session of client `{}`",
+            LinkError::Closed(cause) => (
+                FailureKind::Closed,
+                format!(
+                    "closed the connection ({cause}); if it keeps doing so, another client may be using client_id `{}`",
                     broker.client_id
                 ),
             ),
-            StateError::AwaitPingResp => Self::new(
-                broker,
-                FailureKind::Silent,
-                &format!(
-                    "did not answer a ping within keep_alive_s = {} s; check the network",
-                    broker.keep_alive_s
+            LinkError::Wire(WireError::TooLarge(len)) => (
+                FailureKind::TooLarge,
+                format!(
+                    "sent a packet of {len} bytes that is no message; see the broker's own log"
                 ),
             ),
-            other => Self::new(
-                broker,
+            LinkError::Wire(WireError::Malformed(_)) | LinkError::Unexpected(_) => (
                 FailureKind::Protocol,
-                &format!("does not keep to MQTT 3.1.1: {other}; see the broker's own log"),
+                format!(
+                    "does not keep to MQTT {}: {error}; check that the port is an MQTT port and the version one the broker speaks",
+                    broker.version
+                ),
             ),
-        }
+        };
+        Self::new(broker, kind, &rest)
+    }
+
+    fn refused(broker: &BrokerSettings, refusal: &Refusal) -> Self {
+        let text = &refusal.text;
+        let (kind, rest) = match refusal.kind {
+            RefusalKind::Credentials => {
+                let who = match broker.username.as_deref() {
+                    None | Some("") if broker.client_cert_file.is_none() => {
+                        "refuses a connection without a user".to_owned()
+                    }
+                    None | Some("") => "refuses our certificate".to_owned(),
+                    Some(user) => format!("refuses user `{user}`"),
+                };
+                (
+                    FailureKind::Credentials,
+                    format!(
+                        "{who} ({text}); check username and password_file of [[mqtt.broker]] and the broker's password list"
+                    ),
+                )
+            }
+            RefusalKind::ClientId => (
+                FailureKind::ClientId,
+                format!(
+                    "refuses the client_id `{}` ({text}); choose one it allows",
+                    broker.client_id
+                ),
+            ),
+            RefusalKind::Version => (
+                FailureKind::Refused,
+                format!(
+                    "does not speak MQTT {} ({text}); set version to the other one",
+                    broker.version
+                ),
+            ),
+            RefusalKind::Other => (
+                FailureKind::Refused,
+                format!("refuses the connection ({text}); see the broker's own log"),
+            ),
+        };
+        Self::new(broker, kind, &rest)
+    }
+
+    /// Another client has our name, and the broker says so or it shows.
+    pub(super) fn taken_over(broker: &BrokerSettings, how: &str) -> Self {
+        Self::new(
+            broker,
+            FailureKind::TakenOver,
+            &format!(
+                "gave our session to another client ({how}): two programs use client_id `{}`; give each its own, or stop one",
+                broker.client_id
+            ),
+        )
+    }
+
+    pub(super) fn secrets(broker: &BrokerSettings, error: &SecretError) -> Self {
+        Self::new(
+            broker,
+            FailureKind::Secrets,
+            &format!("is not connected to: {}", chain(error)),
+        )
+    }
+
+    pub(super) fn silent(broker: &BrokerSettings, what: &str) -> Self {
+        Self::new(
+            broker,
+            FailureKind::Silent,
+            &format!("{what}; check the network between here and there"),
+        )
     }
 
     pub(super) fn not_committed(broker: &BrokerSettings) -> Self {
@@ -152,19 +187,32 @@ impl Failure {
             "delivered at QoS 2 what was subscribed at QoS 1; see the broker's own log",
         )
     }
-
-    pub(super) fn subscribe(broker: &BrokerSettings, error: &ClientError) -> Self {
-        Self::new(
-            broker,
-            FailureKind::Protocol,
-            &format!("could not be asked for our topics: {error}"),
-        )
-    }
 }
 
-fn closed(broker: &BrokerSettings, cause: &str) -> String {
-    format!(
-        "closed the connection ({cause}); if it keeps doing so, another client may be using client_id `{}`",
-        broker.client_id
-    )
+fn tls(broker: &BrokerSettings, cause: &str) -> String {
+    let name = broker.server_name.as_deref().unwrap_or(&broker.host);
+    let remedy = if cause.contains("Hostname mismatch") || cause.contains("IP address mismatch") {
+        format!("its certificate does not bear `{name}`: set server_name to a name it bears")
+    } else if cause.contains("verify failed") {
+        "name the authority that signed its certificate in ca_file, and check that it has not expired".to_owned()
+    } else if cause.contains("handshake failure") || cause.contains("certificate required") {
+        "if it asks for a client certificate, set client_cert_file and client_key_file".to_owned()
+    } else {
+        "check that the port is a TLS port and that both sides speak TLS 1.2 or later".to_owned()
+    };
+    format!("does not speak TLS with us: {cause}; {remedy}")
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !out.contains(&text) {
+            out = format!("{out}: {text}");
+        }
+        source = cause.source();
+    }
+    out
 }

@@ -1,37 +1,19 @@
 //! What a connection has received and not yet acknowledged.
 
 use std::collections::VecDeque;
-use std::future;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::collect::Delivery;
+use crate::collect::ledger::NotCommitted;
+use crate::collect::{Ack, Delivery, Ledger};
+use crate::domain::frame::RawFrame;
 
-/// Parked messages may hold this many bytes; beyond it polling pauses. Reached only when ingest
-/// stands still and the broker's window is wide.
-const PARKED_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Parked messages may hold this many bytes; beyond it reading pauses. Reached only when ingest
+/// stands still and payloads are large.
+const PARKED_MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Parked messages at most: as many as there are packet ids.
+/// Parked messages at most; only `QoS` 0 comes without a window of its own.
 const PARKED_MAX: usize = 65_535;
-
-/// A message whose commit is under way.
-#[derive(Debug)]
-pub(super) struct Held {
-    pkid: u16,
-    /// None once it is known to have been dropped; a receiver must not be asked again then.
-    done: Option<oneshot::Receiver<()>>,
-}
-
-/// The oldest message's acknowledgement was fulfilled, or dropped unused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acked {
-    Committed,
-    Dropped,
-}
-
-/// A message was given up downstream; it must be delivered again.
-#[derive(Debug)]
-pub(super) struct NotCommitted;
 
 /// Ingest is gone.
 #[derive(Debug)]
@@ -39,33 +21,76 @@ pub(super) struct Closed;
 
 /// The window of one connection.
 ///
-/// The task that polls the broker must never wait for ingest, or the keep-alive is lost; so what
-/// finds no room in the queue is parked here. The broker's own in-flight window bounds how much
-/// that can be.
-#[derive(Debug, Default)]
+/// The task that reads from the broker must never wait for ingest, or the keep-alive is lost; so
+/// what finds no room in the queue is parked here. Once the window is full nothing more is read,
+/// and the broker is held back by TCP.
+#[derive(Debug)]
 pub(super) struct Window {
+    max: usize,
     /// Received, not yet in ingest's queue.
-    pub(super) parked: VecDeque<Delivery>,
+    parked: VecDeque<Delivery>,
     parked_bytes: usize,
-    /// Not yet acknowledged, in the order received.
-    pub(super) held: VecDeque<Held>,
+    /// Packet ids not yet acknowledged, in the order received; one for each entry of the ledger.
+    pkids: VecDeque<u16>,
+    ledger: Ledger,
 }
 
 impl Window {
-    pub(super) fn park(&mut self, delivery: Delivery) {
+    pub(super) fn new(in_flight_max: u16) -> Self {
+        Self {
+            max: usize::from(in_flight_max),
+            parked: VecDeque::new(),
+            parked_bytes: 0,
+            pkids: VecDeque::new(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Takes a message that needs no acknowledgement.
+    pub(super) fn park(&mut self, frame: RawFrame) {
+        self.push(Delivery {
+            frame,
+            ack: Ack::none(),
+        });
+    }
+
+    /// Takes a message that the broker keeps until `pkid` is acknowledged.
+    pub(super) fn hold(&mut self, pkid: u16, frame: RawFrame) {
+        self.pkids.push_back(pkid);
+        let ack = self.ledger.enter();
+        self.push(Delivery { frame, ack });
+    }
+
+    fn push(&mut self, delivery: Delivery) {
         self.parked_bytes += delivery.frame.bytes.len();
         self.parked.push_back(delivery);
     }
 
-    pub(super) fn hold(&mut self, pkid: u16, done: oneshot::Receiver<()>) {
-        self.held.push_back(Held {
-            pkid,
-            done: Some(done),
-        });
+    /// One message more than the window: a broker that keeps to the window never sends it, and
+    /// what stands behind a full window, an answer to a ping or a subscription, is still read.
+    pub(super) fn has_room(&self) -> bool {
+        self.pkids.len() <= self.max
+            && self.parked.len() < PARKED_MAX
+            && self.parked_bytes < PARKED_MAX_BYTES
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.parked_bytes < PARKED_MAX_BYTES && self.parked.len() < PARKED_MAX
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    pub(super) fn has_held(&self) -> bool {
+        !self.pkids.is_empty()
+    }
+
+    /// The ledger, to wait on without borrowing the window.
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    /// Gives up what ingest has not seen; the broker delivers it again.
+    pub(super) fn forget_parked(&mut self) {
+        self.parked.clear();
+        self.parked_bytes = 0;
     }
 
     /// Moves parked messages on while the queue has room.
@@ -97,42 +122,17 @@ impl Window {
         Some(delivery)
     }
 
-    /// Packet ids to acknowledge now that the front has been resolved: it, and all committed behind
-    /// it without a gap.
-    pub(super) fn acknowledged(&mut self, front: Acked) -> Result<Vec<u16>, NotCommitted> {
-        if front == Acked::Dropped {
-            return Err(NotCommitted);
-        }
-        let mut pkids: Vec<u16> = self.held.pop_front().map(|h| h.pkid).into_iter().collect();
-        while let Some(next) = self.held.front_mut() {
-            match next.done.as_mut().map(oneshot::Receiver::try_recv) {
-                Some(Ok(())) => pkids.push(next.pkid),
-                Some(Err(oneshot::error::TryRecvError::Empty)) => break,
-                // Reported once those before it are acknowledged.
-                Some(Err(oneshot::error::TryRecvError::Closed)) | None => {
-                    next.done = None;
-                    break;
-                }
-            }
-            self.held.pop_front();
-        }
-        Ok(pkids)
-    }
-}
-
-/// Waits for the oldest message; forever, if there is none.
-pub(super) async fn front(held: &mut VecDeque<Held>) -> Acked {
-    let Some(oldest) = held.front_mut() else {
-        return future::pending().await;
-    };
-    let Some(done) = oldest.done.as_mut() else {
-        return Acked::Dropped;
-    };
-    if done.await.is_ok() {
-        Acked::Committed
-    } else {
-        oldest.done = None;
-        Acked::Dropped
+    /// Takes the packet ids to acknowledge now: the oldest, as far as committed without a gap.
+    /// The outcome says whether the one after them was given up.
+    pub(super) fn take_committed(
+        &mut self,
+    ) -> (
+        impl ExactSizeIterator<Item = u16> + '_,
+        Result<(), NotCommitted>,
+    ) {
+        let (committed, outcome) = self.ledger.take_committed();
+        let committed = committed.min(self.pkids.len());
+        (self.pkids.drain(..committed), outcome)
     }
 }
 
@@ -142,51 +142,49 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::collect::Ack;
-    use crate::domain::frame::{RawFrame, Transport};
+    use crate::domain::frame::Transport;
 
-    fn delivery(ack: Ack, len: usize) -> Delivery {
-        Delivery {
-            frame: RawFrame {
-                transport: Transport::Mqtt,
-                origin: "t".into(),
-                device: None,
-                bytes: Bytes::from(vec![0; len]),
-                received_at: DateTime::UNIX_EPOCH,
-            },
-            ack,
+    fn frame(len: usize) -> RawFrame {
+        RawFrame {
+            transport: Transport::Mqtt,
+            origin: "t".into(),
+            device: None,
+            bytes: Bytes::from(vec![0; len]),
+            received_at: DateTime::UNIX_EPOCH,
         }
     }
 
     #[tokio::test]
     async fn acknowledgements_keep_the_order_of_arrival() {
-        let mut window = Window::default();
-        let acks: Vec<Ack> = (1..=4)
-            .map(|pkid| {
-                let (ack, done) = Ack::pair();
-                window.hold(pkid, done);
-                ack
-            })
-            .collect();
-        let mut acks = acks.into_iter();
+        let (sender, mut receiver) = mpsc::channel(10);
+        let mut window = Window::new(3);
+        for pkid in [11, 12, 13, 14] {
+            window.hold(pkid, frame(1));
+        }
+        assert!(!window.has_room());
+        window.forward(&sender).unwrap();
+        let mut acks = Vec::new();
+        receiver.recv_many(&mut acks, 10).await;
+        let mut acks = acks.into_iter().map(|delivery| delivery.ack);
         let (first, second, third) = (acks.next(), acks.next(), acks.next());
         third.unwrap().done();
         second.unwrap().done();
+        assert_eq!(window.take_committed().0.len(), 0);
         first.unwrap().done();
+        let (pkids, outcome) = window.take_committed();
+        assert_eq!(pkids.collect::<Vec<_>>(), [11, 12, 13]);
+        assert!(outcome.is_ok());
+        assert!(window.has_room());
         drop(acks);
-        let acked = front(&mut window.held).await;
-        assert_eq!(window.acknowledged(acked).unwrap(), [1, 2, 3]);
-        let acked = front(&mut window.held).await;
-        assert_eq!(acked, Acked::Dropped);
-        assert!(window.acknowledged(acked).is_err());
+        assert!(window.take_committed().1.is_err());
     }
 
     #[tokio::test]
     async fn what_finds_no_room_is_parked_and_counted() {
         let (sender, mut receiver) = mpsc::channel(1);
-        let mut window = Window::default();
+        let mut window = Window::new(100);
         for len in [10, 20, PARKED_MAX_BYTES] {
-            window.park(delivery(Ack::none(), len));
+            window.park(frame(len));
         }
         assert!(!window.has_room());
         window.forward(&sender).unwrap();
@@ -198,7 +196,7 @@ mod tests {
         assert!(window.has_room());
         assert_eq!(window.parked_bytes, 0);
         drop(receiver);
-        window.park(delivery(Ack::none(), 1));
+        window.park(frame(1));
         assert!(window.forward(&sender).is_err());
     }
 }

@@ -117,6 +117,7 @@ fn bench(batch_max: usize) -> Bench {
         },
         clock: Arc::new(ManualClock::new(now())),
         metrics: IngestMetrics::default(),
+        clocks: Clocks::default(),
         live,
         wake: Arc::new(Notify::new()),
     };
@@ -222,8 +223,62 @@ async fn every_frame_becomes_a_row_and_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_busy_stream_adds_up_and_is_at_its_place_in_the_end() {
+    let bench = bench(1_000);
+    let texts: Vec<String> = (0..30_000)
+        .map(|n| match n % 10 {
+            // Known already, refused, or new, of two meters in turn.
+            3 => ":0:0".to_owned(),
+            7 => format!("zz{n}"),
+            _ => format!(":-{}:{n}", n / 2),
+        })
+        .collect();
+    let frames: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(n, text)| (Some(["d-1", "d-2"][n % 2]), text.as_str()))
+        .collect();
+    let (sender, receiver) = mpsc::channel(4_096);
+    let ingesting = run(receiver, bench.deps.clone());
+    let sending = async move {
+        let mut done = Vec::new();
+        for (device, payload) in frames {
+            let (delivery, acked) = delivery(device, payload);
+            sender.send(delivery).await.unwrap();
+            done.push(acked);
+        }
+        done
+    };
+    let (ended, done) = tokio::join!(ingesting, sending);
+    ended.unwrap();
+    for mut acked in done {
+        acked.try_recv().expect("acknowledged");
+    }
+    let counters = bench.journal.counters().unwrap();
+    let metrics = &bench.deps.metrics;
+    assert_eq!(metrics.received.get(), 30_000);
+    assert_eq!(counters.received, 30_000);
+    assert_eq!(counters.rejected, 3_000);
+    assert_eq!(metrics.accepted.get(), counters.accepted);
+    assert_eq!(metrics.duplicate.get(), counters.duplicate);
+    let minutes = |meter: &str| {
+        let (from, to) = (now() - TimeDelta::days(60), now() + TimeDelta::days(1));
+        let readings = bench.journal.readings_between(&meter.into(), from, to);
+        readings.unwrap().len()
+    };
+    assert_eq!(minutes("1") + minutes("2"), 24_000, "each instant once");
+}
+
+#[tokio::test]
 async fn a_full_disk_holds_acknowledgements_back_until_it_is_mended() {
-    let mut bench = bench(100);
+    // Batches that are put at their place at once, and batches of a busy stream.
+    for batch_max in [100, 1_000] {
+        fill_the_disk(batch_max).await;
+    }
+}
+
+async fn fill_the_disk(batch_max: usize) {
+    let mut bench = bench(batch_max);
     // Numbers for the meters exist, then not a page more.
     assert_eq!(ingest(&bench, &[(Some("d-1"), ":0:0")]).await, [true]);
     let journal = bench.journal.clone();

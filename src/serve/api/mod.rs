@@ -10,6 +10,7 @@ pub mod nominations;
 pub mod notices;
 pub mod nudges;
 pub mod overview;
+pub mod readings;
 pub mod rejects;
 pub mod totals;
 
@@ -52,9 +53,16 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
         .routes(routes!(rejects::get_rejects))
+        .routes(routes!(rejects::post_replay))
+        .routes(routes!(rejects::post_purge))
         .routes(routes!(meters::get_meter_curve))
         .routes(routes!(meta::get_meta))
         .routes(routes!(meta::get_openapi))
+}
+
+/// `POST /readings`, which has limits of its own, and a port of its own if wanted.
+pub(super) fn push_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(readings::post_readings))
 }
 
 /// Query parameters; what cannot be read is a problem with the parser's own words.

@@ -2,9 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::id::DeviceId;
 use crate::serve::api::{Asked, limited};
 use crate::serve::figures::instant_text;
 use crate::serve::problem::{ApiProblem, ProblemBody};
@@ -19,6 +22,10 @@ const SHOWN_BYTES: usize = 1024;
 pub(super) struct RejectQuery {
     /// At most so many, 1 to 1000; 100 if not given.
     limit: Option<usize>,
+    /// Only with this code.
+    code: Option<String>,
+    /// Only of this device.
+    device: Option<String>,
 }
 
 /// A frame that could not be taken.
@@ -76,8 +83,121 @@ pub(super) async fn get_rejects(
 ) -> Result<Json<Vec<RejectView>>, ApiProblem> {
     let filter = RejectFilter {
         limit: limited(query.limit, 100, 1000),
+        code: query.code,
+        device: query.device.map(DeviceId::new),
         ..RejectFilter::default()
     };
     let rejects = state.blocking(move |state| state.rejects(&filter)).await?;
     Ok(Json(rejects.into_iter().map(RejectView::from).collect()))
+}
+
+/// Which frames are decoded again: these, or all that wait and fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// These frames, replayed before or not.
+    #[serde(default)]
+    pub ids: Vec<i64>,
+    /// Only with this code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Only of this device.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Only those after this identifier: `next_after` of the answer before.
+    #[serde(default)]
+    pub after: Option<i64>,
+}
+
+/// A frame that is still refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedAgain {
+    /// Identifier.
+    pub id: i64,
+    /// Why, as a stable code.
+    pub code: String,
+    /// Why, and what to do.
+    pub message: String,
+}
+
+/// What became of some frames; ask again with `next_after` for the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ReplayResult {
+    /// Frames that became readings with something new.
+    pub accepted: u64,
+    /// Frames that said only what was known.
+    pub duplicate: u64,
+    /// Frames that keep a new reason.
+    pub refused: Vec<RefusedAgain>,
+    /// Identifiers that are none.
+    pub unknown: Vec<i64>,
+    /// Where to go on; null at the end.
+    pub next_after: Option<i64>,
+}
+
+/// Which frames are deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeRequest {
+    /// Only with this code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Only of this device.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Only what last came before this instant.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub before: Option<DateTime<Utc>>,
+    /// Only those that were replayed with success.
+    #[serde(default)]
+    pub only_replayed: bool,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct PurgeResult {
+    /// Frames.
+    pub frames: u64,
+    /// Their deliveries.
+    pub deliveries: u64,
+}
+
+/// A body as sent; what cannot be read is a problem with the parser's own words.
+fn body<T>(sent: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
+    sent.map(|Json(body)| body).map_err(|rejection| {
+        ApiProblem::bad_request("serve.bad_body", rejection.body_text().to_lowercase())
+    })
+}
+
+/// Decodes rejected frames again, some hundred at a time
+#[utoipa::path(post, path = "/rejects/replay", tag = "collect", request_body = ReplayRequest, responses(
+    (status = 200, body = ReplayResult),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 500, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn post_replay(
+    State(state): State<AppState>,
+    sent: Result<Json<ReplayRequest>, JsonRejection>,
+) -> Result<Json<ReplayResult>, ApiProblem> {
+    let request = body(sent)?;
+    state
+        .blocking(move |state| Ok(Json(state.actions().replay_rejects(&request)?)))
+        .await
+}
+
+/// Deletes rejected frames
+#[utoipa::path(post, path = "/rejects/purge", tag = "collect", request_body = PurgeRequest, responses(
+    (status = 200, body = PurgeResult),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 500, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn post_purge(
+    State(state): State<AppState>,
+    sent: Result<Json<PurgeRequest>, JsonRejection>,
+) -> Result<Json<PurgeResult>, ApiProblem> {
+    let request = body(sent)?;
+    state
+        .blocking(move |state| Ok(Json(state.actions().purge_rejects(&request)?)))
+        .await
 }

@@ -9,6 +9,7 @@ mod demand;
 mod documents;
 mod filings;
 mod forecasts;
+mod push;
 mod weather;
 
 #[cfg(test)]
@@ -25,8 +26,12 @@ pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
 pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
 pub use self::forecasts::ForecastHeader;
+pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_book.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_book.sql"),
+    include_str!("migrations/0002_push_answers.sql"),
+];
 
 /// The book; clones share one writer thread and one pool of readers.
 ///
@@ -37,6 +42,14 @@ pub struct Book {
 }
 
 impl Book {
+    /// Reads every page of the file. Blocks.
+    ///
+    /// # Errors
+    /// `Damaged`, with what is wrong.
+    pub fn verify_file(&self) -> Result<(), StoreError> {
+        self.database.check()
+    }
+
     /// Opens the book for writing, making and migrating it as needed.
     ///
     /// # Errors

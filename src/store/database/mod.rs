@@ -17,6 +17,14 @@ use crate::store::error::StoreError;
 
 /// Statements a connection keeps prepared.
 const STATEMENTS_MAX: usize = 64;
+/// Pages the writer keeps, KiB. What a busy stream writes comes in the order of the key, so few are
+/// needed more than once.
+const WRITER_CACHE_KIB: u32 = 8 * 1_024;
+/// Pages each reader keeps, KiB; behind it is the system's cache.
+const READER_CACHE_KIB: u32 = 2 * 1_024;
+/// Pages in the write-ahead log before they are moved to the file. A page that many commits write is
+/// moved once: 64 MiB are a minute's worth of a busy city.
+const CHECKPOINT_PAGES: u32 = 16_000;
 /// How long to wait for a lock of another connection, ms. The writer is alone, so this is only
 /// met while a backup or a checkpoint finishes.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
@@ -57,11 +65,12 @@ impl Database {
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(fail("opening"))?;
-        configure(&connection).map_err(fail("configuring"))?;
+        configure(&connection, WRITER_CACHE_KIB).map_err(fail("configuring"))?;
         connection
-            .execute_batch(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;",
-            )
+            .execute_batch(&format!(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+                 PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES};"
+            ))
             .map_err(fail("configuring"))?;
         migrate(path, &mut connection, migrations)?;
         prepare(&connection)?;
@@ -154,6 +163,27 @@ impl Database {
         self.pool.read(read)
     }
 
+    /// Reads every page and holds indexes against their tables. Takes as long as the file is large.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.read(|c| {
+            let found: String = c
+                .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+                .map_err(self.error("checking the file"))?;
+            if found == "ok" {
+                return Ok(());
+            }
+            Err(StoreError::damaged(
+                self.path(),
+                found.split_whitespace().collect::<Vec<_>>().join(" "),
+            ))
+        })
+    }
+
+    /// Whether it was opened for reading only.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.writer.is_none()
+    }
+
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer.as_deref().ok_or_else(|| StoreError::ReadOnly {
             path: self.path().to_owned(),
@@ -190,11 +220,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // 32 MiB of pages: a day's burst of 20,000 meters stays in memory.
-    connection.execute_batch("PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY;")
+    connection.execute_batch(&format!(
+        "PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY;"
+    ))
 }
 
 fn migrate(

@@ -80,7 +80,7 @@ impl ReaderPool {
             &self.path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
-        super::configure(&connection)?;
+        super::configure(&connection, super::READER_CACHE_KIB)?;
         Ok(connection)
     }
 

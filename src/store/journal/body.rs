@@ -68,6 +68,53 @@ pub(super) struct Merged {
     pub(super) conflicts: Vec<Conflict>,
 }
 
+/// What a body holds, for who need not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traits {
+    pub(super) is_usable: bool,
+    /// A single total.
+    pub(super) has_total: bool,
+    pub(super) has_arrays: bool,
+}
+
+const fn is_total(item: Item) -> bool {
+    matches!(item, Item::TotalStd | Item::TotalWork)
+}
+
+/// Appends the stored form of a reading: what `Body::new` and `Body::encode` give, without a `Body`
+/// in between where the reading needs no putting in order.
+pub(super) fn encode(reading: &Reading, is_usable: bool, at: i64, out: &mut Vec<u8>) -> Traits {
+    let values = &reading.values;
+    let is_in_order = values
+        .iter()
+        .zip(values.iter().skip(1))
+        .all(|((a, _), (b, _))| (*a as u8) < (*b as u8));
+    if !is_in_order || !reading.frozen.is_empty() {
+        let body = Body::new(reading, is_usable);
+        body.encode_into(at, out);
+        return body.traits();
+    }
+    let rank = reading.transport.rank();
+    put_head(out, is_usable, rank, reading.alarms.0, values.len());
+    for (item, value) in values {
+        out.push(*item as u8);
+        put_value(out, *value, rank);
+    }
+    put_unsigned(out, 0);
+    Traits {
+        is_usable,
+        has_total: values.iter().any(|(item, _)| is_total(*item)),
+        has_arrays: false,
+    }
+}
+
+fn put_head(out: &mut Vec<u8>, is_usable: bool, rank: u8, alarms: u32, items: usize) {
+    out.push(FORMAT);
+    out.push(u8::from(is_usable) | (rank << 1));
+    put_unsigned(out, u64::from(alarms));
+    put_unsigned(out, items as u64);
+}
+
 fn compare(a: ItemValue, b: ItemValue) -> Ordering {
     match (a, b) {
         (ItemValue::Exact(a), ItemValue::Exact(b)) => a.cmp(&b),
@@ -123,11 +170,12 @@ impl Body {
         }
     }
 
-    /// Whether it holds a single total.
-    pub(super) fn has_total(&self) -> bool {
-        self.items
-            .iter()
-            .any(|(item, _)| matches!(item, Item::TotalStd | Item::TotalWork))
+    pub(super) fn traits(&self) -> Traits {
+        Traits {
+            is_usable: self.is_usable,
+            has_total: self.items.iter().any(|(item, _)| is_total(*item)),
+            has_arrays: !self.arrays.is_empty(),
+        }
     }
 
     /// Its arrays.
@@ -205,23 +253,30 @@ impl Body {
 
     pub(super) fn encode(&self, at: i64) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.items.len() * 8 + self.arrays.len() * 64);
-        out.push(FORMAT);
-        out.push(u8::from(self.is_usable) | (self.rank << 1));
-        put_unsigned(&mut out, u64::from(self.alarms));
-        put_unsigned(&mut out, self.items.len() as u64);
+        self.encode_into(at, &mut out);
+        out
+    }
+
+    fn encode_into(&self, at: i64, out: &mut Vec<u8>) {
+        put_head(
+            out,
+            self.is_usable,
+            self.rank,
+            self.alarms,
+            self.items.len(),
+        );
         for (item, sourced) in &self.items {
             out.push(*item as u8);
-            put_value(&mut out, sourced.value, sourced.rank);
+            put_value(out, sourced.value, sourced.rank);
         }
-        put_unsigned(&mut out, self.arrays.len() as u64);
+        put_unsigned(out, self.arrays.len() as u64);
         for array in &self.arrays {
             out.push(array.value.item as u8);
             out.push(array.rank);
-            put_signed(&mut out, millis(array.value.first_at) - at);
-            put_unsigned(&mut out, u64::from(array.value.step_s));
-            put_totals(&mut out, &array.value.totals);
+            put_signed(out, millis(array.value.first_at) - at);
+            put_unsigned(out, u64::from(array.value.step_s));
+            put_totals(out, &array.value.totals);
         }
-        out
     }
 
     /// Reads what `encode` wrote; none if the bytes are not of this form.

@@ -195,16 +195,34 @@ impl Journal {
         })
     }
 
-    /// Curves to compute again, the earliest days first, at most `limit`. Blocks.
+    /// Begins a new mark for what is written from now on. Whatever bears an older one is committed
+    /// when this returns.
+    fn next_mark(&self) -> Result<i64, StoreError> {
+        if self.database.is_read_only() {
+            return Ok(i64::MAX);
+        }
+        let cache = std::sync::Arc::clone(&self.cache);
+        self.write_now("beginning a new mark", move |_| {
+            let mut cache = locked(&cache);
+            cache.mark += 1;
+            cache.dirty.clear();
+            Ok(cache.mark)
+        })
+    }
+
+    /// Curves to compute again, the earliest days first, at most `limit`. Days that are marked
+    /// meanwhile are left for the next call, also if they were marked before. Blocks.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn dirty_days(&self, limit: usize) -> Result<Vec<DirtyDay>, StoreError> {
+        let next = self.next_mark()?;
         self.read("reading dirty days", |c| {
             let mut statement = c.prepare_cached(
-                "SELECT meter, day, mark FROM dirty ORDER BY day, meter LIMIT ?1",
+                "SELECT meter, day, mark FROM dirty WHERE mark < ?2 ORDER BY day, meter LIMIT ?1",
             )?;
-            let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query([limit, next])?;
             let mut dirty = Vec::new();
             while let Some(row) = rows.next()? {
                 dirty.push(DirtyDay {

@@ -1,12 +1,14 @@
 //! The writing side: entries to rows, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::body::{Body, Merged};
-use super::presence::{Added, Place};
-use super::{Cache, CommitReport, JournalEntry, findings, millis, rejects};
+use super::body::{Body, Merged, Traits};
+use super::inbox::{Row, Rows};
+use super::presence::Added;
+use super::{Cache, CommitReport, EntryOutcome, JournalEntry, findings, millis, presence, rejects};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::id::MeterId;
@@ -21,12 +23,25 @@ pub(super) fn epoch_day(clock: GasDayClock, millis: i64) -> i32 {
     i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX })
 }
 
-/// What one transaction gathers before it writes each once.
+/// When readings come to their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this transaction, and whatever waits in the inbox with them.
+    Now,
+    /// With one of the next, if many come.
+    Soon,
+}
+
+/// What one transaction gathers before it writes each once. Rows come in the order of the key, so
+/// all but arrays speak of the meter and day of the row before.
 #[derive(Default)]
 struct Touched {
-    dirty: BTreeSet<(i32, i64)>,
+    dirty: Vec<(i32, i64)>,
     presence: Added,
-    latest: BTreeMap<i64, (i64, i64)>,
+    latest: Vec<(i64, i64, i64)>,
+    report: CommitReport,
+    /// What became of each row, with the number that says when it came; kept only if asked for.
+    outcomes: Option<Vec<(u32, EntryOutcome)>>,
 }
 
 pub(super) fn commit(
@@ -34,41 +49,125 @@ pub(super) fn commit(
     cache: &mut Cache,
     clock: GasDayClock,
     entries: &[JournalEntry],
+    place: Place,
 ) -> rusqlite::Result<CommitReport> {
-    cache.mark += 1;
-    let mark = cache.mark;
-    let mut report = CommitReport::default();
-    let mut readings = Vec::with_capacity(entries.len());
-    for entry in entries {
-        match entry {
-            JournalEntry::Reject(reject) => {
-                rejects::insert(t, reject)?;
-                report.rejected += 1;
-            }
-            JournalEntry::Reading { reading, findings } => {
-                let number = number_of(t, cache, &reading.meter)?;
-                let at = millis(reading.sampled_at);
-                readings.push((epoch_day(clock, at), number, at, reading, findings));
-            }
-        }
-    }
-    // In the order of the key, so that neighbours go to the same page.
-    readings.sort_by_key(|(day, number, at, ..)| (*day, *number, *at));
-    let mut touched = Touched::default();
-    for (day, number, at, reading, findings) in readings {
-        let key = Key { day, number, at };
-        match put(t, clock, &mut touched, key, reading, findings)? {
-            Outcome::New => report.accepted += 1,
-            Outcome::Known => report.duplicate += 1,
-            Outcome::Contradicts => {
-                report.accepted += 1;
-                report.conflicts += 1;
-            }
-        }
-    }
-    write_touched(t, cache, clock, &touched, mark)?;
+    let mut report = apply(t, cache, clock, entries, place, Touched::default())?.report;
     count(t, &report)?;
+    let carried = std::mem::take(&mut cache.carried);
+    report.accepted += carried.accepted;
+    report.duplicate += carried.duplicate;
+    report.conflicts += carried.conflicts;
+    report.waiting = cache.inbox.len() as u64;
     Ok(report)
+}
+
+/// `commit` at their place that also tells what each entry did, in their order. What waits in the
+/// inbox came earlier and is moved first.
+pub(super) fn commit_each(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+) -> rusqlite::Result<(CommitReport, Vec<EntryOutcome>)> {
+    let mut report = commit(t, cache, clock, &[], Place::Now)?;
+    let asked = Touched {
+        outcomes: Some(Vec::with_capacity(entries.len())),
+        ..Touched::default()
+    };
+    let touched = apply(t, cache, clock, entries, Place::Now, asked)?;
+    count(t, &touched.report)?;
+    report.accepted += touched.report.accepted;
+    report.duplicate += touched.report.duplicate;
+    report.conflicts += touched.report.conflicts;
+    report.rejected += touched.report.rejected;
+    let mut of_rows = touched.outcomes.unwrap_or_default();
+    of_rows.sort_unstable_by_key(|(came, _)| *came);
+    let mut of_rows = of_rows.into_iter().map(|(_, outcome)| outcome);
+    let outcomes = entries
+        .iter()
+        .map(|entry| match entry {
+            JournalEntry::Reject(_) => EntryOutcome::Rejected,
+            JournalEntry::Reading { .. } => of_rows.next().unwrap_or(EntryOutcome::Accepted),
+        })
+        .collect();
+    Ok((report, outcomes))
+}
+
+/// Writes entries at their place without counting them as deliveries. What waits in the inbox is a
+/// delivery and is moved and counted first; the next report tells of it, to whoever received it.
+pub(super) fn replay(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+) -> rusqlite::Result<CommitReport> {
+    cache.carried = commit(t, cache, clock, &[], Place::Now)?;
+    Ok(apply(t, cache, clock, entries, Place::Now, Touched::default())?.report)
+}
+
+fn apply(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    entries: &[JournalEntry],
+    place: Place,
+    mut touched: Touched,
+) -> rusqlite::Result<Touched> {
+    cache.inbox.read(t, clock)?;
+    touched.report.rejected = keep_rejects(t, entries)?;
+    for (reading, findings) in readings(entries) {
+        let number = number_of(t, cache, &reading.meter)?;
+        let is_usable = keep_findings(t, clock, number, findings)?;
+        let rows = cache.inbox.arriving();
+        rows.push(clock, number, reading, is_usable);
+    }
+    match place {
+        Place::Now => {
+            for (rows, range) in cache.inbox.rest() {
+                put_rows(t, clock, &mut touched, rows, range)?;
+            }
+            cache.inbox.emptied(t)?;
+        }
+        Place::Soon => {
+            let range = cache.inbox.append(t)?;
+            let end = range.end;
+            put_rows(t, clock, &mut touched, cache.inbox.moving(), range)?;
+            cache.inbox.moved(t, end)?;
+        }
+    }
+    write_touched(t, cache, clock, &mut touched)?;
+    Ok(touched)
+}
+
+fn keep_rejects(t: &Transaction<'_>, entries: &[JournalEntry]) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for entry in entries {
+        if let JournalEntry::Reject(reject) = entry {
+            rejects::insert(t, reject)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn readings(entries: &[JournalEntry]) -> impl Iterator<Item = (&Reading, &[Finding])> {
+    entries.iter().filter_map(|entry| match entry {
+        JournalEntry::Reading { reading, findings } => Some((reading, findings.as_slice())),
+        JournalEntry::Reject(_) => None,
+    })
+}
+
+/// Keeps what the entry rules found; whether the reading may be used.
+fn keep_findings(
+    t: &Transaction<'_>,
+    clock: GasDayClock,
+    number: i64,
+    found: &[Finding],
+) -> rusqlite::Result<bool> {
+    for finding in found {
+        findings::insert(t, clock, number, findings::Origin::Entry, None, finding)?;
+    }
+    Ok(!found.iter().any(|f| f.severity == Severity::Fail))
 }
 
 #[derive(Clone, Copy)]
@@ -84,58 +183,88 @@ enum Outcome {
     Contradicts,
 }
 
-fn put(
+/// Puts rows at their place, in the order of the key, so that neighbours go to the same page.
+fn put_rows(
     t: &Transaction<'_>,
     clock: GasDayClock,
     touched: &mut Touched,
-    key: Key,
-    reading: &Reading,
-    entry_findings: &[Finding],
-) -> rusqlite::Result<Outcome> {
-    let is_usable = !entry_findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Fail);
-    for finding in entry_findings {
-        findings::insert(t, clock, key.number, findings::Origin::Entry, None, finding)?;
-    }
-    let mut body = Body::new(reading, is_usable);
-    let received_at = millis(reading.received_at);
-    let inserted = t
-        .prepare_cached("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
-        .execute(params![
-            key.day,
-            key.number,
-            key.at,
-            received_at,
-            body.encode(key.at)
-        ])?;
-    let mut outcome = Outcome::New;
-    if inserted == 0 {
-        let merged = merge_stored(t, key, received_at, &mut body)?;
-        if !merged.conflicts.is_empty() {
-            let is_new = keep_conflicts(t, clock, key, &reading.meter, &merged)?;
-            outcome = if is_new {
-                Outcome::Contradicts
-            } else if merged.has_news {
-                Outcome::New
+    rows: &Rows,
+    range: Range<usize>,
+) -> rusqlite::Result<()> {
+    let mut insert = t.prepare_cached(
+        "INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+    )?;
+    for (row, body) in rows.slice(range) {
+        let key = Key {
+            day: row.day,
+            number: row.number,
+            at: row.at,
+        };
+        let inserted =
+            insert.execute(params![key.day, key.number, key.at, row.received_at, body])?;
+        let outcome = if inserted == 0 {
+            join_stored(t, clock, touched, row, body)?
+        } else {
+            let arrays = if row.traits.has_arrays {
+                Some(Body::decode(key.at, body).ok_or_else(unreadable)?)
             } else {
-                Outcome::Known
+                None
             };
-        } else if !merged.has_news {
-            outcome = Outcome::Known;
-        }
-        if !merged.has_changed {
-            return Ok(outcome);
+            touch(clock, touched, row, row.traits, arrays.as_ref());
+            Outcome::New
+        };
+        let told = match outcome {
+            Outcome::Known => {
+                touched.report.duplicate += 1;
+                EntryOutcome::Duplicate
+            }
+            Outcome::New => {
+                touched.report.accepted += 1;
+                EntryOutcome::Accepted
+            }
+            Outcome::Contradicts => {
+                touched.report.accepted += 1;
+                touched.report.conflicts += 1;
+                EntryOutcome::Accepted
+            }
+        };
+        if let Some(outcomes) = &mut touched.outcomes {
+            outcomes.push((row.came(), told));
         }
     }
-    if body.is_usable {
-        touch(clock, touched, key, &body);
-        let latest = touched
-            .latest
-            .entry(key.number)
-            .or_insert((key.at, received_at));
-        latest.0 = latest.0.max(key.at);
-        latest.1 = latest.1.max(received_at);
+    Ok(())
+}
+
+/// Joins a row with the one that is there.
+fn join_stored(
+    t: &Transaction<'_>,
+    clock: GasDayClock,
+    touched: &mut Touched,
+    row: &Row,
+    body: &[u8],
+) -> rusqlite::Result<Outcome> {
+    let key = Key {
+        day: row.day,
+        number: row.number,
+        at: row.at,
+    };
+    let mut body = Body::decode(key.at, body).ok_or_else(unreadable)?;
+    let merged = merge_stored(t, key, row.received_at, &mut body)?;
+    let outcome = if merged.conflicts.is_empty() {
+        if merged.has_news {
+            Outcome::New
+        } else {
+            Outcome::Known
+        }
+    } else if keep_conflicts(t, clock, key, &merged)? {
+        Outcome::Contradicts
+    } else if merged.has_news {
+        Outcome::New
+    } else {
+        Outcome::Known
+    };
+    if merged.has_changed {
+        touch(clock, touched, row, body.traits(), Some(&body));
     }
     Ok(outcome)
 }
@@ -186,9 +315,12 @@ fn keep_conflicts(
     t: &Transaction<'_>,
     clock: GasDayClock,
     key: Key,
-    meter: &MeterId,
     merged: &Merged,
 ) -> rusqlite::Result<bool> {
+    let meter: String = t
+        .prepare_cached("SELECT id FROM meters WHERE no = ?1")?
+        .query_row([key.number], |row| row.get(0))?;
+    let meter = MeterId::new(meter);
     let mut is_new = false;
     for conflict in &merged.conflicts {
         for (value, rank) in &conflict.values {
@@ -207,7 +339,7 @@ fn keep_conflicts(
                     .execute(params![key.number, key.at, conflict.part, value, rank])?;
             }
         }
-        let finding = conflict_finding(t, key, meter, &conflict.part)?;
+        let finding = conflict_finding(t, key, &meter, &conflict.part)?;
         let part = Some(conflict.part.as_slice());
         findings::insert(
             t,
@@ -250,19 +382,39 @@ fn conflict_finding(
 }
 
 /// Which days' curves the row can change, and where its totals are to be found.
-fn touch(clock: GasDayClock, touched: &mut Touched, key: Key, body: &Body) {
-    touched.dirty.insert((key.day, key.number));
-    if body.has_total() {
-        touched.presence.insert(key.number, key.day, Place::Single);
+fn touch(
+    clock: GasDayClock,
+    touched: &mut Touched,
+    row: &Row,
+    traits: Traits,
+    arrays: Option<&Body>,
+) {
+    if !traits.is_usable {
+        return;
     }
-    for array in body.arrays() {
-        for day in days_of(clock, array) {
-            touched.dirty.insert((day, key.number));
-            let later = key.day.saturating_sub(day);
-            touched
-                .presence
-                .insert(key.number, day, Place::Array(later));
+    let (day, number) = (row.day, row.number);
+    if touched.dirty.last() != Some(&(day, number)) {
+        touched.dirty.push((day, number));
+    }
+    if traits.has_total {
+        touched
+            .presence
+            .insert(number, day, presence::Place::Single);
+    }
+    for array in arrays.into_iter().flat_map(Body::arrays) {
+        for of_day in days_of(clock, array) {
+            touched.dirty.push((of_day, number));
+            let later = day.saturating_sub(of_day);
+            let place = presence::Place::Array(later);
+            touched.presence.insert(number, of_day, place);
         }
+    }
+    match touched.latest.last_mut() {
+        Some((of, at, received_at)) if *of == number => {
+            *at = row.at.max(*at);
+            *received_at = row.received_at.max(*received_at);
+        }
+        _ => touched.latest.push((number, row.at, row.received_at)),
     }
 }
 
@@ -293,22 +445,55 @@ fn write_touched(
     t: &Transaction<'_>,
     cache: &mut Cache,
     clock: GasDayClock,
-    touched: &Touched,
-    mark: i64,
+    touched: &mut Touched,
 ) -> rusqlite::Result<()> {
+    touched.dirty.sort_unstable();
+    touched.dirty.dedup();
     for (day, number) in &touched.dirty {
-        mark_dirty(t, *number, *day, mark)?;
+        cache.dirty.mark(t, *number, *day, cache.mark)?;
     }
     cache.presence.write(t, &touched.presence)?;
-    for (number, (at, received_at)) in &touched.latest {
-        t.prepare_cached(
-            "INSERT INTO latest VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
-               day = max(day, excluded.day), at = max(at, excluded.at),
-               received_at = max(received_at, excluded.received_at)",
-        )?
-        .execute(params![number, epoch_day(clock, *at), at, received_at])?;
+    let mut latest = t.prepare_cached(
+        "INSERT INTO latest VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
+           day = max(day, excluded.day), at = max(at, excluded.at),
+           received_at = max(received_at, excluded.received_at)",
+    )?;
+    for (number, at, received_at) in &touched.latest {
+        latest.execute(params![number, epoch_day(clock, *at), at, received_at])?;
     }
     Ok(())
+}
+
+/// Marks the writer made since the marks were last read.
+///
+/// A day that is marked since then needs no second mark: whoever reads marks first gets a new mark
+/// for all that follow (`Journal::dirty_days`), and clears none but those it has read.
+#[derive(Debug, Default)]
+pub(super) struct Marked(BTreeSet<(i32, i64)>);
+
+/// Days remembered as marked; a city's import marks more, one by one.
+const MARKED_MAX: usize = 100_000;
+
+impl Marked {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn mark(
+        &mut self,
+        t: &Transaction<'_>,
+        number: i64,
+        day: i32,
+        mark: i64,
+    ) -> rusqlite::Result<()> {
+        if self.0.len() >= MARKED_MAX {
+            self.0.clear();
+        }
+        if self.0.insert((day, number)) {
+            mark_dirty(t, number, day, mark)?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn mark_dirty(

@@ -6,8 +6,10 @@
 //! Everything else in here is computed from that.
 
 mod body;
+mod clocks;
 mod curves;
 mod findings;
+mod inbox;
 mod ingest;
 mod presence;
 mod rejects;
@@ -21,6 +23,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::domain::calendar::{GasDay, GasDayClock};
@@ -32,11 +35,17 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
+pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
 pub use self::findings::FindingFilter;
-pub use self::rejects::{RejectFilter, StoredReject};
+use self::ingest::Place;
+pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_journal.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_journal.sql"),
+    include_str!("migrations/0002_rejects_and_clocks.sql"),
+    include_str!("migrations/0003_inbox.sql"),
+];
 
 /// What one frame became.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +62,8 @@ pub enum JournalEntry {
     Reject(RejectedFrame),
 }
 
-/// What a commit did; `accepted + duplicate + rejected` is the number of entries.
+/// What a commit did. Over a run of commits `accepted + duplicate + rejected` is the number of
+/// entries, once `waiting` is 0 again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CommitReport {
     /// Readings that said something new.
@@ -64,6 +74,19 @@ pub struct CommitReport {
     pub conflicts: u64,
     /// Rejected frames.
     pub rejected: u64,
+    /// Readings that are on disk but not yet at their place; a later report counts them.
+    pub waiting: u64,
+}
+
+/// What one entry of a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryOutcome {
+    /// A reading that said something new.
+    Accepted,
+    /// A reading that said only what was known.
+    Duplicate,
+    /// A rejected frame.
+    Rejected,
 }
 
 /// Totals since the file was made; `accepted + duplicate + rejected = received`.
@@ -106,9 +129,24 @@ pub struct Journal {
 /// What the writer remembers of the file; forgotten whenever a transaction is rolled back.
 #[derive(Debug, Default)]
 struct Cache {
-    numbers: BTreeMap<MeterId, i64>,
+    /// Asked for each reading, hence by hash.
+    numbers: IndexMap<MeterId, i64>,
     presence: presence::Known,
+    inbox: inbox::Inbox,
+    dirty: ingest::Marked,
+    /// Readings that a replay moved out of the inbox, for the report of the next commit.
+    carried: CommitReport,
     mark: i64,
+}
+
+impl Cache {
+    fn forget(&mut self) {
+        self.numbers.clear();
+        self.presence.clear();
+        self.inbox.forget();
+        self.dirty.clear();
+        self.carried = CommitReport::default();
+    }
 }
 
 /// What readers remember: committed numbers never change.
@@ -136,6 +174,13 @@ fn prepare(path: &Path, c: &Connection, clock: GasDayClock) -> Result<(), StoreE
     .map_err(error)
 }
 
+/// Puts at its place what a crash left in the inbox.
+fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
+    let t = c.unchecked_transaction()?;
+    ingest::commit(&t, &mut Cache::default(), clock, &[], Place::Now)?;
+    t.commit()
+}
+
 fn start_hour(c: &Connection) -> rusqlite::Result<Option<u32>> {
     let text: Option<String> = c
         .query_row(
@@ -158,6 +203,24 @@ fn check_start_hour(path: &Path, found: u32, clock: GasDayClock) -> Result<(), S
     })
 }
 
+fn read_counters(c: &Connection) -> rusqlite::Result<JournalCounters> {
+    let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
+    let mut rows = statement.query([])?;
+    let mut counters = JournalCounters::default();
+    while let Some(row) = rows.next()? {
+        let value = row.get::<_, i64>(1)?.cast_unsigned();
+        match row.get_ref(0)?.as_str()? {
+            "accepted" => counters.accepted = value,
+            "duplicate" => counters.duplicate = value,
+            "conflicts" => counters.conflicts = value,
+            "rejected" => counters.rejected = value,
+            _ => {}
+        }
+    }
+    counters.received = counters.accepted + counters.duplicate + counters.rejected;
+    Ok(counters)
+}
+
 impl Journal {
     /// Opens the journal for writing, making and migrating it as needed.
     ///
@@ -167,19 +230,20 @@ impl Journal {
         let path = path.as_ref();
         let cache = Arc::new(Mutex::new(Cache::default()));
         let of_writer = Arc::clone(&cache);
-        let forget = move || {
-            let mut cache = locked(&of_writer);
-            cache.numbers.clear();
-            cache.presence.clear();
+        let forget = move || locked(&of_writer).forget();
+        let prepare = |c: &Connection| {
+            prepare(path, c, clock)?;
+            let error = |error| StoreError::from_sqlite(path, "emptying the inbox", error);
+            empty_inbox(c, clock).map_err(error)
         };
-        let database = Database::open(path, MIGRATIONS, |c| prepare(path, c, clock), forget)?;
+        let database = Database::open(path, MIGRATIONS, prepare, forget)?;
         let journal = Self {
             database,
             clock,
             cache,
             names: Arc::default(),
         };
-        let mark = journal.read("reading marks", |c| {
+        let mark: i64 = journal.read("reading marks", |c| {
             c.query_row(
                 "SELECT max(coalesce((SELECT max(mark) FROM dirty), 0),
                             coalesce((SELECT max(mark) FROM stale_demand), 0))",
@@ -187,7 +251,7 @@ impl Journal {
                 |row| row.get(0),
             )
         })?;
-        locked(&journal.cache).mark = mark;
+        locked(&journal.cache).mark = mark + 1;
         Ok(journal)
     }
 
@@ -217,7 +281,7 @@ impl Journal {
         self.clock
     }
 
-    /// Commits entries in one transaction; when this returns `Ok` they are on disk.
+    /// Commits entries in one transaction; when this returns `Ok` they are on disk and can be read.
     ///
     /// The same transaction marks every touched (meter, gas day) dirty.
     ///
@@ -236,12 +300,50 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<CommitReport, StoreError> {
+        self.database
+            .write(self.committing(entries, Place::Now))
+            .await
+    }
+
+    /// `commit_shared` that also tells what each entry did, in their order.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn commit_each(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+    ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
         let clock = self.clock;
         let cache = Arc::clone(&self.cache);
         let error = self.database.error("committing readings");
         self.database
-            .write(move |t| ingest::commit(t, &mut locked(&cache), clock, &entries).map_err(&error))
+            .write(move |t| {
+                ingest::commit_each(t, &mut locked(&cache), clock, &entries).map_err(&error)
+            })
             .await
+    }
+
+    /// Commits entries in one transaction; when this returns `Ok` they are on disk. Readings can be
+    /// read once `waiting` is 0: later calls of this, or one of `settle`, put them at their place.
+    /// For a stream of batches this costs a fraction of `commit`.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub async fn receive(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+    ) -> Result<CommitReport, StoreError> {
+        self.database
+            .write(self.committing(entries, Place::Soon))
+            .await
+    }
+
+    /// Puts everything received at its place.
+    ///
+    /// # Errors
+    /// As `commit`; what was received stays on disk.
+    pub async fn settle(&self) -> Result<CommitReport, StoreError> {
+        self.commit_shared(Arc::default()).await
     }
 
     /// `commit` for callers outside the runtime.
@@ -249,12 +351,19 @@ impl Journal {
     /// # Errors
     /// As `commit`.
     pub fn commit_blocking(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
+        let work = self.committing(Arc::new(entries), Place::Now);
+        self.database.write_blocking(work)
+    }
+
+    fn committing(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+        place: Place,
+    ) -> impl FnMut(&Transaction<'_>) -> Result<CommitReport, StoreError> + Send + use<> {
         let clock = self.clock;
         let cache = Arc::clone(&self.cache);
         let error = self.database.error("committing readings");
-        self.database.write_blocking(move |t| {
-            ingest::commit(t, &mut locked(&cache), clock, &entries).map_err(&error)
-        })
+        move |t| ingest::commit(t, &mut locked(&cache), clock, &entries, place).map_err(&error)
     }
 
     /// Limits the size of the file, or lifts the limit. A commit that would exceed it fails with
@@ -271,28 +380,32 @@ impl Journal {
         })
     }
 
+    /// Reads the whole file: every page, and every reading. Returns how many readings there are.
+    /// Blocks, for as long as the file is large.
+    ///
+    /// # Errors
+    /// `Damaged`, with what is wrong.
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        self.database.check()?;
+        self.read("reading every reading", |c| {
+            let mut statement = c.prepare("SELECT at, body FROM readings")?;
+            let mut rows = statement.query([])?;
+            let mut count = 0;
+            while let Some(row) = rows.next()? {
+                let body = row.get_ref(1)?.as_blob()?;
+                body::Body::decode(row.get(0)?, body).ok_or_else(ingest::unreadable)?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
     /// Totals since the file was made.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn counters(&self) -> Result<JournalCounters, StoreError> {
-        self.read("reading counters", |c| {
-            let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
-            let mut rows = statement.query([])?;
-            let mut counters = JournalCounters::default();
-            while let Some(row) = rows.next()? {
-                let value = row.get::<_, i64>(1)?.cast_unsigned();
-                match row.get_ref(0)?.as_str()? {
-                    "accepted" => counters.accepted = value,
-                    "duplicate" => counters.duplicate = value,
-                    "conflicts" => counters.conflicts = value,
-                    "rejected" => counters.rejected = value,
-                    _ => {}
-                }
-            }
-            counters.received = counters.accepted + counters.duplicate + counters.rejected;
-            Ok(counters)
-        })
+        self.read("reading counters", read_counters)
     }
 
     /// Marks gas days of meters to be computed again. Blocks.
@@ -303,7 +416,6 @@ impl Journal {
         let cache = Arc::clone(&self.cache);
         self.write_now("marking days dirty", move |t| {
             let mut cache = locked(&cache);
-            cache.mark += 1;
             let mark = cache.mark;
             for (meter, day) in &days {
                 let number = ingest::number_of(t, &mut cache, meter)?;
@@ -326,7 +438,6 @@ impl Journal {
         let cache = Arc::clone(&self.cache);
         self.write_now("comparing the rules of curves", move |t| {
             let mut cache = locked(&cache);
-            cache.mark += 1;
             let mark = cache.mark;
             let mut changed = Vec::new();
             for (meter, digest) in &digests {

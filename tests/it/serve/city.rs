@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
+use qiliang::collect::push::{Gate, Push};
 use qiliang::domain::calendar::{Calendar, GasDay, GasMonth};
 use qiliang::domain::contract::SupplyContract;
 use qiliang::domain::demand::{DemandCube, DemandDay, DemandForecast, Draws, NodeForecast};
@@ -21,12 +22,13 @@ use qiliang::domain::registry::{Registry, RegistryParts};
 use qiliang::domain::series::LoadCurve;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
+use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -316,6 +318,17 @@ impl Actions for Program {
             cause: "disk quota of /secret/place exceeded".into(),
         })
     }
+
+    fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError> {
+        Ok(ReplayResult {
+            unknown: request.ids.clone(),
+            ..ReplayResult::default()
+        })
+    }
+
+    fn purge_rejects(&self, _: &PurgeRequest) -> Result<PurgeResult, ActionError> {
+        Ok(PurgeResult::default())
+    }
 }
 
 /// Stores block, which tests on the runtime must not: this runs on a thread of its own.
@@ -384,12 +397,21 @@ impl City {
         let (live, stop) = (LiveHub::new(), CancellationToken::new());
         let events = broadcast::Sender::new(16);
         let actions: Arc<dyn Actions> = Arc::<Program>::clone(&program);
+        // Nobody takes what is pushed here: the whole program is tested as a process.
+        let (sender, _) = mpsc::channel(1);
+        let push = Push::new(
+            qiliang::settings::load(None).unwrap().push,
+            Gate::new(None, None),
+            Arc::new(ManualClock::new(now())),
+            &sender,
+        );
         let state = AppState::new(AppParts {
             journal: journal.clone(),
             book: book.clone(),
             registry: receiver,
             clock: Arc::new(ManualClock::new(now())),
             actions,
+            push,
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             live: live.clone(),

@@ -62,6 +62,19 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// `kill -9`, to be started anew in the same place.
+    pub(crate) fn kill_in_place(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// SIGTERM, then waits for the end.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();

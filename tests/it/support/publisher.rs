@@ -53,22 +53,33 @@ pub(crate) async fn publish_all(
         let acknowledged = acknowledged.clone();
         tasks.spawn(async move {
             let mut options = MqttOptions::new(format!("meter-{device}"), "127.0.0.1", port);
+            // The meter keeps its message until the PUBACK and sends it again on a new connection; a
+            // session the broker may have forgotten would only make that doubtful.
             options
-                .set_clean_session(false)
+                .set_clean_session(true)
                 .set_keep_alive(Duration::from_secs(5));
-            let (client, mut connection) = AsyncClient::new(options, 10);
+            let (mut client, mut connection) = AsyncClient::new(options.clone(), 10);
             let topic = format!("gas/test/gw/D{device}/up/reading");
             for seq in 0..count {
                 let at = first_at + TimeDelta::seconds(i64::try_from(seq).unwrap() * 60);
-                client
-                    .publish(&topic, QoS::AtLeastOnce, false, payload(device, seq, at))
-                    .await
-                    .unwrap();
+                let message = payload(device, seq, at);
+                let mut is_sent = false;
                 loop {
+                    if !is_sent {
+                        client
+                            .publish(&topic, QoS::AtLeastOnce, false, message.as_str())
+                            .await
+                            .unwrap();
+                        is_sent = true;
+                    }
                     match connection.poll().await {
                         Ok(Event::Incoming(Packet::PubAck(_))) => break,
                         Ok(_) => {}
-                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                        Err(_) => {
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                            (client, connection) = AsyncClient::new(options.clone(), 10);
+                            is_sent = false;
+                        }
                     }
                 }
                 acknowledged.add((device, at));

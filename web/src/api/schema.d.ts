@@ -295,6 +295,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/readings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push readings: one message, an array of them, or one a line; answered after they are on disk
+         * @description Bodies are JSON, NDJSON or CBOR, gzip if said so. Every message names its device in `dev`, or the
+         *     request does for all. A token speaks for its own devices only. Sending again is harmless: the same
+         *     reading is stored once. A request with `Idempotency-Key` is answered the same again for 24 hours.
+         */
+        post: operations["post_readings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rejects": {
         parameters: {
             query?: never;
@@ -1652,6 +1674,51 @@ export interface components {
             /** @description `urn:qiliang:problem:<code>`. */
             type: string;
         };
+        /** @description What became of one message. */
+        PushItem: {
+            /** @description Where it stands in the request: `/3` in an array, `line 4`. */
+            at: string;
+            /** @description Why it was rejected, as a stable code. */
+            code: string | null;
+            /** @description The device it is from, if that is known. */
+            device: string | null;
+            /** @description Whether a rejected message is kept, to be replayed when profile or registry are mended. */
+            is_kept: boolean;
+            /** @description Why it was rejected, and what to do. */
+            message: string | null;
+            /** @description What became of it. */
+            outcome: components["schemas"]["PushOutcome"];
+        };
+        /**
+         * @description What became of a message.
+         * @enum {string}
+         */
+        PushOutcome: "accepted" | "duplicate" | "rejected";
+        /** @description What became of a request's messages; received = accepted + duplicate + rejected. */
+        PushReport: {
+            /**
+             * Format: int64
+             * @description Those that said something new; on disk.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Those that said only what was known.
+             */
+            duplicate: number;
+            /** @description Each message, in the order of the request. */
+            items: components["schemas"]["PushItem"][];
+            /**
+             * Format: int64
+             * @description Messages in the request.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Those that could not be taken.
+             */
+            rejected: number;
+        };
         /** @description A line of the last backtest. */
         QualityRow: {
             /** @description Customer class, or `total`. */
@@ -2723,6 +2790,133 @@ export interface operations {
             };
             /** @description It failed here; the reference names it in the log */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_readings: {
+        parameters: {
+            query?: {
+                /** @description The device all messages are from, where they do not say so in `dev`. */
+                device?: string;
+            };
+            header?: {
+                /** @description `Bearer <token>`, where tokens are configured */
+                Authorization?: string | null;
+                /** @description At most 255 printable characters, chosen by the client */
+                "Idempotency-Key"?: string | null;
+                /** @description `gzip`, or none */
+                "Content-Encoding"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Messages as the device's profile decodes them; the vendor-neutral form is {"dev": …, "ts": …, "std_m3": …} */
+        requestBody: {
+            content: {
+                "application/cbor": string;
+                "application/json": unknown;
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description On disk; what became of each message */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushReport"];
+                };
+            };
+            /** @description The body cannot be read, or not one message of it can be taken */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The token may speak for none of the devices */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Another request with the same key is being worked on */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body, or what it unpacks to, is above the limit, or holds too many messages */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Another content type or encoding than the ones above */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The key was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description More requests than the token may send; Retry-After says when to go on */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No room, or the disk does not take it; Retry-After says when to come again */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,4 @@
+//! Frames of the shipped profiles with codec `wmbus`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| qiliang_fuzz::decode("wmbus", data));

@@ -1,0 +1,151 @@
+//! From the tables of a profile to the codec.
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::decode::code::problem;
+use crate::decode::dsmr::{DsmrCodec, Measure, Part, TelegramField};
+use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
+use crate::decode::time;
+use crate::domain::reading::Item;
+
+/// `[dsmr]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDsmr {
+    #[serde(default = "yes")]
+    checksum: bool,
+    utc_offset: Option<Spanned<String>>,
+    channel: Option<Spanned<u8>>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Reads `[dsmr]`, `[[field]]` and `[[alarm]]`.
+pub(in crate::decode) fn compile<'t>(
+    reader: &mut FileReader<'t>,
+    table: &mut DeTable<'t>,
+) -> Option<DsmrCodec> {
+    let raw: RawDsmr = match table.remove("dsmr") {
+        Some(value) => reader.read(value)?,
+        None => RawDsmr {
+            checksum: true,
+            utc_offset: None,
+            channel: None,
+        },
+    };
+    let unmarked = raw
+        .utc_offset
+        .as_ref()
+        .and_then(|text| time::offset(reader, text));
+    if let Some(channel) = &raw.channel
+        && !(1..=9).contains(channel.get_ref())
+    {
+        reader.problem(
+            Some(channel.span()),
+            problem::VALUE,
+            format!("channel {} is none of a P1 port", channel.get_ref()),
+            "write 1 to 9, or leave it out to take the channel of the gas meter",
+        );
+    }
+    let checked = reader
+        .all::<RawField>(table, "field")
+        .into_iter()
+        .filter_map(|(_, raw)| {
+            let span = raw.name.span();
+            field(reader, &raw).map(|f| (span, f))
+        })
+        .collect();
+    let fields: Vec<TelegramField> =
+        in_item_order(reader, checked, |f: &TelegramField| f.field.item);
+    if reader.is_clean() && !fields.iter().any(|f| matches!(f.part, Part::Total(_))) {
+        reader.problem(
+            Some(0..0),
+            problem::VALUE,
+            "profile has no total",
+            "add [[field]] with name, unit and at = \"24.2.1\" or \"24.2.3\"",
+        );
+    }
+    let mut alarms = AlarmBits::default();
+    for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
+        if raw.at.as_ref().map(|at| at.get_ref().as_str()) != Some("status")
+            || !raw.texts.is_empty()
+        {
+            reader.problem(
+                Some(span),
+                problem::FIELD,
+                "alarm of a P1 telegram is not at the status byte",
+                "write at = \"status\" and bits",
+            );
+        }
+        alarms.0.extend(AlarmBits::check(reader, &raw.bits, 8).0);
+    }
+    Some(DsmrCodec {
+        has_checksum: raw.checksum,
+        unmarked,
+        channel: raw.channel.map(Spanned::into_inner),
+        fields,
+        alarms,
+    })
+}
+
+fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
+    let name = raw.name.get_ref();
+    foreign_keys(
+        reader,
+        "dsmr",
+        name,
+        &[
+            ("function", raw.function.as_ref().map(Spanned::span)),
+            ("register", raw.register.as_ref().map(Spanned::span)),
+            ("type", raw.kind.as_ref().map(Spanned::span)),
+            ("words", raw.words.as_ref().map(Spanned::span)),
+            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
+            ("decimals", raw.decimals.as_ref().map(Spanned::span)),
+            ("mask", raw.mask.as_ref().map(Spanned::span)),
+            ("none", raw.none.first().map(Spanned::span)),
+        ],
+    );
+    let checked = Field::check(reader, raw);
+    let at = raw.at.as_ref();
+    let part = match at.map(|at| at.get_ref().as_str()) {
+        Some("24.4.0") => Part::Valve,
+        code => match code.and_then(Measure::of) {
+            Some(measure) => Part::Total(measure),
+            None => {
+                reader.problem(
+                    Some(at.map_or_else(|| raw.name.span(), Spanned::span)),
+                    problem::FIELD,
+                    format!("field `{name}` names no object of a gas meter"),
+                    "write at = \"24.2.1\", \"24.2.3\", \"24.2.0\" or \"24.4.0\"",
+                );
+                return None;
+            }
+        },
+    };
+    let field = checked?;
+    let (fits, remedy) = match part {
+        Part::Valve => (field.item == Item::Valve, "read valve from 24.4.0"),
+        Part::Total(Measure::Unconverted) => (
+            field.item == Item::TotalWork,
+            "24.2.3 is not converted: read total_work from it",
+        ),
+        Part::Total(Measure::Any | Measure::Converted) => (
+            matches!(field.item, Item::TotalWork | Item::TotalStd),
+            "read total_work, or total_std if the meter converts, from it",
+        ),
+    };
+    if !fits {
+        reader.problem(
+            Some(raw.name.span()),
+            problem::FIELD,
+            format!("field `{name}` is read from an object that does not hold it"),
+            remedy,
+        );
+    }
+    Some(TelegramField { field, part })
+}
