@@ -1,6 +1,6 @@
 //! Codec `cjt188`: replies of a CJ/T 188 gas meter, `68 30 A0…A6 81 L DI SER … CS 16`: totals and
-//! status (901Fh), totals of past settlement days (D120h to D12Bh, D2xxh), frozen readings (D3xxh,
-//! D4xxh).
+//! status (901Fh), totals of past settlement days (`D120h` to `D12Bh`, `D200h` to
+//! `D2FFh`), frozen readings (`D300h` to `D4FFh`).
 //!
 //! # Source
 //! domain.md §3.2; CJ/T 188-2004 and 2018. The bits of the status word, the order of an

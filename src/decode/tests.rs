@@ -1,7 +1,5 @@
 //! The shipped profiles, hostile bytes, and what a wrong profile is told.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
