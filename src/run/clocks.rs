@@ -274,7 +274,7 @@ mod tests {
         // The last was told at hour 24; a clock ahead is told at once, but not twice within a day.
         let ahead = reading(Transport::Modbus, 2_839, 2_830);
         assert_eq!(clocks.observe(&ahead, None), None);
-        let ahead = reading(Transport::Modbus, 2_889, 2_880);
+        let ahead = reading(Transport::Modbus, 4_329, 4_320);
         let told = clocks.observe(&ahead, None).unwrap();
         assert!(told.message.contains("9 min ahead"), "{}", told.message);
     }
