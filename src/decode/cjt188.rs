@@ -15,15 +15,13 @@ use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
 use crate::decode::file::{FileReader, RawAlarm, RawField};
+use crate::decode::frame68;
 use crate::decode::value::{bcd, bcd_byte, exact_from_count};
 use crate::domain::calendar::{GasMonth, beijing_civil, beijing_instant};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
 use crate::domain::reading::{AlarmSet, Decoded, Item, ItemValue};
 
-const START: u8 = 0x68;
-const END: u8 = 0x16;
-const WAKE_UP: u8 = 0xFE;
 /// Meter types of gas.
 const GAS: std::ops::RangeInclusive<u8> = 0x30..=0x39;
 const REPLY: u8 = 0x81;
@@ -36,8 +34,6 @@ const CUBIC_METRES_PER_HOUR: u8 = 0x35;
 const TOTAL_DECIMALS: i8 = 2;
 /// Decimals a litre has fewer of than a cubic metre.
 const LITRE_DECIMALS: i8 = 3;
-/// Wake-up bytes before a frame at most.
-const WAKE_UP_MAX: usize = 32;
 
 /// `[cjt188]`.
 #[derive(Debug, Deserialize)]
@@ -250,22 +246,7 @@ fn settlement(reader: &mut FileReader<'_>, raw: &Spanned<RawSettlement>) -> Opti
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
     let name = raw.name.get_ref();
-    foreign_keys(
-        reader,
-        "cjt188",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("decimals", raw.decimals.as_ref().map(Spanned::span)),
-            ("high", raw.high.as_ref().map(Spanned::span)),
-            ("bits", raw.bits.as_ref().map(Spanned::span)),
-            ("none", raw.none.first().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, "cjt188", raw, &["at", "mask"]);
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref().map(|at| at.get_ref().as_str());
     let part = match (at, &raw.mask) {
@@ -581,60 +562,13 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn check(bytes: &'a [u8], meter_types: &[u8]) -> Result<Self, RejectReason> {
-        let wake_up = bytes
-            .iter()
-            .take(WAKE_UP_MAX)
-            .take_while(|b| **b == WAKE_UP)
-            .count();
-        let frame = bytes.get(wake_up..).unwrap_or_default();
-        let short = |need: usize| {
-            RejectReason::new(
-                reject::TRUNCATED,
-                format!("frame ends early: {} bytes, needs {need}", frame.len()),
-            )
-        };
-        if let Some(first) = frame.first()
-            && *first != START
-        {
-            return Err(RejectReason::new(
-                reject::START_BYTE,
-                format!("frame starts with {first:02X}h; expected 68h"),
-            ));
-        }
-        let Some((&[_, kind, a0, a1, a2, a3, a4, a5, a6, control, length], rest)) =
+        let frame = frame68::awake(bytes)?;
+        let Some((&[_, kind, a0, a1, a2, a3, a4, a5, a6, control, length], _)) =
             frame.split_first_chunk::<11>()
         else {
-            return Err(short(11));
+            return Err(frame68::short(frame, 11));
         };
-        let need = 11 + usize::from(length) + 2;
-        let Some((body, tail)) = rest.split_at_checked(usize::from(length)) else {
-            return Err(short(need));
-        };
-        let [checksum, end, trailing @ ..] = tail else {
-            return Err(short(need));
-        };
-        if *end != END {
-            return Err(RejectReason::new(
-                reject::END_BYTE,
-                format!("frame ends with {end:02X}h; expected 16h"),
-            ));
-        }
-        if !trailing.is_empty() {
-            return Err(RejectReason::new(
-                reject::TRAILING,
-                format!("{} bytes follow the end of the frame", trailing.len()),
-            ));
-        }
-        let sum = frame
-            .iter()
-            .take(11 + usize::from(length))
-            .fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum != *checksum {
-            return Err(RejectReason::new(
-                reject::CHECKSUM,
-                format!("checksum is {checksum:02X}h; the bytes add up to {sum:02X}h"),
-            ));
-        }
+        let body = frame68::data(frame, 11, length)?;
         if !meter_types.contains(&kind) {
             return Err(RejectReason::new(
                 reject::METER_TYPE,

@@ -19,6 +19,7 @@ use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
 use crate::decode::file::{FileReader, RawAlarm, RawField, RegisterType};
+use crate::decode::frame68;
 use crate::decode::time::WallClock;
 use crate::decode::value::{bcd, exact_from_count, fault};
 use crate::domain::calendar::beijing;
@@ -26,10 +27,6 @@ use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
 use crate::domain::reading::{AlarmSet, Decoded, Item, ItemValue};
 
-const START: u8 = 0x68;
-const END: u8 = 0x16;
-const WAKE_UP: u8 = 0xFE;
-const WAKE_UP_MAX: usize = 32;
 /// What is added to every data byte.
 const BIAS: u8 = 0x33;
 /// Reply to "read data".
@@ -191,13 +188,8 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
     foreign_keys(
         reader,
         "dlt645",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-        ],
+        raw,
+        &["at", "type", "decimals", "none", "mask"],
     );
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref();
@@ -438,66 +430,16 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn check(bytes: &'a [u8]) -> Result<Self, RejectReason> {
-        let wake_up = bytes
-            .iter()
-            .take(WAKE_UP_MAX)
-            .take_while(|b| **b == WAKE_UP)
-            .count();
-        let frame = bytes.get(wake_up..).unwrap_or_default();
-        let short = |need: usize| {
-            RejectReason::new(
-                reject::TRUNCATED,
-                format!("frame ends early: {} bytes, needs {need}", frame.len()),
-            )
-        };
-        let start = |which: &str, byte: u8| {
-            RejectReason::new(
-                reject::START_BYTE,
-                format!("{which} is {byte:02X}h; expected 68h"),
-            )
-        };
-        if let Some(first) = frame.first()
-            && *first != START
-        {
-            return Err(start("first byte", *first));
-        }
-        let Some((&[_, a0, a1, a2, a3, a4, a5, second, control, length], rest)) =
+        let frame = frame68::awake(bytes)?;
+        let Some((&[_, a0, a1, a2, a3, a4, a5, second, control, length], _)) =
             frame.split_first_chunk::<10>()
         else {
-            return Err(short(10));
+            return Err(frame68::short(frame, 10));
         };
-        if second != START {
-            return Err(start("byte behind the address", second));
+        if second != frame68::START {
+            return Err(frame68::not_start("byte behind the address is", second));
         }
-        let need = 10 + usize::from(length) + 2;
-        let Some((data, tail)) = rest.split_at_checked(usize::from(length)) else {
-            return Err(short(need));
-        };
-        let [checksum, end, trailing @ ..] = tail else {
-            return Err(short(need));
-        };
-        if *end != END {
-            return Err(RejectReason::new(
-                reject::END_BYTE,
-                format!("frame ends with {end:02X}h; expected 16h"),
-            ));
-        }
-        if !trailing.is_empty() {
-            return Err(RejectReason::new(
-                reject::TRAILING,
-                format!("{} bytes follow the end of the frame", trailing.len()),
-            ));
-        }
-        let sum = frame
-            .iter()
-            .take(10 + usize::from(length))
-            .fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum != *checksum {
-            return Err(RejectReason::new(
-                reject::CHECKSUM,
-                format!("checksum is {checksum:02X}h; the bytes add up to {sum:02X}h"),
-            ));
-        }
+        let data = frame68::data(frame, 10, length)?;
         check_control(control, data)?;
         let address = [a5, a4, a3, a2, a1, a0];
         if bcd(address).is_none() {
@@ -596,7 +538,7 @@ mod tests {
         frame.push(u8::try_from(data.len()).unwrap());
         frame.extend(data.iter().map(|b| b.wrapping_add(BIAS)));
         let sum = frame.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-        frame.extend_from_slice(&[sum, END]);
+        frame.extend_from_slice(&[sum, 0x16]);
         frame
     }
 

@@ -95,21 +95,7 @@ pub(in crate::decode) fn compile<'t>(
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
     let name = raw.name.get_ref();
-    foreign_keys(
-        reader,
-        "dsmr",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("decimals", raw.decimals.as_ref().map(Spanned::span)),
-            ("mask", raw.mask.as_ref().map(Spanned::span)),
-            ("none", raw.none.first().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, "dsmr", raw, &["at"]);
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref();
     let part = match at.map(|at| at.get_ref().as_str()) {
