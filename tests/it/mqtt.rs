@@ -12,6 +12,7 @@
 mod broken;
 mod doctor;
 mod transports;
+mod version;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write as _;
