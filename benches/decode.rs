@@ -1,6 +1,5 @@
 //! How fast frames are decoded, profile by profile: `cargo bench --bench decode`.
 #![expect(
-    missing_docs,
     clippy::panic,
     reason = "criterion's macros make undocumented items; a profile that is gone ends the run"
 )]

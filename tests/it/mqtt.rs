@@ -98,14 +98,14 @@ struct Rig {
     topics: watch::Sender<Arc<TopicSet>>,
     stop: CancellationToken,
     task: JoinSet<Result<(), MqttError>>,
-    _state: Option<TempDir>,
+    state: Option<TempDir>,
 }
 
 /// A subscriber whose memory of its session lasts as long as itself.
 fn subscriber(broker: BrokerSettings, queue_len: usize) -> Rig {
     let state = tempfile::tempdir().unwrap();
     let mut rig = subscriber_in(state.path().to_owned(), broker, queue_len, &[TEMPLATE]);
-    rig._state = Some(state);
+    rig.state = Some(state);
     rig
 }
 
@@ -135,7 +135,7 @@ fn subscriber_in(
         topics,
         stop,
         task,
-        _state: None,
+        state: None,
     }
 }
 

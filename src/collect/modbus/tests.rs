@@ -1,5 +1,3 @@
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::collections::BTreeSet;
 use std::future::Ready;
 use std::net::SocketAddr;
@@ -337,7 +335,7 @@ async fn a_silent_unit_does_not_stop_its_neighbours() {
     assert_eq!(silent.failures_in_row, silent.errors);
     let message = silent.last_error.as_deref().unwrap();
     assert!(
-        message.contains("meter `M-2`, unit 2 of gateway `GW`: no answer within 300 ms"),
+        message.contains("meter `M-2`, unit 2 of gateway `GW`: no answer within "),
         "{message}"
     );
     // Each time it was tried, the connection was given up.

@@ -361,17 +361,16 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<ObjectField> {
         ],
     );
     let checked = Field::check(reader, raw);
-    let at = match &raw.at {
-        Some(at) => attribute(reader, at),
-        None => {
-            reader.problem(
-                Some(raw.name.span()),
-                problem::FIELD,
-                format!("field `{name}` names no object"),
-                ATTRIBUTE_REMEDY,
-            );
-            None
-        }
+    let at = if let Some(at) = &raw.at {
+        attribute(reader, at)
+    } else {
+        reader.problem(
+            Some(raw.name.span()),
+            problem::FIELD,
+            format!("field `{name}` names no object"),
+            ATTRIBUTE_REMEDY,
+        );
+        None
     };
     let (field, at) = (checked?, at?);
     check_code(reader, &raw.name, field.item, at);

@@ -114,9 +114,8 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
     let at = raw.at.as_ref();
     let part = match at.map(|at| at.get_ref().as_str()) {
         Some("24.4.0") => Part::Valve,
-        code => match code.and_then(Measure::of) {
-            Some(measure) => Part::Total(measure),
-            None => {
+        code => {
+            let Some(measure) = code.and_then(Measure::of) else {
                 reader.problem(
                     Some(at.map_or_else(|| raw.name.span(), Spanned::span)),
                     problem::FIELD,
@@ -124,8 +123,9 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
                     "write at = \"24.2.1\", \"24.2.3\", \"24.2.0\" or \"24.4.0\"",
                 );
                 return None;
-            }
-        },
+            };
+            Part::Total(measure)
+        }
     };
     let field = checked?;
     let (fits, remedy) = match part {

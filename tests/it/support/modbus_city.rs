@@ -302,8 +302,8 @@ impl Bus {
         match class {
             UnitClass::Silent => None,
             UnitClass::Busy if time % 2 == 1 => Some((unit, vec![function | 0x80, 6])),
-            UnitClass::Short if time % 3 == 0 => Some((unit, vec![function, 2, p1, p0])),
-            UnitClass::WrongId if time % 3 == 0 => {
+            UnitClass::Short if time.is_multiple_of(3) => Some((unit, vec![function, 2, p1, p0])),
+            UnitClass::WrongId if time.is_multiple_of(3) => {
                 Some((unit + 1, vec![function, 4, p1, p0, p1, p0]))
             }
             _ => Some((unit, vec![function, 4, a, b, c, d])),
@@ -408,7 +408,7 @@ fn label(plan: &Plan, gateway: usize, class: UnitClass) -> &'static str {
     match (plan.gateways[gateway].0, class) {
         (GatewayClass::Mute, _) => "8 behind the mute gateway",
         (GatewayClass::Drops(_), UnitClass::Healthy) => "6 dropping gateway",
-        (GatewayClass::Drops(_), UnitClass::Silent) | (_, UnitClass::Silent) => "9 silent",
+        (_, UnitClass::Silent) => "9 silent",
         (GatewayClass::Drops(_), _) => "7 dropping gateway, faulty units",
         (GatewayClass::Sound, UnitClass::Healthy) => "1 healthy",
         (GatewayClass::Sound, UnitClass::Busy) => "2 busy every second time",
