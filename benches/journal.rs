@@ -1,6 +1,6 @@
 //! Commits of batches to the journal, each with its fsync: `commit`, and `receive` as a busy stream
 //! uses it. The disk is that of the temporary directory (`TMPDIR`).
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up ends")]
 
 use std::hint::black_box;
 use std::sync::Arc;

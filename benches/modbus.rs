@@ -12,6 +12,7 @@
     clippy::print_stderr,
     clippy::string_slice,
     clippy::indexing_slicing,
+    clippy::unnecessary_debug_formatting,
     clippy::disallowed_methods,
     reason = "a program that measures programs and stops at the first thing amiss"
 )]
@@ -187,7 +188,7 @@ fn print_table(
     for (class, score) in ours {
         let other = theirs
             .and_then(|t| t.get(class))
-            .map_or_else(|| "– | – | –".to_owned(), |s| figures(s));
+            .map_or_else(|| "– | – | –".to_owned(), figures);
         println!(
             "| {} | {} | {} | {other} |",
             &class[2..],

@@ -225,7 +225,7 @@ enum DoctorCommand {
         /// Publish to a private topic and count what comes out: finds queues that drop.
         #[arg(long)]
         probe: bool,
-        /// Messages of the probe: more than in_flight_max and the queue limit you fear together.
+        /// Messages of the probe: more than `in_flight_max` and the queue limit you fear together.
         #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         messages: u32,
     },

@@ -5,7 +5,7 @@
 //! next, where a packet id may already mean another message. What was not acknowledged the broker
 //! delivers again; ingest takes it by key.
 //!
-//! rumqttc reads and writes the packets of both versions ([`wire`]); why its event loop is not
+//! rumqttc reads and writes the packets of both versions (`wire`); why its event loop is not
 //! used, ADR 0005 tells.
 
 mod backoff;

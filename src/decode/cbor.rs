@@ -361,7 +361,6 @@ fn half(bits: u64) -> f32 {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

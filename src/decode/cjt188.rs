@@ -1,6 +1,6 @@
 //! Codec `cjt188`: replies of a CJ/T 188 gas meter, `68 30 A0…A6 81 L DI SER … CS 16`: totals and
-//! status (901Fh), totals of past settlement days (D120h to D12Bh, D2xxh), frozen readings (D3xxh,
-//! D4xxh).
+//! status (901Fh), totals of past settlement days (`D120h` to `D12Bh`, `D200h` to
+//! `D2FFh`), frozen readings (`D300h` to `D4FFh`).
 //!
 //! # Source
 //! domain.md §3.2; CJ/T 188-2004 and 2018. The bits of the status word, the order of an
@@ -15,15 +15,13 @@ use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
 use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
 use crate::decode::file::{FileReader, RawAlarm, RawField};
+use crate::decode::frame68;
 use crate::decode::value::{bcd, bcd_byte, exact_from_count};
 use crate::domain::calendar::{GasMonth, beijing_civil, beijing_instant};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
 use crate::domain::reading::{AlarmSet, Decoded, Item, ItemValue};
 
-const START: u8 = 0x68;
-const END: u8 = 0x16;
-const WAKE_UP: u8 = 0xFE;
 /// Meter types of gas.
 const GAS: std::ops::RangeInclusive<u8> = 0x30..=0x39;
 const REPLY: u8 = 0x81;
@@ -36,8 +34,6 @@ const CUBIC_METRES_PER_HOUR: u8 = 0x35;
 const TOTAL_DECIMALS: i8 = 2;
 /// Decimals a litre has fewer of than a cubic metre.
 const LITRE_DECIMALS: i8 = 3;
-/// Wake-up bytes before a frame at most.
-const WAKE_UP_MAX: usize = 32;
 
 /// `[cjt188]`.
 #[derive(Debug, Deserialize)]
@@ -250,22 +246,7 @@ fn settlement(reader: &mut FileReader<'_>, raw: &Spanned<RawSettlement>) -> Opti
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<FrameField> {
     let name = raw.name.get_ref();
-    foreign_keys(
-        reader,
-        "cjt188",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("decimals", raw.decimals.as_ref().map(Spanned::span)),
-            ("high", raw.high.as_ref().map(Spanned::span)),
-            ("bits", raw.bits.as_ref().map(Spanned::span)),
-            ("none", raw.none.first().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, "cjt188", raw, &["at", "mask"]);
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref().map(|at| at.get_ref().as_str());
     let part = match (at, &raw.mask) {
@@ -581,60 +562,13 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn check(bytes: &'a [u8], meter_types: &[u8]) -> Result<Self, RejectReason> {
-        let wake_up = bytes
-            .iter()
-            .take(WAKE_UP_MAX)
-            .take_while(|b| **b == WAKE_UP)
-            .count();
-        let frame = bytes.get(wake_up..).unwrap_or_default();
-        let short = |need: usize| {
-            RejectReason::new(
-                reject::TRUNCATED,
-                format!("frame ends early: {} bytes, needs {need}", frame.len()),
-            )
-        };
-        if let Some(first) = frame.first()
-            && *first != START
-        {
-            return Err(RejectReason::new(
-                reject::START_BYTE,
-                format!("frame starts with {first:02X}h; expected 68h"),
-            ));
-        }
-        let Some((&[_, kind, a0, a1, a2, a3, a4, a5, a6, control, length], rest)) =
+        let frame = frame68::awake(bytes)?;
+        let Some((&[_, kind, a0, a1, a2, a3, a4, a5, a6, control, length], _)) =
             frame.split_first_chunk::<11>()
         else {
-            return Err(short(11));
+            return Err(frame68::short(frame, 11));
         };
-        let need = 11 + usize::from(length) + 2;
-        let Some((body, tail)) = rest.split_at_checked(usize::from(length)) else {
-            return Err(short(need));
-        };
-        let [checksum, end, trailing @ ..] = tail else {
-            return Err(short(need));
-        };
-        if *end != END {
-            return Err(RejectReason::new(
-                reject::END_BYTE,
-                format!("frame ends with {end:02X}h; expected 16h"),
-            ));
-        }
-        if !trailing.is_empty() {
-            return Err(RejectReason::new(
-                reject::TRAILING,
-                format!("{} bytes follow the end of the frame", trailing.len()),
-            ));
-        }
-        let sum = frame
-            .iter()
-            .take(11 + usize::from(length))
-            .fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum != *checksum {
-            return Err(RejectReason::new(
-                reject::CHECKSUM,
-                format!("checksum is {checksum:02X}h; the bytes add up to {sum:02X}h"),
-            ));
-        }
+        let body = frame68::data(frame, 11, length)?;
         if !meter_types.contains(&kind) {
             return Err(RejectReason::new(
                 reject::METER_TYPE,
@@ -712,138 +646,4 @@ fn instant(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::OnceLock;
-
-    use super::*;
-    use crate::decode::profile::DeviceProfile;
-    use crate::decode::vector::Expected;
-    use crate::domain::key::KeyRing;
-    use proptest::prelude::*;
-
-    const HISTORY: &str = include_str!("../../device-profiles/generic/cjt188-gas-history.toml");
-    const LITRES_TOO: &str = include_str!("../../device-profiles/generic/cjt188-gas-litres.toml");
-
-    fn parse(text: &str) -> DeviceProfile {
-        DeviceProfile::parse(Path::new("p.toml"), text)
-            .unwrap_or_else(|problems| panic!("{problems:#?}"))
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
-    }
-
-    /// A reply with its checksum.
-    fn frame(data: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0x68, 0x30, 1, 0, 0, 5, 8, 0, 0, 0x81];
-        frame.push(u8::try_from(data.len()).unwrap());
-        frame.extend_from_slice(data);
-        let sum = frame.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-        frame.extend_from_slice(&[sum, 0x16]);
-        frame
-    }
-
-    #[test]
-    fn a_settlement_day_is_the_last_of_a_shorter_month() {
-        let rule = Settlement {
-            day: 31,
-            time: NaiveTime::MIN,
-            months_back: 1,
-        };
-        let received = at("2027-03-05T10:00:00+08:00");
-        assert_eq!(rule.instant(0, received), at("2027-02-28T00:00:00+08:00"));
-        assert_eq!(rule.instant(1, received), at("2027-01-31T00:00:00+08:00"));
-        assert_eq!(rule.instant(3, received), at("2026-11-30T00:00:00+08:00"));
-        // The month is Beijing's, not Greenwich's.
-        let just_april = at("2027-03-31T16:30:00Z");
-        assert_eq!(rule.instant(0, just_april), at("2027-03-31T00:00:00+08:00"));
-    }
-
-    #[test]
-    fn a_settlement_day_to_come_is_refused() {
-        let early = HISTORY
-            .replace("months_back = 1", "months_back = 0")
-            .replace("day = 1,", "day = 28,");
-        let problems = DeviceProfile::parse(Path::new("p.toml"), &early).unwrap_err();
-        assert!(
-            problems.iter().any(|p| p.message.contains("still to come")),
-            "{problems:#?}"
-        );
-    }
-
-    #[test]
-    fn the_meters_clock_is_told_only_where_it_is_the_clock() {
-        let profile = parse(HISTORY);
-        let clocks: Vec<bool> = profile
-            .vectors()
-            .iter()
-            .take(5)
-            .map(|v| v.run(&profile).unwrap().clock_at.is_some())
-            .collect();
-        assert_eq!(clocks, [true, false, false, false, false]);
-    }
-
-    #[test]
-    fn states_are_written_in_decimal() {
-        for number in [0_u16, 7, 10, 255, 65_535] {
-            assert_eq!(decimal(number, &mut [0; 5]), number.to_string());
-        }
-    }
-
-    #[test]
-    fn keys_that_cannot_be_are_told() {
-        let told = |from: &str, to: &str| {
-            DeviceProfile::parse(Path::new("p.toml"), &HISTORY.replace(from, to)).unwrap_err()[0]
-                .to_string()
-        };
-        assert!(told("[0x30, 0x31]", "[0x10]").contains("meter type 10h is none of gas"));
-        assert!(told("day = 1,", "day = 32,").contains("settlement is no day of a month"));
-        assert!(
-            told("[cjt188]", "[cjt188]\ntotal_decimals = 5").contains("totals have 5 decimals")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_data_of_a_reply_is_answered(
-            id in prop::sample::select(vec![0x901F_u16, 0xD120, 0xD200, 0xD300, 0xD4FF, 0x8103]),
-            data in prop::collection::vec(any::<u8>(), 0..40),
-            received in 0_i64..4_102_444_800,
-        ) {
-            static PROFILES: OnceLock<[DeviceProfile; 2]> = OnceLock::new();
-            let context = DecodeContext::at(DateTime::from_timestamp(received, 0).unwrap());
-            let profiles = PROFILES.get_or_init(|| [parse(HISTORY), parse(LITRES_TOO)]);
-            for (profile, id) in profiles.iter().zip([id.to_le_bytes(), id.to_be_bytes()]) {
-                let bytes = frame(&[&id, data.as_slice()].concat());
-                if let Ok(decoded) = profile.decode(&bytes, &context) {
-                    let is_sound = |(item, value): &(Item, ItemValue)| match value {
-                        ItemValue::Exact(units) => item.is_exact() && *units >= 0,
-                        ItemValue::Float(number) => number.is_finite(),
-                    };
-                    prop_assert!(decoded.values.iter().all(is_sound));
-                }
-            }
-        }
-
-        #[test]
-        fn every_flipped_bit_is_refused(
-            which in any::<prop::sample::Index>(),
-            bit in any::<prop::sample::Index>(),
-        ) {
-            static PROFILE: OnceLock<DeviceProfile> = OnceLock::new();
-            let profile = PROFILE.get_or_init(|| parse(HISTORY));
-            let vector = which.get(profile.vectors());
-            prop_assume!(matches!(vector.expected, Expected::Decoded(_)));
-            let mut bytes = vector.bytes.to_vec();
-            let bit = bit.index(bytes.len() * 8);
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let context = DecodeContext {
-                received_at: vector.received_at,
-                device: None,
-                keys: KeyRing::EMPTY,
-            };
-            prop_assert!(profile.decode(&bytes, &context).is_err());
-        }
-    }
-}
+mod tests;

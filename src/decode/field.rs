@@ -198,22 +198,37 @@ pub(super) fn check_decimals(
     }
 }
 
-/// Tells which keys of a field its codec does not have.
+/// Tells which keys of a field its codec does not have; `known` are those it has of
+/// [`RawField::codec_keys`].
 pub(super) fn foreign_keys(
     reader: &mut FileReader<'_>,
     codec: &str,
-    name: &str,
-    keys: &[(&str, Option<Range<usize>>)],
+    raw: &RawField,
+    known: &[&str],
 ) {
-    for (key, span) in keys {
-        if let Some(span) = span {
-            reader.problem(
-                Some(span.clone()),
-                problem::KEY,
-                format!("field `{name}` has `{key}`, which codec {codec} does not know"),
-                "remove it",
-            );
+    let name = raw.name.get_ref();
+    for (key, span) in raw.codec_keys() {
+        if !known.contains(&key) {
+            foreign_key(reader, codec, &format!("field `{name}`"), key, span);
         }
+    }
+}
+
+/// Tells that a key is there which its codec does not have.
+pub(super) fn foreign_key(
+    reader: &mut FileReader<'_>,
+    codec: &str,
+    what: &str,
+    key: &str,
+    span: Option<Range<usize>>,
+) {
+    if let Some(span) = span {
+        reader.problem(
+            Some(span),
+            problem::KEY,
+            format!("{what} has `{key}`, which codec {codec} does not know"),
+            "remove it",
+        );
     }
 }
 

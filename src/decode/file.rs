@@ -45,6 +45,28 @@ pub(super) struct RawField {
     pub(super) inexact: bool,
 }
 
+impl RawField {
+    /// The keys that some codecs have and others have not, and where they stand if they are there.
+    pub(super) fn codec_keys(&self) -> [(&'static str, Option<Range<usize>>); 11] {
+        fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
+            value.map(Spanned::span)
+        }
+        [
+            ("at", span(self.at.as_ref())),
+            ("function", span(self.function.as_ref())),
+            ("register", span(self.register.as_ref())),
+            ("type", span(self.kind.as_ref())),
+            ("words", span(self.words.as_ref())),
+            ("decimals", span(self.decimals.as_ref())),
+            ("fraction", span(self.fraction.as_ref())),
+            ("high", span(self.high.as_ref())),
+            ("bits", span(self.bits.as_ref())),
+            ("none", span(self.none.first())),
+            ("mask", span(self.mask.as_ref())),
+        ]
+    }
+}
+
 /// The registers behind the point of an integer and fraction pair.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -21,6 +21,7 @@ mod dlt645;
 mod dsmr;
 mod field;
 mod file;
+mod frame68;
 mod json;
 mod layout;
 mod message;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chrono::Datelike as _;
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use crate::decode::cbor::{self, CborCodec};
 use crate::decode::cjt188::{self, Cjt188Codec};
@@ -278,48 +279,7 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
     }
     let envelope_span = table.get("envelope").map(toml::Spanned::span);
     let envelope = envelope::compile(reader, &mut table);
-    let (codec, known) = match kind? {
-        CodecKind::Json => (
-            json::compile(reader, &mut table).map(Codec::Json),
-            "[envelope], [json], [[message]] and [[test]]",
-        ),
-        CodecKind::Cbor => (
-            cbor::compile(reader, &mut table).map(Codec::Cbor),
-            "[envelope], [cbor], [[message]] and [[test]]",
-        ),
-        CodecKind::Layout => (
-            layout::compile(reader, &mut table).map(Codec::Layout),
-            "[envelope], [layout], [[message]] and [[test]]",
-        ),
-        CodecKind::Cjt188 => (
-            cjt188::compile(reader, &mut table).map(Codec::Cjt188),
-            "[envelope], [cjt188], [[field]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Modbus => (
-            registers::compile(reader, &mut table).map(|codec| Codec::Modbus(Box::new(codec))),
-            "[modbus], [[field]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Mbus => (
-            mbus::compile(reader, &mut table).map(Codec::Mbus),
-            "[envelope], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Wmbus => (
-            wmbus::compile(reader, &mut table).map(Codec::Wmbus),
-            "[envelope], [wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Dsmr => (
-            dsmr::compile(reader, &mut table).map(Codec::Dsmr),
-            "[envelope], [dsmr], [[field]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Dlms => (
-            dlms::compile(reader, &mut table).map(Codec::Dlms),
-            "[envelope], [dlms], [[field]], [[alarm]] and [[test]]",
-        ),
-        CodecKind::Dlt645 => (
-            dlt645::compile(reader, &mut table).map(Codec::Dlt645),
-            "[envelope], [dlt645], [cjt188], [[field]], [[alarm]] and [[test]]",
-        ),
-    };
+    let (codec, known) = compile(reader, &mut table, kind?);
     reader.no_more(&table, known);
     if let (Some(transport), Some(kind)) = (&transport, kind) {
         let is_polled = *transport.get_ref() == ProfileTransport::Modbus;
@@ -352,6 +312,56 @@ fn read(reader: &mut FileReader<'_>) -> Option<DeviceProfile> {
         codec: codec?,
         vectors,
     })
+}
+
+/// Reads what is the codec's own; and which tables a profile with that codec may have.
+fn compile<'t>(
+    reader: &mut FileReader<'t>,
+    table: &mut DeTable<'t>,
+    kind: CodecKind,
+) -> (Option<Codec>, &'static str) {
+    match kind {
+        CodecKind::Json => (
+            json::compile(reader, table).map(Codec::Json),
+            "[envelope], [json], [[message]] and [[test]]",
+        ),
+        CodecKind::Cbor => (
+            cbor::compile(reader, table).map(Codec::Cbor),
+            "[envelope], [cbor], [[message]] and [[test]]",
+        ),
+        CodecKind::Layout => (
+            layout::compile(reader, table).map(Codec::Layout),
+            "[envelope], [layout], [[message]] and [[test]]",
+        ),
+        CodecKind::Cjt188 => (
+            cjt188::compile(reader, table).map(Codec::Cjt188),
+            "[envelope], [cjt188], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Modbus => (
+            registers::compile(reader, table).map(|codec| Codec::Modbus(Box::new(codec))),
+            "[modbus], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Mbus => (
+            mbus::compile(reader, table).map(Codec::Mbus),
+            "[envelope], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Wmbus => (
+            wmbus::compile(reader, table).map(Codec::Wmbus),
+            "[envelope], [wmbus], [mbus], [[field]], [[frozen]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dsmr => (
+            dsmr::compile(reader, table).map(Codec::Dsmr),
+            "[envelope], [dsmr], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlms => (
+            dlms::compile(reader, table).map(Codec::Dlms),
+            "[envelope], [dlms], [[field]], [[alarm]] and [[test]]",
+        ),
+        CodecKind::Dlt645 => (
+            dlt645::compile(reader, table).map(Codec::Dlt645),
+            "[envelope], [dlt645], [cjt188], [[field]], [[alarm]] and [[test]]",
+        ),
+    }
 }
 
 fn check_id(reader: &mut FileReader<'_>, id: &toml::Spanned<String>) {

@@ -1,7 +1,5 @@
 //! The shipped profiles, hostile bytes, and what a wrong profile is told.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -493,7 +491,7 @@ fn try_profile_prints_items_with_units_and_takes_hexadecimal() {
     let frame = b"68 30 01 00 00 05 08 00 00 81 16 1F 90 00 78 56 34 12 2C 00 00 00 00 2C 00 00 08 21 11 26 20 05 00 DD 16\n";
     let id = ProfileId::from("generic/cjt188-gas");
     let shown = try_profile(&set, &id, frame, &DecodeContext::at(now())).unwrap();
-    insta::assert_snapshot!(shown, @r#"{"alarms":["battery_low"],"device":"00000805000001","frozen":[],"items":{"total_work_m3":"123456.7800","valve":1.0},"sampled_at":"2026-11-21T08:00:00+08:00"}"#);
+    insta::assert_snapshot!(shown, @r#"{"alarms":["battery_low"],"clock_at":"2026-11-21T08:00:00+08:00","device":"00000805000001","frozen":[],"items":{"total_work_m3":"123456.7800","valve":1.0},"sampled_at":"2026-11-21T08:00:00+08:00"}"#);
     let unknown = try_profile(
         &set,
         &ProfileId::from("a/b"),

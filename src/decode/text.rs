@@ -58,7 +58,7 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     match (digits % 4, padding) {
         (0, 0) => {}
         (2, 0 | 2) if held.trailing_zeros() >= 4 && is_whole => {
-            bytes.push(u8::try_from(held >> 4).ok()?)
+            bytes.push(u8::try_from(held >> 4).ok()?);
         }
         (3, 0 | 1) if held.trailing_zeros() >= 2 && is_whole => {
             let [_, _, a, b] = (held >> 2).to_be_bytes();
@@ -81,7 +81,6 @@ const fn sextet(character: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -132,6 +132,11 @@ fn key(reader: &mut FileReader<'_>, text: &Spanned<String>) -> Option<DeviceKey>
 }
 
 impl Vector {
+    /// Whether the frame must be taken.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.expected, Expected::Decoded(_))
+    }
+
     /// Runs the profile on the frame, with the vector's key as that of whatever device it names.
     pub fn run(&self, profile: &DeviceProfile) -> Result<Decoded, RejectReason> {
         let device = DeviceId::from("vector");

@@ -271,11 +271,12 @@ mod tests {
         };
         assert_eq!(clocks.off.get_or_create(&behind).get(), 1);
         assert_eq!(clocks.worst_s.get_or_create(&behind).get(), 17 * 60);
-        let ahead = clocks.observe(&reading(Transport::Modbus, 9_000, 8_991), None);
-        assert!(
-            ahead.is_none(),
-            "told yesterday, and a poll is no worse than before"
-        );
+        // The last was told at hour 24; a clock ahead is told at once, but not twice within a day.
+        let ahead = reading(Transport::Modbus, 2_839, 2_830);
+        assert_eq!(clocks.observe(&ahead, None), None);
+        let ahead = reading(Transport::Modbus, 4_329, 4_320);
+        let told = clocks.observe(&ahead, None).unwrap();
+        assert!(told.message.contains("9 min ahead"), "{}", told.message);
     }
 
     #[test]

@@ -195,19 +195,33 @@ fn each_outside_crate_is_named_in_its_own_module() {
 
 #[test]
 fn no_path_writes_to_a_meter() {
-    // Modbus function codes 1 to 4 only, and no publish from the daemon's side of MQTT.
+    // Modbus function codes 1 to 4 only, and no publish from the daemon's side of MQTT but for the
+    // doctor's self-test.
     let mut files = Vec::new();
     source_files(&root(), &mut files);
+    let doctor = root().join("collect/mqtt/doctor");
     for file in files.iter().filter(|f| module_of(f) == "collect") {
         let code = production_code(file);
+        // The doctor's self-test publishes to a private topic of its own, and to no other.
+        if file.ends_with("mqtt/doctor/probe.rs") {
+            assert_eq!(code.matches("topic: format!(").count(), 1);
+            assert!(code.contains(r#"topic: format!("qiliang-doctor/"#));
+        }
         for word in [
             "write_single",
             "write_multiple",
             "masked_write",
             "read_write_multiple",
-            ".publish(",
         ] {
             assert!(!code.contains(word), "{} contains `{word}`", file.display());
+        }
+        let is_doctor = file.starts_with(&doctor) || file == &doctor.with_extension("rs");
+        for word in [".publish(", ".probe_message("] {
+            assert!(
+                is_doctor || !code.contains(word),
+                "{} contains `{word}`, which only the doctor may",
+                file.display()
+            );
         }
     }
 }

@@ -12,6 +12,7 @@
 mod broken;
 mod doctor;
 mod transports;
+mod version;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write as _;
@@ -26,6 +27,8 @@ use qiliang::collect::topic::TopicSet;
 use qiliang::settings::{BrokerSettings, BrokerTransport, MqttVersion, TopicSettings};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -95,14 +98,14 @@ struct Rig {
     topics: watch::Sender<Arc<TopicSet>>,
     stop: CancellationToken,
     task: JoinSet<Result<(), MqttError>>,
-    _state: Option<TempDir>,
+    state: Option<TempDir>,
 }
 
 /// A subscriber whose memory of its session lasts as long as itself.
 fn subscriber(broker: BrokerSettings, queue_len: usize) -> Rig {
     let state = tempfile::tempdir().unwrap();
     let mut rig = subscriber_in(state.path().to_owned(), broker, queue_len, &[TEMPLATE]);
-    rig._state = Some(state);
+    rig.state = Some(state);
     rig
 }
 
@@ -132,7 +135,7 @@ fn subscriber_in(
         topics,
         stop,
         task,
-        _state: None,
+        state: None,
     }
 }
 
@@ -548,6 +551,18 @@ async fn an_oversize_message_is_kept_in_part_and_blocks_nothing_by(version: Mqtt
     assert_eq!(rig.next().await.0, 1);
 }
 
+/// Waits until the broker has thrown out a client that lets its keep-alive of one second pass, and
+/// with it whoever has been silent for as long; mosquitto looks only every few seconds.
+async fn outlast_a_silent_client(port: u16) {
+    let mut silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let connect = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x01\x00\x06silent";
+    silent.write_all(connect).await.unwrap();
+    let mut answers = Vec::new();
+    let ended = tokio::time::timeout(FOREVER, silent.read_to_end(&mut answers)).await;
+    ended.expect("the broker minds the keep-alive").ok();
+    assert_eq!(answers, b"\x20\x02\x00\x00", "accepted, then closed");
+}
+
 /// Ingest that stands still for longer than the keep-alive must not cost the connection.
 #[tokio::test]
 async fn a_stalled_ingest_keeps_the_connection_alive() {
@@ -564,9 +579,44 @@ async fn a_stalled_ingest_keeps_the_connection_alive() {
     );
     publish_until_received(&mut rig, broker.port()).await;
     publish(broker.port(), 0..60).await;
-    // Twice what the broker allows a silent client.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    for expected in 0..60 {
+    outlast_a_silent_client(broker.port()).await;
+    goes_on_undisturbed(rig, broker.port()).await;
+}
+
+/// The same with a broker that sends more than the window: nothing is read then, not even its answer
+/// to a ping, and yet it must hear from us.
+#[tokio::test]
+async fn a_full_window_keeps_the_connection_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(broker) = Mosquitto::start(None, dir.path()) else {
+        return;
+    };
+    let mut rig = subscriber(
+        BrokerSettings {
+            keep_alive_s: 1,
+            in_flight_max: 20,
+            ..settings(broker.port())
+        },
+        1,
+    );
+    publish_until_received(&mut rig, broker.port()).await;
+    let before = rig.health.snapshot();
+    publish(broker.port(), 0..60).await;
+    // One more than the window is read, and no further.
+    rig.until(|h| h.received - before.received == 21).await;
+    // Once for the silence before the first ping, once for that after it.
+    outlast_a_silent_client(broker.port()).await;
+    outlast_a_silent_client(broker.port()).await;
+    assert_eq!(rig.health.snapshot().received - before.received, 21);
+    goes_on_undisturbed(rig, broker.port()).await;
+}
+
+/// Sixty messages published before, and one more, all over the first connection.
+async fn goes_on_undisturbed(mut rig: Rig, port: u16) {
+    for expected in 0..61 {
+        if expected == 60 {
+            publish(port, 60..61).await;
+        }
         let (number, delivery) = rig.next().await;
         assert_eq!(number, expected);
         delivery.ack.done();

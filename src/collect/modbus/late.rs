@@ -76,7 +76,6 @@ impl LateAnswers {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -154,7 +154,6 @@ fn whole(bytes: &[u8], len: usize) -> Whole<'_> {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 #[cfg(test)]
 mod tests {
     use super::*;

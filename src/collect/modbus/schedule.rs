@@ -200,7 +200,6 @@ fn chance(seed: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 #[cfg(test)]
 mod tests {
     use super::*;

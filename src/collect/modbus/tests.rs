@@ -1,5 +1,3 @@
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::collections::BTreeSet;
 use std::future::Ready;
 use std::net::SocketAddr;

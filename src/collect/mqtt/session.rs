@@ -429,8 +429,10 @@ impl<'a> Session<'a> {
         } else {
             pulse.unsent_since = None;
         }
-        // While nothing is read, since ingest stands still, no answer can be seen.
+        // While nothing is read, since ingest stands still, no answer can be seen; the broker's time
+        // to answer begins anew.
         if !has_room {
+            pulse.last_read = now;
             pulse.pinged_at = pulse.pinged_at.map(|_| now);
         }
         let asked_at = [&self.subscribing, &self.unsubscribing]
@@ -444,24 +446,25 @@ impl<'a> Session<'a> {
         {
             return Err(Failure::silent(broker, "does not answer a subscription"));
         }
-        match pulse.pinged_at {
-            Some(at) if now.duration_since(at) >= pulse.keep_alive => Err(Failure::silent(
+        if let Some(at) = pulse.pinged_at
+            && now.duration_since(at) >= pulse.keep_alive
+        {
+            return Err(Failure::silent(
                 broker,
                 &format!(
                     "did not answer a ping within its keep-alive of {} s",
                     pulse.keep_alive.as_secs()
                 ),
-            )),
-            Some(_) => Ok(()),
-            None => {
-                let quiet = now.duration_since(pulse.last_read.min(pulse.last_write));
-                if quiet >= pulse.keep_alive / 2 {
-                    pulse.pinged_at = Some(now);
-                    self.link.writer().ping();
-                }
-                Ok(())
-            }
+            ));
         }
+        // One ping at a time; but while no answer can be seen, the broker must still hear from us.
+        let may_ping = pulse.pinged_at.is_none() || !has_room;
+        let quiet = now.duration_since(pulse.last_read.min(pulse.last_write));
+        if may_ping && !self.link.has_unsent() && quiet >= pulse.keep_alive / 2 {
+            pulse.pinged_at = Some(now);
+            self.link.writer().ping();
+        }
+        Ok(())
     }
 
     /// Waits for the commits under way, acknowledges them and says goodbye.

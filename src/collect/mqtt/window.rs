@@ -68,6 +68,11 @@ impl Window {
 
     /// One message more than the window: a broker that keeps to the window never sends it, and
     /// what stands behind a full window, an answer to a ping or a subscription, is still read.
+    ///
+    /// Not every broker keeps to it. mosquitto 2.0 puts up to a whole window of its queue in flight
+    /// for each acknowledgement, so a session cut off in a backlog goes on with many times the
+    /// window, and the SUBACK behind it. Such a broker is held back by TCP, its answers come as
+    /// ingest goes on: nobody may wait for a subscription before taking messages.
     pub(super) fn has_room(&self) -> bool {
         self.pkids.len() <= self.max
             && self.parked.len() < PARKED_MAX

@@ -1,5 +1,3 @@
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::frame::{RejectReason, Transport};

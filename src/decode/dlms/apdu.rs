@@ -1,7 +1,7 @@
 //! The messages a meter sends without being asked.
 //!
 //! # Source
-//! IEC 62056-5-3, 9.5: data-notification [15], event-notification-request [194].
+//! IEC 62056-5-3, 9.5: data-notification (tag 15), event-notification-request (tag 194).
 
 use crate::decode::code::reject;
 use crate::decode::dlms::axdr::{Data, Reader};

@@ -347,31 +347,18 @@ fn check_code(
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<ObjectField> {
     let name = raw.name.get_ref();
-    foreign_keys(
-        reader,
-        "dlms",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("none", raw.none.first().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, "dlms", raw, &["at", "decimals", "mask"]);
     let checked = Field::check(reader, raw);
-    let at = match &raw.at {
-        Some(at) => attribute(reader, at),
-        None => {
-            reader.problem(
-                Some(raw.name.span()),
-                problem::FIELD,
-                format!("field `{name}` names no object"),
-                ATTRIBUTE_REMEDY,
-            );
-            None
-        }
+    let at = if let Some(at) = &raw.at {
+        attribute(reader, at)
+    } else {
+        reader.problem(
+            Some(raw.name.span()),
+            problem::FIELD,
+            format!("field `{name}` names no object"),
+            ATTRIBUTE_REMEDY,
+        );
+        None
     };
     let (field, at) = (checked?, at?);
     check_code(reader, &raw.name, field.item, at);

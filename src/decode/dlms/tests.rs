@@ -184,16 +184,17 @@ at = "7-0:3.0.0"
 decimals = 2
 [[test]]
 name = "event-notification-request of a register"
-hex = "C2 01 0C 07EA0B15FF080005 00 FE20 00 0003 0700030000FF 02 06 0708DBDE"
+hex = "C2 01 0C 07EA0B15FF080005 00 FE20 00 0003 0700030000FF 02 06 0708DCDE"
 sampled_at = "2026-11-21T08:00:05+08:00"
+clock_at = "2026-11-21T08:00:05+08:00"
 items = { total_work_m3 = "1180213.42" }
 [[test]]
 name = "without a time"
-hex = "C2 00 0003 0700030000FF 02 06 0708DBDE"
+hex = "C2 00 0003 0700030000FF 02 06 0708DCDE"
 reject = "decode.time"
 [[test]]
 name = "of another object"
-hex = "C2 01 0C 07EA0B15FF080005 00 FE20 00 0003 07000D0200FF 02 06 0708DBDE"
+hex = "C2 01 0C 07EA0B15FF080005 00 FE20 00 0003 07000D0200FF 02 06 0708DCDE"
 reject = "decode.field_missing"
 "#;
     let profile = parse(text);
@@ -223,16 +224,19 @@ decimals = 2
 name = "02:30 in summer time"
 hex = "0F 00000001 0C 07EA0A19FF021E00 00 FIRST 80 02 01 06 00000064"
 sampled_at = "2026-10-25T00:30:00Z"
+clock_at = "2026-10-25T00:30:00Z"
 items = { total_work_m3 = "1" }
 [[test]]
 name = "02:30 in winter time; the tag of an octet string before the date-time"
 hex = "0F 00000001 09 0C 07EA0A19FF021E00 00 SECOND 00 02 01 06 00000064"
 sampled_at = "2026-10-25T01:30:00Z"
+clock_at = "2026-10-25T01:30:00Z"
 items = { total_work_m3 = "1" }
 [[test]]
 name = "a hundredth of a second"
 hex = "0F 00000001 0C 07EA0A19FF021E00 01 SECOND 00 02 01 06 00000064"
 sampled_at = "2026-10-25T01:30:00.01Z"
+clock_at = "2026-10-25T01:30:00.01Z"
 items = { total_work_m3 = "1" }
 "#;
     let with = |inverted, first, second| {

@@ -52,6 +52,10 @@ fn values(out: &mut String, decoded: &Decoded) {
     }
     let at = beijing_civil(decoded.sampled_at).to_rfc3339();
     line(out, "sampled_at", &quoted(&at));
+    if let Some(clock_at) = decoded.clock_at {
+        let at = beijing_civil(clock_at).to_rfc3339();
+        line(out, "clock_at", &quoted(&at));
+    }
     let alarms: Vec<String> = decoded
         .alarms
         .iter()

@@ -1,7 +1,5 @@
 //! Drafts load, assert what their frames say, and are refused with what to do.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use super::*;
 
 fn id() -> ProfileId {

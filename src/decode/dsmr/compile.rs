@@ -95,28 +95,13 @@ pub(in crate::decode) fn compile<'t>(
 
 fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
     let name = raw.name.get_ref();
-    foreign_keys(
-        reader,
-        "dsmr",
-        name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("decimals", raw.decimals.as_ref().map(Spanned::span)),
-            ("mask", raw.mask.as_ref().map(Spanned::span)),
-            ("none", raw.none.first().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, "dsmr", raw, &["at"]);
     let checked = Field::check(reader, raw);
     let at = raw.at.as_ref();
     let part = match at.map(|at| at.get_ref().as_str()) {
         Some("24.4.0") => Part::Valve,
-        code => match code.and_then(Measure::of) {
-            Some(measure) => Part::Total(measure),
-            None => {
+        code => {
+            let Some(measure) = code.and_then(Measure::of) else {
                 reader.problem(
                     Some(at.map_or_else(|| raw.name.span(), Spanned::span)),
                     problem::FIELD,
@@ -124,8 +109,9 @@ fn field(reader: &mut FileReader<'_>, raw: &RawField) -> Option<TelegramField> {
                     "write at = \"24.2.1\", \"24.2.3\", \"24.2.0\" or \"24.4.0\"",
                 );
                 return None;
-            }
-        },
+            };
+            Part::Total(measure)
+        }
     };
     let field = checked?;
     let (fits, remedy) = match part {

@@ -1,5 +1,6 @@
 //! Telegrams beyond the vectors: hostile bytes, clocks, what a wrong profile is told.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -26,7 +27,8 @@ fn decode(profile: &DeviceProfile, bytes: &[u8]) -> Result<Decoded, RejectReason
 /// A telegram of these objects with its checksum.
 fn telegram(objects: &str) -> Vec<u8> {
     let mut text = format!("/ISK5\\2M550T-1012\n\n{objects}\n!").replace('\n', "\r\n");
-    text += &format!("{:04X}", crc16(text.as_bytes()));
+    let sum = crc16(text.as_bytes());
+    write!(text, "{sum:04X}").unwrap();
     text.into_bytes()
 }
 

@@ -1,5 +1,3 @@
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::borrow::Cow;
 
 use proptest::prelude::*;

@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use self::array::{Array, with_fraction};
 use self::check::Check;
 pub(super) use self::compile::compile;
-use self::place::{Anchor, Kind, Number, Order, Part, Place};
+use self::place::{Number, Order, Part, Place};
 use self::raw::NameKind;
 use self::time::{Known, LayoutTime};
 use crate::decode::code::reject;

@@ -1,8 +1,6 @@
 //! Layouts that can and cannot be, and what frames of them say. The shipped profiles' vectors show
 //! the rest.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::fmt::Write as _;
 use std::path::Path;
 

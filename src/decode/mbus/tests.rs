@@ -1,8 +1,6 @@
 //! Records of every coding and unit with values computed by hand, load profiles of the standard's
 //! own examples, and bytes nobody should send.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -12,7 +12,7 @@ use super::time::{StampFormat, TimeKind, TimeSource, time_of_day, utc_offset};
 use super::{Backfill, Count, Edge, Message, Messages, TreeAlarm, TreeField};
 use crate::decode::code::problem;
 use crate::decode::field::{
-    AlarmBits, Field, check_decimals, check_name, foreign_keys, in_item_order,
+    AlarmBits, Field, check_decimals, check_name, foreign_key, foreign_keys, in_item_order,
 };
 use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::domain::calendar::beijing;
@@ -189,21 +189,7 @@ pub(in crate::decode) fn compile_field(
     raw: RawField,
 ) -> Option<TreeField> {
     let name = raw.name.get_ref().clone();
-    foreign_keys(
-        reader,
-        codec,
-        &name,
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-            ("words", raw.words.as_ref().map(Spanned::span)),
-            ("fraction", raw.fraction.as_ref().map(Spanned::span)),
-            ("mask", raw.mask.as_ref().map(Spanned::span)),
-            ("high", raw.high.as_ref().map(Spanned::span)),
-            ("bits", raw.bits.as_ref().map(Spanned::span)),
-        ],
-    );
+    foreign_keys(reader, codec, &raw, &["at", "decimals", "none"]);
     if raw.at.is_none() {
         reader.problem(
             Some(raw.name.span()),
@@ -266,16 +252,13 @@ fn alarm(
     span: Range<usize>,
     raw: RawAlarm,
 ) -> Option<TreeAlarm> {
-    foreign_keys(
-        reader,
-        codec,
-        "alarm",
-        &[
-            ("function", raw.function.as_ref().map(Spanned::span)),
-            ("register", raw.register.as_ref().map(Spanned::span)),
-            ("type", raw.kind.as_ref().map(Spanned::span)),
-        ],
-    );
+    for (key, span) in [
+        ("function", raw.function.as_ref().map(Spanned::span)),
+        ("register", raw.register.as_ref().map(Spanned::span)),
+        ("type", raw.kind.as_ref().map(Spanned::span)),
+    ] {
+        foreign_key(reader, codec, "alarm", key, span);
+    }
     let bits = AlarmBits::check(reader, &raw.bits, 64);
     let Some(at) = &raw.at else {
         reader.problem(

@@ -126,7 +126,6 @@ fn index(key: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
 mod tests {
     use super::*;
 

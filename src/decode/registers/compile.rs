@@ -13,7 +13,7 @@ use super::{
     may_be_float,
 };
 use crate::decode::code::problem;
-use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
+use crate::decode::field::{AlarmBits, Field, foreign_key, in_item_order};
 use crate::decode::file::{
     ByteOrder, ClockFormat, FileReader, RawAlarm, RawClock, RawField, RawModbus, RegisterType,
 };
@@ -382,12 +382,8 @@ pub(super) fn coalesce(places: &[Place], gap_max: u16, registers_max: u16) -> Ve
 
 fn field(reader: &mut FileReader<'_>, raw: RawField, defaults: &Defaults) -> Option<RegisterField> {
     let name = raw.name.get_ref().clone();
-    foreign_keys(
-        reader,
-        "modbus",
-        &name,
-        &[("at", raw.at.as_ref().map(Spanned::span))],
-    );
+    let at = raw.at.as_ref().map(Spanned::span);
+    foreign_key(reader, "modbus", &format!("field `{name}`"), "at", at);
     let checked = Field::check(reader, &raw);
     let (Some(register), Some(kind)) = (&raw.register, &raw.kind) else {
         reader.problem(

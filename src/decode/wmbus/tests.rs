@@ -1,7 +1,5 @@
 //! Link layer, checksums and ciphers with published telegrams.
 
-#![expect(clippy::indexing_slicing, reason = "a panic is a test's failure")]
-
 use std::path::Path;
 
 use chrono::DateTime;

@@ -43,23 +43,23 @@ impl Mosquitto {
     /// One with the limits it has out of the box: 20 in flight, 1,000 queued.
     pub(crate) fn start_stock(dir: &Path) -> Option<Self> {
         let broker = Self::start_with(None, dir, "allow_anonymous true\nsys_interval 1\n")?;
-        broker.limited("max_inflight_messages 20\nmax_queued_messages 1000\n")
+        Some(broker.limited("max_inflight_messages 20\nmax_queued_messages 1000\n"))
     }
 
     /// One as we advise it: a window as wide as ours, a queue without end.
     pub(crate) fn start_wide(dir: &Path) -> Option<Self> {
         let broker = Self::start_with(None, dir, "allow_anonymous true\nsys_interval 1\n")?;
-        broker.limited("max_inflight_messages 2000\nmax_queued_messages 0\n")
+        Some(broker.limited("max_inflight_messages 2000\nmax_queued_messages 0\n"))
     }
 
-    fn limited(mut self, lines: &str) -> Option<Self> {
+    fn limited(mut self, lines: &str) -> Self {
         let file = self.dir.join("mosquitto.conf");
         let config = fs::read_to_string(&file).unwrap();
         let kept = config.lines().filter(|line| !line.starts_with("max_"));
         let config = kept.collect::<Vec<_>>().join("\n");
         fs::write(&file, format!("{config}\n{lines}")).unwrap();
         self.restart();
-        Some(self)
+        self
     }
 
     /// One with a second listener; `lines` say what it speaks. Returns its port too.

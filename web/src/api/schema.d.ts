@@ -334,6 +334,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rejects/purge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Deletes rejected frames */
+        post: operations["post_purge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rejects/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Decodes rejected frames again, some hundred at a time */
+        post: operations["post_replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/totals": {
         parameters: {
             query?: never;
@@ -1674,6 +1708,30 @@ export interface components {
             /** @description `urn:qiliang:problem:<code>`. */
             type: string;
         };
+        /** @description Which frames are deleted. */
+        PurgeRequest: {
+            /** @description Only what last came before this instant. */
+            before: string | null;
+            /** @description Only with this code. */
+            code: string | null;
+            /** @description Only of this device. */
+            device: string | null;
+            /** @description Only those that were replayed with success. */
+            only_replayed: boolean;
+        };
+        /** @description What was deleted. */
+        PurgeResult: {
+            /**
+             * Format: int64
+             * @description Their deliveries.
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description Frames.
+             */
+            frames: number;
+        };
         /** @description What became of one message. */
         PushItem: {
             /** @description Where it stands in the request: `/3` in an array, `line 4`. */
@@ -1759,6 +1817,18 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description A frame that is still refused. */
+        RefusedAgain: {
+            /** @description Why, as a stable code. */
+            code: string;
+            /**
+             * Format: int64
+             * @description Identifier.
+             */
+            id: number;
+            /** @description Why, and what to do. */
+            message: string;
+        };
         /** @description A frame that could not be taken. */
         RejectView: {
             /** @description Why, as a stable code. */
@@ -1787,6 +1857,42 @@ export interface components {
             times: number;
             /** @description Which way. */
             transport: string;
+        };
+        /** @description Which frames are decoded again: these, or all that wait and fit. */
+        ReplayRequest: {
+            /**
+             * Format: int64
+             * @description Only those after this identifier: `next_after` of the answer before.
+             */
+            after: number | null;
+            /** @description Only with this code. */
+            code: string | null;
+            /** @description Only of this device. */
+            device: string | null;
+            /** @description These frames, replayed before or not. */
+            ids: number[];
+        };
+        /** @description What became of some frames; ask again with `next_after` for the rest. */
+        ReplayResult: {
+            /**
+             * Format: int64
+             * @description Frames that became readings with something new.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Frames that said only what was known.
+             */
+            duplicate: number;
+            /**
+             * Format: int64
+             * @description Where to go on; null at the end.
+             */
+            next_after: number | null;
+            /** @description Frames that keep a new reason. */
+            refused: components["schemas"]["RefusedAgain"][];
+            /** @description Identifiers that are none. */
+            unknown: number[];
         };
         /** @description A run in the list. */
         RunSummary: {
@@ -2931,6 +3037,10 @@ export interface operations {
             query?: {
                 /** @description At most so many, 1 to 1000; 100 if not given. */
                 limit?: number;
+                /** @description Only with this code. */
+                code?: string;
+                /** @description Only of this device. */
+                device?: string;
             };
             header?: never;
             path?: never;
@@ -2945,6 +3055,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RejectView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_purge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PurgeRequest"];
+            };
+        };
+        responses: {
+            /** @description Deletes rejected frames */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PurgeResult"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_replay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayRequest"];
+            };
+        };
+        responses: {
+            /** @description Decodes rejected frames again, some hundred at a time */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayResult"];
                 };
             };
             /** @description The request does not say what it must */
