@@ -40,7 +40,7 @@ bench-collect: setup web  ## collectors beside each other: rate, CPU, memory, lo
 
 fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo install cargo-fuzz; nightly)
 	mkdir -p web/dist fuzz/corpus/$(TARGET)
-	cd fuzz && cargo +nightly run --release --bin seeds
+	cd fuzz && cargo +nightly run --release --example seeds
 	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
