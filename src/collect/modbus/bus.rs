@@ -20,8 +20,8 @@ use super::health::ModbusHealth;
 use super::late::LateAnswers;
 use super::link::Link;
 use super::patience::Patience;
-use super::poll::{Answer, Poll, Terms};
-use super::schedule::{self, Marks, Next, Turn};
+use super::poll::{Answer, Poll, Progress, Terms};
+use super::schedule::{self, Grant, Marks, Next, Turn};
 use crate::clock::{Clock, real_duration};
 use crate::collect::{Ack, Delivery};
 use crate::decode::{DeviceProfile, snapshot};
@@ -57,8 +57,9 @@ pub(super) struct Surroundings {
 pub(super) struct Slot {
     pub(super) meter: Meter,
     pub(super) profile: Arc<DeviceProfile>,
-    /// Blocks of the poll under way that were read by an attempt that failed later: a device that is busy
-    /// every second time would never be read whole otherwise. Forgotten at the next mark.
+    /// Blocks of the poll under way that were read in an earlier turn, which was too short for all, or
+    /// failed later: a device that is busy every second time would never be read whole otherwise.
+    /// Forgotten when the poll is given up.
     pub(super) read: Vec<snapshot::BlockReading>,
     turn: Turn,
     /// Failed attempts since the last good one, for people.
@@ -133,9 +134,9 @@ impl Bus {
             let mut wake_at = None;
             while !stop.is_cancelled() && polls.len() < self.parallel {
                 match self.next(polls.len()) {
-                    Next::Poll(index, deadline) => {
-                        let slot = self.slots.swap_remove(index);
-                        polls.push(self.poll(slot, deadline, stop.clone()).run());
+                    Next::Poll(grant) => {
+                        let slot = self.slots.swap_remove(grant.index);
+                        polls.push(self.poll(slot, grant, stop.clone()).run());
                     }
                     Next::At(at) => {
                         wake_at = Some(at);
@@ -262,11 +263,16 @@ impl Bus {
         }
         let turns: Vec<Turn> = self
             .slots
-            .iter()
+            .iter_mut()
             .map(|slot| {
+                let bar = self.late.barred_until(slot.turn.unit, now);
+                // Barred until now at least: it does not wait for room yet.
+                if bar.is_some() {
+                    slot.turn.ready_at = slot.turn.ready_at.max(now);
+                }
                 let mut turn = slot.turn.clone();
                 // Lifted as soon as the late answer is seen.
-                if let Some(until) = self.late.barred_until(turn.unit, now) {
+                if let Some(until) = bar {
                     turn.ready_at = turn.ready_at.max(until);
                 }
                 turn
@@ -275,7 +281,7 @@ impl Bus {
         schedule::next(&turns, now, self.parallel - in_use)
     }
 
-    fn poll(&mut self, slot: Slot, deadline: Duration, stop: CancellationToken) -> Poll {
+    fn poll(&mut self, slot: Slot, grant: Grant, stop: CancellationToken) -> Poll {
         let settings = &self.around.settings;
         self.in_flight.insert(slot.meter.id.clone());
         Poll {
@@ -286,7 +292,8 @@ impl Bus {
             health: Arc::clone(&self.around.health),
             stop,
             terms: Terms {
-                deadline,
+                deadline: grant.deadline,
+                requests: grant.requests,
                 connect: Duration::from_millis(settings.connect_timeout_ms),
                 late_max: Duration::from_millis(settings.late_answer_max_ms),
             },
@@ -325,7 +332,11 @@ impl Bus {
             .health
             .timed(&self.gateway.id, &slot.meter.id, usual, learnt);
         match outcome {
-            Ok(readings) => {
+            Ok(Progress::Part) => {
+                slot.turn.is_silent = false;
+                slot.turn.ready_at = Instant::now();
+            }
+            Ok(Progress::Whole(readings)) => {
                 self.deliver(&slot.meter, &readings, stop).await?;
                 self.succeeded(&mut slot);
             }

@@ -1,8 +1,10 @@
 //! Whose turn it is on a bus; pure but for the instants it is given.
 //!
 //! A round begins at the same moment for all meters of one period: quick meters first, one right
-//! after the other, so that the rest of the period is free for whoever takes long. A slow or silent
-//! meter is asked only while the next quick one need not wait for it.
+//! after the other and always in the same order, so that each is a period after its last and the rest
+//! of the period is free for whoever takes long. A slow or silent meter is asked only while the next
+//! quick one need not wait for it, and only for as many of its blocks as fit: the others find their room
+//! later.
 
 use std::time::Duration;
 
@@ -10,9 +12,11 @@ use tokio::time::Instant;
 
 use super::patience::Patience;
 
+/// A poll that takes more than this part of the shortest period on the bus is not quick.
+const QUICK_MAX: f64 = 0.05;
 /// Quick meters may be late by this part of the shortest period on the bus.
-const TOLERANCE: f64 = 0.05;
-/// Periods that a slow meter waits for room before it takes its turn all the same.
+const LATE_MAX: f64 = 0.03;
+/// Periods that a meter that could be asked waits for room before it takes its turn all the same.
 const SLOW_WAITS_PERIODS: u32 = 2;
 
 /// What the schedule knows of a meter.
@@ -24,7 +28,7 @@ pub(super) struct Turn {
     pub(super) period: Duration,
     /// Mark of the poll under way or next.
     pub(super) mark: Instant,
-    /// Not before this.
+    /// Not before this; waits since then.
     pub(super) ready_at: Instant,
     /// Attempts at this mark so far.
     pub(super) attempts: u32,
@@ -43,35 +47,63 @@ pub(super) struct Turn {
 /// A turn to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// This meter, with this deadline for a request.
-    Poll(usize, Duration),
+    /// This meter.
+    Poll(Grant),
     /// Nobody before this instant.
     At(Instant),
     /// Nobody at all.
     Never,
 }
 
+/// What the meter whose turn it is may do with the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// Its place among the turns.
+    pub(super) index: usize,
+    /// Deadline of each request.
+    pub(super) deadline: Duration,
+    /// Requests at most; what is left of the poll takes another turn.
+    pub(super) requests: u32,
+}
+
 impl Turn {
     /// What a poll is expected to take.
     fn cost(&self) -> Duration {
-        let request = self.patience.usual().unwrap_or(Duration::ZERO);
-        request * self.requests + self.pauses
+        self.request_cost() * self.requests
     }
 
-    /// What must be free for it, at least: its whole deadline for each request while it may only be slow,
-    /// a glance once it was silent for a whole period.
+    /// What one of its requests is expected to take, with the pause after it.
+    fn request_cost(&self) -> Duration {
+        let request = self.patience.usual().unwrap_or(Duration::ZERO);
+        request + self.pauses / self.requests.max(1)
+    }
+
+    /// What must be free for it, at least: one request, with its whole deadline while it may only be
+    /// slow, or a glance once it was silent for a whole period.
     fn room(&self) -> Duration {
         if !self.is_silent {
-            return self.cost();
+            return self.request_cost();
         }
         if self.failures > 0 {
             return self.patience.glance();
         }
-        self.patience.timeout() * self.requests
+        self.patience.timeout()
     }
 
-    fn is_long(&self, tolerance: Duration) -> bool {
-        self.is_silent || self.cost() > tolerance
+    /// Its turn in so much room.
+    fn grant(&self, index: usize, room: Duration) -> Grant {
+        let fitting = room.as_nanos() / self.room().as_nanos().max(1);
+        Grant {
+            index,
+            deadline: self.patience.timeout(),
+            requests: u32::try_from(fitting)
+                .unwrap_or(u32::MAX)
+                .clamp(1, self.requests.max(1)),
+        }
+    }
+
+    fn is_long(&self, quick_max: Duration) -> bool {
+        self.is_silent || self.cost() > quick_max
     }
 }
 
@@ -80,45 +112,46 @@ pub(super) fn next(turns: &[Turn], now: Instant, free: usize) -> Next {
     let Some(shortest) = turns.iter().map(|t| t.period).min() else {
         return Next::Never;
     };
-    let tolerance = shortest.mul_f64(TOLERANCE);
+    let quick_max = shortest.mul_f64(QUICK_MAX);
+    let late_max = shortest.mul_f64(LATE_MAX);
     let is_ready = |turn: &&(usize, &Turn)| turn.1.ready_at <= now;
     let all: Vec<(usize, &Turn)> = turns.iter().enumerate().collect();
     let quick = all
         .iter()
         .filter(is_ready)
-        .filter(|(_, t)| !t.is_long(tolerance))
-        .min_by_key(|(_, t)| (t.mark, t.cost(), t.unit));
+        .filter(|(_, t)| !t.is_long(quick_max))
+        // Second attempts after the first ones of all: the failures of one do not move the others.
+        .min_by_key(|(_, t)| (t.mark, t.attempts, t.unit));
     if let Some((index, turn)) = quick {
-        return Next::Poll(*index, turn.patience.timeout());
+        return Next::Poll(turn.grant(*index, Duration::MAX));
     }
     let next_quick = all
         .iter()
-        .filter(|(_, t)| !t.is_long(tolerance))
+        .filter(|(_, t)| !t.is_long(quick_max))
         .map(|(_, t)| t.ready_at)
         .min();
     let room = match next_quick {
         // Another connection stays free for them.
         Some(_) if free > 1 => Duration::MAX,
-        Some(at) => (at + tolerance).saturating_duration_since(now),
+        Some(at) => (at + late_max).saturating_duration_since(now),
         None => Duration::MAX,
     };
     let long = all
         .iter()
         .filter(is_ready)
         .filter(|(_, t)| {
-            let waited = now.saturating_duration_since(t.mark);
+            let waited = now.saturating_duration_since(t.ready_at);
             t.room() <= room || waited > t.period * SLOW_WAITS_PERIODS * (t.failures + 1)
         })
         .min_by_key(|(_, t)| (t.failures, t.is_silent, t.mark, t.unit));
     if let Some((index, turn)) = long {
-        let deadline = turn.patience.timeout();
-        let is_glance = turn.is_silent && turn.failures > 0 && room < deadline;
-        let deadline = if is_glance {
-            deadline.min(room.max(turn.patience.glance()))
-        } else {
-            deadline
-        };
-        return Next::Poll(*index, deadline);
+        let mut grant = turn.grant(*index, room);
+        if turn.is_silent && turn.failures > 0 {
+            // It will hardly answer: what the others may be late is not for it.
+            let spare = room.saturating_sub(late_max);
+            grant.deadline = grant.deadline.min(spare.max(turn.patience.glance()));
+        }
+        return Next::Poll(grant);
     }
     // Those that wait for room find it when a quick one had its turn, or at the next look.
     let soonest = all.iter().map(|(_, t)| t.ready_at).filter(|at| *at > now);
@@ -208,8 +241,13 @@ mod tests {
     }
 
     fn picked(turns: &[Turn], now: Instant, free: usize) -> Option<u8> {
+        granted(turns, now, free).map(|(unit, _)| unit)
+    }
+
+    /// Unit and number of requests.
+    fn granted(turns: &[Turn], now: Instant, free: usize) -> Option<(u8, u32)> {
         match next(turns, now, free) {
-            Next::Poll(index, _) => Some(turns[index].unit),
+            Next::Poll(grant) => Some((turns[grant.index].unit, grant.requests)),
             Next::At(_) | Next::Never => None,
         }
     }
@@ -219,16 +257,38 @@ mod tests {
         let now = Instant::now();
         let after = |ms| now + Duration::from_millis(ms);
         assert_eq!(picked(&[slow(1, now), turn(2, now)], now, 1), Some(2));
-        // Two requests of 1.6 s fit before a meter that is due in 4 s, not before one due in 2 s.
-        assert_eq!(
-            picked(&[slow(1, now), turn(2, after(4_000))], now, 1),
-            Some(1)
-        );
-        let crowded = [slow(1, now), turn(2, after(2_000))];
-        assert_eq!(next(&crowded, now, 1), Next::At(after(2_000)));
+        // Two requests of 1.6 s fit before a meter that is due in 4 s, one before one that is due in 2 s,
+        // and none before one that is due in 1 s.
+        let beside = |ms| [slow(1, now), turn(2, after(ms))];
+        assert_eq!(granted(&beside(4_000), now, 1), Some((1, 2)));
+        assert_eq!(granted(&beside(2_000), now, 1), Some((1, 1)));
+        let crowded = beside(1_000);
+        assert_eq!(next(&crowded, now, 1), Next::At(after(1_000)));
         // With a second connection nobody waits.
-        assert_eq!(picked(&crowded, now, 2), Some(1));
-        assert_eq!(picked(&[slow(1, now)], now, 1), Some(1));
+        assert_eq!(granted(&crowded, now, 2), Some((1, 2)));
+        assert_eq!(granted(&[slow(1, now)], now, 1), Some((1, 2)));
+    }
+
+    #[test]
+    fn quick_meters_keep_their_order_whatever_their_answers_took() {
+        let now = Instant::now();
+        let mut turns = [turn(1, now), turn(2, now), turn(3, now)];
+        for _ in 0..20 {
+            turns[0].patience.answered(Duration::from_millis(40));
+        }
+        assert_eq!(granted(&turns, now, 1), Some((1, 2)));
+        // One that must be asked again follows those that were not asked yet.
+        turns[0].attempts = 1;
+        assert_eq!(picked(&turns, now, 1), Some(2));
+    }
+
+    #[test]
+    fn a_meter_that_may_only_be_slow_needs_room_for_one_whole_deadline() {
+        let now = Instant::now();
+        let quiet = silent(1, now, 0);
+        let beside = |ms| [quiet.clone(), turn(2, now + Duration::from_millis(ms))];
+        assert_eq!(granted(&beside(900), now, 1), Some((1, 1)));
+        assert_eq!(granted(&beside(800), now, 1), None);
     }
 
     #[test]
@@ -236,11 +296,13 @@ mod tests {
         let now = Instant::now();
         let dead = silent(9, now, 5);
         let beside = |ms| [dead.clone(), turn(2, now + Duration::from_millis(ms))];
-        // 600 ms are left, and 250 ms of tolerance: not its whole second, but a glance.
-        let Next::Poll(0, deadline) = next(&beside(600), now, 1) else {
-            panic!("not asked")
+        // 600 ms are left: not its whole second, but a glance that makes nobody late.
+        let glance = Grant {
+            index: 0,
+            deadline: Duration::from_millis(600),
+            requests: 1,
         };
-        assert_eq!(deadline, Duration::from_millis(850));
+        assert_eq!(next(&beside(600), now, 1), Next::Poll(glance));
         assert_eq!(picked(&beside(100), now, 1), None);
         // After many periods without room it has its turn all the same.
         let later = now + PERIOD * 13;
