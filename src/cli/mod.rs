@@ -7,6 +7,7 @@
 )]
 
 mod backtest;
+mod backup;
 mod check;
 mod clocks;
 mod credentials;
@@ -188,6 +189,22 @@ enum Command {
     },
     /// Check both files page by page, and the audit log's hash chain.
     Verify,
+    /// Copy both stores into a new folder, also while the daemon runs.
+    Backup {
+        /// The folder; must not exist.
+        to: PathBuf,
+    },
+    /// Put a backup where the configuration has its data, after checking every byte of it.
+    Restore {
+        /// A folder that `qiliang backup` made.
+        from: PathBuf,
+        /// Move a store that is there aside.
+        #[arg(long)]
+        replace: bool,
+        /// Check the backup and change nothing.
+        #[arg(long, conflicts_with = "replace")]
+        check: bool,
+    },
     /// Ask the running daemon whether it is ready.
     Health,
     /// Print the API's OpenAPI document.
@@ -513,6 +530,11 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                 },
         } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
         Command::Verify => verify::run(&context),
+        Command::Backup { to } => backup::backup(&context, &to),
+        Command::Restore {
+            from, check: true, ..
+        } => backup::check(&from),
+        Command::Restore { from, replace, .. } => backup::restore(&context, &from, replace),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
     }

@@ -4,6 +4,7 @@
 //! read-only connections. Whoever opens a file for writing holds `<file>.lock` until it closes it,
 //! so two daemons can never write to one data directory.
 
+pub mod backup;
 pub mod book;
 mod database;
 pub mod error;

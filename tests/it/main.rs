@@ -15,6 +15,7 @@
 mod support;
 
 mod architecture;
+mod backup;
 mod bad_input;
 mod crash;
 mod faults;

@@ -198,7 +198,7 @@ impl Database {
 }
 
 /// Takes the writer's lock. The system releases it when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let not_writable = |error: std::io::Error| StoreError::NotWritable {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -218,6 +218,11 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         }),
         Err(TryLockError::Error(error)) => Err(not_writable(error)),
     }
+}
+
+/// As the readers of the pool are.
+pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> {
+    configure(connection, READER_CACHE_KIB)
 }
 
 fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
