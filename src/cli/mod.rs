@@ -187,8 +187,10 @@ enum Command {
         #[command(subcommand)]
         what: DoctorCommand,
     },
-    /// Check both files page by page, and the audit log's hash chain.
-    Verify,
+    /// Check both files page by page, the chain of decisions, and curves against their readings.
+    ///
+    /// Also beside a running daemon. Everything that does not fit is listed; the exit code is 1 then.
+    Verify(VerifyArguments),
     /// Copy both stores into a new folder, also while the daemon runs.
     Backup {
         /// The folder; must not exist.
@@ -414,6 +416,16 @@ enum WeatherMode {
     None,
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+struct VerifyArguments {
+    /// Curves computed again from their readings, chosen anew every day; 0 for none.
+    #[arg(long, default_value_t = 2_000, value_name = "COUNT")]
+    curves: u64,
+    /// Compute every curve again.
+    #[arg(long, conflicts_with = "curves")]
+    all_curves: bool,
+}
+
 #[derive(Debug, Clone, Args)]
 struct CityArguments {
     /// Seed; the same city for the same seed.
@@ -529,7 +541,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                     messages,
                 },
         } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
-        Command::Verify => verify::run(&context),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Backup { to } => backup::backup(&context, &to),
         Command::Restore {
             from, check: true, ..

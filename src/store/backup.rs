@@ -384,7 +384,7 @@ mod tests {
             Journal::open_read_only(dir.join("readings.db"), GasDayClock::default()).unwrap();
         Book::open_read_only(dir.join("qiliang.db"))
             .unwrap()
-            .verify_file()
+            .check()
             .unwrap();
         journal.verify().unwrap()
     }
@@ -399,7 +399,8 @@ mod tests {
         );
         fs::create_dir_all(&data).unwrap();
         let (journal, _book) = store(&data, 500).await;
-        let writing = tokio::spawn(async move {
+        let mut writing = tokio::task::JoinSet::new();
+        writing.spawn(async move {
             for k in 0..40 {
                 journal
                     .commit(entries(500 + k * 10..510 + k * 10))
@@ -408,7 +409,7 @@ mod tests {
             }
         });
         let manifest = backup(&data, &to, now()).unwrap();
-        writing.await.unwrap();
+        writing.join_next().await.unwrap().unwrap();
         assert_eq!(manifest, check(&to).unwrap());
         let (_, aside) = restore(&to, &back, false, now()).unwrap();
         assert_eq!(aside, None);

@@ -6,9 +6,12 @@
 
 pub mod backup;
 pub mod book;
+pub mod damage;
 mod database;
 pub mod error;
 pub mod journal;
 mod time;
+#[cfg(test)]
+mod upgrades;
 
 pub use error::StoreError;

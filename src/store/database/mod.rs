@@ -13,6 +13,7 @@ use rusqlite_migration::{M, Migrations};
 
 use self::pool::ReaderPool;
 use self::writer::{Job, Writer};
+use crate::store::damage::Damage;
 use crate::store::error::StoreError;
 
 /// Statements a connection keeps prepared.
@@ -28,6 +29,9 @@ const CHECKPOINT_PAGES: u32 = 16_000;
 /// How long to wait for a lock of another connection, ms. The writer is alone, so this is only
 /// met while a backup or a checkpoint finishes.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// What is wrong with a file's pages is told so often at most.
+const PROBLEMS_MAX: u32 = 100;
 
 /// A handle on one file; clones share the writer thread and the pool.
 #[derive(Clone)]
@@ -163,20 +167,32 @@ impl Database {
         self.pool.read(read)
     }
 
-    /// Reads every page and holds indexes against their tables. Takes as long as the file is large.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
+    /// Reads every page and holds indexes against their tables; what is wrong, the first hundred.
+    /// Takes as long as the file is large.
+    pub(super) fn problems(&self) -> Result<Vec<Damage>, StoreError> {
+        let name = self.name();
         self.read(|c| {
-            let found: String = c
-                .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-                .map_err(self.error("checking the file"))?;
-            if found == "ok" {
-                return Ok(());
+            let mut damage = Vec::new();
+            let found = collect_problems(c, |text| damage.push(Damage::of_file(&name, text)));
+            match found {
+                Ok(()) => Ok(damage),
+                Err(error) => match StoreError::from_sqlite(self.path(), "checking", error) {
+                    StoreError::Damaged { detail, .. } => {
+                        damage.push(Damage::of_file(&name, detail));
+                        Ok(damage)
+                    }
+                    other => Err(other),
+                },
             }
-            Err(StoreError::damaged(
-                self.path(),
-                found.split_whitespace().collect::<Vec<_>>().join(" "),
-            ))
         })
+    }
+
+    /// The file's name without its folder.
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map_or_else(
+            || "store".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// Whether it was opened for reading only.
@@ -195,6 +211,20 @@ impl Database {
             path: self.path().to_owned(),
         }
     }
+}
+
+fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {
+    let mut statement = c.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // A row may tell of several pages, a line each.
+        for line in row.get_ref(0)?.as_str()?.lines() {
+            if line != "ok" && !line.starts_with("***") {
+                take(line.to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the writer's lock. The system releases it when the process ends, however it ends.
