@@ -14,6 +14,7 @@ mod credentials;
 mod daemon;
 mod demo;
 mod doctor;
+mod export;
 mod forecast;
 mod import;
 mod ledger;
@@ -191,6 +192,8 @@ enum Command {
     ///
     /// Also beside a running daemon. Everything that does not fit is listed; the exit code is 1 then.
     Verify(VerifyArguments),
+    /// Write readings or load curves to a CSV or Parquet file, also while the daemon runs.
+    Export(export::Export),
     /// Copy both stores into a new folder, also while the daemon runs.
     Backup {
         /// The folder; must not exist.
@@ -542,6 +545,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                 },
         } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
         Command::Verify(arguments) => verify::run(&context, &arguments),
+        Command::Export(asked) => export::run(&context, &asked),
         Command::Backup { to } => backup::backup(&context, &to),
         Command::Restore {
             from, check: true, ..

@@ -9,6 +9,7 @@ pub mod book;
 pub mod damage;
 mod database;
 pub mod error;
+pub mod export;
 pub mod journal;
 mod time;
 #[cfg(test)]
