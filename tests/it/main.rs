@@ -18,6 +18,7 @@ mod architecture;
 mod backup;
 mod bad_input;
 mod crash;
+mod crash_matrix;
 mod faults;
 mod import;
 mod journal;

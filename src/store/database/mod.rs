@@ -1,10 +1,12 @@
 //! One SQLite file: opened, migrated, written by one thread, read through a pool.
 
+mod crash;
 mod pool;
 mod writer;
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,6 +63,7 @@ impl Database {
         on_rollback: impl Fn() + Send + 'static,
     ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        check_length(path, Shorter::Refused)?;
         let fail = |doing| move |error| StoreError::from_sqlite(path, doing, error);
         let mut connection = Connection::open_with_flags(
             path,
@@ -91,6 +94,7 @@ impl Database {
         path: &Path,
         migrations: &[&'static str],
     ) -> Result<Self, StoreError> {
+        check_length(path, Shorter::Read)?;
         let pool = ReaderPool::new(path);
         let found = pool.read(|connection| {
             connection
@@ -211,6 +215,47 @@ impl Database {
             path: self.path().to_owned(),
         }
     }
+}
+
+/// What to do with a file that has lost its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shorter {
+    /// Writing to it would bury what is left.
+    Refused,
+    /// What is left can be read.
+    Read,
+}
+
+/// A file says in its first bytes how long it is. One that lost its end would be taken for an empty
+/// store, or found damaged only where somebody reads what is gone.
+fn check_length(path: &Path, shorter: Shorter) -> Result<(), StoreError> {
+    let Ok(mut file) = File::open(path) else {
+        return Ok(());
+    };
+    let len = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // With a log beside it, the end may not have been moved to the file yet.
+    let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    if len == 0 || has_log {
+        return Ok(());
+    }
+    let mut header = [0_u8; 32];
+    let is_whole = file.read_exact(&mut header).is_ok();
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    let expected = page * u64::from(pages);
+    let is_readable = is_whole && len >= page && shorter == Shorter::Read;
+    if is_readable || (is_whole && len >= expected) {
+        return Ok(());
+    }
+    Err(StoreError::damaged(
+        path,
+        format!("it is cut off: {len} of {expected} bytes"),
+    ))
 }
 
 fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {
