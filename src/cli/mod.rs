@@ -7,12 +7,14 @@
 )]
 
 mod backtest;
+mod backup;
 mod check;
 mod clocks;
 mod credentials;
 mod daemon;
 mod demo;
 mod doctor;
+mod export;
 mod forecast;
 mod import;
 mod ledger;
@@ -186,8 +188,28 @@ enum Command {
         #[command(subcommand)]
         what: DoctorCommand,
     },
-    /// Check both files page by page, and the audit log's hash chain.
-    Verify,
+    /// Check both files page by page, the chain of decisions, and curves against their readings.
+    ///
+    /// Also beside a running daemon. Everything that does not fit is listed; the exit code is 1 then.
+    Verify(VerifyArguments),
+    /// Write readings or load curves to a CSV or Parquet file, also while the daemon runs.
+    Export(export::Export),
+    /// Copy both stores into a new folder, also while the daemon runs.
+    Backup {
+        /// The folder; must not exist.
+        to: PathBuf,
+    },
+    /// Put a backup where the configuration has its data, after checking every byte of it.
+    Restore {
+        /// A folder that `qiliang backup` made.
+        from: PathBuf,
+        /// Move a store that is there aside.
+        #[arg(long)]
+        replace: bool,
+        /// Check the backup and change nothing.
+        #[arg(long, conflicts_with = "replace")]
+        check: bool,
+    },
     /// Ask the running daemon whether it is ready.
     Health,
     /// Print the API's OpenAPI document.
@@ -397,6 +419,16 @@ enum WeatherMode {
     None,
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+struct VerifyArguments {
+    /// Curves computed again from their readings, chosen anew every day; 0 for none.
+    #[arg(long, default_value_t = 2_000, value_name = "COUNT")]
+    curves: u64,
+    /// Compute every curve again.
+    #[arg(long, conflicts_with = "curves")]
+    all_curves: bool,
+}
+
 #[derive(Debug, Clone, Args)]
 struct CityArguments {
     /// Seed; the same city for the same seed.
@@ -512,7 +544,13 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
                     messages,
                 },
         } => doctor::brokers(&context, broker.as_deref(), probe.then_some(messages)),
-        Command::Verify => verify::run(&context),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
+        Command::Export(asked) => export::run(&context, &asked),
+        Command::Backup { to } => backup::backup(&context, &to),
+        Command::Restore {
+            from, check: true, ..
+        } => backup::check(&from),
+        Command::Restore { from, replace, .. } => backup::restore(&context, &from, replace),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
     }

@@ -49,8 +49,11 @@ const JOIN_DAYS: i64 = 7;
 const THREADS_MAX: usize = 4;
 /// Gas days of demand written in one transaction.
 const DEMAND_DAYS_MAX: usize = 32;
-/// Least pause between passes; a pass that took longer is followed by a longer pause, so that the
-/// worker never takes more than a tenth of the time.
+/// Marks of what came late taken in one go, between passes: a second's work.
+const LATE_MAX: usize = 10_000;
+/// Least pause between passes; a pass over everything that took longer is followed by a longer pause, so
+/// that these never take more than a tenth of the time. Past days, which few readings speak of, are
+/// looked at after every least pause.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_FACTOR: u32 = 9;
 /// A pass is made at least this often, whatever wakes it.
@@ -110,14 +113,20 @@ pub async fn run(
 ) -> Result<(), StoreError> {
     let mut has_failed = false;
     let mut is_new_registry = true;
+    let mut next_full = Instant::now();
     loop {
         let of_pass = deps.clone();
         let started = Instant::now();
+        let is_full = is_new_registry || started >= next_full;
         let pass = tokio::task::spawn_blocking(move || {
             if is_new_registry {
                 sync_registry(&of_pass)?;
             }
-            run_once(&of_pass, PASS_MAX)
+            if is_full {
+                run_once(&of_pass, PASS_MAX)
+            } else {
+                run_late(&of_pass, LATE_MAX)
+            }
         })
         .await
         .unwrap_or_else(|_| {
@@ -128,7 +137,7 @@ pub async fn run(
         let mut is_done = true;
         match pass {
             Ok(report) => {
-                is_done = report.cleared < PASS_MAX;
+                is_done = report.cleared < if is_full { PASS_MAX } else { LATE_MAX };
                 is_new_registry = false;
                 has_failed = false;
             }
@@ -149,15 +158,24 @@ pub async fn run(
         if !is_done {
             continue;
         }
-        let pause = (started.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
+        if is_full {
+            next_full = Instant::now() + (started.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(PAUSE_MIN) => {}
+        }
+        // After a look at late readings only, the full pass is still owed.
+        let is_owed = !is_full;
+        let look_at = if is_owed {
+            next_full
+        } else {
+            Instant::now() + PASS_EVERY
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
             () = wake.notified() => {}
-            () = tokio::time::sleep(PASS_EVERY) => {}
+            () = tokio::time::sleep_until(look_at.into()) => {}
             changed = deps.registry.changed() => {
                 if changed.is_err() {
                     return Ok(());
@@ -210,7 +228,7 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
 }
 
 /// A digest of everything but readings that a meter's curves depend on.
-fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
+pub(super) fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
     #[derive(Serialize)]
     struct Rules<'a> {
         version: u32,
@@ -245,6 +263,28 @@ pub fn run_once(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError
         cleared: dirty.len(),
         ..PassReport::default()
     };
+    let is_all = dirty.len() < limit;
+    compute_all(deps, dirty, &mut report)?;
+    if is_all {
+        report.demand_days = sum_stale_days(deps)?;
+    }
+    Ok(report)
+}
+
+/// Only what came late: marks of gas days before the one under way, and the demand they change. Blocks.
+///
+/// # Errors
+/// As [`run_once`].
+pub fn run_late(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError> {
+    let today = deps.journal.clock().day_of(deps.clock.now());
+    let dirty = deps.journal.dirty_days_before(today, limit)?;
+    let mut report = PassReport {
+        cleared: dirty.len(),
+        ..PassReport::default()
+    };
+    if dirty.is_empty() {
+        return Ok(report);
+    }
     let is_all = dirty.len() < limit;
     compute_all(deps, dirty, &mut report)?;
     if is_all {
@@ -299,7 +339,7 @@ fn compute_all(
     Ok(())
 }
 
-fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<MeterExchange>> {
+pub(super) fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<MeterExchange>> {
     let mut by_meter: BTreeMap<MeterId, Vec<MeterExchange>> = BTreeMap::new();
     for exchange in &registry.exchanges {
         by_meter
@@ -385,7 +425,7 @@ impl Pass<'_> {
         let mut curves = Vec::new();
         for (first, last) in runs(marks) {
             let (from, to) = self.widen(&rules, first, last)?;
-            curves.extend(self.compute_days(&rules, from, to)?);
+            curves.extend(compute_days(&self.deps.journal, &rules, from, to)?);
         }
         Ok(curves)
     }
@@ -405,28 +445,26 @@ impl Pass<'_> {
         let to = after.last().map_or(last, |point| clock.day_of(point.at));
         Ok((from, to.plus(1)))
     }
+}
 
-    fn compute_days(
-        &self,
-        rules: &CurveRules<'_>,
-        from: GasDay,
-        to: GasDay,
-    ) -> Result<Vec<CurveWrite>, StoreError> {
-        let clock = self.deps.journal.clock();
-        let readings =
-            self.deps
-                .journal
-                .curve_readings(&rules.meter.id, rules.item(), from, to, AROUND)?;
-        let points = expand(&readings, rules.item());
-        let built = build_days(rules, clock, from, to, &points);
-        Ok(built
-            .into_iter()
-            .map(|(curve, mut findings)| {
-                findings.extend(sample_findings(rules.meter, clock, curve.day, &readings));
-                CurveWrite { curve, findings }
-            })
-            .collect())
-    }
+/// The curves of the days `[from, to)`, from what the journal has.
+pub(super) fn compute_days(
+    journal: &Journal,
+    rules: &CurveRules<'_>,
+    from: GasDay,
+    to: GasDay,
+) -> Result<Vec<CurveWrite>, StoreError> {
+    let clock = journal.clock();
+    let readings = journal.curve_readings(&rules.meter.id, rules.item(), from, to, AROUND)?;
+    let points = expand(&readings, rules.item());
+    let built = build_days(rules, clock, from, to, &points);
+    Ok(built
+        .into_iter()
+        .map(|(curve, mut findings)| {
+            findings.extend(sample_findings(rules.meter, clock, curve.day, &readings));
+            CurveWrite { curve, findings }
+        })
+        .collect())
 }
 
 /// First and last day of each run of dirty days that are near to each other.

@@ -9,6 +9,7 @@ pub mod clocks;
 pub mod ingest;
 pub mod replay;
 pub mod retention;
+pub mod curve_check;
 pub mod curves;
 pub mod facts;
 pub mod ledgering;

@@ -4,10 +4,15 @@
 //! read-only connections. Whoever opens a file for writing holds `<file>.lock` until it closes it,
 //! so two daemons can never write to one data directory.
 
+pub mod backup;
 pub mod book;
+pub mod damage;
 mod database;
 pub mod error;
+pub mod export;
 pub mod journal;
 mod time;
+#[cfg(test)]
+mod upgrades;
 
 pub use error::StoreError;

@@ -22,6 +22,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["decode"]),
     ("rumqttc", &["collect", "simulate"]),
     ("tokio_modbus", &["collect", "simulate"]),
+    ("parquet", &["store"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("linfa", &["forecast"]),

@@ -18,6 +18,7 @@ use qiliang::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue, Reading}
 use qiliang::domain::registry::{Company, Registry, RegistryParts};
 use qiliang::domain::series::LoadCurve;
 use qiliang::domain::slot::SlotTable;
+use qiliang::run::curve_check::{Extent, check_curves};
 use qiliang::run::curves::{self, CurveDeps};
 use qiliang::store::book::Book;
 use qiliang::store::journal::{FindingFilter, Journal, JournalEntry, StoredCurve};
@@ -194,7 +195,7 @@ fn sum_day(day: GasDay, curves: &[LoadCurve]) -> Vec<DemandDay> {
 }
 
 struct Bench {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     registry: watch::Sender<Arc<Registry>>,
     deps: CurveDeps,
 }
@@ -214,7 +215,7 @@ impl Bench {
             live: broadcast::channel(16).0,
         };
         Self {
-            _dir: dir,
+            dir,
             registry,
             deps,
         }
@@ -406,6 +407,51 @@ fn demand_of_later_days_is_summed_again_where_they_may_be_filled_from_a_changed_
     let report = curves::drain(&bench.deps).unwrap();
     assert_eq!(report.changed, 1);
     assert_eq!(report.demand_days, 3, "the changed day and two after it");
+}
+
+#[test]
+fn curves_are_what_their_readings_give_and_one_that_is_not_is_named() {
+    let bench = Bench::new(1.023_7);
+    bench.commit(city(20_000).into_iter().map(entry).collect());
+    bench.outcome();
+    let check = |extent| {
+        let registry = Arc::clone(&bench.deps.registry.borrow());
+        check_curves(&bench.deps.journal, &registry, extent).unwrap()
+    };
+    let whole = check(Extent::Whole);
+    assert_eq!(whole.different, []);
+    assert_eq!(whole.checked, bench.deps.journal.curves_len().unwrap());
+    let sample = check(Extent::Sample { count: 8, seed: 3 });
+    assert!((1..whole.checked).contains(&sample.checked), "{sample:?}");
+
+    // What waits to be computed is no difference.
+    let values = vec![exact(Item::TotalStd, 5_000_000 + 50 * 20_000 + 600)];
+    bench.commit(vec![entry(reading("hourly", 50 * 60, values))]);
+    let waiting = check(Extent::Whole);
+    assert_eq!(waiting.different, []);
+    assert!(waiting.waiting > 0);
+    curves::drain(&bench.deps).unwrap();
+
+    let file = bench.dir.path().join("readings.db");
+    let raw = rusqlite::Connection::open(file).unwrap();
+    let of = "day = ?1 AND meter = (SELECT no FROM meters WHERE id = ?2)";
+    let (one, other) = (first_day().plus(1), first_day().plus(2));
+    let change = format!(
+        "UPDATE curves SET body = (SELECT body FROM curves WHERE day = ?3 AND meter =
+         (SELECT no FROM meters WHERE id = ?2)) WHERE {of}"
+    );
+    let days = (one.epoch_day(), "rolling", other.epoch_day());
+    assert_eq!(raw.execute(&change, days).unwrap(), 1);
+    let drop = format!("DELETE FROM curves WHERE {of}");
+    let gone = (other.epoch_day(), "frozen");
+    assert_eq!(raw.execute(&drop, gone).unwrap(), 1);
+    let found = check(Extent::Whole);
+    let named: Vec<_> = found
+        .different
+        .iter()
+        .map(|d| (d.meter.as_str(), d.day, d.stored.is_some()))
+        .collect();
+    assert_eq!(named, [("rolling", one, true), ("frozen", other, false)]);
 }
 
 #[tokio::test]

@@ -15,8 +15,10 @@
 mod support;
 
 mod architecture;
+mod backup;
 mod bad_input;
 mod crash;
+mod crash_matrix;
 mod faults;
 mod import;
 mod journal;

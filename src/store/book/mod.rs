@@ -19,6 +19,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction};
 
+use crate::store::damage::Damage;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 
@@ -28,7 +29,7 @@ pub use self::filings::RegistryVersion;
 pub use self::forecasts::ForecastHeader;
 pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_book.sql"),
     include_str!("migrations/0002_push_answers.sql"),
 ];
@@ -42,12 +43,12 @@ pub struct Book {
 }
 
 impl Book {
-    /// Reads every page of the file. Blocks.
+    /// Reads every page of the file and tells what is wrong with it. Blocks.
     ///
     /// # Errors
-    /// `Damaged`, with what is wrong.
-    pub fn verify_file(&self) -> Result<(), StoreError> {
-        self.database.check()
+    /// The file cannot be opened at all.
+    pub fn check(&self) -> Result<Vec<Damage>, StoreError> {
+        self.database.problems()
     }
 
     /// Opens the book for writing, making and migrating it as needed.

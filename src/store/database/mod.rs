@@ -1,10 +1,12 @@
 //! One SQLite file: opened, migrated, written by one thread, read through a pool.
 
+mod crash;
 mod pool;
 mod writer;
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use rusqlite_migration::{M, Migrations};
 
 use self::pool::ReaderPool;
 use self::writer::{Job, Writer};
+use crate::store::damage::Damage;
 use crate::store::error::StoreError;
 
 /// Statements a connection keeps prepared.
@@ -28,6 +31,9 @@ const CHECKPOINT_PAGES: u32 = 16_000;
 /// How long to wait for a lock of another connection, ms. The writer is alone, so this is only
 /// met while a backup or a checkpoint finishes.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// What is wrong with a file's pages is told so often at most.
+const PROBLEMS_MAX: u32 = 100;
 
 /// A handle on one file; clones share the writer thread and the pool.
 #[derive(Clone)]
@@ -57,6 +63,7 @@ impl Database {
         on_rollback: impl Fn() + Send + 'static,
     ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        check_length(path, Shorter::Refused)?;
         let fail = |doing| move |error| StoreError::from_sqlite(path, doing, error);
         let mut connection = Connection::open_with_flags(
             path,
@@ -87,6 +94,7 @@ impl Database {
         path: &Path,
         migrations: &[&'static str],
     ) -> Result<Self, StoreError> {
+        check_length(path, Shorter::Read)?;
         let pool = ReaderPool::new(path);
         let found = pool.read(|connection| {
             connection
@@ -163,20 +171,32 @@ impl Database {
         self.pool.read(read)
     }
 
-    /// Reads every page and holds indexes against their tables. Takes as long as the file is large.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
+    /// Reads every page and holds indexes against their tables; what is wrong, the first hundred.
+    /// Takes as long as the file is large.
+    pub(super) fn problems(&self) -> Result<Vec<Damage>, StoreError> {
+        let name = self.name();
         self.read(|c| {
-            let found: String = c
-                .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-                .map_err(self.error("checking the file"))?;
-            if found == "ok" {
-                return Ok(());
+            let mut damage = Vec::new();
+            let found = collect_problems(c, |text| damage.push(Damage::of_file(&name, text)));
+            match found {
+                Ok(()) => Ok(damage),
+                Err(error) => match StoreError::from_sqlite(self.path(), "checking", error) {
+                    StoreError::Damaged { detail, .. } => {
+                        damage.push(Damage::of_file(&name, detail));
+                        Ok(damage)
+                    }
+                    other => Err(other),
+                },
             }
-            Err(StoreError::damaged(
-                self.path(),
-                found.split_whitespace().collect::<Vec<_>>().join(" "),
-            ))
         })
+    }
+
+    /// The file's name without its folder.
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map_or_else(
+            || "store".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// Whether it was opened for reading only.
@@ -197,8 +217,63 @@ impl Database {
     }
 }
 
+/// What to do with a file that has lost its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shorter {
+    /// Writing to it would bury what is left.
+    Refused,
+    /// What is left can be read.
+    Read,
+}
+
+/// A file says in its first bytes how long it is. One that lost its end would be taken for an empty
+/// store, or found damaged only where somebody reads what is gone.
+fn check_length(path: &Path, shorter: Shorter) -> Result<(), StoreError> {
+    let Ok(mut file) = File::open(path) else {
+        return Ok(());
+    };
+    let len = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // With a log beside it, the end may not have been moved to the file yet.
+    let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    if len == 0 || has_log {
+        return Ok(());
+    }
+    let mut header = [0_u8; 32];
+    let is_whole = file.read_exact(&mut header).is_ok();
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    let expected = page * u64::from(pages);
+    let is_readable = is_whole && len >= page && shorter == Shorter::Read;
+    if is_readable || (is_whole && len >= expected) {
+        return Ok(());
+    }
+    Err(StoreError::damaged(
+        path,
+        format!("it is cut off: {len} of {expected} bytes"),
+    ))
+}
+
+fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {
+    let mut statement = c.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // A row may tell of several pages, a line each.
+        for line in row.get_ref(0)?.as_str()?.lines() {
+            if line != "ok" && !line.starts_with("***") {
+                take(line.to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Takes the writer's lock. The system releases it when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let not_writable = |error: std::io::Error| StoreError::NotWritable {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -218,6 +293,11 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         }),
         Err(TryLockError::Error(error)) => Err(not_writable(error)),
     }
+}
+
+/// As the readers of the pool are.
+pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> {
+    configure(connection, READER_CACHE_KIB)
 }
 
 fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {

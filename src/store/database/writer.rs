@@ -7,6 +7,7 @@ use std::thread;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::crash::{Boundary, CrashPoint};
 use crate::store::error::StoreError;
 
 /// Jobs that may wait.
@@ -34,11 +35,13 @@ impl Writer {
             || "store".to_owned(),
             |name| name.to_string_lossy().into_owned(),
         );
+        let crash = CrashPoint::of(&name);
         name.insert_str(0, "write ");
         let of_thread = Loop {
             path: path.to_owned(),
             connection,
             on_rollback,
+            crash,
             _lock: lock,
         };
         let thread = thread::Builder::new()
@@ -143,6 +146,7 @@ struct Loop {
     path: PathBuf,
     connection: Connection,
     on_rollback: Box<dyn Fn() + Send>,
+    crash: CrashPoint,
     _lock: File,
 }
 
@@ -157,6 +161,7 @@ impl Loop {
                 }
             }
             self.commit(group);
+            self.crash.pass(Boundary::Rest);
         }
     }
 
@@ -173,6 +178,7 @@ impl Loop {
             }
             return;
         }
+        self.crash.pass(Boundary::Answer);
         for job in group {
             job.finish(outcome.clone());
         }
@@ -188,6 +194,7 @@ impl Loop {
 
     fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
         let path = &self.path;
+        self.crash.pass(Boundary::Begin);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -195,6 +202,7 @@ impl Loop {
         for job in group {
             job.run(&transaction)?;
         }
+        self.crash.pass(Boundary::Commit);
         transaction
             .commit()
             .map_err(|error| StoreError::from_sqlite(path, "committing", error))

@@ -103,6 +103,16 @@ fn decode(meter: MeterId, day: GasDay, bytes: &[u8]) -> Option<LoadCurve> {
     Some(curve)
 }
 
+/// Whether a stored curve has a form of ours.
+pub(super) fn is_readable(bytes: &[u8]) -> bool {
+    decode(
+        MeterId::new(String::new()),
+        GasDay::from_epoch_day(0),
+        bytes,
+    )
+    .is_some()
+}
+
 fn unreadable() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
@@ -216,13 +226,37 @@ impl Journal {
     /// # Errors
     /// What SQLite says.
     pub fn dirty_days(&self, limit: usize) -> Result<Vec<DirtyDay>, StoreError> {
+        self.dirty_until(i32::MAX, limit)
+    }
+
+    /// The same, of gas days before `day` only: what came late. Without any it writes nothing. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn dirty_days_before(
+        &self,
+        day: GasDay,
+        limit: usize,
+    ) -> Result<Vec<DirtyDay>, StoreError> {
+        let has_any = self.read("looking for dirty days", |c| {
+            c.prepare_cached("SELECT EXISTS (SELECT 1 FROM dirty WHERE day < ?1)")?
+                .query_row([day.epoch_day()], |row| row.get::<_, bool>(0))
+        })?;
+        if !has_any {
+            return Ok(Vec::new());
+        }
+        self.dirty_until(day.epoch_day(), limit)
+    }
+
+    fn dirty_until(&self, day: i32, limit: usize) -> Result<Vec<DirtyDay>, StoreError> {
         let next = self.next_mark()?;
         self.read("reading dirty days", |c| {
             let mut statement = c.prepare_cached(
-                "SELECT meter, day, mark FROM dirty WHERE mark < ?2 ORDER BY day, meter LIMIT ?1",
+                "SELECT meter, day, mark FROM dirty WHERE mark < ?2 AND day < ?3
+                 ORDER BY day, meter LIMIT ?1",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = statement.query([limit, next])?;
+            let mut rows = statement.query(params![limit, next, day])?;
             let mut dirty = Vec::new();
             while let Some(row) = rows.next()? {
                 dirty.push(DirtyDay {

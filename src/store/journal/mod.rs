@@ -6,6 +6,7 @@
 //! Everything else in here is computed from that.
 
 mod body;
+mod check;
 mod clocks;
 mod curves;
 mod findings;
@@ -35,13 +36,14 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
+pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
 pub use self::findings::FindingFilter;
 use self::ingest::Place;
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
     include_str!("migrations/0002_rejects_and_clocks.sql"),
     include_str!("migrations/0003_inbox.sql"),
@@ -380,24 +382,17 @@ impl Journal {
         })
     }
 
-    /// Reads the whole file: every page, and every reading. Returns how many readings there are.
-    /// Blocks, for as long as the file is large.
+    /// Reads the whole file: every page, every reading, every curve. Returns how many readings there
+    /// are. Blocks, for as long as the file is large.
     ///
     /// # Errors
-    /// `Damaged`, with what is wrong.
+    /// `Damaged`, with the first thing that is wrong; [`Self::check`] tells of all.
     pub fn verify(&self) -> Result<u64, StoreError> {
-        self.database.check()?;
-        self.read("reading every reading", |c| {
-            let mut statement = c.prepare("SELECT at, body FROM readings")?;
-            let mut rows = statement.query([])?;
-            let mut count = 0;
-            while let Some(row) = rows.next()? {
-                let body = row.get_ref(1)?.as_blob()?;
-                body::Body::decode(row.get(0)?, body).ok_or_else(ingest::unreadable)?;
-                count += 1;
-            }
-            Ok(count)
-        })
+        let check = self.check()?;
+        match check.damage.first() {
+            None => Ok(check.readings),
+            Some(damage) => Err(StoreError::damaged(self.path(), damage.to_string())),
+        }
     }
 
     /// Totals since the file was made.

@@ -241,6 +241,16 @@ pub(super) fn day_from(c: &Connection, number: i64, day: i32) -> rusqlite::Resul
     Ok(None)
 }
 
+/// Who has totals of a day.
+pub(super) fn numbers_on(c: &Connection, day: i32) -> rusqlite::Result<BTreeSet<i64>> {
+    let (block, bit) = block_of(day);
+    c.prepare_cached(
+        "SELECT meter FROM presence WHERE block = ?1 AND (singles | today | next | far) & ?2 <> 0",
+    )?
+    .query_map(params![block, bit], |row| row.get(0))?
+    .collect()
+}
+
 /// Every day of which a meter has totals.
 pub(super) fn all_days(c: &Connection, number: i64) -> rusqlite::Result<Vec<i32>> {
     let mut days = Vec::new();

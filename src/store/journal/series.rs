@@ -44,6 +44,37 @@ impl Journal {
         })
     }
 
+    /// Hands every reading of the gas days `[from, to)` to `take`, by day, then by meter in the order
+    /// in which they first reported, then by time; one is held at a time. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn for_each_reading(
+        &self,
+        from: GasDay,
+        to: GasDay,
+        mut take: impl FnMut(Reading),
+    ) -> Result<(), StoreError> {
+        self.read("reading readings", |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT at, received_at, body, meter FROM readings WHERE day >= ?1 AND day < ?2
+                 ORDER BY day, meter, at",
+            )?;
+            let mut rows = statement.query([from.epoch_day(), to.epoch_day()])?;
+            let mut of: Option<(i64, MeterId)> = None;
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(3)?;
+                let meter = match &of {
+                    Some((known, meter)) if *known == number => meter.clone(),
+                    _ => self.meter(c, number)?,
+                };
+                take(read_row(row, &meter)?.reading);
+                of = Some((number, meter));
+            }
+            Ok(())
+        })
+    }
+
     /// The newest reading of a meter that is not from the future. Blocks.
     ///
     /// # Errors

@@ -16,6 +16,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it; its log goes to `qiliang.log` beside the configuration.
     pub(crate) fn start(config: &Path, data_dir: &Path) -> Self {
+        Self::start_with(config, data_dir, &[])
+    }
+
+    /// Starts it with variables in its environment.
+    pub(crate) fn start_with(config: &Path, data_dir: &Path, vars: &[(&str, &str)]) -> Self {
         let log = config.with_file_name("qiliang.log");
         let out = File::options()
             .create(true)
@@ -26,6 +31,7 @@ impl Daemon {
         let child = Command::new(env!("CARGO_BIN_EXE_qiliang"))
             .args(["run", "--config"])
             .arg(config)
+            .envs(vars.iter().copied())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .stdin(Stdio::null())

@@ -1,0 +1,240 @@
+//! Stores of every earlier schema, with data in them, opened by this program.
+//!
+//! A fixture is a list with one entry for each migration: rows as a program of that schema wrote them,
+//! in SQL and in bytes, so that no code of today is in between. Whoever adds a migration adds an entry,
+//! empty if there is nothing new to keep.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::book::{self, Book, DocumentKind};
+use super::journal::{self, FindingFilter, Journal, JournalEntry, RejectFilter};
+use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::id::MeterId;
+use crate::domain::quantity::StdVolume;
+use crate::domain::reading::{Item, ItemValue};
+use crate::store::error::StoreError;
+
+/// Of the gas day 2026-11-21: a total and a flow at 08:10 with a frozen array from 06:00, a curve of
+/// 1 m³ an hour, a finding, a reject seen three times, a conflict, a mark.
+const JOURNAL_ROWS: &[&str] = &[
+    "INSERT INTO meta VALUES ('gas_day_start_hour', '8');
+     INSERT INTO meters VALUES (1, 'm1');
+     INSERT INTO readings VALUES (20778, 1, 1795219800000, 1795219803000,
+       x'0105000201209C85E30B0A2390A10F010102FF92B807901C038D010029');
+     INSERT INTO presence VALUES (649, 1, 1024, 1024, 512, 0);
+     INSERT INTO latest VALUES (1, 20778, 1795219800000, 1795219803000);
+     INSERT INTO conflicts VALUES (1, 1795219800000, x'01', x'009C85E30B', 2);
+     INSERT INTO rejects (digest, transport, origin, device, meter, bytes, code, message, first_at,
+       last_at, times) VALUES (x'AB', 'mqtt', 'gas/x/up', 'd1', NULL, x'010203', 'decode.truncated',
+       'frame has 3 bytes, expected 40', 1795219900000, 1795219990000, 3);
+     INSERT INTO findings VALUES (20778, 1, 0, 1795219800000, 'V02', x'', 1, 'is 402 days old');
+     INSERT INTO dirty VALUES (20778, 1, 7);
+     INSERT INTO curve_rules VALUES (1, x'01');
+     INSERT INTO curves VALUES (20778, 1, 3, 1795226400000,
+       x'01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C01A09C010718');
+     INSERT INTO stale_demand VALUES (20778, 8);
+     INSERT INTO counters VALUES ('accepted', 1), ('rejected', 3), ('duplicate', 2);",
+    "INSERT INTO clocks VALUES (1, 1, 1795219000000, 12, 400, 9, 350, 1795219800000, NULL);",
+    // Two readings of 09:10, of m1 and of a meter with number 2, durable and not yet at their place.
+    "INSERT INTO meters VALUES (2, 'm2');
+     INSERT INTO inbox VALUES (1, x'0180B9B9BABF68F02E10010500020120DC9FEF0B0A2390A10F000280B9B9BABF68F02E0E010500020120E8070A2390A10F00');",
+];
+
+const BOOK_ROWS: &[&str] = &[
+    "INSERT INTO observed VALUES ('st', 1795219200000, 1795219800000, 3.5);
+     INSERT INTO documents VALUES ('notice', 'n1', 1, 1795219800000, 'w', 'r', '{\"a\":1}');
+     INSERT INTO filed_plans VALUES ('K1', 20778, 1795219800000, 120000);
+     INSERT INTO registry_versions VALUES (1, 'v1', 1795219800000);
+     INSERT INTO demand VALUES (20778, 'north', 'industrial', zeroblob(192), 0.5);",
+    "INSERT INTO push_answers VALUES ('t', 'k', x'01', 1795219800000, 202, x'7B7D');",
+];
+
+/// A file as the program with the first `schema` migrations left it.
+fn old_file(dir: &Path, name: &str, schema: usize, migrations: &[&str], rows: &[&str]) -> PathBuf {
+    assert_eq!(
+        rows.len(),
+        migrations.len(),
+        "each migration of {name} has rows to keep, or says that it has none"
+    );
+    let path = dir.join(name);
+    let c = Connection::open(&path).unwrap();
+    for (migration, rows) in migrations.iter().zip(rows).take(schema) {
+        c.execute_batch(migration).unwrap();
+        c.execute_batch(rows).unwrap();
+    }
+    let version = u32::try_from(schema).unwrap();
+    c.pragma_update(None, "user_version", version).unwrap();
+    path
+}
+
+fn day() -> GasDay {
+    "2026-11-21".parse().unwrap()
+}
+
+fn at(minute: i64) -> DateTime<Utc> {
+    GasDayClock::default().start_of(day()) + TimeDelta::minutes(minute)
+}
+
+fn totals(journal: &Journal, meter: &str) -> Vec<(i64, Option<i64>)> {
+    let readings = journal
+        .readings_between(&MeterId::from(meter), at(0), at(1_440))
+        .unwrap();
+    readings
+        .iter()
+        .map(|r| {
+            let minute = (r.sampled_at - at(0)).num_minutes();
+            (minute, r.exact(Item::TotalStd))
+        })
+        .collect()
+}
+
+#[test]
+fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
+    for schema in 1..=journal::MIGRATIONS.len() {
+        let dir = TempDir::new().unwrap();
+        let (migrations, rows) = (journal::MIGRATIONS, JOURNAL_ROWS);
+        let path = old_file(dir.path(), "readings.db", schema, migrations, rows);
+        let clock = GasDayClock::default();
+        if schema < migrations.len() {
+            // A reader does not migrate under the daemon's feet.
+            let error = Journal::open_read_only(&path, clock).unwrap_err();
+            assert!(matches!(error, StoreError::NotWritable { .. }), "{error}");
+        }
+        let journal = Journal::open(&path, clock).unwrap();
+        let mut of_m1 = vec![(10, Some(12_345_678))];
+        let mut accepted = 1;
+        if schema >= 3 {
+            of_m1.push((70, Some(12_445_678)));
+            assert_eq!(totals(&journal, "m2"), [(70, Some(500))]);
+            accepted = 3;
+        }
+        assert_eq!(totals(&journal, "m1"), of_m1, "schema {schema}");
+        let first = journal
+            .readings_between(&"m1".into(), at(0), at(11))
+            .unwrap();
+        assert_eq!(first[0].frozen[0].totals, [Some(70), None, Some(90)]);
+        assert!(
+            first[0]
+                .values
+                .contains(&(Item::FlowStd, ItemValue::Float(12.5)))
+        );
+
+        let stored = journal.stored_curve(&"m1".into(), day()).unwrap().unwrap();
+        assert_eq!(
+            (stored.version, stored.curve.volume()),
+            (3, StdVolume::from_m3(24))
+        );
+        assert_eq!(
+            journal.findings(&FindingFilter::default()).unwrap().len(),
+            1
+        );
+        let rejects = journal.rejects(&RejectFilter::default()).unwrap();
+        assert_eq!((rejects.len(), rejects[0].times), (1, 3));
+        let counters = journal.counters().unwrap();
+        assert_eq!(
+            (counters.accepted, counters.rejected, counters.duplicate),
+            (accepted, 3, 2)
+        );
+        assert_eq!(journal.clocks().unwrap().len(), usize::from(schema >= 2));
+        // 07:00 of the day before the gas day began has totals in the array.
+        assert!(journal.dirty_len().unwrap() >= 1);
+        assert_eq!(journal.stale_demand_days().unwrap().len(), 1);
+        assert_eq!(journal.check().unwrap().damage, []);
+
+        // It goes on: what is known is a duplicate, what is new comes to its place.
+        let again = JournalEntry::Reading {
+            reading: first[0].clone(),
+            findings: Vec::new(),
+        };
+        let mut new = first[0].clone();
+        new.sampled_at = at(300);
+        let new = JournalEntry::Reading {
+            reading: new,
+            findings: Vec::new(),
+        };
+        let report = journal.commit_blocking(vec![again, new]).unwrap();
+        assert_eq!(
+            (report.accepted, report.duplicate, report.conflicts),
+            (1, 1, 0)
+        );
+        drop(journal);
+        let reopened = Journal::open_read_only(&path, clock).unwrap();
+        assert_eq!(reopened.counters().unwrap().accepted, accepted + 1);
+    }
+}
+
+#[test]
+fn a_book_of_every_earlier_schema_opens_with_all_it_had() {
+    for schema in 1..=book::MIGRATIONS.len() {
+        let dir = TempDir::new().unwrap();
+        let path = old_file(
+            dir.path(),
+            "qiliang.db",
+            schema,
+            book::MIGRATIONS,
+            BOOK_ROWS,
+        );
+        let book = Book::open(&path).unwrap();
+        let observed = book.observed("st", at(0), at(60)).unwrap();
+        assert_eq!(
+            observed.iter().map(|p| p.temperature_c).collect::<Vec<_>>(),
+            [3.5]
+        );
+        let document = book.document(DocumentKind::Notice, "n1").unwrap().unwrap();
+        assert_eq!(document.body, serde_json::json!({"a": 1}));
+        assert_eq!(book.demand_days(day(), day().plus(1)).unwrap().len(), 1);
+        assert_eq!(book.registry_versions(9).unwrap()[0].version, "v1");
+        assert_eq!(
+            book.filed_plans_known_at(day(), day().plus(1), at(60))
+                .unwrap()
+                .len(),
+            1
+        );
+        let answer = book.push_answer("t", "k", at(60)).unwrap();
+        assert_eq!(answer.map(|a| a.status), (schema >= 2).then_some(202));
+        let (kind, body) = (DocumentKind::Notice, serde_json::json!({"a": 2}));
+        let version = book.put_document(kind, "n1", body, at(60), "w", "r");
+        assert_eq!(version.unwrap(), 2);
+        assert!(book.verify_audit().unwrap().broken.is_none());
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_program_is_left_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let clock = GasDayClock::default();
+    let path = dir.path().join("readings.db");
+    let of_book = dir.path().join("qiliang.db");
+    drop(Journal::open(&path, clock).unwrap());
+    drop(Book::open(&of_book).unwrap());
+    for file in [&path, &of_book] {
+        let c = Connection::open(file).unwrap();
+        c.pragma_update(None, "user_version", 1_000).unwrap();
+    }
+    let before: Vec<_> = [&path, &of_book].map(|p| std::fs::read(p).unwrap()).into();
+    let errors: Vec<Arc<StoreError>> = vec![
+        Arc::new(Journal::open(&path, clock).unwrap_err()),
+        Arc::new(Journal::open_read_only(&path, clock).unwrap_err()),
+        Arc::new(Book::open(&of_book).unwrap_err()),
+        Arc::new(Book::open_read_only(&of_book).unwrap_err()),
+    ];
+    for error in errors {
+        assert!(
+            matches!(&*error, StoreError::NewerVersion { found: 1_000, .. }),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains("start the newer program, or restore a backup")
+        );
+        assert!(!error.is_transient());
+    }
+    let after: Vec<_> = [&path, &of_book].map(|p| std::fs::read(p).unwrap()).into();
+    assert!(before == after);
+}
