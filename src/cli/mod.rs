@@ -9,6 +9,7 @@
 mod backtest;
 mod check;
 mod clocks;
+mod correctors;
 mod credentials;
 mod daemon;
 mod demo;
@@ -108,6 +109,21 @@ enum Command {
         #[arg(long)]
         all: bool,
         /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Audit of the volume correctors: does each convert as its own pressure and temperature say?
+    ///
+    /// Names the slip that explains a wrong factor: base conditions, gauge for absolute pressure,
+    /// compressibility left out, working volume as standard, a pressure that never moves.
+    Correctors {
+        /// This meter alone; told of even if all is well.
+        #[arg(long)]
+        meter: Option<String>,
+        /// Days before now to look at.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+        /// One JSON object a meter.
         #[arg(long)]
         json: bool,
     },
@@ -476,6 +492,14 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
+        Command::Correctors { meter, days, json } => {
+            let question = correctors::Question {
+                meter: meter.as_deref().map(Into::into),
+                days,
+                is_json: json,
+            };
+            correctors::run(&context, &question)
+        }
         Command::Import {
             files,
             dry_run,
