@@ -7,6 +7,7 @@
 )]
 
 mod backtest;
+mod balance;
 mod check;
 mod clocks;
 mod correctors;
@@ -127,6 +128,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What came in through the gate stations against what the meters measured (供销差).
+    ///
+    /// Beside it the difference with temperature taken out: diaphragm meters without a corrector at
+    /// the ambient temperature of each day.
+    Balance(balance::Question),
     /// The monitoring ledger of large consumers (台账).
     Ledger {
         /// Write a workbook instead of a table.
@@ -500,6 +506,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             };
             correctors::run(&context, &question)
         }
+        Command::Balance(question) => balance::run(&context, &question),
         Command::Import {
             files,
             dry_run,

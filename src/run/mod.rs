@@ -11,6 +11,7 @@ pub mod replay;
 pub mod retention;
 pub mod curves;
 pub mod facts;
+pub mod balancing;
 pub mod ledgering;
 pub mod forecasting;
 pub mod planning;

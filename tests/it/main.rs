@@ -16,6 +16,7 @@ mod support;
 
 mod architecture;
 mod bad_input;
+mod balance;
 mod crash;
 mod faults;
 mod import;
