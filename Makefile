@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus fuzz setup setup-test clean
+.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus estimation fuzz setup setup-test clean
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -37,6 +37,10 @@ bench-collect: setup web  ## collectors beside each other: rate, CPU, memory, lo
 	scripts/setup bench
 	cargo build --release --bin qiliang --example publish_load
 	scripts/bench-collect $(ARGS)
+
+estimation:  ## what spreading a gap costs, by masking totals of a simulated city
+	mkdir -p web/dist
+	cargo run --release --quiet --example estimation
 
 fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo install cargo-fuzz; nightly)
 	mkdir -p web/dist fuzz/corpus/$(TARGET)
