@@ -70,9 +70,10 @@ impl Nx19Gas {
 fn supercompressibility(pi: f64, tau: f64) -> Option<f64> {
     let m = 0.033_037_8 * tau.powi(-2) - 0.022_132_3 * tau.powi(-3) + 0.016_135_3 * tau.powi(-5);
     let n = (0.265_827 * tau.powi(-2) + 0.045_769_7 * tau.powi(-4) - 0.133_185 / tau) / m;
-    let e = region(pi, tau);
+    let adjustment = region(pi, tau);
     let b = (3.0 - m * n * n) / (9.0 * m * pi * pi);
-    let half = (9.0 * n - 2.0 * m * n.powi(3)) / (54.0 * m * pi.powi(3)) - e / (2.0 * m * pi * pi);
+    let half = (9.0 * n - 2.0 * m * n.powi(3)) / (54.0 * m * pi.powi(3))
+        - adjustment / (2.0 * m * pi * pi);
     let root = (half * half + b.powi(3)).sqrt();
     let d = (half + root).cbrt();
     let radicand = b / d - d + n / (3.0 * pi);

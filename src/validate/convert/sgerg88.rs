@@ -244,8 +244,8 @@ impl Sgerg88 {
     }
 
     fn of_ch(&self, [a, b, c]: [Quadratic; 3], t: f64) -> f64 {
-        let h = self.heating_value;
-        at(a, t) + h * (at(b, t) + h * at(c, t))
+        let heating = self.heating_value;
+        at(a, t) + heating * (at(b, t) + heating * at(c, t))
     }
 }
 
