@@ -67,7 +67,7 @@ impl Turn {
         self.failures = 0;
         self.is_silent = false;
         self.glances = 0;
-        self.to_next_mark(now, after);
+        self.move_on(now, after);
     }
 
     /// An attempt with this deadline failed.
@@ -99,16 +99,13 @@ impl Turn {
             }
             Remedy::Again(_) | Remedy::Reconnect | Remedy::NextPeriod => None,
         };
-        match retry_at.filter(|at| *at < next_mark) {
-            Some(retry_at) => {
-                self.ready_at = retry_at;
-                Fate::Retried
-            }
-            None => {
-                self.failures = self.failures.saturating_add(1);
-                self.to_next_mark(now, after);
-                Fate::Missed
-            }
+        if let Some(retry_at) = retry_at.filter(|at| *at < next_mark) {
+            self.ready_at = retry_at;
+            Fate::Retried
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.move_on(now, after);
+            Fate::Missed
         }
     }
 
@@ -118,7 +115,8 @@ impl Turn {
         self.mark = self.ready_at;
     }
 
-    fn to_next_mark(&mut self, now: Instant, after: impl Fn(Instant) -> Instant) {
+    /// To the next mark.
+    fn move_on(&mut self, now: Instant, after: impl Fn(Instant) -> Instant) {
         // A bus that cannot keep up polls each meter once per round, not in bursts.
         let from = match now.checked_sub(self.period) {
             Some(earliest) => self.mark.max(earliest),

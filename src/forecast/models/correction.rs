@@ -128,6 +128,16 @@ impl Default for CorrectionOptions {
     }
 }
 
+impl CorrectionOptions {
+    /// What a past origin counts at an origin.
+    pub fn weight_of(&self, past: GasDay, origin: GasDay) -> f64 {
+        let age = origin.days_since(past) as f64;
+        let apart = season_distance(past.0, origin.0) / 50.0;
+        let season = self.season_floor + (1.0 - self.season_floor) * (-0.5 * apart * apart).exp();
+        0.5_f64.powf(age / self.half_life_days) * season
+    }
+}
+
 /// The correction of one lead or group of leads.
 #[derive(Debug, Clone)]
 pub struct Correction(Vec<f64>);
@@ -146,11 +156,7 @@ impl Correction {
         for example in examples {
             x.push(&example.features);
             y.push(example.missed);
-            let age = origin.days_since(example.origin) as f64;
-            let apart = season_distance(example.origin.0, origin.0) / 50.0;
-            let season =
-                options.season_floor + (1.0 - options.season_floor) * (-0.5 * apart * apart).exp();
-            weights.push(0.5_f64.powf(age / options.half_life_days) * season);
+            weights.push(options.weight_of(example.origin, origin));
         }
         let robust = Robust {
             penalty: options.penalty,

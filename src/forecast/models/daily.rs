@@ -13,6 +13,7 @@ use crate::forecast::features::calendar::{
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::linear::Design;
 use crate::forecast::models::base::{BaseFit, BaseOptions};
+use crate::forecast::models::blend::{Blend, Case, Members};
 use crate::forecast::models::correction::{
     Correction, CorrectionOptions, Example, KnownResiduals, LEAD_GROUPS, RESIDUAL_DAYS, lead_group,
 };
@@ -107,6 +108,15 @@ pub const REGRESSION: &str = "regression";
 /// Complete days the regression needs before its first cut.
 pub const REGRESSION_DAYS_MIN: usize = 90;
 const CUT_DAYS: usize = 28;
+/// First lead at which other members have a say.
+const BLEND_FROM_LEAD: usize = 8;
+/// Parts of the past that are left out in turn, so that errors of past origins are honest.
+const BLOCKS: usize = 5;
+
+/// The part of the past that a view is in.
+const fn block_of(index: usize, count: usize) -> usize {
+    index * BLOCKS / count
+}
 
 /// A daily series with its fits.
 #[derive(Debug)]
@@ -274,14 +284,30 @@ impl DailyModel {
                 views.push(view);
             }
         }
-        let corrections = self.corrections(&views, origin, horizon);
+        let corrections = self.corrections(&views, origin, horizon, None);
+        // What each past origin would have been corrected by, had it not been learnt from.
+        let honest: Vec<Vec<Correction>> = (0..BLOCKS)
+            .map(|block| self.corrections(&views, origin, horizon, Some(block)))
+            .collect();
+        let past_members: Vec<Vec<Members>> = views
+            .iter()
+            .enumerate()
+            .map(|(i, view)| {
+                let corrections = &honest[block_of(i, views.len())];
+                (1..=horizon)
+                    .map(|lead| self.members(view, lead, corrections))
+                    .collect()
+            })
+            .collect();
+        let blends = self.blends(&views, &past_members, origin);
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
-                now.corrected(lead, &corrections, self.angle(origin + lead))
+                blends[lead_group(lead)]
+                    .of(self.members(&now, lead, &corrections))
                     .max(0.0)
             })
             .collect();
-        let paths = self.paths(&views, origin, &p50, &corrections);
+        let paths = self.paths(&views, &past_members, &blends, origin, &p50);
         Some(DailyForecast {
             model: REGRESSION,
             p50,
@@ -428,9 +454,19 @@ impl DailyModel {
             .collect()
     }
 
-    fn corrections(&self, views: &[View], origin: usize, horizon: usize) -> Vec<Correction> {
+    /// Corrections learnt from all views, or from those outside of a block.
+    fn corrections(
+        &self,
+        views: &[View],
+        origin: usize,
+        horizon: usize,
+        without: Option<usize>,
+    ) -> Vec<Correction> {
         let mut examples: Vec<Vec<Example>> = vec![Vec::new(); LEAD_GROUPS];
-        for view in views {
+        for (i, view) in views.iter().enumerate() {
+            if without == Some(block_of(i, views.len())) {
+                continue;
+            }
             for lead in 1..=horizon.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
@@ -449,28 +485,71 @@ impl DailyModel {
             .collect()
     }
 
+    /// What each member says of a lead.
+    fn members(&self, view: &View, lead: usize, corrections: &[Correction]) -> Members {
+        let regression = view.corrected(lead, corrections, self.angle(view.at + lead));
+        Members {
+            regression,
+            recent: seasonal_naive::recent_weeks(&self.series.values, view.at, lead),
+            last_year: seasonal_naive::last_year(&self.series.values, view.at, lead),
+        }
+    }
+
+    /// How the members are mixed, by lead group, as would have been best lately.
+    fn blends(&self, views: &[View], members: &[Vec<Members>], origin: usize) -> Vec<Blend> {
+        let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
+        let day = self.series.traits[origin].day;
+        for (view, members) in views.iter().zip(members) {
+            let past = self.series.traits[view.at].day;
+            let weight = self.options.correction.weight_of(past, day);
+            for (lead, members) in (1..).zip(members) {
+                let truth = match self.series.values.get(view.at + lead) {
+                    Some(truth) if view.at + lead <= origin && truth.is_finite() => *truth,
+                    _ => continue,
+                };
+                cases[lead_group(lead)].push(Case {
+                    members: *members,
+                    truth,
+                    weight,
+                });
+            }
+        }
+        cases
+            .iter()
+            .enumerate()
+            .map(|(group, cases)| {
+                // In the first week, what is known at the origin is in the correction already.
+                if group < lead_group(BLEND_FROM_LEAD) {
+                    Blend::REGRESSION
+                } else {
+                    Blend::fit(cases)
+                }
+            })
+            .collect()
+    }
+
     fn paths(
         &self,
         views: &[View],
+        members: &[Vec<Members>],
+        blends: &[Blend],
         origin: usize,
         p50: &[f64],
-        corrections: &[Correction],
     ) -> Vec<ResidualPath> {
         let horizon = p50.len();
         let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
         let typical = self.series.typical_level(origin);
         let mut paths: Vec<ResidualPath> = views
             .iter()
-            .filter(|view| complete < 60 || view.at + horizon <= origin)
-            .map(|view| {
+            .zip(members)
+            .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
+            .map(|(view, members)| {
                 let residuals = (1..=horizon)
                     .map(|lead| {
                         if view.at + lead > origin {
                             return f64::NAN;
                         }
-                        let then = view
-                            .corrected(lead, corrections, self.angle(view.at + lead))
-                            .max(0.0);
+                        let then = blends[lead_group(lead)].of(members[lead - 1]).max(0.0);
                         (self.series.values[view.at + lead] - then)
                             * level_factor(p50[lead - 1], then, typical)
                     })

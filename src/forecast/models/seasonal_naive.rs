@@ -26,6 +26,48 @@ pub fn expected(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
         })
 }
 
+/// Weeks of which [`recent_weeks`] is the mean.
+const WEEKS_MEAN: usize = 4;
+/// Days of the year-old week that are as far from the week's own day.
+const YEAR_DAYS: usize = 364;
+/// Days by which the present level is held against that of a year ago.
+const LEVEL_DAYS: usize = 28;
+/// Level ratios beyond these say that a year ago was another network.
+const LEVEL_RATIO: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+
+/// Mean of the same weekday in the last four weeks known at `origin`.
+pub fn recent_weeks(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
+    let back = (7 - lead % 7) % 7;
+    let (mut sum, mut count) = (0.0, 0.0);
+    for week in 0..WEEKS_MEAN {
+        let value = origin
+            .checked_sub(back + 7 * week)
+            .and_then(|i| values.get(i));
+        if let Some(value) = value.filter(|v| v.is_finite()) {
+            sum += value;
+            count += 1.0;
+        }
+    }
+    (count > 0.0).then(|| sum / count)
+}
+
+/// The same weekday a year before the day at `lead`, at the level of the last four weeks.
+pub fn last_year(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
+    let then = (origin + lead).checked_sub(YEAR_DAYS)?;
+    let value = values.get(then).copied().filter(|v| v.is_finite())?;
+    let (mut now_sum, mut then_sum) = (0.0, 0.0);
+    for back in 0..LEVEL_DAYS {
+        let now = values.get(origin.checked_sub(back)?)?;
+        let then = values.get(origin.checked_sub(back + YEAR_DAYS)?)?;
+        if now.is_finite() && then.is_finite() {
+            now_sum += now;
+            then_sum += then;
+        }
+    }
+    let ratio = now_sum / then_sum;
+    LEVEL_RATIO.contains(&ratio).then_some(value * ratio)
+}
+
 /// Forecasts `horizon` days after `origin` with residual paths of the last `path_days` origins.
 ///
 /// None if nothing is known within eight weeks.
