@@ -110,29 +110,29 @@ fn lines(row: &Row) -> String {
         of.metered.to_string(),
     );
     if of.filled_days > 0 {
-        text.push_str(&format!(
+        text.extend([format!(
             "  filled                {:>16}  ({} meter day(s) without a curve)\n",
             of.filled.to_string(),
             of.filled_days
-        ));
+        )]);
     }
-    text.push_str(&format!(
+    text.extend([format!(
         "  unaccounted (供销差)  {:>16}  {}\n",
         of.unaccounted().to_string(),
         percent(of.unaccounted_ratio())
-    ));
+    )]);
     let normalised = of
         .unaccounted_normalised()
         .map_or_else(|| "temperature not known".to_owned(), |v| v.to_string());
-    text.push_str(&format!(
+    text.extend([format!(
         "  at ambient temp. (温度归一) {normalised:>10}  {}\n",
         percent(of.unaccounted_normalised_ratio())
-    ));
+    )]);
     if of.silent_meters > 0 {
-        text.push_str(&format!(
+        text.extend([format!(
             "  {} meter(s) without a complete day: their gas is in the difference\n",
             of.silent_meters
-        ));
+        )]);
     }
     text
 }

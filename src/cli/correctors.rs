@@ -118,20 +118,16 @@ fn converter(registry: &Registry, meter: &Meter, day: GasDay) -> Result<Converte
 fn lines(meter: &Meter, audited: &Audited) -> String {
     let mut text = String::new();
     if let Some(error) = &audited.error {
-        text.push_str(&format!("{:<24} {error}\n", meter.id.as_str()));
+        text.extend([format!("{:<24} {error}\n", meter.id.as_str())]);
     }
     if let (Some((reported, expected)), true) = (audited.newest, audited.findings.is_empty()) {
-        text.push_str(&format!(
+        text.extend([format!(
             "{:<24} {} ({}): factor {reported:.4}, by its pressure and temperature {expected:.4}, {} reading(s)\n",
             meter.id.as_str(), Slip::None.name_en(), Slip::None.name_zh(), audited.samples
-        ));
+        )]);
     }
     for finding in &audited.findings {
-        text.push_str(&format!(
-            "{:<24} {}\n",
-            meter.id.as_str(),
-            sentence(finding)
-        ));
+        text.extend([format!("{:<24} {}\n", meter.id.as_str(), sentence(finding))]);
     }
     text
 }

@@ -261,7 +261,12 @@ pub fn findings(samples: &[Sample]) -> Vec<AuditFinding> {
 
 fn frozen_pressures(samples: &[Sample]) -> impl Iterator<Item = AuditFinding> + '_ {
     samples
-        .chunk_by(|a, b| a.state.pressure_kpa == b.state.pressure_kpa)
+        .chunk_by(|a, b| {
+            a.state
+                .pressure_kpa
+                .total_cmp(&b.state.pressure_kpa)
+                .is_eq()
+        })
         .filter_map(|run| {
             let [first, .., end] = run else { return None };
             let temperatures = run.iter().map(|s| s.state.temperature_k - ZERO_CELSIUS_K);

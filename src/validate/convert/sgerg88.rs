@@ -184,7 +184,7 @@ impl Sgerg88 {
     /// Compression factor.
     ///
     /// # Errors
-    /// Pressure above 12 MPa or temperature outside −23 °C to 65 °C.
+    /// Pressure above 12,000 kPa or temperature outside −23 °C to 65 °C.
     pub fn z_factor(&self, state: GasState) -> Result<f64, ConvertError> {
         state.within("SGERG-88", 12_000.0, 250.0, 338.15)?;
         let (t, p_bar) = (state.temperature_k, state.pressure_kpa / 100.0);
