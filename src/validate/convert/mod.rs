@@ -141,7 +141,7 @@ impl ZMethod {
 /// What a conversion is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conversion {
-    /// V_std/V_work.
+    /// `V_std/V_work`.
     pub factor: f64,
     /// P/P₀ · T₀/T, the factor of an ideal gas.
     pub ideal: f64,
