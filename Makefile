@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus bench-store crash-matrix fuzz setup setup-test clean
+.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -43,6 +43,10 @@ bench-store: setup  ## the store beside SQLite, fjall and InfluxDB 2 (QILIANG_TE
 
 crash-matrix: setup web  ## killed at every boundary of a commit, files cut at any byte; the table
 	scripts/crash-matrix
+
+estimation:  ## what spreading a gap costs, by masking totals of a simulated city
+	mkdir -p web/dist
+	cargo run --release --quiet --example estimation
 
 fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo install cargo-fuzz; nightly)
 	mkdir -p web/dist fuzz/corpus/$(TARGET)

@@ -8,8 +8,10 @@
 
 mod backtest;
 mod backup;
+mod balance;
 mod check;
 mod clocks;
+mod correctors;
 mod credentials;
 mod daemon;
 mod demo;
@@ -113,6 +115,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Audit of the volume correctors: does each convert as its own pressure and temperature say?
+    ///
+    /// Names the slip that explains a wrong factor: base conditions, gauge for absolute pressure,
+    /// compressibility left out, working volume as standard, a pressure that never moves.
+    Correctors {
+        /// This meter alone; told of even if all is well.
+        #[arg(long)]
+        meter: Option<String>,
+        /// Days before now to look at.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+        /// One JSON object a meter.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What came in through the gate stations against what the meters measured (供销差).
+    ///
+    /// Beside it the difference with temperature taken out: diaphragm meters without a corrector at
+    /// the ambient temperature of each day.
+    Balance(balance::Question),
     /// The monitoring ledger of large consumers (台账).
     Ledger {
         /// Write a workbook instead of a table.
@@ -508,6 +530,15 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
+        Command::Correctors { meter, days, json } => {
+            let question = correctors::Question {
+                meter: meter.as_deref().map(Into::into),
+                days,
+                is_json: json,
+            };
+            correctors::run(&context, &question)
+        }
+        Command::Balance(question) => balance::run(&context, &question),
         Command::Import {
             files,
             dry_run,

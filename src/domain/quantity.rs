@@ -294,6 +294,16 @@ impl ReferenceConditions {
         temperature_c: 20.0,
         pressure_kpa: 101.325,
     };
+    /// Normal conditions: 0 °C, 101.325 kPa (ISO 13443).
+    pub const NORMAL: Self = Self {
+        temperature_c: 0.0,
+        pressure_kpa: 101.325,
+    };
+    /// Standard reference conditions of natural gas elsewhere: 15 °C, 101.325 kPa (ISO 13443).
+    pub const ISO: Self = Self {
+        temperature_c: 15.0,
+        pressure_kpa: 101.325,
+    };
 }
 
 impl Default for ReferenceConditions {

@@ -15,7 +15,7 @@ use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, SourceId, Zone
 use crate::domain::meter::{Gateway, Meter, MeterExchange, MeterRole};
 use crate::domain::quantity::ReferenceConditions;
 use crate::domain::slot::SlotTable;
-use crate::domain::source::{GasSource, SourceShare, Zone};
+use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
 /// The company (`company.toml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub struct Registry {
     pub production_changes: Vec<ProductionChange>,
     /// Filed plans known from files.
     pub filed_plans: Vec<FiledPlan>,
+    /// Dated gas qualities.
+    pub gas_qualities: Vec<GasQuality>,
     /// Device to meter: asked for each frame, hence by hash.
     by_device: IndexMap<DeviceId, MeterId>,
 }
@@ -101,6 +103,8 @@ pub struct RegistryParts {
     pub production_changes: Vec<ProductionChange>,
     /// Filed plans.
     pub filed_plans: Vec<FiledPlan>,
+    /// Dated gas qualities.
+    pub gas_qualities: Vec<GasQuality>,
 }
 
 impl Registry {
@@ -142,6 +146,7 @@ impl Registry {
             contracts: parts.contracts,
             production_changes: parts.production_changes,
             filed_plans: parts.filed_plans,
+            gas_qualities: parts.gas_qualities,
         }
     }
 
@@ -196,6 +201,14 @@ impl Registry {
         meter: &'a MeterId,
     ) -> impl Iterator<Item = &'a MeterExchange> {
         self.exchanges.iter().filter(move |e| e.meter == *meter)
+    }
+
+    /// Gas quality of a zone in force on a gas day.
+    pub fn gas_quality_on(&self, zone: &ZoneId, day: GasDay) -> Option<&GasQuality> {
+        self.gas_qualities
+            .iter()
+            .filter(|quality| quality.zone == *zone && quality.from_on <= day.0)
+            .max_by_key(|quality| quality.from_on)
     }
 
     /// Source shares in force on a gas day: `(zone, source, share)`, in order.

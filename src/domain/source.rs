@@ -82,3 +82,22 @@ pub struct SourceShare {
     /// Part of the zone's gas, 0 to 1.
     pub share: f64,
 }
+
+/// From a date on, a zone's gas is of this quality (气质); one row of `gas_quality.csv`.
+///
+/// Without a row in force, the gas is converted as an ideal one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GasQuality {
+    /// Zone.
+    pub zone: ZoneId,
+    /// First gas day in force.
+    pub from_on: NaiveDate,
+    /// Superior calorific value at 25 °C (combustion), 0 °C and 101.325 kPa (metering), MJ/m³.
+    pub calorific_value_mjm3: f64,
+    /// Relative density at 0 °C and 101.325 kPa, air = 1.
+    pub relative_density: f64,
+    /// Mole fraction of carbon dioxide.
+    pub co2: f64,
+    /// Mole fraction of hydrogen.
+    pub h2: f64,
+}

@@ -3,6 +3,7 @@
 //! Pure: registry, curves and time in; figures out. Nothing here reads a store or a clock. A figure
 //! that cannot be known is missing, never zero.
 
+pub mod balance;
 pub mod demand;
 pub mod entry;
 pub mod export;

@@ -13,7 +13,7 @@ use crate::domain::id::{ProfileId, ZoneId};
 use crate::domain::meter::{Gateway, GatewayTransport, Meter, MeterExchange, MeterRole};
 use crate::domain::problem::Problem;
 use crate::domain::registry::Company;
-use crate::domain::source::{GasSource, SourceShare, Zone};
+use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
 use super::files::Row;
 
@@ -29,6 +29,7 @@ pub(super) struct Rows {
     pub(super) gateways: Vec<Row<Gateway>>,
     pub(super) production_changes: Vec<Row<ProductionChange>>,
     pub(super) filed_plans: Vec<Row<FiledPlan>>,
+    pub(super) gas_qualities: Vec<Row<GasQuality>>,
     pub(super) contracts: Vec<Row<SupplyContract>>,
 }
 
@@ -146,7 +147,11 @@ pub(super) fn check(
     sink.doubles("filed_plans.csv", &rows.filed_plans, |p| {
         format!("{} {} {}", p.customer, p.day, p.available_at)
     });
+    sink.doubles("gas_quality.csv", &rows.gas_qualities, |q| {
+        format!("{} {}", q.zone, q.from_on)
+    });
     check_shares(rows, &mut sink);
+    check_gas_qualities(rows, &mut sink);
     check_customers(rows, &mut sink);
     check_gateways(rows, &mut sink);
     check_meters(rows, profiles, &mut sink);
@@ -203,6 +208,37 @@ fn check_company(company: &Company, sink: &mut Sink<'_>) {
             ),
             "China trades at 20 °C and 101.325 kPa",
         );
+    }
+}
+
+/// The ranges of ISO 12213-3; whether a gas has all of it together, the method itself says.
+fn check_gas_qualities(rows: &Rows, sink: &mut Sink<'_>) {
+    let file = "gas_quality.csv";
+    let zones = ids(&rows.zones, |z| &z.id);
+    for row in &rows.gas_qualities {
+        let quality = &row.value;
+        sink.refers((file, row.line), "zone", &quality.zone, &zones, "zones.csv");
+        for (key, value, least, most) in [
+            (
+                "calorific_value_mjm3",
+                quality.calorific_value_mjm3,
+                20.0,
+                48.0,
+            ),
+            ("relative_density", quality.relative_density, 0.55, 0.9),
+            ("co2", quality.co2, 0.0, 0.3),
+            ("h2", quality.h2, 0.0, 0.1),
+        ] {
+            if !(least..=most).contains(&value) {
+                sink.add(
+                    file,
+                    row.line,
+                    "registry.gas_quality",
+                    format!("`{key}` is {value}, not from {least} to {most}"),
+                    "write the gas analysis at 0 °C metering and 25 °C combustion, fractions as 0.006",
+                );
+            }
+        }
     }
 }
 

@@ -95,6 +95,15 @@ pub mod columns {
     ];
     /// `filed_plans.csv`
     pub const PLANS: &[&str] = &["customer", "day", "volume", "available_at"];
+    /// `gas_quality.csv`
+    pub const QUALITIES: &[&str] = &[
+        "zone",
+        "from_on",
+        "calorific_value_mjm3",
+        "relative_density",
+        "co2",
+        "h2",
+    ];
 }
 
 /// Reads and checks a registry folder.
@@ -123,6 +132,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
         ),
         production_changes: reader.csv("production_changes.csv", columns::CHANGES, false),
         filed_plans: reader.csv("filed_plans.csv", columns::PLANS, false),
+        gas_qualities: reader.csv("gas_quality.csv", columns::QUALITIES, false),
         contracts,
     };
     let Reader {
@@ -149,6 +159,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
             contracts: values(rows.contracts),
             production_changes: values(rows.production_changes),
             filed_plans: values(rows.filed_plans),
+            gas_qualities: values(rows.gas_qualities),
         })),
         _ => None,
     };

@@ -12,6 +12,7 @@ pub mod retention;
 pub mod curve_check;
 pub mod curves;
 pub mod facts;
+pub mod balancing;
 pub mod ledgering;
 pub mod forecasting;
 pub mod planning;

@@ -56,6 +56,7 @@ impl City {
             contracts: supply::contracts(config, &self.usual_purchase_m3()),
             production_changes,
             filed_plans: self.filed_plans(config.now_at),
+            gas_qualities: supply::gas_qualities(config),
         }
     }
 
@@ -189,6 +190,10 @@ fn render(parts: &RegistryParts) -> Result<Vec<(&'static str, Vec<u8>)>, Simulat
         (
             "filed_plans.csv",
             csv_text("filed_plans.csv", &parts.filed_plans)?,
+        ),
+        (
+            "gas_quality.csv",
+            csv_text("gas_quality.csv", &parts.gas_qualities)?,
         ),
         ("gateways.csv", csv_text("gateways.csv", &parts.gateways)?),
         ("meters.csv", csv_text("meters.csv", &parts.meters)?),

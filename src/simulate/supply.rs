@@ -12,7 +12,7 @@ use crate::domain::id::{ContractId, SourceId, ZoneId};
 use crate::domain::quantity::{ReferenceConditions, StdVolume, YuanPerM3};
 use crate::domain::registry::Company;
 use crate::domain::slot::SlotTable;
-use crate::domain::source::{GasSource, SourceClass, SourceShare, Zone};
+use crate::domain::source::{GasQuality, GasSource, SourceClass, SourceShare, Zone};
 use crate::simulate::config::CityConfig;
 use crate::simulate::noise::whole;
 use crate::simulate::weather::STATION;
@@ -132,6 +132,22 @@ const SEASONS: [((u32, u32), [Shares; 2]); 3] = [
         ],
     ),
 ];
+
+/// The gas of a pipeline from the west, in every zone.
+pub(crate) fn gas_qualities(config: &CityConfig) -> Vec<GasQuality> {
+    let year = config.start_on().0.year() - 1;
+    ZONE_IDS
+        .into_iter()
+        .map(|zone| GasQuality {
+            zone: zone.into(),
+            from_on: NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default(),
+            calorific_value_mjm3: 40.66,
+            relative_density: 0.581,
+            co2: 0.006,
+            h2: 0.0,
+        })
+        .collect()
+}
 
 pub(crate) fn shares(config: &CityConfig) -> Vec<SourceShare> {
     let (first, last) = (config.start_on().0.year() - 1, config.end_on().0.year());

@@ -4,6 +4,7 @@
 //! around a gas day when its curve is computed. Both return findings; nothing is dropped.
 
 pub mod clock;
+pub mod convert;
 pub mod curve;
 mod interval;
 pub mod points;

@@ -20,6 +20,7 @@ const AMBIENT: &[&str] = &["clock", "settings", "supervise"];
 /// Crates that are named in these modules only.
 const CRATES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["decode"]),
+    ("aga8", &["validate"]),
     ("rumqttc", &["collect", "simulate"]),
     ("tokio_modbus", &["collect", "simulate"]),
     ("parquet", &["store"]),

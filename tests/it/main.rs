@@ -17,6 +17,7 @@ mod support;
 mod architecture;
 mod backup;
 mod bad_input;
+mod balance;
 mod crash;
 mod crash_matrix;
 mod faults;

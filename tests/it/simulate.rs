@@ -11,7 +11,7 @@ use qiliang::domain::customer::Customer;
 use qiliang::domain::filing::{FiledPlan, ProductionChange};
 use qiliang::domain::meter::{Gateway, Meter, MeterExchange};
 use qiliang::domain::registry::{Company, Registry};
-use qiliang::domain::source::{GasSource, SourceShare, Zone};
+use qiliang::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 use qiliang::simulate::city::{City, CityConfig};
 use serde::de::DeserializeOwned;
 
@@ -61,6 +61,10 @@ fn registry_files_read_back_as_they_were() {
         parts.exchanges
     );
     assert_eq!(rows::<Gateway>(dir.path(), "gateways.csv"), parts.gateways);
+    assert_eq!(
+        rows::<GasQuality>(dir.path(), "gas_quality.csv"),
+        parts.gas_qualities
+    );
     assert_eq!(
         rows::<ProductionChange>(dir.path(), "production_changes.csv"),
         parts.production_changes

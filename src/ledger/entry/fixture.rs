@@ -97,5 +97,6 @@ pub(in crate::ledger) fn registry(customers: Vec<Customer>, meters: Vec<Meter>) 
         contracts: vec![],
         production_changes: vec![],
         filed_plans: vec![],
+        gas_qualities: vec![],
     })
 }

@@ -1,0 +1,235 @@
+//! `qiliang balance`: gates against meters (供销差).
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Context, Failure};
+use crate::domain::calendar::GasDay;
+use crate::domain::quantity::StdVolume;
+use crate::domain::registry::Registry;
+use crate::ledger::balance::{Balance, ZoneBalance};
+use crate::run::balancing;
+
+/// Gas days without `--from`.
+const DAYS: i64 = 30;
+
+/// What is asked.
+#[derive(Debug, Args)]
+pub(super) struct Question {
+    /// First gas day; 30 days up to the last one if not given.
+    #[arg(long)]
+    from: Option<GasDay>,
+    /// Last gas day; yesterday if not given.
+    #[arg(long)]
+    to: Option<GasDay>,
+    /// One JSON object a zone, the total last.
+    #[arg(long)]
+    json: bool,
+    /// Write a table instead.
+    #[arg(long, value_name = "FILE.csv")]
+    export: Option<PathBuf>,
+}
+
+/// Prints or writes the balance of each zone and of all.
+pub(super) fn run(context: &Context, question: &Question) -> Result<(), Failure> {
+    let app = context.read()?;
+    let registry = app.registry();
+    let today = app.gas_day_clock().day_of(app.clock.now());
+    let last = question.to.unwrap_or(today.plus(-1));
+    let from = question.from.unwrap_or(last.plus(1 - DAYS));
+    if from > last {
+        return Err(Failure::Error(anyhow::anyhow!(
+            "--from {from} is after --to {last}; give the first and the last gas day"
+        )));
+    }
+    let balance = balancing::balance(&app, &registry, from, last.plus(1))?;
+    let rows = rows(&registry, &balance);
+    if let Some(path) = &question.export {
+        let bytes = table(&rows).context("the table cannot be made")?;
+        std::fs::write(path, bytes).with_context(|| {
+            format!(
+                "cannot write {}; choose a folder that exists and may be written",
+                path.display()
+            )
+        })?;
+        println!("{}: {} row(s)", path.display(), rows.len());
+    } else if question.json {
+        for row in &rows {
+            println!("{}", as_json(row));
+        }
+    } else {
+        println!("gas days {from} to {last}, m³ (20 °C, 101.325 kPa)");
+        for row in &rows {
+            print!("{}", lines(row));
+        }
+        if balance.zones.is_empty() {
+            println!("no gas day on which a gate station is known from hour to hour");
+        }
+    }
+    Ok(())
+}
+
+struct Row {
+    id: String,
+    name: String,
+    of: ZoneBalance,
+}
+
+fn rows(registry: &Registry, balance: &Balance) -> Vec<Row> {
+    let zones = balance.zones.iter().map(|(id, of)| Row {
+        id: id.as_str().to_owned(),
+        name: registry
+            .zones
+            .get(id)
+            .map(|zone| zone.name.clone())
+            .unwrap_or_default(),
+        of: *of,
+    });
+    let total = Row {
+        id: String::new(),
+        name: "合计".to_owned(),
+        of: balance.total,
+    };
+    zones.chain([total]).collect()
+}
+
+fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "-".to_owned(), |r| format!("{:.2} %", r * 100.0))
+}
+
+fn lines(row: &Row) -> String {
+    let of = &row.of;
+    let mut text = format!(
+        "{}\n  in through the gates  {:>16}  ({} complete day(s))\n  metered               {:>16}\n",
+        row.name,
+        of.gate.to_string(),
+        of.days,
+        of.metered.to_string(),
+    );
+    if of.filled_days > 0 {
+        text.extend([format!(
+            "  filled                {:>16}  ({} meter day(s) without a curve)\n",
+            of.filled.to_string(),
+            of.filled_days
+        )]);
+    }
+    text.extend([format!(
+        "  unaccounted (供销差)  {:>16}  {}\n",
+        of.unaccounted().to_string(),
+        percent(of.unaccounted_ratio())
+    )]);
+    let normalised = of
+        .unaccounted_normalised()
+        .map_or_else(|| "temperature not known".to_owned(), |v| v.to_string());
+    text.extend([format!(
+        "  at ambient temp. (温度归一) {normalised:>10}  {}\n",
+        percent(of.unaccounted_normalised_ratio())
+    )]);
+    if of.silent_meters > 0 {
+        text.extend([format!(
+            "  {} meter(s) without a complete day: their gas is in the difference\n",
+            of.silent_meters
+        )]);
+    }
+    text
+}
+
+fn as_json(row: &Row) -> Value {
+    let of = &row.of;
+    json!({
+        "zone": (!row.id.is_empty()).then_some(&row.id),
+        "name": row.name,
+        "days": of.days,
+        "gate_m3": of.gate,
+        "metered_m3": of.metered,
+        "filled_m3": of.filled,
+        "filled_days": of.filled_days,
+        "silent_meters": of.silent_meters,
+        "unaccounted_m3": of.unaccounted(),
+        "unaccounted_ratio": of.unaccounted_ratio(),
+        "unaccounted_normalised_m3": of.unaccounted_normalised(),
+        "unaccounted_normalised_ratio": of.unaccounted_normalised_ratio(),
+    })
+}
+
+fn table(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "zone",
+        "name",
+        "days",
+        "gate_m3",
+        "metered_m3",
+        "filled_m3",
+        "filled_days",
+        "silent_meters",
+        "unaccounted_m3",
+        "unaccounted_ratio",
+        "unaccounted_normalised_m3",
+        "unaccounted_normalised_ratio",
+    ])?;
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |r| format!("{r:.6}"));
+    let volume = |volume: Option<StdVolume>| volume.map_or_else(String::new, |v| v.to_string());
+    for Row { id, name, of } in rows {
+        writer.write_record([
+            id.clone(),
+            name.clone(),
+            of.days.to_string(),
+            of.gate.to_string(),
+            of.metered.to_string(),
+            of.filled.to_string(),
+            of.filled_days.to_string(),
+            of.silent_meters.to_string(),
+            of.unaccounted().to_string(),
+            ratio(of.unaccounted_ratio()),
+            volume(of.unaccounted_normalised()),
+            ratio(of.unaccounted_normalised_ratio()),
+        ])?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            id: "north".into(),
+            name: "北区".into(),
+            of: ZoneBalance {
+                days: 3,
+                gate: StdVolume::from_m3(1_000),
+                metered: StdVolume::from_m3(940),
+                filled: StdVolume::from_m3(20),
+                filled_days: 2,
+                silent_meters: 1,
+                normalised: Some(StdVolume::from_m3(990)),
+            },
+        }
+    }
+
+    #[test]
+    fn a_zone_is_told_with_what_its_difference_hides() {
+        assert_eq!(
+            lines(&row()),
+            "北区\n  in through the gates         1000.0000  (3 complete day(s))\n  metered                       940.0000\n  \
+             filled                         20.0000  (2 meter day(s) without a curve)\n  \
+             unaccounted (供销差)           40.0000  4.00 %\n  \
+             at ambient temp. (温度归一)    10.0000  1.00 %\n  \
+             1 meter(s) without a complete day: their gas is in the difference\n"
+        );
+    }
+
+    #[test]
+    fn the_table_has_a_column_for_each_figure() {
+        let text = String::from_utf8(table(&[row()]).unwrap()).unwrap();
+        assert_eq!(
+            text.lines().nth(1),
+            Some("north,北区,3,1000.0000,940.0000,20.0000,2,1,40.0000,0.040000,10.0000,0.010000")
+        );
+    }
+}
