@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation
+.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -52,6 +52,9 @@ fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo 
 	mkdir -p web/dist fuzz/corpus/$(TARGET)
 	cd fuzz && cargo +nightly run --release --example seeds
 	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
+
+outage-influx: setup-test  ## 30 minutes of 1,000 readings/s without the second store, then its speed (QILIANG_TEST_INFLUXD)
+	cargo test --test it -- --ignored --nocapture --test-threads 1 influx::outage
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

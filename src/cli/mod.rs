@@ -18,7 +18,9 @@ mod demo;
 mod doctor;
 mod export;
 mod forecast;
+mod history;
 mod import;
+mod influx;
 mod ledger;
 mod modbus;
 mod nudges;
@@ -232,6 +234,14 @@ enum Command {
         #[arg(long, conflicts_with = "replace")]
         check: bool,
     },
+    /// Load curves or readings of a meter, one JSON object a line, with the store each is from: days
+    /// that the journal no longer holds are asked of the second store.
+    History(history::HistoryArguments),
+    /// The second store: what it refused.
+    Influx {
+        #[command(subcommand)]
+        what: InfluxCommand,
+    },
     /// Ask the running daemon whether it is ready.
     Health,
     /// Print the API's OpenAPI document.
@@ -273,6 +283,21 @@ enum DoctorCommand {
         #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         messages: u32,
     },
+    /// Whether the second store is there, knows us, has its buckets and the right time, and gives back
+    /// what is written; exit code 1 for a warning.
+    Influx,
+}
+
+#[derive(Debug, Subcommand)]
+enum InfluxCommand {
+    /// Lines that the second store refused, with its reasons.
+    Refused {
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Send refused lines again, after what was wrong there was mended; stop the daemon for it.
+    Retry,
 }
 
 #[derive(Debug, Subcommand)]
@@ -582,6 +607,16 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             from, check: true, ..
         } => backup::check(&from),
         Command::Restore { from, replace, .. } => backup::restore(&context, &from, replace),
+        Command::Doctor {
+            what: DoctorCommand::Influx,
+        } => influx::doctor(&context),
+        Command::History(arguments) => history::run(&context, &arguments),
+        Command::Influx {
+            what: InfluxCommand::Refused { limit },
+        } => influx::refused(&context, limit),
+        Command::Influx {
+            what: InfluxCommand::Retry,
+        } => influx::retry(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
     }

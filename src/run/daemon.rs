@@ -23,10 +23,10 @@ use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
-use crate::run::{clocks, curves, ingest, reload, retention, schedule, site};
+use crate::run::{clocks, curves, forwarding, ingest, reload, retention, schedule, site};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
-use crate::serve::state::{AppParts, AppState, CACHE_FOR};
+use crate::serve::state::{AppParts, AppState, CACHE_FOR, SecondStore};
 use crate::supervise::Supervisor;
 
 /// Time to drain after the signal to stop.
@@ -101,6 +101,8 @@ pub fn start(
 
     let stages = Stages::default();
     stages.clocks.load(&app.journal)?;
+    // Before anything is committed: what comes first is forwarded too.
+    let second = start_forwarding(app, &stages, supervisor)?;
     start_stages(app, &stages, receiver, supervisor);
     let EdgeSockets {
         mqtt,
@@ -133,6 +135,7 @@ pub fn start(
     let state = AppState::new(AppParts {
         journal: app.journal.clone(),
         book: app.book.clone(),
+        second,
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
         actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
@@ -206,6 +209,32 @@ fn start_push(
             });
         }
     }
+}
+
+/// Tells a second store what is committed from now on, if there is one; keeps note of when there is none.
+fn start_forwarding(
+    app: &App,
+    stages: &Stages,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<Option<SecondStore>> {
+    let influx = forwarding::influx(&app.settings.influx, app.gas_day_clock())?;
+    let now_ms = app.clock.now().timestamp_millis();
+    tokio::task::block_in_place(|| app.journal.set_forwarding(influx.is_some(), now_ms))?;
+    let Some(influx) = influx else {
+        return Ok(None);
+    };
+    let task = forwarding::run(
+        influx.clone(),
+        app.journal.clone(),
+        Arc::clone(&app.clock),
+        stages.forward.clone(),
+        supervisor.stop_token(),
+    );
+    supervisor.spawn("influx", task);
+    Ok(Some(SecondStore {
+        influx,
+        health: stages.forward.state.clone(),
+    }))
 }
 
 /// From frame to curve: these end when the channel before them closes, not at the signal.

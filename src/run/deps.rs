@@ -14,6 +14,7 @@ use crate::ledger::demand::sum_day;
 use crate::run::app::App;
 use crate::run::clocks::Clocks;
 use crate::run::curves::CurveDeps;
+use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
 
 /// Gas days back in which a like day is looked for when a meter is silent.
@@ -30,6 +31,8 @@ pub struct Stages {
     pub metrics: IngestMetrics,
     /// The devices' clocks.
     pub clocks: Clocks,
+    /// How the second store does.
+    pub forward: ForwardHealth,
 }
 
 impl Default for Stages {
@@ -39,6 +42,7 @@ impl Default for Stages {
             live: broadcast::Sender::new(1_024),
             metrics: IngestMetrics::default(),
             clocks: Clocks::default(),
+            forward: ForwardHealth::default(),
         }
     }
 }
@@ -48,6 +52,7 @@ impl Stages {
     pub fn register(&self, registry: &mut MetricRegistry) {
         self.metrics.register(registry);
         self.clocks.register(registry);
+        self.forward.register(registry);
     }
 }
 

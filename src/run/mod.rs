@@ -15,6 +15,7 @@ pub mod facts;
 pub mod balancing;
 pub mod ledgering;
 pub mod forecasting;
+pub mod forwarding;
 pub mod planning;
 pub mod nudging;
 pub mod schedule;

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     /// First parts of codes; what else is written like one is no code.
-    const STAGES: [&str; 21] = [
+    const STAGES: [&str; 22] = [
         "book",
         "calendar",
         "collect",
@@ -39,6 +39,7 @@ mod tests {
         "decode",
         "forecast",
         "import",
+        "influx",
         "ingest",
         "journal",
         "ledger",

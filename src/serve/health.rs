@@ -19,13 +19,20 @@ pub(super) async fn healthz() -> &'static str {
 struct Readiness {
     is_ready: bool,
     reasons: Vec<NotReady>,
+    /// What is amiss and keeps nobody from working.
+    warnings: Vec<NotReady>,
 }
 
 /// The program can do its work, or 503 with what keeps it from it.
 pub(super) async fn readyz(State(state): State<AppState>) -> Result<Response, ApiProblem> {
     let reasons = state.blocking(|state| Ok(state.not_ready())).await?;
     let is_ready = reasons.is_empty();
-    let body = Json(Readiness { is_ready, reasons });
+    let warnings = state.warnings();
+    let body = Json(Readiness {
+        is_ready,
+        reasons,
+        warnings,
+    });
     let mut response = if is_ready {
         body.into_response()
     } else {

@@ -488,6 +488,26 @@ impl AppState {
         }
         reasons
     }
+
+    /// What is amiss and keeps nobody from working: the second store.
+    pub(super) fn warnings(&self) -> Vec<NotReady> {
+        let Some(state) = self.second().map(|second| second.health.state()) else {
+            return Vec::new();
+        };
+        let mut warnings = Vec::new();
+        if let Some((failure, since)) = &state.failure {
+            let message = format!("{failure}; since {since}, {} row(s) wait", state.waiting);
+            warnings.push(NotReady::new("influx", failure.code(), &message));
+        }
+        if state.refused > 0 {
+            let message = format!(
+                "the second store refused {} line(s); `qiliang influx refused` lists them with the reasons",
+                state.refused
+            );
+            warnings.push(NotReady::new("influx", "influx.refused", &message));
+        }
+        warnings
+    }
 }
 
 /// A part that does not work.

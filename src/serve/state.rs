@@ -24,6 +24,7 @@ use crate::serve::live::{LiveHub, Notice};
 use crate::serve::metrics::Metrics;
 use crate::serve::problem::ApiProblem;
 use crate::store::book::Book;
+use crate::store::influx::{Influx, InfluxHealth};
 use crate::store::journal::Journal;
 
 /// An overview younger than this is given to whoever asks.
@@ -35,6 +36,15 @@ const LEDGER_CACHE_FACTOR: u32 = 15;
 /// Decoded runs kept: the latest, and the one that yesterday is compared with.
 const RUNS_KEPT: usize = 3;
 
+/// A store beside the journal that is told everything.
+#[derive(Debug, Clone)]
+pub struct SecondStore {
+    /// The store.
+    pub influx: Influx,
+    /// How it does.
+    pub health: InfluxHealth,
+}
+
 /// What an [`AppState`] is made of.
 #[derive(Debug)]
 pub struct AppParts {
@@ -42,6 +52,8 @@ pub struct AppParts {
     pub journal: Journal,
     /// Weather, demand, runs, documents.
     pub book: Book,
+    /// The second store, if there is one.
+    pub second: Option<SecondStore>,
     /// The registry as it is swapped.
     pub registry: watch::Receiver<Arc<Registry>>,
     /// The time.
@@ -137,6 +149,10 @@ impl AppState {
 
     pub(super) fn journal(&self) -> &Journal {
         &self.0.parts.journal
+    }
+
+    pub(super) fn second(&self) -> Option<&SecondStore> {
+        self.0.parts.second.as_ref()
     }
 
     pub(super) fn book(&self) -> &Book {

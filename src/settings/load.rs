@@ -168,6 +168,9 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
         );
     }
     check_brokers(settings, &mut add);
+    for (key, message, remedy) in settings.influx.problems() {
+        add(&format!("influx.{key}"), message, remedy);
+    }
     out
 }
 

@@ -2,9 +2,11 @@
 //! environment. Every key, unit and default is in `config/default.toml`.
 
 mod broker;
+mod influx;
 mod load;
 
 pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
+pub use influx::{InfluxSettings, InfluxToken};
 pub use load::{DEFAULT, load, paths_of};
 
 use std::net::SocketAddr;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Frames that could not be taken.
     pub rejects: RejectSettings,
+    /// The second store.
+    pub influx: InfluxSettings,
     /// Forecast runs.
     pub forecast: ForecastSettings,
     /// Off-peak nudges.

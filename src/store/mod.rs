@@ -10,6 +10,8 @@ pub mod damage;
 mod database;
 pub mod error;
 pub mod export;
+pub mod history;
+pub mod influx;
 pub mod journal;
 mod time;
 #[cfg(test)]

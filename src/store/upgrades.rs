@@ -43,6 +43,8 @@ const JOURNAL_ROWS: &[&str] = &[
     // Two readings of 09:10, of m1 and of a meter with number 2, durable and not yet at their place.
     "INSERT INTO meters VALUES (2, 'm2');
      INSERT INTO inbox VALUES (1, x'0180B9B9BABF68F02E10010500020120DC9FEF0B0A2390A10F000280B9B9BABF68F02E0E010500020120E8070A2390A10F00');",
+    "INSERT INTO outbox_refused VALUES (1, 1795219900000, 'gas_reading,meter=m1 temperature_c=3.5 1795219800000',
+       'field type conflict');",
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -114,6 +116,8 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
             accepted = 3;
         }
         assert_eq!(totals(&journal, "m1"), of_m1, "schema {schema}");
+        let refused = journal.refused_len().unwrap();
+        assert_eq!(refused, u64::from(schema >= 4), "schema {schema}");
         let first = journal
             .readings_between(&"m1".into(), at(0), at(11))
             .unwrap();

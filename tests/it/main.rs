@@ -22,6 +22,7 @@ mod crash;
 mod crash_matrix;
 mod faults;
 mod import;
+mod influx;
 mod journal;
 mod listen;
 mod modbus_faults;

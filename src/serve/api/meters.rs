@@ -1,8 +1,11 @@
 //! Load curves of one meter.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
@@ -12,9 +15,13 @@ use crate::serve::api::{Asked, gas_day};
 use crate::serve::figures::overview::key_of;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
+use crate::store::history::History as _;
 
 /// Gas days in one answer at most.
 const DAYS_MAX: i64 = 400;
+
+/// How long somebody who looks at curves waits for the second store.
+const HISTORY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Gas days if `from` is not given.
 const DAYS_DEFAULT: i64 = 7;
@@ -35,6 +42,27 @@ pub struct MeterCurves {
     pub meter: String,
     /// Gas days that have a curve, in order.
     pub days: Vec<CurveDay>,
+    /// Why days that are not in the journal may be missing here: the second store does not answer.
+    pub missing: Option<MissingHistory>,
+}
+
+/// A second store that could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissingHistory {
+    /// Stable code.
+    pub code: String,
+    /// What, and what to do.
+    pub message: String,
+}
+
+/// A store that curves are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CurveStore {
+    /// This program's own.
+    Journal,
+    /// The second store, for days that the journal no longer holds.
+    Influx,
 }
 
 /// A load curve (负荷曲线).
@@ -47,16 +75,19 @@ pub struct CurveDay {
     pub hours_m3: Vec<Option<String>>,
     /// Quality of each hour.
     pub quality: Vec<String>,
+    /// Where it was read from.
+    pub store: CurveStore,
 }
 
-impl From<LoadCurve> for CurveDay {
-    fn from(curve: LoadCurve) -> Self {
+impl CurveDay {
+    fn new(curve: &LoadCurve, store: CurveStore) -> Self {
         Self {
+            store,
             day: curve.day,
             hours_m3: curve
                 .hours
                 .iter()
-                .zip(curve.quality)
+                .zip(&curve.quality)
                 .map(|(volume, quality)| quality.has_volume().then(|| volume.to_string()))
                 .collect(),
             quality: curve.quality.iter().map(key_of).collect(),
@@ -80,7 +111,7 @@ fn span(query: &CurveQuery, today: GasDay) -> Result<(GasDay, GasDay), ApiProble
     ))
 }
 
-/// Load curves of a meter
+/// Load curves of a meter; days that the journal no longer holds come from the second store, if there is one
 #[utoipa::path(get, path = "/meters/{id}/curve", tag = "collect",
     params(("id" = String, Path, description = "Meter (表号)"), CurveQuery),
     responses(
@@ -101,14 +132,67 @@ pub(super) async fn get_meter_curve(
             "the registry has no such meter; meters.csv lists them",
         ));
     }
-    let name = meter.to_string();
+    let of = meter.clone();
     let curves = state
-        .blocking(move |state| state.curves_of(&meter, from, to))
+        .blocking(move |state| state.curves_of(&of, from, to))
         .await?;
+    let mut days: Vec<CurveDay> = curves
+        .iter()
+        .map(|curve| CurveDay::new(curve, CurveStore::Journal))
+        .collect();
+    let mut missing = None;
+    match older(&state, &meter, from, to, &days).await {
+        Ok(older) => days.extend(older),
+        Err(why) => missing = Some(why),
+    }
+    days.sort_by_key(|curve| curve.day);
     Ok(Json(MeterCurves {
-        meter: name,
-        days: curves.into_iter().map(CurveDay::from).collect(),
+        meter: meter.to_string(),
+        days,
+        missing,
     }))
+}
+
+/// Curves of the days that the journal does not have and the second store does.
+async fn older(
+    state: &AppState,
+    meter: &MeterId,
+    from: GasDay,
+    to: GasDay,
+    known: &[CurveDay],
+) -> Result<Vec<CurveDay>, MissingHistory> {
+    let Some(second) = state.second() else {
+        return Ok(Vec::new());
+    };
+    let is_known = |day: GasDay| known.iter().any(|curve| curve.day == day);
+    let today = state.gas_day();
+    let lacking: Vec<GasDay> = (0..=to.days_since(from))
+        .map(|index| from.plus(index))
+        .filter(|day| *day < today && !is_known(*day))
+        .collect();
+    let (Some(first), Some(last)) = (lacking.first(), lacking.last()) else {
+        return Ok(Vec::new());
+    };
+    let failed = |code: &str, message: String| MissingHistory {
+        code: code.to_owned(),
+        message,
+    };
+    let asked = second.influx.curves_between(meter, *first, last.plus(1));
+    match timeout(HISTORY_DEADLINE, asked).await {
+        Ok(Ok(curves)) => Ok(curves
+            .iter()
+            .filter(|curve| !is_known(curve.day))
+            .map(|curve| CurveDay::new(curve, CurveStore::Influx))
+            .collect()),
+        Ok(Err(error)) => Err(failed(error.code(), error.to_string())),
+        Err(_) => Err(failed(
+            "influx.unreachable",
+            format!(
+                "the second store did not answer within {} s",
+                HISTORY_DEADLINE.as_secs()
+            ),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::body::{Bytes, put_signed};
 use super::ingest::number_of;
+use super::outbox::Keys;
 use super::{Journal, findings, instant, locked, millis};
 use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Finding, Quality};
@@ -85,7 +86,7 @@ fn encode(curve: &LoadCurve) -> Vec<u8> {
     out
 }
 
-fn decode(meter: MeterId, day: GasDay, bytes: &[u8]) -> Option<LoadCurve> {
+pub(super) fn decode(meter: MeterId, day: GasDay, bytes: &[u8]) -> Option<LoadCurve> {
     let mut bytes = Bytes(bytes);
     if bytes.byte()? != FORMAT {
         return None;
@@ -164,12 +165,17 @@ fn put(
     numbered.sort_by_key(|(number, write)| (write.curve.day, *number));
     let mut changed = 0;
     let mut stale = std::collections::BTreeSet::new();
+    let mut keys = Keys::default();
     let computed_at = millis(batch.computed_at);
     for (number, write) in numbered {
         if put_curve(t, number, write, computed_at)? {
             changed += 1;
             stale.insert(write.curve.day.epoch_day());
+            keys.add(number, write.curve.day.epoch_day().into());
         }
+    }
+    if cache.is_forwarding(t)? {
+        keys.append_curves(t)?;
     }
     for day in stale {
         t.prepare_cached(

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::body::{Body, Merged, Traits};
 use super::inbox::{Row, Rows};
+use super::outbox::Keys;
 use super::presence::Added;
 use super::{Cache, CommitReport, EntryOutcome, JournalEntry, findings, millis, presence, rejects};
 use crate::domain::calendar::GasDayClock;
@@ -39,6 +40,8 @@ struct Touched {
     dirty: Vec<(i32, i64)>,
     presence: Added,
     latest: Vec<(i64, i64, i64)>,
+    /// What another store is to be told.
+    keys: Keys,
     report: CommitReport,
     /// What became of each row, with the number that says when it came; kept only if asked for.
     outcomes: Option<Vec<(u32, EntryOutcome)>>,
@@ -393,6 +396,7 @@ fn touch(
         return;
     }
     let (day, number) = (row.day, row.number);
+    touched.keys.add(number, row.at);
     if touched.dirty.last() != Some(&(day, number)) {
         touched.dirty.push((day, number));
     }
@@ -451,6 +455,9 @@ fn write_touched(
     touched.dirty.dedup();
     for (day, number) in &touched.dirty {
         cache.dirty.mark(t, *number, *day, cache.mark)?;
+    }
+    if cache.is_forwarding(t)? {
+        touched.keys.append_readings(t)?;
     }
     cache.presence.write(t, &touched.presence)?;
     let mut latest = t.prepare_cached(

@@ -10,8 +10,10 @@ mod check;
 mod clocks;
 mod curves;
 mod findings;
+mod history;
 mod inbox;
 mod ingest;
+mod outbox;
 mod presence;
 mod rejects;
 mod series;
@@ -40,13 +42,16 @@ pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
 pub use self::findings::FindingFilter;
+pub use self::history::MeterPoint;
 use self::ingest::Place;
+pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
     include_str!("migrations/0002_rejects_and_clocks.sql"),
     include_str!("migrations/0003_inbox.sql"),
+    include_str!("migrations/0004_outbox.sql"),
 ];
 
 /// What one frame became.
@@ -139,15 +144,27 @@ struct Cache {
     /// Readings that a replay moved out of the inbox, for the report of the next commit.
     carried: CommitReport,
     mark: i64,
+    /// Whether keys go to the outbox; read from the file when first needed.
+    is_forwarding: Option<bool>,
 }
 
 impl Cache {
+    fn is_forwarding(&mut self, t: &Transaction<'_>) -> rusqlite::Result<bool> {
+        if let Some(is_forwarding) = self.is_forwarding {
+            return Ok(is_forwarding);
+        }
+        let is_forwarding = outbox::is_on(t)?;
+        self.is_forwarding = Some(is_forwarding);
+        Ok(is_forwarding)
+    }
+
     fn forget(&mut self) {
         self.numbers.clear();
         self.presence.clear();
         self.inbox.forget();
         self.dirty.clear();
         self.carried = CommitReport::default();
+        self.is_forwarding = None;
     }
 }
 

@@ -225,9 +225,26 @@ impl Journal {
     }
 }
 
-struct Row {
-    is_usable: bool,
-    reading: Reading,
+impl Journal {
+    /// Usable rows that stand on some gas days, or hold totals of them.
+    pub(super) fn rows_about(
+        &self,
+        c: &Connection,
+        meter: &MeterId,
+        item: Item,
+        days: std::ops::Range<i32>,
+    ) -> rusqlite::Result<Vec<Reading>> {
+        let Some(mut gather) = self.gather(c, meter, item)? else {
+            return Ok(Vec::new());
+        };
+        gather.days(days.start, days.end)?;
+        Ok(gather.finish())
+    }
+}
+
+pub(super) struct Row {
+    pub(super) is_usable: bool,
+    pub(super) reading: Reading,
 }
 
 fn rows_of_day(
@@ -249,7 +266,7 @@ fn rows_of_day(
     Ok(())
 }
 
-fn read_row(row: &rusqlite::Row<'_>, meter: &MeterId) -> rusqlite::Result<Row> {
+pub(super) fn read_row(row: &rusqlite::Row<'_>, meter: &MeterId) -> rusqlite::Result<Row> {
     let at = row.get(0)?;
     let body = Body::decode(at, row.get_ref(2)?.as_blob()?).ok_or_else(unreadable)?;
     Ok(Row {

@@ -408,6 +408,7 @@ impl City {
         let state = AppState::new(AppParts {
             journal: journal.clone(),
             book: book.clone(),
+            second: None,
             registry: receiver,
             clock: Arc::new(ManualClock::new(now())),
             actions,

@@ -182,7 +182,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Load curves of a meter */
+        /** Load curves of a meter; days that the journal no longer holds come from the second store, if there is one */
         get: operations["get_meter_curve"];
         put?: never;
         post?: never;
@@ -666,7 +666,14 @@ export interface components {
             hours_m3: (string | null)[];
             /** @description Quality of each hour. */
             quality: string[];
+            /** @description Where it was read from. */
+            store: components["schemas"]["CurveStore"];
         };
+        /**
+         * @description A store that curves are read from.
+         * @enum {string}
+         */
+        CurveStore: "journal" | "influx";
         /** @description A day's volume of a customer. */
         CustomerDay: {
             /** @description Gas day. */
@@ -1371,6 +1378,14 @@ export interface components {
             days: components["schemas"]["CurveDay"][];
             /** @description Meter. */
             meter: string;
+            missing: components["schemas"]["MissingHistory"] | null;
+        };
+        /** @description A second store that could not be asked. */
+        MissingHistory: {
+            /** @description Stable code. */
+            code: string;
+            /** @description What, and what to do. */
+            message: string;
         };
         /** @description A month by what was used and what is expected. */
         MonthView: {
@@ -2598,7 +2613,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Load curves of a meter */
+            /** @description Load curves of a meter; days that the journal no longer holds come from the second store, if there is one */
             200: {
                 headers: {
                     [name: string]: unknown;
