@@ -2,9 +2,10 @@
 
 use super::{Context, Failure, ForecastCsv, WeatherMode};
 use crate::domain::demand::DemandView;
+use crate::domain::id::RunId;
 use crate::forecast::csv_task::{self, Mode};
-use crate::forecast::engine;
-use crate::run::forecasting;
+use crate::run::explain::Language;
+use crate::run::{explain, forecasting, runs};
 
 /// Makes a run (kept where the stores are free) and prints its totals.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
@@ -13,7 +14,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         forecasting::publish(&app)?
     } else {
         super::open::not_kept("run");
-        engine::run(&forecasting::request_at(&app, app.clock.now())?)?
+        runs::make(forecasting::request_at(&app, app.clock.now())?)?.0
     };
     println!(
         "run {} from {}",
@@ -34,6 +35,46 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
             wan(band.p50_m3),
             wan(band.p90_m3)
         );
+    }
+    Ok(())
+}
+
+/// Makes a kept run again from what it was made from, and says what differs.
+pub(super) fn reproduce(context: &Context, run: &str, is_json: bool) -> Result<(), Failure> {
+    let app = context.read()?;
+    let again = runs::reproduce(&app, &RunId::new(run))?;
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(&again)?);
+    } else {
+        print!("{again}");
+    }
+    if again.is_identical {
+        Ok(())
+    } else {
+        Err(Failure::Warned)
+    }
+}
+
+/// Says what moved the forecast from one kept run to another.
+pub(super) fn explain(
+    context: &Context,
+    (older, newer): (&str, &str),
+    is_english: bool,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let app = context.read()?;
+    let change = explain::explain(&app, &RunId::new(older), &RunId::new(newer))?;
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(&change)?);
+        return Ok(());
+    }
+    let language = if is_english {
+        Language::English
+    } else {
+        Language::Chinese
+    };
+    for sentence in change.sentences(language) {
+        println!("{sentence}");
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ mod rejects;
 mod serve;
 mod simulate;
 mod verify;
+mod weather;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,6 +99,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = TimePrecision::Ns)]
         precision: TimePrecision,
     },
+    /// Take weather vintages from files; a running daemon takes them from `weather.files_dir`.
+    Weather {
+        /// Files: `.csv` with the header `station,kind,issued_at,at,temperature_c[,available_at]`, or
+        /// `.json` as it is pushed.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Make passwords for meters and tokens for pushing readings.
     Credentials {
         #[command(subcommand)]
@@ -144,7 +152,10 @@ enum Command {
         export: Option<PathBuf>,
     },
     /// Make and keep a forecast run; print its totals by day.
-    Forecast,
+    Forecast {
+        #[command(subcommand)]
+        what: Option<ForecastCommand>,
+    },
     /// Score the last year through both operational gates, beside seasonal-naive.
     Backtest {
         /// Complete gas days to score.
@@ -427,6 +438,33 @@ enum RejectsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum ForecastCommand {
+    /// Say why a newer run forecasts something else than an older one: temperature, calendar, plans,
+    /// level and the rest, adding up to the change.
+    Explain {
+        /// Older run.
+        older: String,
+        /// Newer run.
+        newer: String,
+        /// Sentences in English.
+        #[arg(long)]
+        english: bool,
+        /// As JSON.
+        #[arg(long, conflicts_with = "english")]
+        json: bool,
+    },
+    /// Make a kept run again from what it was made from, compare every bit, and say what is known
+    /// since; exit code 1 if it comes out otherwise.
+    Reproduce {
+        /// Run, as `qiliang forecast` and the console name it.
+        run: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum NudgesCommand {
     /// List them, newest first.
     List,
@@ -569,12 +607,25 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             dry_run,
             precision,
         } => import::run(&context, &files, dry_run, precision.into()),
+        Command::Weather { files } => weather::run(&context, &files),
         Command::Credentials { what } => match what {
             CredentialsCommand::Password { user, rights } => credentials::password(&user, &rights),
             CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
         },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
-        Command::Forecast => forecast::run(&context),
+        Command::Forecast { what: None } => forecast::run(&context),
+        Command::Forecast {
+            what: Some(ForecastCommand::Reproduce { run, json }),
+        } => forecast::reproduce(&context, &run, json),
+        Command::Forecast {
+            what:
+                Some(ForecastCommand::Explain {
+                    older,
+                    newer,
+                    english,
+                    json,
+                }),
+        } => forecast::explain(&context, (&older, &newer), english, json),
         Command::Backtest { days, json } => backtest::run(&context, days, json.as_deref()),
         Command::ForecastCsv(task) => forecast::csv(&task),
         Command::Declare { month, export } => plan::declare(&context, month, export.as_deref()),

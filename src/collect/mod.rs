@@ -9,6 +9,7 @@ pub mod modbus;
 pub mod credentials;
 pub mod push;
 pub mod tls;
+pub mod weather;
 
 use std::sync::Arc;
 

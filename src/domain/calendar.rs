@@ -254,7 +254,7 @@ impl DayType {
 }
 
 /// One holiday of a year file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HolidaySpan {
     /// Chinese name (春节).
@@ -268,7 +268,7 @@ pub struct HolidaySpan {
 }
 
 /// One `calendar/<year>.toml`: the State Council's annual notice (国务院办公厅节假日安排).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalendarYear {
     /// The year.

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{SourceId, ZoneId};
+use crate::domain::weather::StationMix;
 
 /// Class of a source (气源类别). domain.md §10.A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,8 +63,8 @@ pub struct Zone {
     pub id: ZoneId,
     /// Name.
     pub name: String,
-    /// Weather station whose temperature drives it.
-    pub weather_station: String,
+    /// Weather stations whose temperature drives it, with their parts.
+    pub weather_station: StationMix,
     /// Local atmospheric pressure, kPa.
     pub atmosphere_kpa: f64,
 }

@@ -2,8 +2,9 @@
 //!
 //! Two gates (domain.md §2.3): the day-ahead nomination, made at 08:30 on D−1 when metering reaches
 //! the end of gas day D−2, so D is lead 2; and the month-ahead request on the 10th of the month
-//! before. Each forecast sees demand and weather up to its origin; the weather ahead is re-created
-//! from observations with a forecast's error, and climatology where a forecast has lost its skill.
+//! before. Each forecast sees demand and weather up to its origin; the weather ahead is the forecast
+//! that was known at the gate where it was kept, else re-created from observations with a forecast's
+//! error, and climatology where a forecast has lost its skill. The report says how often which.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,9 @@ pub struct BacktestRequest {
     pub demand: Vec<DemandDay>,
     /// Observed daily mean temperatures by zone, °C.
     pub observed: BTreeMap<ZoneId, BTreeMap<GasDay, f64>>,
+    /// Weather forecasts as they were known at the gate: by zone and origin (the last complete gas
+    /// day, the gate being half an hour after its end), daily means of the days after it, °C.
+    pub issued: BTreeMap<ZoneId, BTreeMap<GasDay, BTreeMap<GasDay, f64>>>,
     /// Holidays.
     pub calendar: Calendar,
     /// How good weather forecasts are taken to have been.
@@ -89,6 +93,18 @@ pub struct BacktestReport {
     pub to: GasDay,
     /// One report for each gate.
     pub gates: Vec<GateReport>,
+    /// Where the weather ahead came from.
+    #[serde(default)]
+    pub weather: WeatherUsed,
+}
+
+/// Where the weather ahead came from, counted by zone and origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WeatherUsed {
+    /// Origins at which the stored forecast of that time was replayed.
+    pub replayed: usize,
+    /// Origins at which none was kept, so that it was re-created from observations with an error.
+    pub recreated: usize,
 }
 
 /// What a tally is for.
@@ -140,8 +156,10 @@ pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
         .saturating_sub(request.days.max(1))
         .max(HISTORY_DAYS_MIN);
     let mut nodes = node_models(request, first, count);
-    let day_ahead = day_ahead(&mut nodes, start, count, request);
-    let [days, months] = month_ahead(&mut nodes, first, start, count, request);
+    let mut weather = BTreeMap::new();
+    let day_ahead = day_ahead(&mut nodes, start, count, request, &mut weather);
+    let [days, months] = month_ahead(&mut nodes, first, start, count, request, &mut weather);
+    let replayed = weather.values().filter(|is_stored| **is_stored).count();
     let gates = [
         (Gate::DayAhead, day_ahead),
         (Gate::MonthAheadDays, days),
@@ -154,6 +172,10 @@ pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
         from: first.plus(as_days(start)),
         to: last,
         gates,
+        weather: WeatherUsed {
+            replayed,
+            recreated: weather.len() - replayed,
+        },
     })
 }
 
@@ -201,22 +223,46 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
         .collect()
 }
 
+/// Whether the weather forecast of that time was replayed, by zone and origin.
+type WeatherLog = BTreeMap<(ZoneId, usize), bool>;
+
 /// Forecasts of every node at an origin; none where a node has too little history.
-fn forecast_all(nodes: &mut [NodeModel], origin: usize, horizon: usize) -> Vec<Option<Pair>> {
+fn forecast_all(
+    nodes: &mut [NodeModel],
+    origin: usize,
+    horizon: usize,
+    request: &BacktestRequest,
+    log: &mut WeatherLog,
+) -> Vec<Option<Pair>> {
     nodes
         .iter_mut()
         .map(|node| {
             let series = node.model.series();
             let known = series.temperatures.get(..=origin).unwrap_or(&[]);
-            // The forecast that was issued then, re-created: truth plus a forecast's error.
-            let given = ahead_of_past_origin(
-                node.ahead,
-                &Climatology::new(series.first(), known),
-                series.first(),
-                &series.temperatures,
-                origin,
-                if known.is_empty() { 0 } else { horizon },
-            );
+            let issued = request
+                .issued
+                .get(&node.node.zone)
+                .and_then(|of_zone| of_zone.get(&series.traits[origin].day));
+            if !known.is_empty() {
+                log.insert((node.node.zone.clone(), origin), issued.is_some());
+            }
+            let given = match issued {
+                Some(days) => (1..=horizon)
+                    .map(|lead| {
+                        let day = series.traits[origin + lead].day;
+                        days.get(&day).copied().unwrap_or(f64::NAN)
+                    })
+                    .collect(),
+                // Re-created: truth plus a forecast's error.
+                None => ahead_of_past_origin(
+                    node.ahead,
+                    &Climatology::new(series.first(), known),
+                    series.first(),
+                    &series.temperatures,
+                    origin,
+                    if known.is_empty() { 0 } else { horizon },
+                ),
+            };
             let model = node.model.forecast(origin, horizon, node.ahead, &given)?;
             Some([model, node.model.baseline(origin, horizon)?])
         })
@@ -321,6 +367,7 @@ fn day_ahead(
     start: usize,
     count: usize,
     request: &BacktestRequest,
+    log: &mut WeatherLog,
 ) -> Tallies {
     let steps = steps(nodes, start, 7);
     let mut tallies = Tallies::new();
@@ -328,7 +375,7 @@ fn day_ahead(
         let Some(origin) = target.checked_sub(2) else {
             continue;
         };
-        let pairs = forecast_all(nodes, origin, 2);
+        let pairs = forecast_all(nodes, origin, 2, request, log);
         score(
             nodes,
             &pairs,
@@ -349,6 +396,7 @@ fn month_ahead(
     start: usize,
     count: usize,
     request: &BacktestRequest,
+    log: &mut WeatherLog,
 ) -> [Tallies; 2] {
     let (by_day, by_month) = (steps(nodes, start, 7), steps(nodes, start, 30));
     let (mut days, mut totals) = (Tallies::new(), Tallies::new());
@@ -366,7 +414,7 @@ fn month_ahead(
             .filter(|o| *o + 1 >= HISTORY_DAYS_MIN);
         if let Some(origin) = origin.filter(|_| from >= start) {
             let leads: Vec<usize> = (from - origin..until - origin).collect();
-            let pairs = forecast_all(nodes, origin, until - origin - 1);
+            let pairs = forecast_all(nodes, origin, until - origin - 1, request, log);
             for lead in &leads {
                 score(
                     nodes,
@@ -454,6 +502,11 @@ impl fmt::Display for BacktestReport {
             f,
             "gas days {} to {}; seasonal naive in brackets",
             self.from, self.to
+        )?;
+        writeln!(
+            f,
+            "weather ahead: {} zone-origins by the forecast known then, {} re-created from observations",
+            self.weather.replayed, self.weather.recreated
         )?;
         for gate in &self.gates {
             let name = match gate.gate {

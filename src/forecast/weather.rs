@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::weather::WeatherPoint;
@@ -17,7 +18,7 @@ use crate::forecast::features::calendar::year_angle;
 use crate::forecast::linear::{Design, Penalty, dot, ridge};
 
 /// Temperatures of a zone as known at an origin, °C, daily means by gas day.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ZoneWeather {
     /// Observed days.
     pub observed: BTreeMap<GasDay, f64>,
@@ -75,7 +76,7 @@ fn daily_means<'a>(
 }
 
 /// How good a weather forecast is by lead.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ForecastSkill {
     /// Up to this lead (days) the forecast is taken as it is.
     pub full_days: usize,

@@ -349,7 +349,7 @@ impl Use {
             .registry
             .zones
             .get(&customer.zone)
-            .and_then(|zone| input.temperatures.get(&zone.weather_station));
+            .and_then(|zone| input.temperatures.get(zone.weather_station.as_str()));
         let temperature_slope = match (station, context.season) {
             (Some(station), Some(season)) => figures::temperature_slope(&known, station, season),
             _ => None,

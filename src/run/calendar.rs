@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use chrono::{Datelike as _, NaiveDate, Weekday};
+
 use crate::domain::calendar::{Calendar, CalendarYear};
 use crate::domain::problem::Problem;
 
@@ -29,6 +31,7 @@ pub fn load(dir: &Path, needed: std::ops::RangeInclusive<i32>) -> (Calendar, Vec
     for file in files {
         match read_year(&file) {
             Ok(year) => {
+                problems.extend(check_year(&file, &year));
                 if !year.is_official && needed.contains(&year.year) {
                     problems.push(problem(
                         &file,
@@ -94,6 +97,85 @@ fn read_year(file: &Path) -> Result<CalendarYear, Box<Problem>> {
     })
 }
 
+/// What cannot be in any year's notice: a slip of the pen would else shift every holiday effect.
+fn check_year(file: &Path, year: &CalendarYear) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let mut add = |message: String, remedy: &str| {
+        out.push(problem(
+            file,
+            None,
+            "calendar.implausible",
+            message,
+            remedy,
+            false,
+        ));
+    };
+    let named = file.file_stem().and_then(|stem| stem.to_str());
+    if named != Some(year.year.to_string().as_str()) {
+        add(
+            format!(
+                "the file is named for another year than `year = {}`",
+                year.year
+            ),
+            "name the file <year>.toml, one year a file",
+        );
+    }
+    let festival = year.spring_festival;
+    // The second new moon after the winter solstice falls between these two.
+    let is_lunar_new_year = festival.year() == year.year
+        && matches!(
+            (festival.month(), festival.day()),
+            (1, 20..=31) | (2, 1..=21)
+        );
+    if !is_lunar_new_year {
+        add(
+            format!("spring_festival = {festival} is no first day of a lunar year"),
+            "write 正月初一, between 20 January and 21 February of the year",
+        );
+    }
+    let covers = |date: NaiveDate| {
+        year.holidays
+            .iter()
+            .any(|span| span.from <= date && date <= span.to)
+    };
+    if is_lunar_new_year && !covers(festival) {
+        add(
+            format!("{festival}, the first day of the lunar year, is in no holiday"),
+            "add 春节 to `holidays`, or mend `spring_festival`",
+        );
+    }
+    for span in &year.holidays {
+        let days = (span.to - span.from).num_days() + 1;
+        // 元旦 may begin in the year before.
+        let is_near = [span.from, span.to]
+            .iter()
+            .any(|date| date.year() == year.year);
+        if !(1..=10).contains(&days) || !is_near {
+            add(
+                format!("{} lasts from {} to {}", span.name, span.from, span.to),
+                "write `from` and `to` (included) within the year, at most ten days apart",
+            );
+        }
+    }
+    for date in &year.make_up_workdays {
+        if !matches!(date.weekday(), Weekday::Sat | Weekday::Sun) {
+            add(
+                format!(
+                    "{date} is a {} and listed as a make-up working day",
+                    date.weekday()
+                ),
+                "list Saturdays and Sundays only (调休上班)",
+            );
+        } else if covers(*date) {
+            add(
+                format!("{date} is a day off and a make-up working day"),
+                "take it out of `holidays` or of `make_up_workdays`",
+            );
+        }
+    }
+    out
+}
+
 fn problem(
     file: &Path,
     line: Option<usize>,
@@ -124,6 +206,30 @@ mod tests {
         let codes: Vec<_> = problems.iter().map(|p| p.code).collect();
         assert_eq!(codes, ["calendar.not_official", "calendar.year_missing"]);
         assert!(problems.iter().all(|p| p.is_warning));
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_named() {
+        let shipped = include_str!("../../config/calendar/2026.toml");
+        let with = |from: &str, to: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("2026.toml"), shipped.replacen(from, to, 1)).unwrap();
+            let (_, problems) = load(dir.path(), 2026..=2026);
+            let said: Vec<String> = problems
+                .iter()
+                .filter(|p| p.code == "calendar.implausible" && !p.is_warning)
+                .map(|p| p.message.clone())
+                .collect();
+            said.join("; ")
+        };
+        assert_eq!(with("", ""), "");
+        assert!(with("2026-02-14", "2026-02-13").contains("2026-02-13 is a Fri"));
+        assert!(with("\"2026-02-28\"", "\"2026-02-22\"").contains("a day off and a make-up"));
+        let festival = "spring_festival = \"2026-02-17\"";
+        assert!(with(festival, "spring_festival = \"2026-03-17\"").contains("no first day"));
+        assert!(with(festival, "spring_festival = \"2026-02-07\"").contains("in no holiday"));
+        assert!(with("to = \"2026-10-07\"", "to = \"2026-11-07\"").contains("国庆节 lasts"));
+        assert!(with("year = 2026", "year = 2025").contains("another year"));
     }
 
     #[test]

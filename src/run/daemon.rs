@@ -23,7 +23,7 @@ use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
-use crate::run::{clocks, curves, forwarding, ingest, reload, retention, schedule, site};
+use crate::run::{clocks, curves, forwarding, ingest, reload, retention, schedule, site, weather};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR, SecondStore};
@@ -173,6 +173,10 @@ pub fn start(
     supervisor.spawn(
         "clocks",
         clocks::keep(stages.clocks.clone(), app.journal.clone(), stop.clone()),
+    );
+    supervisor.spawn(
+        "weather sources",
+        weather::run(app.clone(), stages.live.clone(), stop.clone()),
     );
     let dropping = retention::run(
         app.journal.clone(),

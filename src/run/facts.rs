@@ -114,9 +114,9 @@ pub fn weather_at(
         .zones
         .values()
         .map(|zone| {
-            let station = zone.weather_station.as_str();
-            let observed = app.book.observed_known_at(station, from, at, at)?;
-            let vintage = app.book.latest_forecast_known_at(station, at)?;
+            let mix = &zone.weather_station;
+            let observed = app.book.observed_of(mix, from, at, at)?;
+            let vintage = app.book.forecast_of(mix, at)?;
             let (points, issued_at) =
                 vintage.map_or((Vec::new(), None), |v| (v.points, Some(v.issued_at)));
             let weather =
@@ -125,6 +125,63 @@ pub fn weather_at(
         })
         .collect()
 }
+
+/// A forecast older than this at the gate is not what a dispatcher would have used, h.
+const ISSUE_AGE_MAX_H: i64 = 36;
+
+/// The weather forecasts as they were known at 08:30 (half an hour into the gas day) after each
+/// origin, the last complete gas day, of the days `[from, to)`; by zone, origin and day ahead, °C.
+///
+/// # Errors
+/// What the store says.
+pub fn issued_weather(
+    app: &App,
+    registry: &Registry,
+    from: GasDay,
+    to: GasDay,
+) -> Result<IssuedWeather, StoreError> {
+    let clock = app.gas_day_clock();
+    let mut by_mix: BTreeMap<&str, BTreeMap<GasDay, BTreeMap<GasDay, f64>>> = BTreeMap::new();
+    for zone in registry.zones.values() {
+        let mix = &zone.weather_station;
+        if by_mix.contains_key(mix.as_str()) {
+            continue;
+        }
+        let of_mix = by_mix.entry(mix.as_str()).or_default();
+        for offset in 0..to.days_since(from).max(0) {
+            let origin = from.plus(offset);
+            let gate_at = clock.end_of(origin) + TimeDelta::minutes(30);
+            let Some(vintage) = app.book.forecast_of(mix, gate_at)? else {
+                continue;
+            };
+            if gate_at - vintage.issued_at > TimeDelta::hours(ISSUE_AGE_MAX_H) {
+                continue;
+            }
+            let observed = app
+                .book
+                .observed_of(mix, clock.start_of(origin), gate_at, gate_at)?;
+            let weather = ZoneWeather::from_points(
+                clock,
+                gate_at,
+                &observed,
+                &vintage.points,
+                Some(vintage.issued_at),
+            );
+            of_mix.insert(origin, weather.forecast);
+        }
+    }
+    Ok(registry
+        .zones
+        .values()
+        .map(|zone| {
+            let of_mix = by_mix.get(zone.weather_station.as_str());
+            (zone.id.clone(), of_mix.cloned().unwrap_or_default())
+        })
+        .collect())
+}
+
+/// Weather forecasts by zone, origin and day ahead, °C.
+pub type IssuedWeather = BTreeMap<ZoneId, BTreeMap<GasDay, BTreeMap<GasDay, f64>>>;
 
 /// Daily mean temperatures, observed and then forecast, averaged over the zones.
 pub fn mean_temperatures(weather: &BTreeMap<ZoneId, ZoneWeather>) -> BTreeMap<GasDay, f64> {

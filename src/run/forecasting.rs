@@ -10,10 +10,10 @@ use crate::domain::filing::ProductionChange;
 use crate::domain::id::RunId;
 use crate::domain::registry::Registry;
 use crate::forecast::backtest::{self, BacktestReport, BacktestRequest};
-use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::engine::ForecastRequest;
 use crate::forecast::weather::ForecastSkill;
 use crate::run::app::App;
-use crate::run::facts;
+use crate::run::{facts, runs};
 use crate::store::book::DocumentKind;
 
 /// Seed of joint draws: fixed, so that a run can be reproduced from what is stored.
@@ -91,14 +91,14 @@ fn effects(
     Ok(out)
 }
 
-/// Makes a run from what is known now and keeps it.
+/// Makes a run from what is known now and keeps it with what it was made from.
 ///
 /// # Errors
 /// Too little history, or what the stores say.
 pub fn publish(app: &App) -> anyhow::Result<DemandForecast> {
-    let request = request_at(app, app.clock.now())?;
-    let forecast = engine::run(&request)?;
-    app.book.put_forecast_run(&forecast, app.clock.now())?;
+    let (forecast, parts) = runs::make(request_at(app, app.clock.now())?)?;
+    app.book
+        .put_forecast_run_of(&forecast, parts, app.clock.now())?;
     Ok(forecast)
 }
 
@@ -110,8 +110,17 @@ pub fn backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
     let registry = app.registry();
     let now = app.clock.now();
     let weather = facts::weather_at(app, &registry, now)?;
+    let today = app.today();
+    // The month gate looks up to two months before the first scored day.
+    let first = today.plus(
+        -i64::try_from(days)
+            .unwrap_or(i64::MAX)
+            .min(facts::HISTORY_DAYS)
+            - 62,
+    );
     let request = BacktestRequest {
-        demand: facts::demand_before(app, app.today())?,
+        issued: facts::issued_weather(app, &registry, first, today)?,
+        demand: facts::demand_before(app, today)?,
         observed: weather
             .into_iter()
             .map(|(zone, w)| (zone, w.observed))

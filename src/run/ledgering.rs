@@ -167,7 +167,7 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
         .filter_map(|zone| {
             let weather = known.weather.get(&zone.id)?;
             Some((
-                zone.weather_station.clone(),
+                zone.weather_station.as_str().to_owned(),
                 facts::temperatures_of(weather),
             ))
         })

@@ -192,7 +192,8 @@ impl AppState {
         let stations: BTreeSet<&str> = registry
             .zones
             .values()
-            .map(|z| z.weather_station.as_str())
+            .flat_map(|z| z.weather_station.stations())
+            .map(|(station, _)| station)
             .collect();
         stations
             .into_iter()
@@ -403,14 +404,9 @@ impl AppState {
                 let points = StationPoints {
                     observed: self
                         .book()
-                        .observed_known_at(
-                            &station,
-                            clock.start_of(first),
-                            clock.start_of(day),
-                            now,
-                        )
+                        .observed_of(&station, clock.start_of(first), clock.start_of(day), now)
                         .map_err(book_failed)?,
-                    station,
+                    station: station.as_str().to_owned(),
                     forecast: Vec::new(),
                 };
                 days.iter()

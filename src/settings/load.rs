@@ -125,6 +125,10 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
         ("ingest.queue_len", settings.ingest.queue_len),
         ("ingest.batch_max", settings.ingest.batch_max),
         ("rejects.keep_days", settings.rejects.keep_days as usize),
+        (
+            "weather.every_minutes",
+            settings.weather.every_minutes as usize,
+        ),
         ("forecast.draws", forecast.draws),
         ("forecast.every_minutes", forecast.every_minutes as usize),
     ] {
@@ -168,6 +172,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
         );
     }
     check_brokers(settings, &mut add);
+    for source in &settings.weather.open_meteo {
+        for (key, message, remedy) in source.problems() {
+            add(&format!("weather.open_meteo.{key}"), message, remedy);
+        }
+    }
     for (key, message, remedy) in settings.influx.problems() {
         add(&format!("influx.{key}"), message, remedy);
     }

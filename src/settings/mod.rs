@@ -4,10 +4,12 @@
 mod broker;
 mod influx;
 mod load;
+mod weather;
 
 pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
 pub use influx::{InfluxSettings, InfluxToken};
 pub use load::{DEFAULT, load, paths_of};
+pub use weather::{OpenMeteoSettings, WeatherSettings};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Frames that could not be taken.
     pub rejects: RejectSettings,
+    /// Where weather comes from.
+    pub weather: WeatherSettings,
     /// The second store.
     pub influx: InfluxSettings,
     /// Forecast runs.

@@ -54,6 +54,8 @@ const BOOK_ROWS: &[&str] = &[
      INSERT INTO registry_versions VALUES (1, 'v1', 1795219800000);
      INSERT INTO demand VALUES (20778, 'north', 'industrial', zeroblob(192), 0.5);",
     "INSERT INTO push_answers VALUES ('t', 'k', x'01', 1795219800000, 202, x'7B7D');",
+    "INSERT INTO inputs VALUES (x'AB', x'7B7D');
+     INSERT INTO run_inputs VALUES ('R1', 'calendar', x'AB');",
 ];
 
 /// A file as the program with the first `schema` migrations left it.

@@ -34,7 +34,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rust_embed", &["serve"]),
     ("prometheus_client", &["serve", "run"]),
     ("rust_xlsxwriter", &["plan", "ledger"]),
-    ("reqwest", &["nudge", "cli", "store"]),
+    ("reqwest", &["nudge", "cli", "collect", "store"]),
     ("influxdb2", &["store"]),
     ("openssl", &["collect"]),
     ("tokio_openssl", &["collect"]),

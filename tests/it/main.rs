@@ -32,5 +32,7 @@ mod mqtt;
 mod profiles;
 mod push;
 mod rejects;
+mod runs;
 mod serve;
 mod simulate;
+mod weather;

@@ -26,6 +26,7 @@ fn city(days: usize) -> BacktestRequest {
     let mut request = BacktestRequest {
         demand: Vec::new(),
         observed: BTreeMap::new(),
+        issued: BTreeMap::new(),
         calendar: calendar(),
         weather_skill: ForecastSkill::default(),
         days: 200,
@@ -121,8 +122,8 @@ fn later_days_do_not_change_earlier_scores() {
     let mut one = node_models(&short, first, 500);
     let mut other = node_models(&long, first, 520);
     assert_eq!(
-        forecast_all(&mut one, 480, 2),
-        forecast_all(&mut other, 480, 2)
+        forecast_all(&mut one, 480, 2, &short, &mut BTreeMap::new()),
+        forecast_all(&mut other, 480, 2, &long, &mut BTreeMap::new())
     );
 }
 
@@ -146,4 +147,39 @@ fn a_report_prints_and_round_trips() {
         run(&request).unwrap_err().code(),
         "forecast.insufficient_history"
     );
+}
+
+#[test]
+fn a_stored_forecast_is_replayed_and_the_report_says_so() {
+    let mut request = city(500);
+    request.days = 60;
+    let recreated = run(&request).unwrap();
+    assert_eq!(recreated.weather.replayed, 0);
+    assert!(recreated.weather.recreated >= 60);
+
+    // Forecasts that were 8 K too cold: the replay must suffer from what was known then.
+    let observed = request.observed[&ZoneId::from("north")].clone();
+    let cold: BTreeMap<GasDay, BTreeMap<GasDay, f64>> = observed
+        .keys()
+        .map(|origin| {
+            let ahead = (1..=45)
+                .filter_map(|lead| {
+                    Some((origin.plus(lead), observed.get(&origin.plus(lead))? - 8.0))
+                })
+                .collect();
+            (*origin, ahead)
+        })
+        .collect();
+    request.issued.insert("north".into(), cold);
+    let replayed = run(&request).unwrap();
+    assert_eq!(replayed.weather.recreated, 0);
+    assert_eq!(replayed.weather.replayed, recreated.weather.recreated);
+    let bias = |report: &BacktestReport| report.gates[0].total.model.bias;
+    assert!(
+        bias(&replayed) > bias(&recreated) + 0.05,
+        "{} {}",
+        bias(&replayed),
+        bias(&recreated)
+    );
+    assert!(replayed.to_string().contains("0 re-created"));
 }

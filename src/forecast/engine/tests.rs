@@ -1,4 +1,4 @@
-use chrono::TimeDelta;
+use chrono::{Datelike as _, TimeDelta};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -300,4 +300,63 @@ fn requests_out_of_bounds_are_refused_by_name() {
     let mut none = request(30);
     none.demand.clear();
     assert_eq!(run(&none).unwrap_err().code(), "forecast.no_nodes");
+}
+
+/// A year's course by the lunar offset alone: a collapse from −7 to +15 (industry), or a rise.
+fn festival_effect(offset: i64, depth: f64) -> f64 {
+    let shape = match offset {
+        -12..=-4 => (offset + 12) as f64 / 8.0,
+        -3..=6 => 1.0,
+        7..=16 => (16 - offset) as f64 / 10.0,
+        _ => 0.0,
+    };
+    1.0 + depth * shape
+}
+
+#[test]
+fn a_festival_effect_that_is_known_is_recovered_within_a_fifth() {
+    for depth in [-0.6, 0.3] {
+        let start = GasDay("2023-12-01".parse().unwrap());
+        let today = GasDay("2027-01-22".parse().unwrap());
+        let clock = GasDayClock::default();
+        let calendar = calendar();
+        let mut request =
+            ForecastRequest::new("run-1".into(), clock.start_of(today), clock, calendar);
+        let mut rng = ChaCha8Rng::seed_from_u64(17);
+        let one = node("north", CustomerClass::Industrial);
+        let base = |day: GasDay| {
+            5_000.0 + 300.0 * (std::f64::consts::TAU * f64::from(day.0.ordinal0()) / 365.25).cos()
+        };
+        for back in 0..today.days_since(start) {
+            let day = start.plus(back);
+            let offset = request.calendar.spring_festival_offset(day.0, 24);
+            let effect = offset.map_or(1.0, |o| festival_effect(o, depth));
+            let volume = base(day) * effect * (1.0 + 0.04 * (rng.random::<f64>() - 0.5));
+            request.demand.push(DemandDay {
+                node: one.clone(),
+                day,
+                hours_m3: [volume / 24.0; 24],
+                coverage: 1.0,
+            });
+        }
+        request.shares = vec![vec![("north".into(), "pipe".into(), 1.0)]; 62];
+        request.horizon_days = 40;
+        request.draws = 0;
+        let forecast = run(&request).unwrap();
+        let (mut recovered, mut known) = (0.0, 0.0);
+        for (index, day) in forecast.days.iter().enumerate() {
+            let offset = request.calendar.spring_festival_offset(day.0, 24);
+            let Some(offset) = offset.filter(|o| (-10..=14).contains(o)) else {
+                continue;
+            };
+            let p50: f64 = forecast.nodes[0].p50_m3[index].iter().sum();
+            recovered += p50 - base(*day);
+            known += base(*day) * (festival_effect(offset, depth) - 1.0);
+        }
+        let part = recovered / known;
+        assert!(
+            (0.8..=1.2).contains(&part),
+            "depth {depth}: {part} of it recovered"
+        );
+    }
 }

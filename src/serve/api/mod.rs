@@ -13,6 +13,7 @@ pub mod overview;
 pub mod readings;
 pub mod rejects;
 pub mod totals;
+pub mod weather;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -60,9 +61,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(meta::get_openapi))
 }
 
-/// `POST /readings`, which has limits of its own, and a port of its own if wanted.
+/// What is pushed, which has limits of its own, and a port of its own if wanted.
 pub(super) fn push_routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(readings::post_readings))
+    OpenApiRouter::new()
+        .routes(routes!(readings::post_readings))
+        .routes(routes!(weather::post_weather))
 }
 
 /// Query parameters; what cannot be read is a problem with the parser's own words.

@@ -150,18 +150,7 @@ pub(super) async fn post_readings(
     let push = state.push();
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let token = authorise(push, headers)?;
-    if let Some(wait) = push.count(&token, tokio::time::Instant::now()) {
-        return Err(ApiProblem::with_status(
-            StatusCode::TOO_MANY_REQUESTS,
-            "push.rate",
-            format!(
-                "more than push.requests_per_minute = {} requests with this token; put more messages into one",
-                push.settings().requests_per_minute
-            ),
-        )
-        .retry_after(wait));
-    }
+    let token = admit(push, headers)?;
     let asked = What::of(headers, query.device.as_deref(), &token)?;
     let key = idempotency_key(headers)?;
     let _place = push.place().await?;
@@ -197,6 +186,23 @@ pub(super) async fn post_readings(
         .await
         .map_err(|error| ApiProblem::store("the answer's record", &error))?;
     Ok(answer(StatusCode::ACCEPTED, body, false))
+}
+
+/// Whose request it is, if it may come now.
+pub(super) fn admit(push: &Push, headers: &HeaderMap) -> Result<std::sync::Arc<Token>, ApiProblem> {
+    let token = authorise(push, headers)?;
+    if let Some(wait) = push.count(&token, tokio::time::Instant::now()) {
+        return Err(ApiProblem::with_status(
+            StatusCode::TOO_MANY_REQUESTS,
+            "push.rate",
+            format!(
+                "more than push.requests_per_minute = {} requests with this token; put more messages into one",
+                push.settings().requests_per_minute
+            ),
+        )
+        .retry_after(wait));
+    }
+    Ok(token)
 }
 
 fn authorise(push: &Push, headers: &HeaderMap) -> Result<std::sync::Arc<Token>, ApiProblem> {
@@ -298,7 +304,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
         })
 }
 
-async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, ApiProblem> {
+pub(super) async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+) -> Result<Bytes, ApiProblem> {
     let too_large = || {
         ApiProblem::with_status(
             StatusCode::PAYLOAD_TOO_LARGE,

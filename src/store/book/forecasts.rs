@@ -29,6 +29,15 @@ pub struct ForecastHeader {
     pub registry: String,
 }
 
+/// A part of what a run was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunPart {
+    /// Name, unique within the run (`demand 2026-11`).
+    pub name: String,
+    /// Encoded content.
+    pub body: Vec<u8>,
+}
+
 const HEADER: &str = "id, origin_at, created_at, first_day, days, registry";
 
 fn header(row: &Row<'_>) -> rusqlite::Result<ForecastHeader> {
@@ -50,6 +59,19 @@ impl Book {
     pub fn put_forecast_run(
         &self,
         run: &DemandForecast,
+        created_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.put_forecast_run_of(run, Vec::new(), created_at)
+    }
+
+    /// The same with what it was made from, so that it can be made again.
+    ///
+    /// # Errors
+    /// As `put_forecast_run`.
+    pub fn put_forecast_run_of(
+        &self,
+        run: &DemandForecast,
+        parts: Vec<RunPart>,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let body = postcard::to_stdvec(run)
@@ -76,6 +98,13 @@ impl Book {
                     registry,
                     body
                 ])?;
+            for part in &parts {
+                let of_part = super::digest(&part.body);
+                t.prepare_cached("INSERT OR IGNORE INTO inputs VALUES (?1, ?2)")?
+                    .execute(params![of_part, part.body])?;
+                t.prepare_cached("INSERT INTO run_inputs VALUES (?1, ?2, ?3)")?
+                    .execute(params![id.as_str(), part.name, of_part])?;
+            }
             audit::append(
                 t,
                 &audit::Entry {
@@ -130,6 +159,40 @@ impl Book {
         self.decode_forecast(body)
     }
 
+    /// What a run was made from, by name; empty if that was not kept.
+    ///
+    /// # Errors
+    /// `Damaged` if a part is not what its digest says, and what SQLite says.
+    pub fn run_parts(&self, id: &RunId) -> Result<Vec<RunPart>, StoreError> {
+        let rows: Vec<(RunPart, Vec<u8>)> =
+            self.read("reading what a forecast was made from", |c| {
+                c.prepare_cached(
+                    "SELECT part, body, inputs.digest FROM run_inputs JOIN inputs USING (digest)
+                 WHERE run = ?1 ORDER BY part",
+                )?
+                .query_map([id.as_str()], |row| {
+                    let part = RunPart {
+                        name: row.get(0)?,
+                        body: row.get(1)?,
+                    };
+                    Ok((part, row.get(2)?))
+                })?
+                .collect()
+            })?;
+        rows.into_iter()
+            .map(|(part, digest)| {
+                if super::digest(&part.body) == digest {
+                    Ok(part)
+                } else {
+                    Err(self.damaged(format!(
+                        "part `{}` of forecast `{id}` is not what its digest says",
+                        part.name
+                    )))
+                }
+            })
+            .collect()
+    }
+
     /// Runs, newest origin first, at most `limit`.
     ///
     /// # Errors
@@ -157,11 +220,18 @@ impl Book {
     ) -> Result<usize, StoreError> {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         self.write("removing old forecasts", move |t| {
-            t.execute(
+            let gone = t.execute(
                 "DELETE FROM forecast_runs WHERE created_at < ?1 AND id NOT IN (
                    SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)",
                 params![millis(before), keep],
-            )
+            )?;
+            if gone > 0 {
+                t.execute_batch(
+                    "DELETE FROM run_inputs WHERE run NOT IN (SELECT id FROM forecast_runs);
+                     DELETE FROM inputs WHERE digest NOT IN (SELECT digest FROM run_inputs);",
+                )?;
+            }
+            Ok(gone)
         })
     }
 

@@ -26,12 +26,13 @@ use crate::store::error::StoreError;
 pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
 pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
-pub use self::forecasts::ForecastHeader;
+pub use self::forecasts::{ForecastHeader, RunPart};
 pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_book.sql"),
     include_str!("migrations/0002_push_answers.sql"),
+    include_str!("migrations/0003_run_inputs.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::Book;
-use crate::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use crate::domain::weather::{StationMix, WeatherKind, WeatherPoint, WeatherVintage};
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
@@ -43,12 +43,13 @@ fn decode(bytes: &[u8]) -> Vec<WeatherPoint> {
 }
 
 impl Book {
-    /// Keeps vintages; one that is known already changes nothing.
+    /// Keeps vintages; one that is known already changes nothing. How many were new.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn put_weather(&self, vintages: Vec<WeatherVintage>) -> Result<(), StoreError> {
+    pub fn put_weather(&self, vintages: Vec<WeatherVintage>) -> Result<u64, StoreError> {
         self.write("writing weather", move |t| {
+            let mut new = 0;
             for vintage in &vintages {
                 let points = encode(&vintage.points);
                 let inserted = t
@@ -65,6 +66,7 @@ impl Book {
                         // Observed hours are rows of their own.
                         if vintage.kind == WeatherKind::Forecast { &points[..] } else { &[] },
                     ])?;
+                new += inserted as u64;
                 if inserted == 0 || vintage.kind == WeatherKind::Forecast {
                     continue;
                 }
@@ -78,8 +80,58 @@ impl Book {
                         ])?;
                 }
             }
-            Ok(())
+            Ok(new)
         })
+    }
+
+    /// Observed temperatures of a zone's stations, blended by their parts, as known at an instant.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn observed_of(
+        &self,
+        mix: &StationMix,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<WeatherPoint>, StoreError> {
+        let series = mix
+            .stations()
+            .map(|(station, part)| Ok((part, self.observed_known_at(station, from, to, known_at)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(StationMix::blend(&series))
+    }
+
+    /// The forecast for a zone's stations that was the newest known at an instant, blended by their
+    /// parts; issued when the oldest of them was.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn forecast_of(
+        &self,
+        mix: &StationMix,
+        at: DateTime<Utc>,
+    ) -> Result<Option<WeatherVintage>, StoreError> {
+        let mut series = Vec::new();
+        let (mut issued_at, mut available_at) = (None, None);
+        for (station, part) in mix.stations() {
+            if let Some(vintage) = self.latest_forecast_known_at(station, at)? {
+                issued_at = issued_at
+                    .min(Some(vintage.issued_at))
+                    .or(Some(vintage.issued_at));
+                available_at = available_at.max(Some(vintage.available_at));
+                series.push((part, vintage.points));
+            }
+        }
+        Ok(issued_at
+            .zip(available_at)
+            .map(|(issued_at, available_at)| WeatherVintage {
+                station: mix.as_str().to_owned(),
+                kind: WeatherKind::Forecast,
+                issued_at,
+                available_at,
+                points: StationMix::blend(&series),
+            }))
     }
 
     /// Observed temperatures of the hours that start in `[from, to)`, in time order, each as last

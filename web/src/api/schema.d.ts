@@ -385,6 +385,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/weather": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push weather: observed or forecast hourly temperatures of a station; answered once on disk
+         * @description One vintage `{\"station\", \"kind\": \"observed\"|\"forecast\", \"issued_at\", \"points\":
+         *     [{\"at\", \"temperature_c\"}]}` or an array of them; hours are stamped by their start. All are taken
+         *     or none. What is pushed is known from this moment on: a forecast made for an earlier instant never
+         *     sees it. A token speaks for the stations named in its `devices=`.
+         */
+        post: operations["post_weather"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2157,6 +2180,19 @@ export interface components {
          * @enum {string}
          */
         UsePattern: "stable" | "peaks" | "seasonal" | "intermittent" | "unknown";
+        /** @description What became of pushed weather. */
+        WeatherReport: {
+            /**
+             * Format: int64
+             * @description Those that said something new; on disk.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Vintages in the request.
+             */
+            received: number;
+        };
         /**
          * Format: binary
          * @description A workbook's bytes.
@@ -3217,6 +3253,97 @@ export interface operations {
             };
             /** @description It failed here; the reference names it in the log */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_weather: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `Bearer <token>`, where tokens are configured */
+                Authorization?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A vintage, or an array of them */
+        requestBody: {
+            content: {
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description On disk */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WeatherReport"];
+                };
+            };
+            /** @description No token, or one that is not known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The token may not speak for the station */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Larger than push.body_max_bytes */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not what a vintage is; nothing was taken */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description More requests than the token may send */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No room, or the disk does not take it */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,352 @@
+//! Forecast runs that can be made again: what a run was made from is kept with it, and
+//! [`reproduce`] makes it anew from that, bit for bit, and says what has changed since.
+//!
+//! A run's inputs are cut into parts kept by content (demand by gas month, weather by zone), so a
+//! run costs what is new in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::calendar::{Calendar, CalendarYear, GasDayClock, GasMonth};
+use crate::domain::demand::{DemandDay, DemandForecast};
+use crate::domain::id::RunId;
+use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::weather::{ForecastSkill, ZoneWeather};
+use crate::run::app::App;
+use crate::run::forecasting;
+use crate::store::book::RunPart;
+
+const SETTINGS: &str = "settings";
+const VERSIONS: &str = "versions";
+const CALENDAR: &str = "calendar";
+const TODAY_HOURS: &str = "today_hours";
+const SHARES: &str = "shares";
+const EFFECTS: &str = "effects";
+const DEMAND: &str = "demand ";
+const OBSERVED: &str = "observed ";
+const FORECAST: &str = "weather ";
+
+/// What is neither data nor version.
+#[derive(Debug, Serialize, Deserialize)]
+struct RunSettings {
+    run_id: RunId,
+    origin_at: DateTime<Utc>,
+    clock: GasDayClock,
+    skill: ForecastSkill,
+    horizon_days: usize,
+    hourly_days: usize,
+    draws: usize,
+    seed: u64,
+}
+
+/// Cuts a request into parts.
+///
+/// # Errors
+/// A part that cannot be encoded, which would be a bug.
+pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
+    let mut parts = Vec::new();
+    let mut add = |name: String, body: Result<Vec<u8>, postcard::Error>| {
+        let body = body.with_context(|| format!("cannot encode `{name}`"))?;
+        parts.push(RunPart { name, body });
+        anyhow::Ok(())
+    };
+    let settings = RunSettings {
+        run_id: request.run_id.clone(),
+        origin_at: request.origin_at,
+        clock: request.clock,
+        skill: request.weather_skill,
+        horizon_days: request.horizon_days,
+        hourly_days: request.hourly_days,
+        draws: request.draws,
+        seed: request.seed,
+    };
+    add(SETTINGS.into(), postcard::to_stdvec(&settings))?;
+    add(VERSIONS.into(), postcard::to_stdvec(&request.inputs))?;
+    let years: Vec<&CalendarYear> = request.calendar.years().collect();
+    add(CALENDAR.into(), postcard::to_stdvec(&years))?;
+    add(
+        TODAY_HOURS.into(),
+        postcard::to_stdvec(&request.today_hours),
+    )?;
+    add(SHARES.into(), postcard::to_stdvec(&request.shares))?;
+    add(EFFECTS.into(), postcard::to_stdvec(&request.effects))?;
+    let mut months: BTreeMap<GasMonth, Vec<&DemandDay>> = BTreeMap::new();
+    for day in &request.demand {
+        months.entry(day.day.month()).or_default().push(day);
+    }
+    for (month, days) in months {
+        add(format!("{DEMAND}{month}"), postcard::to_stdvec(&days))?;
+    }
+    for (zone, weather) in &request.weather {
+        add(
+            format!("{OBSERVED}{zone}"),
+            postcard::to_stdvec(&weather.observed),
+        )?;
+        let ahead = (&weather.forecast, &weather.issued_at);
+        add(format!("{FORECAST}{zone}"), postcard::to_stdvec(&ahead))?;
+    }
+    Ok(parts)
+}
+
+/// One digest over all parts, hex: two runs with the same one were made from the same.
+pub fn digest_of(parts: &[RunPart]) -> String {
+    let mut hash = Sha256::new();
+    let sorted: BTreeMap<&str, &[u8]> = parts
+        .iter()
+        .filter(|part| part.name != SETTINGS)
+        .map(|part| (part.name.as_str(), part.body.as_slice()))
+        .collect();
+    for (name, body) in sorted {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update((body.len() as u64).to_le_bytes());
+        hash.update(body);
+    }
+    hex::encode(hash.finalize())
+}
+
+fn decode<T: DeserializeOwned>(part: &RunPart) -> anyhow::Result<T> {
+    postcard::from_bytes(&part.body)
+        .with_context(|| format!("part `{}` of the run cannot be decoded", part.name))
+}
+
+/// Puts a request together again.
+///
+/// # Errors
+/// A part that is missing, or written by another version of the program in another form.
+pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
+    let part = |name: &str| {
+        parts
+            .iter()
+            .find(|part| part.name == name)
+            .with_context(|| format!("the run has no part `{name}`"))
+    };
+    let settings: RunSettings = decode(part(SETTINGS)?)?;
+    let years: Vec<CalendarYear> = decode(part(CALENDAR)?)?;
+    let mut request = ForecastRequest::new(
+        settings.run_id,
+        settings.origin_at,
+        settings.clock,
+        Calendar::new(years),
+    );
+    request.weather_skill = settings.skill;
+    request.horizon_days = settings.horizon_days;
+    request.hourly_days = settings.hourly_days;
+    request.draws = settings.draws;
+    request.seed = settings.seed;
+    request.inputs = decode(part(VERSIONS)?)?;
+    request.today_hours = decode(part(TODAY_HOURS)?)?;
+    request.shares = decode(part(SHARES)?)?;
+    request.effects = decode(part(EFFECTS)?)?;
+    for part in parts {
+        if part.name.starts_with(DEMAND) {
+            request.demand.extend(decode::<Vec<DemandDay>>(part)?);
+        } else if let Some(zone) = part.name.strip_prefix(OBSERVED) {
+            let of_zone: &mut ZoneWeather = request.weather.entry(zone.into()).or_default();
+            of_zone.observed = decode(part)?;
+        } else if let Some(zone) = part.name.strip_prefix(FORECAST) {
+            let of_zone: &mut ZoneWeather = request.weather.entry(zone.into()).or_default();
+            (of_zone.forecast, of_zone.issued_at) = decode(part)?;
+        }
+    }
+    Ok(request)
+}
+
+/// Makes a run and names what it was made from; the parts are kept with it.
+///
+/// # Errors
+/// Too little history.
+pub fn make(mut request: ForecastRequest) -> anyhow::Result<(DemandForecast, Vec<RunPart>)> {
+    let parts = parts_of(&request)?;
+    request.inputs.push(("inputs".into(), digest_of(&parts)));
+    Ok((engine::run(&request)?, parts))
+}
+
+/// A kept run, and the request it was made from as it stood before [`make`].
+///
+/// # Errors
+/// There is no such run, or its inputs were not kept.
+pub fn kept(app: &App, id: &RunId) -> anyhow::Result<(Arc<DemandForecast>, ForecastRequest)> {
+    let Some(run) = app.book.forecast_run(id)? else {
+        bail!("there is no run `{id}`; GET /api/v1/forecast/runs lists those that are kept");
+    };
+    let parts = app.book.run_parts(id)?;
+    if parts.is_empty() {
+        bail!(
+            "what run `{id}` was made from was not kept: it was made by an earlier version; \
+             runs made from now on can be reproduced"
+        );
+    }
+    Ok((run, request_of(&parts)?))
+}
+
+/// What came of making a run again.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reproduction {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether every bit of it came out again.
+    pub is_identical: bool,
+    /// SHA-256 of the run as it is kept, hex.
+    pub kept: String,
+    /// SHA-256 of the run made again, hex.
+    pub made: String,
+    /// What differs between the two.
+    pub differences: Vec<String>,
+    /// What is known of the same instant now and was not then: late readings, other registry.
+    pub changed_since: Vec<String>,
+}
+
+/// Makes a kept run again from what it was made from.
+///
+/// # Errors
+/// There is no such run, or its inputs were not kept.
+pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
+    let (kept, request) = kept(app, id)?;
+    let parts = app.book.run_parts(id)?;
+    let (made, _) = make(request)?;
+    let of = |run: &DemandForecast| {
+        postcard::to_stdvec(run)
+            .map(|bytes| hex::encode(Sha256::digest(bytes)))
+            .context("a forecast cannot be encoded")
+    };
+    let (kept_digest, made_digest) = (of(&kept)?, of(&made)?);
+    Ok(Reproduction {
+        run_id: id.clone(),
+        is_identical: kept_digest == made_digest,
+        differences: differences(&kept, &made),
+        kept: kept_digest,
+        made: made_digest,
+        changed_since: changed_since(app, &kept, &parts)?,
+    })
+}
+
+/// Where two runs of the same inputs part, in words.
+fn differences(kept: &DemandForecast, made: &DemandForecast) -> Vec<String> {
+    let mut out = Vec::new();
+    let program = env!("CARGO_PKG_VERSION");
+    let then = kept.inputs.iter().find(|(key, _)| key == "program");
+    if let Some((_, then)) = then.filter(|(_, then)| then != program) {
+        out.push(format!("program {then} then, {program} now"));
+    }
+    for node in &kept.nodes {
+        let label = engine::label(&node.node);
+        let Some(again) = made.nodes.iter().find(|other| other.node == node.node) else {
+            out.push(format!("{label}: not in the run made again"));
+            continue;
+        };
+        if again.model != node.model {
+            out.push(format!("{label}: {} then, {} now", node.model, again.model));
+        }
+        let apart = node
+            .p50_m3
+            .iter()
+            .flatten()
+            .zip(again.p50_m3.iter().flatten())
+            .map(|(then, now)| (then - now).abs())
+            .fold(0.0, f64::max);
+        if apart > 0.0 {
+            out.push(format!("{label}: P50 of an hour up to {apart:.6} m³ apart"));
+        }
+        if again.draws != node.draws {
+            out.push(format!("{label}: other draws"));
+        }
+    }
+    out
+}
+
+/// What the stores say of the run's instant now, against what they said then.
+fn changed_since(
+    app: &App,
+    kept: &DemandForecast,
+    parts: &[RunPart],
+) -> anyhow::Result<Vec<String>> {
+    let now = parts_of(&forecasting::request_at(app, kept.origin_at)?)?;
+    let by_name = |parts: &[RunPart]| -> BTreeMap<String, RunPart> {
+        parts
+            .iter()
+            .filter(|part| part.name != SETTINGS)
+            .map(|part| (part.name.clone(), part.clone()))
+            .collect()
+    };
+    let (then, now) = (by_name(parts), by_name(&now));
+    let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let mut out = Vec::new();
+    for name in names {
+        match (then.get(name), now.get(name)) {
+            (Some(a), Some(b)) if a.body == b.body => {}
+            (Some(a), Some(b)) if name.starts_with(DEMAND) => {
+                out.push(format!(
+                    "{name}: {}",
+                    changed_demand(&decode::<Vec<_>>(a)?, &decode::<Vec<_>>(b)?)
+                ));
+            }
+            (Some(a), Some(b)) if name == VERSIONS => {
+                let was: Vec<(String, String)> = decode(a)?;
+                let is: Vec<(String, String)> = decode(b)?;
+                for ((key, was), (_, is)) in was.iter().zip(&is).filter(|(a, b)| a != b) {
+                    out.push(format!("{key}: {was} then, {is} now"));
+                }
+            }
+            (Some(_), Some(_)) => out.push(format!("{name}: other values now")),
+            (Some(_), None) => out.push(format!("{name}: no longer there")),
+            (None, _) => out.push(format!("{name}: known only since")),
+        }
+    }
+    Ok(out)
+}
+
+fn changed_demand(then: &[DemandDay], now: &[DemandDay]) -> String {
+    let index = |days: &[DemandDay]| -> BTreeMap<_, DemandDay> {
+        days.iter()
+            .map(|day| ((day.day, day.node.clone()), day.clone()))
+            .collect()
+    };
+    let (then, now) = (index(then), index(now));
+    let keys: BTreeSet<_> = then.keys().chain(now.keys()).collect();
+    let changed: Vec<_> = keys
+        .into_iter()
+        .filter(|key| then.get(*key) != now.get(*key))
+        .collect();
+    let sum = |days: &BTreeMap<_, DemandDay>| -> f64 {
+        changed
+            .iter()
+            .filter_map(|key| days.get(*key))
+            .map(DemandDay::volume_m3)
+            .sum()
+    };
+    format!(
+        "{} node-days changed, {:+.0} m³ together",
+        changed.len(),
+        sum(&now) - sum(&then)
+    )
+}
+
+impl fmt::Display for Reproduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_identical {
+            writeln!(
+                f,
+                "run {}: made again bit for bit ({})",
+                self.run_id, self.kept
+            )?;
+        } else {
+            writeln!(f, "run {}: comes out otherwise", self.run_id)?;
+            writeln!(f, "  kept {}\n  made {}", self.kept, self.made)?;
+        }
+        for line in &self.differences {
+            writeln!(f, "  differs: {line}")?;
+        }
+        for line in &self.changed_since {
+            writeln!(f, "  since then: {line}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! A forecast run can be made again from what was kept with it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use qiliang::clock::ManualClock;
+use qiliang::domain::customer::CustomerClass;
+use qiliang::domain::demand::{DemandDay, DemandNode};
+use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::run::app::App;
+use qiliang::run::{explain, forecasting, runs, site};
+
+use crate::support::daemon::qiliang;
+use crate::support::site::Site;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-20T01:30:00Z".parse().unwrap()
+}
+
+fn open(site: &Site) -> App {
+    let settings = qiliang::settings::load(Some(&site.config(""))).unwrap();
+    let site = site::examine_with(settings, now()).into_site().unwrap();
+    App::open(&site, Arc::new(ManualClock::new(now())))
+        .unwrap()
+        .0
+}
+
+/// So many days of an industrial zone's demand before today, and the weather with it.
+fn fill(app: &App, days: i64) {
+    let today = app.today();
+    let node = DemandNode {
+        zone: "north".into(),
+        class: CustomerClass::Industrial,
+    };
+    let demand = (1..=days)
+        .map(|back| DemandDay {
+            node: node.clone(),
+            day: today.plus(-back),
+            hours_m3: std::array::from_fn(|h| {
+                100.0 + (back * 7 % 13) as f64 + h as f64 / 3.0 + f64::from(back % 7 == 0) * 20.0
+            }),
+            coverage: 1.0,
+        })
+        .collect();
+    app.book.put_demand_days(demand).unwrap();
+    let start = app.gas_day_clock().start_of(today.plus(-days));
+    let vintage = |kind, from: DateTime<Utc>, hours: i64| WeatherVintage {
+        station: "zz".into(),
+        kind,
+        issued_at: from,
+        available_at: from,
+        points: (0..hours)
+            .map(|h| WeatherPoint {
+                at: from + TimeDelta::hours(h),
+                temperature_c: 10.0 + (h as f64 / 200.0).sin() * 8.0,
+            })
+            .collect(),
+    };
+    let hour = app.gas_day_clock().start_of(today);
+    app.book
+        .put_weather(vec![
+            vintage(WeatherKind::Observed, start, days * 24),
+            vintage(WeatherKind::Forecast, hour, 240),
+        ])
+        .unwrap();
+}
+
+#[test]
+fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 210);
+    let run = forecasting::publish(&app).unwrap();
+    assert!(
+        run.inputs
+            .iter()
+            .any(|(key, value)| key == "inputs" && value.len() == 64)
+    );
+
+    let again = runs::reproduce(&app, &run.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(again.kept, again.made);
+    assert!(again.changed_since.is_empty(), "{again}");
+
+    // A reading that comes in late changes the past, not the run.
+    let day = app.today().plus(-30);
+    let mut late = app.book.demand_days(day, day.plus(1)).unwrap();
+    late[0].hours_m3[5] += 240.0;
+    app.book.put_demand_days(late).unwrap();
+    let again = runs::reproduce(&app, &run.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(
+        again.changed_since,
+        ["demand 2026-10: 1 node-days changed, +240 m³ together"]
+    );
+
+    // A second run from the changed past is another, and says so by its inputs.
+    let second = forecasting::publish(&app).unwrap();
+    let inputs = |run: &qiliang::domain::demand::DemandForecast| {
+        run.inputs.iter().find(|(key, _)| key == "inputs").cloned()
+    };
+    assert_ne!(inputs(&run), inputs(&second));
+    assert!(runs::reproduce(&app, &second.run_id).unwrap().is_identical);
+
+    let unknown = runs::reproduce(&app, &"F1".into()).unwrap_err();
+    assert!(unknown.to_string().contains("no run `F1`"), "{unknown}");
+    let id = run.run_id.clone();
+    drop(app);
+    let config = site.config("");
+    let output = qiliang(&[
+        "--config",
+        config.to_str().unwrap(),
+        "forecast",
+        "reproduce",
+        id.as_str(),
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("bit for bit") && said.contains("1 node-days changed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn parts_go_with_the_last_run_that_was_made_from_them() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 60);
+    let first = forecasting::publish(&app).unwrap();
+    let second = forecasting::publish(&app).unwrap();
+    let parts =
+        |run: &qiliang::domain::demand::DemandForecast| app.book.run_parts(&run.run_id).unwrap();
+    let shared = parts(&first);
+    assert_eq!(shared.len(), parts(&second).len());
+    let gone = app
+        .book
+        .prune_forecast_runs(now() + TimeDelta::days(1), 1)
+        .unwrap();
+    assert_eq!(gone, 1);
+    let (kept, lost) = if app.book.forecast_run(&first.run_id).unwrap().is_some() {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert!(parts(&lost).is_empty());
+    assert!(runs::reproduce(&app, &kept.run_id).unwrap().is_identical);
+}
+
+#[test]
+fn what_moved_the_forecast_adds_up_to_the_change() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 210);
+    let older = forecasting::publish(&app).unwrap();
+    // A cold forecast comes in, a shutdown is filed, and yesterday was more than thought.
+    let hour = app.gas_day_clock().start_of(app.today());
+    let cold = WeatherVintage {
+        station: "zz".into(),
+        kind: WeatherKind::Forecast,
+        issued_at: hour + TimeDelta::hours(1),
+        available_at: hour + TimeDelta::hours(1),
+        points: (0..240)
+            .map(|h| WeatherPoint {
+                at: hour + TimeDelta::hours(h),
+                temperature_c: 2.0 + (h as f64 / 200.0).sin(),
+            })
+            .collect(),
+    };
+    app.book.put_weather(vec![cold]).unwrap();
+    let tomorrow = app.today().plus(1);
+    let shutdown: qiliang::domain::filing::ProductionChange =
+        serde_json::from_value(serde_json::json!({
+            "customer": "K0", "kind": "shutdown", "from_on": tomorrow, "to_on": tomorrow,
+            "delta_m3_per_day": -800.0, "confidence": 1.0, "source": "电话",
+            "available_at": now() - TimeDelta::hours(1),
+        }))
+        .unwrap();
+    app.book.put_production_changes(&[shutdown]).unwrap();
+    let yesterday = app.today().plus(-1);
+    let mut late = app.book.demand_days(yesterday, app.today()).unwrap();
+    late[0].hours_m3[3] += 500.0;
+    app.book.put_demand_days(late).unwrap();
+    let newer = forecasting::publish(&app).unwrap();
+
+    let change = explain::explain(&app, &older.run_id, &newer.run_id).unwrap();
+    assert_eq!(change.days.len(), 31);
+    for day in &change.days {
+        let sum: i64 = day.parts().iter().sum();
+        assert_eq!(sum, day.newer_m3 - day.older_m3, "{day:?}");
+        assert_eq!((day.calendar_m3, day.other_m3), (0, 0), "{day:?}");
+    }
+    let of_tomorrow = change.days.iter().find(|d| d.day == tomorrow).unwrap();
+    assert_eq!(of_tomorrow.plans_m3, -800, "{of_tomorrow:?}");
+    assert!(of_tomorrow.level_m3 > 0, "{of_tomorrow:?}");
+    assert!(of_tomorrow.temperature_change_k.unwrap() < -3.0);
+    let same = explain::explain(&app, &newer.run_id, &newer.run_id).unwrap();
+    assert!(same.days.iter().all(|day| day.parts() == [0; 5]));
+}
