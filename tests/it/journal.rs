@@ -210,6 +210,8 @@ impl Bench {
             registry: receiver,
             sum_day: Arc::new(sum_day),
             fill_days: 0,
+            calendar: Arc::default(),
+            limits: Arc::default(),
             clock: Arc::new(ManualClock::new(at(0))),
             live: broadcast::channel(16).0,
         };
