@@ -223,7 +223,14 @@ fn misses(scores: &BTreeMap<&'static str, Score>) -> Vec<String> {
             out.push(format!("{class}: {:.1} % of {least} %", score.success()));
         }
         if class.starts_with('1') && score.gap_max_ms > 5_500 {
-            out.push(format!("{class}: a gap of {} ms", score.gap_max_ms));
+            let (gateway, unit, at_ms) = score.gap_of;
+            let until = chrono::DateTime::from_timestamp_millis(at_ms).unwrap_or_default();
+            out.push(format!(
+                "{class}: a gap of {} ms at {} until {}",
+                score.gap_max_ms,
+                meter(gateway, unit),
+                until.format("%H:%M:%S%.3f")
+            ));
         }
     }
     out

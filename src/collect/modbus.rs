@@ -13,7 +13,8 @@
 //!   count are compared, and the connection is dropped after any doubt. A serial answer has no number:
 //!   unit, function, count and checksum are compared, nothing may follow it, and a unit whose answer
 //!   may still come is not asked again (`late`).
-//! - **Neighbours first.** A meter that is slow or silent is asked only in what time the others leave.
+//! - **Neighbours first.** A meter that is slow or silent is asked in what time the others leave, and goes first once it
+//!   found none for two periods: nobody waits for ever.
 //! - A poll is delivered whole or not at all.
 
 #![warn(clippy::indexing_slicing)]
@@ -31,6 +32,7 @@ pub mod probe;
 mod rtu;
 mod schedule;
 mod serial;
+mod turn;
 
 pub use self::fault::{RequestError, exception_name};
 pub use self::fleet::{Fleet, run};

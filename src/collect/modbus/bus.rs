@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::CollectError;
-use super::fault::{Remedy, RequestError};
+use super::fault::RequestError;
 use super::health::ModbusHealth;
 use super::late::LateAnswers;
 use super::link::Link;
 use super::patience::Patience;
-use super::poll::{Answer, Poll, Terms};
-use super::schedule::{self, Marks, Next, Turn};
+use super::poll::{Answer, Poll, Progress, Terms};
+use super::schedule::{self, Grant, Marks, Next};
+use super::turn::{Fate, Turn};
 use crate::clock::{Clock, real_duration};
 use crate::collect::{Ack, Delivery};
 use crate::decode::{DeviceProfile, snapshot};
@@ -57,8 +58,9 @@ pub(super) struct Surroundings {
 pub(super) struct Slot {
     pub(super) meter: Meter,
     pub(super) profile: Arc<DeviceProfile>,
-    /// Blocks of the poll under way that were read by an attempt that failed later: a device that is busy
-    /// every second time would never be read whole otherwise. Forgotten at the next mark.
+    /// Blocks of the poll under way that were read in an earlier turn, which was too short for all, or
+    /// failed later: a device that is busy every second time would never be read whole otherwise.
+    /// Forgotten when the poll is given up.
     pub(super) read: Vec<snapshot::BlockReading>,
     turn: Turn,
     /// Failed attempts since the last good one, for people.
@@ -133,9 +135,9 @@ impl Bus {
             let mut wake_at = None;
             while !stop.is_cancelled() && polls.len() < self.parallel {
                 match self.next(polls.len()) {
-                    Next::Poll(index, deadline) => {
-                        let slot = self.slots.swap_remove(index);
-                        polls.push(self.poll(slot, deadline, stop.clone()).run());
+                    Next::Poll(grant) => {
+                        let slot = self.slots.swap_remove(grant.index);
+                        polls.push(self.poll(slot, grant, stop.clone()).run());
                     }
                     Next::At(at) => {
                         wake_at = Some(at);
@@ -227,13 +229,14 @@ impl Bus {
             attempts: 0,
             failures: 0,
             is_silent: false,
+            glances: 0,
             requests,
             pauses: pause * requests,
             patience: Patience::new(settings, quirks.and_then(|q| q.timeout_ms)),
         };
         // The first mark of a bus is its start, so that nobody waits a period for a first reading.
         turn.mark = if settings.is_clock_aligned {
-            self.mark_after(&turn, now)
+            self.mark_after(period, now)
         } else {
             self.marks.mark(0, period).max(now)
         };
@@ -262,11 +265,16 @@ impl Bus {
         }
         let turns: Vec<Turn> = self
             .slots
-            .iter()
+            .iter_mut()
             .map(|slot| {
+                let bar = self.late.barred_until(slot.turn.unit, now);
+                // Barred until now at least: it does not wait for room yet.
+                if bar.is_some() {
+                    slot.turn.ready_at = slot.turn.ready_at.max(now);
+                }
                 let mut turn = slot.turn.clone();
                 // Lifted as soon as the late answer is seen.
-                if let Some(until) = self.late.barred_until(turn.unit, now) {
+                if let Some(until) = bar {
                     turn.ready_at = turn.ready_at.max(until);
                 }
                 turn
@@ -275,7 +283,7 @@ impl Bus {
         schedule::next(&turns, now, self.parallel - in_use)
     }
 
-    fn poll(&mut self, slot: Slot, deadline: Duration, stop: CancellationToken) -> Poll {
+    fn poll(&mut self, slot: Slot, grant: Grant, stop: CancellationToken) -> Poll {
         let settings = &self.around.settings;
         self.in_flight.insert(slot.meter.id.clone());
         Poll {
@@ -286,7 +294,8 @@ impl Bus {
             health: Arc::clone(&self.around.health),
             stop,
             terms: Terms {
-                deadline,
+                deadline: grant.deadline,
+                requests: grant.requests,
                 connect: Duration::from_millis(settings.connect_timeout_ms),
                 late_max: Duration::from_millis(settings.late_answer_max_ms),
             },
@@ -325,7 +334,10 @@ impl Bus {
             .health
             .timed(&self.gateway.id, &slot.meter.id, usual, learnt);
         match outcome {
-            Ok(readings) => {
+            Ok(Progress::Part) => {
+                slot.turn.went_on(Instant::now());
+            }
+            Ok(Progress::Whole(readings)) => {
                 self.deliver(&slot.meter, &readings, stop).await?;
                 self.succeeded(&mut slot);
             }
@@ -385,32 +397,20 @@ impl Bus {
             );
         }
         slot.failed_attempts = 0;
-        slot.turn.failures = 0;
-        slot.turn.is_silent = false;
         slot.read.clear();
-        self.to_next_mark(&mut slot.turn);
+        let period = slot.turn.period;
+        let after = |from| self.mark_after(period, from);
+        slot.turn.succeeded(Instant::now(), after);
     }
 
-    fn to_next_mark(&self, turn: &mut Turn) {
-        let now = Instant::now();
-        // A bus that cannot keep up polls each meter once per round, not in bursts.
-        let from = match now.checked_sub(turn.period) {
-            Some(earliest) => turn.mark.max(earliest),
-            None => turn.mark,
-        };
-        turn.mark = self.mark_after(turn, from);
-        turn.ready_at = turn.mark;
-        turn.attempts = 0;
-    }
-
-    fn mark_after(&self, turn: &Turn, from: Instant) -> Instant {
+    pub(super) fn mark_after(&self, period: Duration, from: Instant) -> Instant {
         if !self.around.settings.is_clock_aligned {
-            return self.marks.after(from, turn.period);
+            return self.marks.after(from, period);
         }
         let clock = self.around.clock.as_ref();
         let now = Instant::now();
         let civil = beijing_civil(clock.now()).naive_local().and_utc();
-        let period_s = turn.period.as_secs_f64() * clock.factor();
+        let period_s = period.as_secs_f64() * clock.factor();
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a period in milliseconds is a small number"
@@ -429,60 +429,34 @@ impl Bus {
     fn failed(&mut self, slot: &mut Slot, reason: &RequestError, deadline: Duration) {
         let quirks = slot.profile.modbus_quirks();
         let remedy = reason.remedy(quirks.map_or(&[], |q| q.retry_exceptions.as_slice()));
-        let turn = &mut slot.turn;
-        turn.attempts += 1;
         slot.failed_attempts = slot.failed_attempts.saturating_add(1);
         let now = Instant::now();
-        let next_mark = self.mark_after(turn, turn.mark).max(now);
-        let retry_at = match remedy {
-            Remedy::Again(wait) if turn.attempts <= self.around.settings.retries_max => {
-                turn.is_silent = false;
-                Some(now + wait * (1 << (turn.attempts - 1).min(8)))
-            }
-            Remedy::Quietly => {
-                if deadline >= turn.patience.timeout() {
-                    turn.patience.silent();
-                }
-                turn.is_silent = true;
-                // The answer to the first attempt may still occupy the line.
-                (turn.attempts == 1 && turn.failures == 0).then(|| now + deadline)
-            }
-            _ => None,
-        };
-        let is_retried = retry_at.is_some_and(|at| at < next_mark);
+        let (period, retries_max) = (slot.turn.period, self.around.settings.retries_max);
+        let after = |from| self.mark_after(period, from);
+        let fate = slot.turn.failed(remedy, deadline, retries_max, now, after);
         let message = format!(
             "meter `{}`, unit {} of gateway `{}`: {reason}",
             slot.meter.id, slot.meter.unit, self.gateway.id
         );
         let at = self.around.clock.now();
         let health = &self.around.health;
-        match retry_at {
-            Some(retry_at) if is_retried => {
-                health.retried(&self.gateway.id, &slot.meter.id, &message, at);
-                debug!(meter.id = %slot.meter.id, attempts = turn.attempts, "{message}; asked again within the period");
-                turn.ready_at = retry_at;
-            }
-            _ => {
-                health.failed(&self.gateway.id, &slot.meter.id, &message, at);
-                turn.failures = turn.failures.saturating_add(1);
-                if turn.failures == 1 {
-                    warn!(meter.id = %slot.meter.id, "{message}; it is tried again, and ever more rarely if that goes on");
-                } else {
-                    debug!(meter.id = %slot.meter.id, failures = turn.failures, "{message}");
-                }
-                let failures = turn.failures;
-                slot.read.clear();
-                self.to_next_mark(&mut slot.turn);
-                if failures >= BREAKER_AFTER {
-                    let delay = retry_delay(
-                        &self.around.settings,
-                        failures + 1 - BREAKER_AFTER,
-                        &mut slot.rng,
-                    );
-                    slot.turn.ready_at = slot.turn.ready_at.max(now + delay);
-                    slot.turn.mark = slot.turn.ready_at;
-                }
-            }
+        if fate == Fate::Retried {
+            health.retried(&self.gateway.id, &slot.meter.id, &message, at);
+            debug!(meter.id = %slot.meter.id, attempts = slot.turn.attempts, "{message}; asked again within the period");
+            return;
+        }
+        health.failed(&self.gateway.id, &slot.meter.id, &message, at);
+        slot.read.clear();
+        let failures = slot.turn.failures;
+        if failures == 1 {
+            warn!(meter.id = %slot.meter.id, "{message}; it is tried again, and ever more rarely if that goes on");
+        } else {
+            debug!(meter.id = %slot.meter.id, failures, "{message}");
+        }
+        if failures >= BREAKER_AFTER {
+            let settings = &self.around.settings;
+            let delay = retry_delay(settings, failures + 1 - BREAKER_AFTER, &mut slot.rng);
+            slot.turn.rest_until(now + delay);
         }
     }
 

@@ -1,5 +1,5 @@
-//! One poll: all blocks of a meter, one after another on one line. Delivered whole or not at all; an
-//! attempt after a failed one goes on where that stopped.
+//! One poll: all blocks of a meter, one after another on one line. Delivered whole or not at all; it
+//! goes on where an attempt that failed, or a turn that was too short for all of them, stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,13 @@ use super::link::Link;
 use crate::decode::snapshot::BlockReading;
 use crate::domain::meter::Gateway;
 
-/// Deadlines of a poll.
+/// Limits of a poll.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// Of each request.
+    /// Deadline of each request.
     pub(super) deadline: Duration,
+    /// Requests that may be made.
+    pub(super) requests: u32,
     /// Of opening a connection.
     pub(super) connect: Duration,
     /// How long an answer to a request that was given up is possible.
@@ -38,13 +40,22 @@ pub(super) struct Poll {
     pub(super) terms: Terms,
 }
 
+/// How far an attempt came that did not fail.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// All blocks.
+    Whole(Vec<BlockReading>),
+    /// As many as it was allowed; they are kept.
+    Part,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) slot: Slot,
     /// The line, if it can carry the next request.
     pub(super) link: Option<Link>,
-    pub(super) outcome: Result<Vec<BlockReading>, RequestError>,
+    pub(super) outcome: Result<Progress, RequestError>,
     /// How long each answer took.
     pub(super) took: Vec<Duration>,
     /// The deadline each request had.
@@ -81,7 +92,7 @@ impl Poll {
         self.late.barred_until(self.slot.meter.unit, now).is_none()
     }
 
-    async fn once(&mut self, took: &mut Vec<Duration>) -> Result<Vec<BlockReading>, RequestError> {
+    async fn once(&mut self, took: &mut Vec<Duration>) -> Result<Progress, RequestError> {
         let mut link = match self.link.take() {
             Some(link) => link,
             None => self.open().await?,
@@ -89,7 +100,9 @@ impl Poll {
         let quirks = self.slot.profile.modbus_quirks();
         let pause = Duration::from_millis(quirks.map_or(0, |q| q.pause_ms));
         let profile = Arc::clone(&self.slot.profile);
-        let rest = profile.register_blocks().iter().skip(self.slot.read.len());
+        let blocks = profile.register_blocks();
+        let allowed = usize::try_from(self.terms.requests).unwrap_or(usize::MAX);
+        let rest = blocks.iter().skip(self.slot.read.len()).take(allowed);
         for block in rest {
             if self.stop.is_cancelled() {
                 self.link = Some(link);
@@ -113,7 +126,11 @@ impl Poll {
             }
         }
         self.link = Some(link);
-        Ok(std::mem::take(&mut self.slot.read))
+        Ok(if self.slot.read.len() < blocks.len() {
+            Progress::Part
+        } else {
+            Progress::Whole(std::mem::take(&mut self.slot.read))
+        })
     }
 
     async fn open(&mut self) -> Result<Link, RequestError> {

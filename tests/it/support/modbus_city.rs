@@ -343,6 +343,8 @@ pub(crate) struct Score {
     /// Periods without a reading.
     pub(crate) missed: usize,
     pub(crate) gap_max_ms: i64,
+    /// Gateway and unit that had the longest gap, and when it ended, Unix ms.
+    pub(crate) gap_of: (usize, u8, i64),
     pub(crate) wrong: usize,
 }
 
@@ -350,6 +352,13 @@ impl Score {
     /// Part of the periods with a reading, %.
     pub(crate) fn success(&self) -> f64 {
         100.0 * self.readings as f64 / (self.readings + self.missed).max(1) as f64
+    }
+
+    fn note_gap(&mut self, gap_ms: i64, of: (usize, u8, i64)) {
+        if gap_ms > self.gap_max_ms {
+            self.gap_max_ms = gap_ms;
+            self.gap_of = of;
+        }
     }
 }
 
@@ -394,12 +403,12 @@ pub(crate) fn score(
             let gap = at - last;
             score.readings += 1;
             score.missed += usize::try_from((gap + period_ms / 2) / period_ms - 1).unwrap_or(0);
-            score.gap_max_ms = score.gap_max_ms.max(gap);
+            score.note_gap(gap, (gateway, unit, at));
             last = at;
         }
         let gap = to_ms - last;
         score.missed += usize::try_from(gap / period_ms).unwrap_or(0);
-        score.gap_max_ms = score.gap_max_ms.max(gap);
+        score.note_gap(gap, (gateway, unit, to_ms));
     }
     scores
 }
