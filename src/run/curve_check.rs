@@ -8,10 +8,11 @@ use crate::domain::id::MeterId;
 use crate::domain::meter::MeterExchange;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
-use crate::run::curves::{compute_days, exchanges_by_meter, fingerprint};
+use crate::run::curves::{build_curves, exchanges_by_meter, fingerprint};
 use crate::store::StoreError;
 use crate::store::journal::Journal;
 use crate::validate::curve::CurveRules;
+use crate::validate::limits::LimitTable;
 
 /// Which curves are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,7 @@ pub fn check_curves(
         journal,
         registry,
         exchanges: exchanges_by_meter(registry),
+        limits: LimitTable::default(),
     };
     let mut found = CurveCheck::default();
     let chosen = Chosen::new(extent, journal.curves_len()?);
@@ -140,6 +142,8 @@ struct Check<'a> {
     journal: &'a Journal,
     registry: &'a Registry,
     exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
+    /// Part of what a curve is computed by, as the daemon has it.
+    limits: LimitTable,
 }
 
 impl Check<'_> {
@@ -160,7 +164,7 @@ impl Check<'_> {
         // What waits may differ. A daemon may have computed it between our two looks, so look again.
         if self
             .journal
-            .is_waiting(id, &fingerprint(meter, self.registry))?
+            .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
         {
             found.waiting += 1;
             return Ok(());
@@ -169,7 +173,7 @@ impl Check<'_> {
         if difference.is_some()
             && self
                 .journal
-                .is_waiting(id, &fingerprint(meter, self.registry))?
+                .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
         {
             found.waiting += 1;
             return Ok(());
@@ -189,10 +193,9 @@ impl Check<'_> {
             .journal
             .stored_curve(meter, day)?
             .map(|stored| stored.curve);
-        let computed = compute_days(self.journal, rules, day, day.plus(1))?;
+        let computed = build_curves(self.journal, rules, day, day.plus(1))?;
         Ok(computed
             .into_iter()
-            .map(|write| write.curve)
             .find(|computed| stored.as_ref() != Some(computed))
             .map(|computed| CurveDifference {
                 meter: meter.clone(),

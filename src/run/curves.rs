@@ -8,6 +8,9 @@
 //! after it, as stored now. That is enough in any order of arrival: if a day's third neighbours
 //! changed, the neighbour that came last lies on a day that is dirty itself, with fewer than three
 //! totals between it and the day in question.
+//!
+//! What the day rules find depends on the curves of four weeks before, too. Days after a dirty one
+//! that have a curve are therefore judged again, as many of them, with the same curve.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{Calendar, GasDay};
+use crate::domain::customer::CustomerClass;
 use crate::domain::demand::DemandDay;
+use crate::domain::filing::ProductionChange;
 use crate::domain::id::MeterId;
 use crate::domain::live::LiveEvent;
 use crate::domain::meter::{Meter, MeterExchange};
@@ -31,14 +36,16 @@ use crate::domain::series::LoadCurve;
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
-use crate::validate::curve::{AROUND, CurveRules, build_days, sample_findings};
+use crate::validate::curve::{AROUND, CurveRules, build_days, readings_of, sample_findings};
+use crate::validate::day::{DayFacts, HISTORY_DAYS, check_day};
+use crate::validate::limits::LimitTable;
 use crate::validate::points::expand;
 
 /// Sums the curves of a gas day (all of them, in order of meter) to the demand of each node.
 pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sync>;
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
-const RULES_VERSION: u32 = 1;
+const RULES_VERSION: u32 = 2;
 /// Curves written in one transaction: few, so that readings do not wait long behind them.
 const WRITE_MAX: usize = 1_000;
 /// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
@@ -73,6 +80,10 @@ pub struct CurveDeps {
     /// Gas days back from which `sum_day` may take values for meters without any: the demand of so
     /// many days after a changed one is summed again too.
     pub fill_days: i64,
+    /// Working days and holidays.
+    pub calendar: Arc<Calendar>,
+    /// What the day rules call unusual.
+    pub limits: Arc<LimitTable>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Live views.
@@ -206,7 +217,8 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
 }
 
 /// Marks what a changed registry makes dirty: all days of meters whose factor, digits, largest
-/// flow, period, settlement or exchanges differ from those of the last pass. Blocks.
+/// flow, period, settlement or exchanges, whose customer's class, size or production changes, or
+/// whose limits differ from those of the last pass. Blocks.
 ///
 /// # Errors
 /// As the store's.
@@ -215,7 +227,10 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let digests = registry
         .meters
         .values()
-        .map(|meter| (meter.id.clone(), fingerprint(meter, &registry)))
+        .map(|meter| {
+            let digest = fingerprint(meter, &registry, deps.limits.text());
+            (meter.id.clone(), digest)
+        })
         .collect();
     let changed = deps.journal.sync_curve_rules(digests)?;
     if !changed.is_empty() {
@@ -228,7 +243,7 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
 }
 
 /// A digest of everything but readings that a meter's curves depend on.
-pub(super) fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
+pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct Rules<'a> {
         version: u32,
@@ -238,6 +253,9 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
         fixed_factor: f64,
         period_s: u32,
         exchanges: Vec<&'a MeterExchange>,
+        customer: Option<(CustomerClass, u32, f64)>,
+        changes: Vec<&'a ProductionChange>,
+        limits: &'a str,
     }
     let rules = Rules {
         version: RULES_VERSION,
@@ -247,6 +265,11 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry) -> Vec<u8> {
         fixed_factor: meter.fixed_factor,
         period_s: meter.period_s,
         exchanges: registry.exchanges_of(&meter.id).collect(),
+        customer: registry
+            .customer_of(meter)
+            .map(|c| (c.class, c.households, c.design_flow_m3h)),
+        changes: changes_of(registry, meter).collect(),
+        limits,
     };
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
     let json = serde_json::to_vec(&rules).unwrap_or_default();
@@ -339,6 +362,17 @@ fn compute_all(
     Ok(())
 }
 
+/// What the customer of a meter told beforehand.
+fn changes_of<'a>(
+    registry: &'a Registry,
+    meter: &'a Meter,
+) -> impl Iterator<Item = &'a ProductionChange> {
+    registry
+        .production_changes
+        .iter()
+        .filter(|change| Some(&change.customer) == meter.customer.as_ref())
+}
+
 pub(super) fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<MeterExchange>> {
     let mut by_meter: BTreeMap<MeterId, Vec<MeterExchange>> = BTreeMap::new();
     for exchange in &registry.exchanges {
@@ -422,12 +456,19 @@ impl Pass<'_> {
             exchanges: self.exchanges.get(&meter.id).map_or(&[], Vec::as_slice),
             shape: None,
         };
-        let mut curves = Vec::new();
+        let mut spans = Vec::new();
         for (first, last) in runs(marks) {
-            let (from, to) = self.widen(&rules, first, last)?;
-            curves.extend(compute_days(&self.deps.journal, &rules, from, to)?);
+            spans.push(self.widen(&rules, first, last)?);
         }
-        Ok(curves)
+        let mut done: BTreeMap<GasDay, CurveWrite> = BTreeMap::new();
+        for (index, (from, to)) in spans.iter().enumerate() {
+            // The next span judges its own days, and those after it.
+            let end = spans.get(index + 1).map_or(to.plus(HISTORY_DAYS), |next| {
+                next.0.min(to.plus(HISTORY_DAYS))
+            });
+            self.compute_days(&rules, (*from, *to), end.max(*to), &mut done)?;
+        }
+        Ok(done.into_values().collect())
     }
 
     /// The days `[from, to)` whose curves can depend on totals of the days `first..=last`.
@@ -445,26 +486,71 @@ impl Pass<'_> {
         let to = after.last().map_or(last, |point| clock.day_of(point.at));
         Ok((from, to.plus(1)))
     }
+
+    /// Computes the days of a span, and judges those after it and before `end` that have a curve
+    /// again.
+    fn compute_days(
+        &self,
+        rules: &CurveRules<'_>,
+        (from, to): (GasDay, GasDay),
+        end: GasDay,
+        done: &mut BTreeMap<GasDay, CurveWrite>,
+    ) -> Result<(), StoreError> {
+        let journal = &self.deps.journal;
+        let clock = journal.clock();
+        let meter = rules.meter;
+        let after = journal.curves_of(&meter.id, to, end)?;
+        let end = after.last().map_or(to, |curve| curve.day.plus(1));
+        let readings = journal.curve_readings(&meter.id, rules.item(), from, end, AROUND)?;
+        let points = expand(&readings, rules.item());
+        let built = build_days(rules, clock, from, end, &points);
+        let mut history: BTreeMap<GasDay, LoadCurve> = journal
+            .curves_of(&meter.id, from.plus(-HISTORY_DAYS), from)?
+            .into_iter()
+            .map(|curve| (curve.day, curve))
+            .collect();
+        for (day, write) in done.range(from.plus(-HISTORY_DAYS)..from) {
+            history.insert(*day, write.curve.clone());
+        }
+        let mut history: Vec<LoadCurve> = history.into_values().collect();
+        let customer = self.registry.customer_of(meter);
+        let changes: Vec<ProductionChange> = changes_of(self.registry, meter).cloned().collect();
+        for (curve, mut findings) in built {
+            let day = curve.day;
+            if day >= to && after.binary_search_by_key(&day, |curve| curve.day).is_err() {
+                continue;
+            }
+            findings.extend(sample_findings(meter, clock, day, &readings));
+            let start = history.partition_point(|c| c.day < day.plus(-HISTORY_DAYS));
+            findings.extend(check_day(&DayFacts {
+                meter,
+                customer,
+                changes: &changes,
+                calendar: &self.deps.calendar,
+                clock,
+                limits: &self.deps.limits.of(customer, day),
+                curve: &curve,
+                history: history.get(start..).unwrap_or_default(),
+                readings: readings_of(clock, day, &readings),
+            }));
+            history.push(curve.clone());
+            done.insert(day, CurveWrite { curve, findings });
+        }
+        Ok(())
+    }
 }
 
-/// The curves of the days `[from, to)`, from what the journal has.
-pub(super) fn compute_days(
+/// The curves of the days `[from, to)`, from what the journal has; nothing is judged.
+pub(super) fn build_curves(
     journal: &Journal,
     rules: &CurveRules<'_>,
     from: GasDay,
     to: GasDay,
-) -> Result<Vec<CurveWrite>, StoreError> {
-    let clock = journal.clock();
+) -> Result<Vec<LoadCurve>, StoreError> {
     let readings = journal.curve_readings(&rules.meter.id, rules.item(), from, to, AROUND)?;
     let points = expand(&readings, rules.item());
-    let built = build_days(rules, clock, from, to, &points);
-    Ok(built
-        .into_iter()
-        .map(|(curve, mut findings)| {
-            findings.extend(sample_findings(rules.meter, clock, curve.day, &readings));
-            CurveWrite { curve, findings }
-        })
-        .collect())
+    let built = build_days(rules, journal.clock(), from, to, &points);
+    Ok(built.into_iter().map(|(curve, _)| curve).collect())
 }
 
 /// First and last day of each run of dirty days that are near to each other.

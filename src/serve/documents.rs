@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::domain::calendar::GasDay;
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Finding, Severity};
 use crate::domain::live::LiveEvent;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
@@ -186,24 +186,9 @@ pub(super) fn reject_notice(reject: &StoredReject) -> Notice {
     }
 }
 
-const fn rule_names(rule: RuleId) -> (&'static str, &'static str, &'static str) {
-    match rule {
-        RuleId::V01 => ("V01", "重复上报且数值不同", "repeated with another value"),
-        RuleId::V02 => ("V02", "时间超前或过旧", "time in the future or stale"),
-        RuleId::V03 => ("V03", "数值越限", "value out of range"),
-        RuleId::V04 => ("V04", "累计量倒走", "total decreases"),
-        RuleId::V05 => ("V05", "累计量翻转", "total rolled over"),
-        RuleId::V06 => ("V06", "超出表具量程", "above the meter's capacity"),
-        RuleId::V11 => ("V11", "疑似死表", "meter looks stuck"),
-        RuleId::V18 => ("V18", "两种表示不一致", "two representations differ"),
-        RuleId::V21 => ("V21", "数据缺口", "gap in the data"),
-        RuleId::V25 => ("V25", "表具告警", "device alarm"),
-    }
-}
-
 /// A rule found something.
 pub(super) fn finding_notice(finding: &Finding) -> Notice {
-    let (code, title_zh, title_en) = rule_names(finding.rule);
+    let rule = finding.rule;
     Notice {
         at: finding.at,
         kind: NoticeKind::Finding,
@@ -212,9 +197,9 @@ pub(super) fn finding_notice(finding: &Finding) -> Notice {
             Severity::Suspect => NoticeLevel::Blue,
             Severity::Fail => NoticeLevel::Yellow,
         },
-        code: code.to_owned(),
-        title_zh: title_zh.to_owned(),
-        title_en: format!("{title_en}: {}", finding.message),
+        code: rule.key().to_owned(),
+        title_zh: rule.name_zh().to_owned(),
+        title_en: format!("{}: {}", rule.name_en(), finding.message),
         subject: Some(finding.meter.to_string()),
     }
 }

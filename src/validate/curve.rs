@@ -125,13 +125,15 @@ pub fn sample_findings(
     day: GasDay,
     readings: &[Reading],
 ) -> Vec<Finding> {
+    v11_stuck::check(meter, readings_of(clock, day, readings))
+}
+
+/// Those of some readings in time order that were sampled on a gas day.
+pub fn readings_of(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[Reading] {
     let (start, end) = (clock.start_of(day), clock.end_of(day));
     let first = readings.partition_point(|reading| reading.sampled_at < start);
     let last = readings.partition_point(|reading| reading.sampled_at < end);
-    readings
-        .get(first..last)
-        .map(|of_day| v11_stuck::check(meter, of_day))
-        .unwrap_or_default()
+    readings.get(first..last).unwrap_or_default()
 }
 
 /// The hours of some gas days while they fill.

@@ -1,12 +1,15 @@
 //! Validation, estimation and load curves. Pure.
 //!
 //! Entry rules look at one reading before it is committed; sequence rules look at the totals
-//! around a gas day when its curve is computed. Both return findings; nothing is dropped.
+//! around a gas day when its curve is computed, and day rules at the curve itself. All return
+//! findings; nothing is dropped.
 
 pub mod clock;
 pub mod convert;
 pub mod curve;
+pub mod day;
 mod interval;
+pub mod limits;
 pub mod points;
 pub mod rules;
 mod spread;

@@ -93,6 +93,7 @@ fn registry(factor: f64) -> Arc<Registry> {
         contracts: Vec::new(),
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        gas_qualities: Vec::new(),
     }))
 }
 
@@ -211,6 +212,8 @@ impl Bench {
             registry: receiver,
             sum_day: Arc::new(sum_day),
             fill_days: 0,
+            calendar: Arc::default(),
+            limits: Arc::default(),
             clock: Arc::new(ManualClock::new(at(0))),
             live: broadcast::channel(16).0,
         };

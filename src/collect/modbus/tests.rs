@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bus::{Bus, Meters, Surroundings, retry_delay, seed};
 use super::*;
-use crate::clock::{Clock as _, ScaledClock};
+use crate::clock::{Clock, ScaledClock};
 use crate::collect::Delivery;
 use crate::decode::vector::crc16;
 use crate::decode::{DecodeContext, DeviceProfile, snapshot};
@@ -885,7 +885,7 @@ fn marks_that_follow_the_clock_are_whole_periods_of_the_civil_day() {
         let (sender, _receiver) = mpsc::channel(1);
         let around = Surroundings {
             settings: Arc::new(settings.clone()),
-            clock: clock.clone(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             health: Arc::new(ModbusHealth::default()),
             sender,
         };

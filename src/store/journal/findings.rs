@@ -34,30 +34,6 @@ pub(super) enum Origin {
     Sequence = 1,
 }
 
-const RULES: [(RuleId, &str); 10] = [
-    (RuleId::V01, "V01"),
-    (RuleId::V02, "V02"),
-    (RuleId::V03, "V03"),
-    (RuleId::V04, "V04"),
-    (RuleId::V05, "V05"),
-    (RuleId::V06, "V06"),
-    (RuleId::V11, "V11"),
-    (RuleId::V18, "V18"),
-    (RuleId::V21, "V21"),
-    (RuleId::V25, "V25"),
-];
-
-fn rule_key(rule: RuleId) -> &'static str {
-    RULES
-        .iter()
-        .find(|(r, _)| *r == rule)
-        .map_or("V01", |(_, key)| key)
-}
-
-fn rule_of(key: &str) -> Option<RuleId> {
-    RULES.iter().find(|(_, k)| *k == key).map(|(r, _)| *r)
-}
-
 const fn severity_code(severity: Severity) -> u8 {
     match severity {
         Severity::Info => 0,
@@ -103,7 +79,7 @@ pub(super) fn insert_on(
             number,
             origin as u8,
             millis(finding.at),
-            rule_key(finding.rule),
+            finding.rule.key(),
             part.unwrap_or(finding.message.as_bytes()),
             severity_code(finding.severity),
             finding.message,
@@ -145,13 +121,13 @@ impl Journal {
             let mut rows = statement.query(params![
                 day,
                 number,
-                filter.rule.map(rule_key),
+                filter.rule.map(RuleId::key),
                 filter.from.map_or(i64::MIN, millis),
                 filter.to.map_or(i64::MAX, millis),
             ])?;
             let mut of_day = Vec::new();
             while let Some(row) = rows.next()? {
-                let Some(rule) = rule_of(row.get_ref(2)?.as_str()?) else {
+                let Some(rule) = RuleId::from_key(row.get_ref(2)?.as_str()?) else {
                     continue;
                 };
                 of_day.push(Finding {

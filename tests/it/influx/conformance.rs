@@ -86,7 +86,7 @@ async fn filled(dir: &TempDir) -> Journal {
         "A",
         60,
         vec![
-            (Item::TotalStd, ItemValue::Exact(9_999_999_999_9999)),
+            (Item::TotalStd, ItemValue::Exact(99_999_999_999_999)),
             (Item::TotalWork, ItemValue::Exact(-1)),
             (Item::Temperature, ItemValue::Float(-12.345_678_901_234_5)),
         ],
@@ -157,7 +157,7 @@ async fn conforms(store: &(impl History + Sync)) {
     let mut full = of(
         60,
         vec![
-            (Item::TotalStd, ItemValue::Exact(9_999_999_999_9999)),
+            (Item::TotalStd, ItemValue::Exact(99_999_999_999_999)),
             (Item::TotalWork, ItemValue::Exact(-1)),
             (Item::Temperature, ItemValue::Float(-12.345_678_901_234_5)),
         ],

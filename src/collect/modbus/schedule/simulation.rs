@@ -151,7 +151,7 @@ impl World {
             let heard_at = answers_at.map(|at| self.really(at));
             let gives_up_at = self.really(asked_at + deadline);
             let is_heard = heard_at.is_some_and(|at| at <= asked_at + deadline);
-            let is_busy = unit.device == Device::Busy && unit.asked % 2 == 0;
+            let is_busy = unit.device == Device::Busy && unit.asked.is_multiple_of(2);
             let unit = &mut self.units[index];
             if !is_heard {
                 self.now = gives_up_at;

@@ -1,0 +1,73 @@
+//! V07: one hour of the day stands far above all others.
+//!
+//! Both must hold: (greatest − third greatest) / third greatest > `v07_ratio`, and the hour lies
+//! more than `v07_deviations` · 1.4826 · MAD above the day's median (Hampel). Equal is no spike.
+
+use chrono::TimeDelta;
+
+use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::validate::day::{DayFacts, median};
+
+/// From the median of absolute deviations to the standard deviation of a normal distribution.
+const MAD_TO_SIGMA: f64 = 1.4826;
+
+/// Checks a complete day; at most one finding, at the hour.
+pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
+    if !facts.curve.is_complete() {
+        return None;
+    }
+    let hours: Vec<f64> = facts.curve.hours.iter().map(|v| v.to_f64()).collect();
+    let mut sorted = hours.clone();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let (greatest, third) = (*sorted.first()?, *sorted.get(2)?);
+    let limits = facts.limits;
+    let is_small = greatest <= limits.v07_floor * facts.meter.flow_max_m3h;
+    if is_small || greatest - third <= limits.v07_ratio * third {
+        return None;
+    }
+    let middle = median(hours.clone())?;
+    let mad = median(hours.iter().map(|v| (v - middle).abs()).collect())?;
+    if greatest - middle <= limits.v07_deviations * MAD_TO_SIGMA * mad {
+        return None;
+    }
+    let index = hours.iter().position(|v| *v >= greatest)?;
+    let hour = i64::try_from(index).unwrap_or(0);
+    let start = facts.clock.start_of(facts.curve.day);
+    let message = format!(
+        "{greatest:.1} m³ in one hour, {third:.1} m³ in the third largest of the day, median \
+         {middle:.1} m³"
+    );
+    let mut finding = facts.finding(RuleId::V07, Severity::Suspect, message);
+    finding.at = start + TimeDelta::hours(hour);
+    Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::rules::testing::{Case, at};
+
+    #[test]
+    fn an_hour_of_more_than_four_times_the_third_is_a_spike() {
+        let mut case = Case::flat(10.0);
+        case.set_hour(5, 40.0);
+        assert_eq!(check(&case.facts()), None, "a ratio of exactly 3");
+        case.set_hour(5, 40.1);
+        let finding = check(&case.facts()).unwrap();
+        assert_eq!(finding.at, at(5));
+        assert_eq!(
+            finding.message,
+            "40.1 m³ in one hour, 10.0 m³ in the third largest of the day, median 10.0 m³"
+        );
+    }
+
+    #[test]
+    fn a_peak_of_three_hours_or_a_day_of_wide_swings_is_none() {
+        let mut case = Case::flat(10.0);
+        (5..8).for_each(|hour| case.set_hour(hour, 60.0));
+        assert_eq!(check(&case.facts()), None);
+        let mut small = Case::flat(0.1);
+        small.set_hour(5, 5.0);
+        assert_eq!(check(&small.facts()), None, "5 % of Qmax");
+    }
+}

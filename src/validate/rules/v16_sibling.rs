@@ -1,0 +1,98 @@
+//! V16: a value is missing beside those it belongs to.
+//!
+//! Two families: standard and working total; pressure and temperature. A reading that has one of
+//! a family and not the other is found if more than half of the day's readings that have the one
+//! have the other too: a device that never says it is not at fault.
+
+use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::meter::Meter;
+use crate::domain::reading::{Item, Reading};
+
+type Has = fn(&Reading) -> bool;
+
+const FAMILIES: [[(&str, Has); 2]; 2] = [
+    [
+        ("the standard total", |r| r.value(Item::TotalStd).is_some()),
+        ("the working total", |r| r.value(Item::TotalWork).is_some()),
+    ],
+    [
+        ("the pressure", |r| {
+            r.value(Item::PressureAbs).is_some() || r.value(Item::PressureGauge).is_some()
+        }),
+        ("the temperature", |r| r.value(Item::Temperature).is_some()),
+    ],
+];
+
+/// Checks the readings of a day; one finding for each family and missing member, at the first
+/// reading without it.
+pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for [a, b] in FAMILIES {
+        for (present, absent) in [(a, b), (b, a)] {
+            let (mut have, mut lack) = (0_usize, 0_usize);
+            let mut first = None;
+            for reading in readings.iter().filter(|reading| present.1(reading)) {
+                if absent.1(reading) {
+                    have += 1;
+                } else {
+                    lack += 1;
+                    first = first.or(Some(reading));
+                }
+            }
+            let Some(first) = first.filter(|_| have > lack) else {
+                continue;
+            };
+            findings.push(Finding {
+                rule: RuleId::V16,
+                severity: Severity::Info,
+                meter: meter.id.clone(),
+                at: first.sampled_at,
+                message: format!(
+                    "{} is there and {} is not in {lack} of {} readings of the day",
+                    present.0,
+                    absent.0,
+                    have + lack
+                ),
+            });
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::ItemValue;
+    use crate::validate::rules::testing::{at, meter, total};
+
+    fn readings(with_work: &[bool]) -> Vec<Reading> {
+        (0..)
+            .zip(with_work)
+            .map(|(hour, has)| {
+                let mut reading = total(hour, hour);
+                if *has {
+                    reading.values.push((Item::TotalWork, ItemValue::Exact(1)));
+                }
+                reading
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_total_missing_once_is_found_where_it_is_missing() {
+        let found = check(&meter(), &readings(&[true, true, false]));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].at, at(2));
+        assert_eq!(
+            found[0].message,
+            "the standard total is there and the working total is not in 1 of 3 readings of the day"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_as_often_as_not_is_the_devices_way() {
+        assert_eq!(check(&meter(), &readings(&[true, false])), []);
+        assert_eq!(check(&meter(), &readings(&[false; 5])), []);
+        assert_eq!(check(&meter(), &readings(&[true; 5])), []);
+    }
+}
