@@ -366,7 +366,7 @@ async fn whatever_is_written_reads_back_the_same() {
     for (meter, point) in &by_meter {
         let span = (point.at - TimeDelta::days(2), point.at + TimeDelta::days(2));
         let there = influx.points_between(meter, span.0, span.1).await.unwrap();
-        assert_eq!(there, [point.clone()], "{meter:?}");
+        assert_eq!(there, std::slice::from_ref(point), "{meter:?}");
     }
 }
 

@@ -24,7 +24,7 @@ async fn fake(
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut bytes = Vec::new();
-            let mut part = [0_u8; 65_536];
+            let mut part = vec![0_u8; 65_536];
             let (head, body) = loop {
                 let count = stream.read(&mut part).await.unwrap();
                 bytes.extend_from_slice(&part[..count]);

@@ -48,8 +48,8 @@ impl InfluxServer {
             .split_whitespace()
             .filter_map(|word| word.split_once('='))
             .collect();
-        self.url = said["URL"].to_owned();
-        self.token = said["TOKEN"].to_owned();
+        said["URL"].clone_into(&mut self.url);
+        said["TOKEN"].clone_into(&mut self.token);
         self.pid = said["PID"].parse().unwrap();
     }
 
