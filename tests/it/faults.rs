@@ -466,7 +466,8 @@ fn a_garbled_page_of_the_database_is_named_and_not_served() {
         }
         fs::write(&file, &garbled).unwrap();
         let output = qiliang(&["--config", config, "verify"]);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&said).into_owned();
         assert!(!output.status.success(), "page {page} was not missed");
         assert!(
             text.contains("readings.db") && text.contains("backup"),

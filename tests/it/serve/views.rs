@@ -60,7 +60,7 @@ async fn with_nothing_known_the_views_are_empty_and_nothing_fails() {
         );
     }
     let curve = city.json("/api/v1/meters/M1/curve").await;
-    assert_eq!(curve, json!({ "meter": "M1", "days": [] }));
+    assert_eq!(curve, json!({ "meter": "M1", "days": [], "missing": null }));
     let detail = city.json("/api/v1/ledger/C1").await;
     assert!(
         detail["days"]
