@@ -1,6 +1,6 @@
 //! Readings and load curves as CSV or Parquet, for tools of any other kind.
 //!
-//! Rows go out in the order of the store and in groups of [`GROUP_ROWS`], so memory does not grow with
+//! Rows go out in the order of the store and in groups of `GROUP_ROWS`, so memory does not grow with
 //! what is exported. The file gets its name when it is whole.
 
 mod csv_file;
