@@ -134,7 +134,11 @@ async fn outage(seconds: usize) {
         seconds * A_SECOND * 1_000 / usize::try_from(began.elapsed().as_millis()).unwrap().max(1);
     let waiting = journal.outbox_len().unwrap();
     assert!(waiting >= (seconds * A_SECOND) as u64, "{waiting}");
-    assert!(health.state.state().failure.is_some());
+    block_in_place(|| {
+        wait_for("the outage to be noticed", || {
+            health.state.state().failure.is_some().then_some(())
+        });
+    });
 
     // The program ends in the outage and begins again, too.
     forwarding.end().await;
