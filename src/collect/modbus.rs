@@ -13,8 +13,9 @@
 //!   count are compared, and the connection is dropped after any doubt. A serial answer has no number:
 //!   unit, function, count and checksum are compared, nothing may follow it, and a unit whose answer
 //!   may still come is not asked again (`late`).
-//! - **Neighbours first.** A meter that is slow or silent is asked in what time the others leave, and goes first once it
-//!   found none for two periods: nobody waits for ever.
+//! - **Neighbours first.** A meter that is slow or silent is asked in what time the others leave;
+//!   who found none goes first of its kind after two periods, behind the quick ones after three and before
+//!   all after four: nobody waits for ever.
 //! - A poll is delivered whole or not at all.
 
 #![warn(clippy::indexing_slicing)]

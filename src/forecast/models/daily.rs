@@ -405,6 +405,7 @@ impl DailyModel {
             at,
             known,
             expected,
+            level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
         })
     }
 
@@ -488,10 +489,19 @@ impl DailyModel {
     /// What each member says of a lead.
     fn members(&self, view: &View, lead: usize, corrections: &[Correction]) -> Members {
         let regression = view.corrected(lead, corrections, self.angle(view.at + lead));
+        let values = &self.series.values;
+        let (recent, last_year) = if lead < BLEND_FROM_LEAD {
+            (None, None)
+        } else {
+            (
+                seasonal_naive::recent_weeks(values, view.at, lead),
+                seasonal_naive::last_year(values, view.at, lead, view.level_ratio),
+            )
+        };
         Members {
             regression,
-            recent: seasonal_naive::recent_weeks(&self.series.values, view.at, lead),
-            last_year: seasonal_naive::last_year(&self.series.values, view.at, lead),
+            recent,
+            last_year,
         }
     }
 
@@ -502,7 +512,8 @@ impl DailyModel {
         for (view, members) in views.iter().zip(members) {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
-            for (lead, members) in (1..).zip(members) {
+            // In the first week, what is known at the origin is in the correction already.
+            for (lead, members) in (1..).zip(members).skip(BLEND_FROM_LEAD - 1) {
                 let truth = match self.series.values.get(view.at + lead) {
                     Some(truth) if view.at + lead <= origin && truth.is_finite() => *truth,
                     _ => continue,
@@ -514,18 +525,7 @@ impl DailyModel {
                 });
             }
         }
-        cases
-            .iter()
-            .enumerate()
-            .map(|(group, cases)| {
-                // In the first week, what is known at the origin is in the correction already.
-                if group < lead_group(BLEND_FROM_LEAD) {
-                    Blend::REGRESSION
-                } else {
-                    Blend::fit(cases)
-                }
-            })
-            .collect()
+        cases.iter().map(|cases| Blend::fit(cases)).collect()
     }
 
     fn paths(
@@ -575,6 +575,8 @@ struct View {
     at: usize,
     known: KnownResiduals,
     expected: Vec<f64>,
+    /// Level of the last four weeks to that of the same weeks a year before.
+    level_ratio: Option<f64>,
 }
 
 impl View {

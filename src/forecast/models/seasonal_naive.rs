@@ -51,10 +51,9 @@ pub fn recent_weeks(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
-/// The same weekday a year before the day at `lead`, at the level of the last four weeks.
-pub fn last_year(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
-    let then = (origin + lead).checked_sub(YEAR_DAYS)?;
-    let value = values.get(then).copied().filter(|v| v.is_finite())?;
+/// Level of the last four weeks to that of the same weeks a year before; none without such a year, or
+/// where it was another network.
+pub fn level_ratio(values: &[f64], origin: usize) -> Option<f64> {
     let (mut now_sum, mut then_sum) = (0.0, 0.0);
     for back in 0..LEVEL_DAYS {
         let now = values.get(origin.checked_sub(back)?)?;
@@ -65,7 +64,19 @@ pub fn last_year(values: &[f64], origin: usize, lead: usize) -> Option<f64> {
         }
     }
     let ratio = now_sum / then_sum;
-    LEVEL_RATIO.contains(&ratio).then_some(value * ratio)
+    LEVEL_RATIO.contains(&ratio).then_some(ratio)
+}
+
+/// The same weekday a year before the day at `lead`, at the present level.
+pub fn last_year(
+    values: &[f64],
+    origin: usize,
+    lead: usize,
+    level_ratio: Option<f64>,
+) -> Option<f64> {
+    let then = (origin + lead).checked_sub(YEAR_DAYS)?;
+    let value = values.get(then).copied().filter(|v| v.is_finite())?;
+    level_ratio.map(|ratio| value * ratio)
 }
 
 /// Forecasts `horizon` days after `origin` with residual paths of the last `path_days` origins.
