@@ -25,6 +25,8 @@ pub mod schedule;
 pub mod actions;
 pub mod reload;
 pub mod edge;
+pub mod editing;
+pub mod estimating;
 pub mod daemon;
 pub mod demo;
 

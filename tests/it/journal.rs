@@ -192,6 +192,7 @@ fn sum_day(day: GasDay, curves: &[LoadCurve]) -> Vec<DemandDay> {
         day,
         hours_m3,
         coverage: known as f64 / (curves.len() * 24).max(1) as f64,
+        uncertainty_m3: 0.0,
     }]
 }
 
@@ -419,7 +420,7 @@ fn curves_are_what_their_readings_give_and_one_that_is_not_is_named() {
     bench.outcome();
     let check = |extent| {
         let registry = Arc::clone(&bench.deps.registry.borrow());
-        check_curves(&bench.deps.journal, &registry, extent).unwrap()
+        check_curves(&bench.deps.journal, &registry, &bench.deps.calendar, extent).unwrap()
     };
     let whole = check(Extent::Whole);
     assert_eq!(whole.different, []);
