@@ -265,7 +265,7 @@ impl Town {
             ..CurveRules::plain(&meter)
         };
         let gap = lost.len();
-        for (from, to) in [(first_day, &mut *scores), (lost.start / 24, flat)] {
+        for (from, to) in [(first_day, &mut *scores), ((lost.start - 1) / 24, flat)] {
             // Without days before it nothing is known of the meter's day.
             let (begin, end) = (self.day(from), self.day(last_day - 1));
             let built = build_days(&rules, clock, begin, end, &points);
@@ -371,7 +371,7 @@ impl Town {
                 } else if other % SILENT == site % SILENT {
                     gate.size += self.size(other);
                 } else {
-                    gate.left = gate.left - volume;
+                    gate.left -= volume;
                 }
             }
         }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::MeterId;
+use crate::domain::text::error_chain;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
 use crate::plan::PlanError;
@@ -75,7 +76,7 @@ fn store_failed(error: &StoreError) -> ActionError {
     ActionError::Failed {
         code: error.code(),
         message: "the journal did not take this; nothing that was not answered has changed".into(),
-        cause: crate::run::chain(error),
+        cause: error_chain(error),
     }
 }
 

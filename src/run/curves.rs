@@ -40,6 +40,7 @@ use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::domain::source::GasQuality;
+use crate::domain::text::error_chain;
 use crate::store::StoreError;
 use crate::store::book::{Book, RestatedDay};
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
@@ -165,7 +166,7 @@ pub async fn run(
                 has_failed = true;
                 error!(
                     code = error.code(),
-                    error = %super::chain(&error),
+                    error = %error_chain(&error),
                     "Curves wait until the store takes them"
                 );
             }

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::domain::calendar::{Calendar, GasDay};
+use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandDay, DemandNode};
 use crate::domain::estimate::Estimate;
 use crate::domain::finding::Quality;
@@ -18,6 +19,7 @@ use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::domain::text::error_chain;
 use crate::forecast::weather::ZoneWeather;
 use crate::ledger::demand::{HourEstimates, is_in_use, sum_day};
 use crate::run::app::App;
@@ -53,13 +55,13 @@ impl Estimator {
     /// Demand of every node on a gas day from its curves, the rest estimated. Blocks.
     pub fn sum_day(&self, day: GasDay, curves: &[LoadCurve]) -> Vec<DemandDay> {
         let registry = Arc::clone(&self.registry.borrow());
-        let facts = Day::new(self, &registry, day, curves);
+        let facts = Around::new(self, &registry, day, curves);
         sum_day(&registry, day, curves, &|meter, curve| HourEstimates {
             missing: facts.missing(meter, curve).unwrap_or_else(|error| {
                 warn!(
                     code = error.code(),
                     meter = %meter.id,
-                    error = %super::chain(&error),
+                    error = %error_chain(&error),
                     "Hours without a value cannot be estimated"
                 );
                 [None; 24]
@@ -82,7 +84,7 @@ impl Estimator {
         let curve = curves.iter().find(|curve| curve.meter == meter.id);
         Ok(HourEstimates {
             missing: if is_in_use(&registry, meter, day) {
-                Day::new(self, &registry, day, &curves).missing(meter, curve)?
+                Around::new(self, &registry, day, &curves).missing(meter, curve)?
             } else {
                 [None; 24]
             },
@@ -92,7 +94,7 @@ impl Estimator {
 }
 
 /// What is gathered once for all meters of a day, when the first asks for it.
-struct Day<'a> {
+struct Around<'a> {
     of: &'a Estimator,
     registry: &'a Registry,
     day: GasDay,
@@ -118,7 +120,7 @@ fn hour_of(curve: &LoadCurve, hour: usize) -> Option<StdVolume> {
     volume.filter(|_| *quality <= Quality::Estimated)
 }
 
-impl<'a> Day<'a> {
+impl<'a> Around<'a> {
     fn new(
         of: &'a Estimator,
         registry: &'a Registry,
@@ -156,7 +158,7 @@ impl<'a> Day<'a> {
         };
         let class = self.registry.customer_of(meter).map(|c| c.class);
         let nowhere = BTreeMap::new();
-        let temperatures = if class.is_some_and(|class| class.is_heating()) {
+        let temperatures = if class.is_some_and(CustomerClass::is_heating) {
             self.temperatures()?.get(&meter.zone).unwrap_or(&nowhere)
         } else {
             &nowhere
@@ -246,7 +248,7 @@ impl<'a> Day<'a> {
                 for (hour, gate) in hours.iter_mut().enumerate() {
                     let Some(gate) = gate else { continue };
                     match curve.and_then(|curve| hour_of(curve, hour)) {
-                        Some(volume) => gate.left = gate.left - volume,
+                        Some(volume) => gate.left -= volume,
                         None => gate.size += size_of(meter),
                     }
                 }

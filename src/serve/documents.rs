@@ -421,6 +421,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_restated_of_a_document_is_one_notice() {
+        use crate::domain::customer::CustomerClass::{Commercial, Industrial};
+        let restated = |day: &str, class, before_m3, after_m3| Restatement {
+            day: fixture::day(day),
+            node: crate::domain::demand::DemandNode {
+                zone: "north".into(),
+                class,
+            },
+            kind: DocumentKind::Declaration,
+            key: "2026-12".into(),
+            version: 2,
+            before_m3,
+            after_m3,
+            at: fixture::at("2026-11-21T12:00:00+08:00"),
+            cause: crate::store::book::RestatementCause::Readings,
+        };
+        let notices = restatement_notices(&[
+            restated("2026-11-19", Industrial, 100.0, 140.0),
+            restated("2026-11-20", Commercial, 50.0, 45.0),
+        ]);
+        assert_eq!(notices.len(), 1);
+        assert_eq!(notices[0].code, "A403");
+        assert_eq!(
+            notices[0].title_zh,
+            "追溯:2026-11-19 至 2026-11-20 用气量由 150 改为 185 m³,涉及月度申报 2026-12 第 2 版"
+        );
+    }
+
+    #[test]
     fn only_what_no_store_records_is_relayed() {
         let now = fixture::at("2026-11-21T12:00:00+08:00");
         let today = fixture::day("2026-11-21");

@@ -301,10 +301,8 @@ impl<'a> Days<'a> {
             let spans = hour_spans(gap.from, gap.to);
             let profile = if gap.to - gap.from <= PROFILE_GAP {
                 let day = self.clock.day_of(gap.from);
-                if !profiles.contains_key(&day) {
-                    profiles.insert(day, self.profile(day));
-                }
-                profiles.get(&day).and_then(Option::as_ref)
+                let of_day = profiles.entry(day).or_insert_with(|| self.profile(day));
+                of_day.as_ref()
             } else {
                 None
             };

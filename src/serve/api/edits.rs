@@ -138,6 +138,7 @@ fn body<T>(sent: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
 #[utoipa::path(post, path = "/curve-edits", tag = "collect", request_body = EditRequest, responses(
     (status = 200, body = EditView),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn post_edit(
@@ -155,15 +156,22 @@ pub(super) async fn post_edit(
     params(("id" = i64, Path, description = "Number of the decision")),
     responses(
         (status = 200, body = EditView),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_revoke(
     State(state): State<AppState>,
-    Path(id): Path<i64>,
+    Path(id): Path<String>,
     sent: Result<Json<RevokeRequest>, JsonRejection>,
 ) -> Result<Json<EditView>, ApiProblem> {
     let request = body(sent)?;
+    let id: i64 = id.parse().map_err(|_| {
+        ApiProblem::not_found(
+            "edit.unknown",
+            "decisions are numbered; GET /api/v1/curve-edits lists them",
+        )
+    })?;
     state
         .blocking(move |state| Ok(Json(state.actions().revoke_edit(id, &request)?)))
         .await

@@ -1,12 +1,12 @@
 //! The factor of one interval of a working total, by the pressure and temperature at its ends.
 //!
 //! A zone's gas has a dated quality; each quality gives a converter. K is computed at the state rounded
-//! to 1 kPa and 0.5 K and kept, since Z hardly changes within such a step (at 0.4 MPa less than 6e-5)
+//! to 1 kPa and 0.5 K and kept, since Z hardly changes within such a step (at 400 kPa less than 6e-5)
 //! while the ideal part, which does, is computed from the state itself. What is kept is a function of
 //! the rounded state alone, so that the order of asking cannot matter.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -78,7 +78,7 @@ pub struct ZoneConversion {
 #[derive(Debug)]
 struct Gas {
     converter: Option<Converter>,
-    kept: RwLock<HashMap<(i32, i32), Option<f64>>>,
+    kept: RwLock<BTreeMap<(i32, i32), Option<f64>>>,
 }
 
 impl ZoneConversion {
@@ -111,7 +111,7 @@ impl ZoneConversion {
         }
     }
 
-    /// V_std/V_work of a state at an instant, in parts of [`Self::scale`]; none if no gas is like that.
+    /// `V_std/V_work` of a state at an instant, in parts of [`Self::scale`]; none if no gas is like that.
     #[expect(clippy::cast_possible_truncation, reason = "at most 150e9")]
     pub fn factor(&self, at: DateTime<Utc>, state: MeteredState) -> Option<i64> {
         let atmosphere = if state.is_gauge {

@@ -29,12 +29,12 @@ pub(super) fn by_weekday(facts: &LadderFacts<'_>, hour: usize) -> Option<Estimat
     let strict = is_own_weekday.then(|| {
         mean(
             Method::E4,
-            last(facts, hour, |c| is_like(c) && same_weekday(c)),
+            &last(facts, hour, |c| is_like(c) && same_weekday(c)),
         )
     });
     strict
         .flatten()
-        .or_else(|| mean(Method::E4, last(facts, hour, is_like)))
+        .or_else(|| mean(Method::E4, &last(facts, hour, is_like)))
 }
 
 /// E5: the four days nearest in temperature, within 2 °C, of who heats.
@@ -51,7 +51,8 @@ pub(super) fn by_temperature(facts: &LadderFacts<'_>, hour: usize) -> Option<Est
     // The newest first among days as near: the sort keeps the order of `recent`.
     days.sort_by(|a, b| a.0.total_cmp(&b.0));
     days.truncate(DAYS_MAX);
-    mean(Method::E5, days.into_iter().map(|(_, v)| v).collect())
+    let values: Vec<StdVolume> = days.into_iter().map(|(_, v)| v).collect();
+    mean(Method::E5, &values)
 }
 
 /// E9: the mean of this hour's valid readings of three months; the last one if it is alone.
@@ -63,7 +64,7 @@ pub(super) fn by_contract(facts: &LadderFacts<'_>, hour: usize) -> Option<Estima
         let half_width = ALONE_PART * alone.to_f64();
         return Some(estimate_of(*alone, Method::E9, half_width));
     }
-    mean(Method::E9, values)
+    mean(Method::E9, &values)
 }
 
 /// Curves of the last so many days, newest first.
@@ -89,7 +90,7 @@ fn last(
 }
 
 /// Mean, and 1.2816 · s · √(1 + 1/n) with the standard deviation s of the n values.
-fn mean(method: Method, values: Vec<StdVolume>) -> Option<Estimate> {
+fn mean(method: Method, values: &[StdVolume]) -> Option<Estimate> {
     if values.len() < DAYS_MIN {
         return None;
     }
