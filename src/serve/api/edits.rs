@@ -139,7 +139,7 @@ fn body<T>(sent: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
     (status = 200, body = EditView),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn post_edit(
     State(state): State<AppState>,
@@ -158,7 +158,7 @@ pub(super) async fn post_edit(
         (status = 200, body = EditView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_revoke(
     State(state): State<AppState>,

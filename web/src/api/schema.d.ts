@@ -2641,8 +2641,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
             /** @description It failed here; the reference names it in the log */
-            409: {
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2686,6 +2695,15 @@ export interface operations {
                     "application/json": components["schemas"]["EditView"];
                 };
             };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
             /** @description There is no such thing, or not yet */
             404: {
                 headers: {
@@ -2696,7 +2714,7 @@ export interface operations {
                 };
             };
             /** @description It failed here; the reference names it in the log */
-            409: {
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
