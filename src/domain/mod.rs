@@ -4,6 +4,8 @@ pub mod calendar;
 pub mod contract;
 pub mod customer;
 pub mod demand;
+pub mod edit;
+pub mod estimate;
 pub mod filing;
 pub mod finding;
 pub mod frame;

@@ -25,5 +25,7 @@ pub mod schedule;
 pub mod actions;
 pub mod reload;
 pub mod edge;
+pub mod editing;
+pub mod estimating;
 pub mod daemon;
 pub mod demo;

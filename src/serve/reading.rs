@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandDay;
+use crate::domain::edit::CurveEdit;
 use crate::domain::id::{MeterId, RunId};
 use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
@@ -31,8 +32,8 @@ use crate::serve::metrics::{CollectCounts, Moment, WayIn};
 use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::StoreError;
-use crate::store::book::DocumentKind;
-use crate::store::journal::{FindingFilter, RejectFilter, StoredReject};
+use crate::store::book::{DocumentKind, Restatement};
+use crate::store::journal::{EditFilter, FindingFilter, RejectFilter, StoredReject};
 
 /// Completed gas days in a customer's detail.
 const DETAIL_DAYS: i64 = 400;
@@ -43,6 +44,9 @@ const FILL_DAYS_BACK: [i64; 3] = [1, 2, 7];
 
 /// Declarations in the list at most.
 const DECLARATIONS_MAX: usize = 120;
+
+/// Restatements looked at for notices.
+const RESTATED_MAX: usize = 2000;
 
 /// Alerts looked at for the count of open ones.
 const ALERTS_MAX: usize = 1000;
@@ -461,6 +465,16 @@ impl AppState {
         })
     }
 
+    /// Decisions about hours of curves.
+    pub(super) fn edits(&self, filter: &EditFilter) -> Result<Vec<CurveEdit>, ApiProblem> {
+        self.journal().edits(filter).map_err(journal_failed)
+    }
+
+    /// What late truth restated, last changed first.
+    pub(super) fn restatements(&self, limit: usize) -> Result<Vec<Restatement>, ApiProblem> {
+        self.book().restatements(limit).map_err(book_failed)
+    }
+
     /// What the stores say happened lately, newest first.
     pub(super) fn notices_now(&self, limit: usize) -> Result<Vec<Notice>, ApiProblem> {
         let mut notices = Vec::new();
@@ -480,6 +494,8 @@ impl AppState {
             })
             .map_err(journal_failed)?;
         notices.extend(findings.iter().map(documents::finding_notice));
+        let restated = self.restatements(RESTATED_MAX)?;
+        notices.extend(documents::restatement_notices(&restated));
         let runs = self.book().forecast_runs(limit).map_err(book_failed)?;
         notices.extend(runs.iter().map(documents::run_notice));
         for kind in [

@@ -30,6 +30,7 @@ mod modbus_faults;
 mod modbus_peer;
 mod modbus_values;
 mod mqtt;
+mod order;
 mod profiles;
 mod push;
 mod rejects;

@@ -2,6 +2,7 @@
 
 pub mod collection;
 pub mod declarations;
+pub mod edits;
 pub mod forecast;
 pub mod ledger;
 pub mod live;
@@ -59,6 +60,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))
         .routes(routes!(meters::get_meter_curve))
+        .routes(routes!(edits::get_edits, edits::post_edit))
+        .routes(routes!(edits::post_revoke))
+        .routes(routes!(edits::get_restatements))
         .routes(routes!(meta::get_meta))
         .routes(routes!(meta::get_openapi))
 }

@@ -21,6 +21,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/curve-edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Decisions about hours of curves, oldest first */
+        get: operations["get_edits"];
+        put?: never;
+        /** Decides what hours of a curve are; readings and estimates stay as they are beneath */
+        post: operations["post_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/curve-edits/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a decision about a curve back; it stays on record */
+        post: operations["post_revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/declarations": {
         parameters: {
             query?: never;
@@ -379,6 +414,23 @@ export interface paths {
         put?: never;
         /** Decodes rejected frames again, some hundred at a time */
         post: operations["post_replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What late truth restated of declarations, nominations and exported ledgers, last changed first */
+        get: operations["get_restatements"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -750,12 +802,24 @@ export interface components {
         CurveDay: {
             /** @description Gas day. */
             day: string;
+            /**
+             * @description Estimated volume, m³, of hours that have none: what demand is summed from until totals come.
+             *     Of the newest 31 days asked for.
+             */
+            estimates_m3: (string | null)[];
             /** @description 24 exact volumes, m³, from the start hour; null where the quality says there is none. */
             hours_m3: (string | null)[];
+            /** @description How each hour came about that is not measured, `E1` to `E10`; null where it is. */
+            method: (string | null)[];
             /** @description Quality of each hour. */
             quality: string[];
             /** @description Where it was read from. */
             store: components["schemas"]["CurveStore"];
+            /**
+             * @description In about four of five hours the truth lies within so much of the volume, m³; null where it is
+             *     measured.
+             */
+            uncertainty_m3: (string | null)[];
         };
         /**
          * @description A store that curves are read from.
@@ -892,6 +956,49 @@ export interface components {
          * @enum {string}
          */
         Dimension: "total" | "source" | "class" | "slot";
+        /** @description A decision to be taken: these hours have these volumes. */
+        EditRequest: {
+            /** @description Gas day, `YYYY-MM-DD`. */
+            day: string;
+            /** @description Exact volume, m³, by hour of the gas day from its start hour, `0` to `23`. */
+            hours_m3: {
+                [key: string]: string;
+            };
+            /** @description Meter (表号). */
+            meter: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Who decides. */
+            who: string;
+        };
+        /** @description A decision about hours of a curve (人工修正). */
+        EditView: {
+            /** @description When, RFC 3339. */
+            at: string;
+            /** @description Gas day. */
+            day: string;
+            /** @description Exact volume, m³, by hour of the gas day. */
+            hours_m3: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Number.
+             */
+            id: number;
+            /** @description Meter. */
+            meter: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Why it was taken back. */
+            revoke_reason: string | null;
+            /** @description When it was taken back. */
+            revoked_at: string | null;
+            /** @description Who took it back; null while it counts. */
+            revoked_by: string | null;
+            /** @description Who decided. */
+            who: string;
+        };
         /** @description A meter whose last poll failed. */
         FailingMeter: {
             /**
@@ -2095,6 +2202,50 @@ export interface components {
             /** @description Identifiers that are none. */
             unknown: number[];
         };
+        /** @description What a document was made from and is no longer so (追溯). */
+        RestatementView: {
+            /**
+             * Format: double
+             * @description Demand of the day now, m³.
+             */
+            after_m3: number;
+            /** @description When it last changed, RFC 3339. */
+            at: string;
+            /**
+             * Format: double
+             * @description Demand of the day when the document was written, m³.
+             */
+            before_m3: number;
+            /** @description Why: `readings` came late, a `decision` was taken, or the `registry` changed. */
+            cause: string;
+            /** @description Class. */
+            class: string;
+            /** @description Gas day whose demand changed. */
+            day: string;
+            /**
+             * Format: double
+             * @description `after_m3` − `before_m3`.
+             */
+            difference_m3: number;
+            /** @description What the document is about: its month or day. */
+            document: string;
+            /** @description Kind of the document: `declaration`, `nomination` or `ledger`. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Its version, which is the one in force when the demand changed.
+             */
+            version: number;
+            /** @description Zone. */
+            zone: string;
+        };
+        /** @description A decision to be taken back. */
+        RevokeRequest: {
+            /** @description Why. */
+            reason: string;
+            /** @description Who takes it back. */
+            who: string;
+        };
         /** @description A run in the list. */
         RunSummary: {
             /** @description Gas days it reaches. */
@@ -2401,6 +2552,176 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CollectionView"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_edits: {
+        parameters: {
+            query?: {
+                /** @description Only about this meter. */
+                meter?: string;
+                /** @description First gas day, `YYYY-MM-DD`. */
+                from?: string;
+                /** @description Last gas day, included. */
+                to?: string;
+                /** @description Also those that were taken back. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Decisions about hours of curves, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_edit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Decides what hours of a curve are; readings and estimates stay as they are beneath */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the decision */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeRequest"];
+            };
+        };
+        responses: {
+            /** @description Takes a decision about a curve back; it stays on record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */
@@ -3382,6 +3703,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReplayResult"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_restatements: {
+        parameters: {
+            query?: {
+                /** @description At most so many, 1 to 1000; 100 if not given. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What late truth restated of declarations, nominations and exported ledgers, last changed first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestatementView"][];
                 };
             };
             /** @description The request does not say what it must */
