@@ -13,9 +13,11 @@ use crate::domain::quantity::StdVolume;
 use crate::ledger::demand::sum_day;
 use crate::run::app::App;
 use crate::run::clocks::Clocks;
+use crate::run::compaction::StoreMetrics;
 use crate::run::curves::CurveDeps;
 use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
+use crate::run::retention::RetentionDeps;
 use crate::validate::limits::LimitTable;
 
 /// Gas days back in which a like day is looked for when a meter is silent.
@@ -34,6 +36,8 @@ pub struct Stages {
     pub clocks: Clocks,
     /// How the second store does.
     pub forward: ForwardHealth,
+    /// How large the files are.
+    pub store: StoreMetrics,
 }
 
 impl Default for Stages {
@@ -44,6 +48,7 @@ impl Default for Stages {
             metrics: IngestMetrics::default(),
             clocks: Clocks::default(),
             forward: ForwardHealth::default(),
+            store: StoreMetrics::default(),
         }
     }
 }
@@ -54,6 +59,7 @@ impl Stages {
         self.metrics.register(registry);
         self.clocks.register(registry);
         self.forward.register(registry);
+        self.store.register(registry);
     }
 }
 
@@ -77,11 +83,25 @@ pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
         decode: decoder(app),
         registry: app.registry.clone(),
         settings: app.settings.ingest.clone(),
+        kept: Arc::new(app.settings.retention.clone()),
         clock: Arc::clone(&app.clock),
         metrics: stages.metrics.clone(),
         clocks: stages.clocks.clone(),
         live: stages.live.clone(),
         wake: Arc::clone(&stages.wake),
+    }
+}
+
+/// For [`crate::run::retention::run`].
+pub fn retention(app: &App, stages: &Stages) -> RetentionDeps {
+    RetentionDeps {
+        journal: app.journal.clone(),
+        book: app.book.clone(),
+        registry: app.registry.clone(),
+        rejects: app.settings.rejects.clone(),
+        kept: app.settings.retention.clone(),
+        clock: Arc::clone(&app.clock),
+        metrics: stages.store.clone(),
     }
 }
 

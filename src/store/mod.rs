@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod book;
+pub mod compact;
 pub mod damage;
 mod database;
 pub mod error;
@@ -17,4 +18,5 @@ mod time;
 #[cfg(test)]
 mod upgrades;
 
+pub use database::{Checkpoint, FileSize};
 pub use error::StoreError;

@@ -45,6 +45,7 @@ const JOURNAL_ROWS: &[&str] = &[
      INSERT INTO inbox VALUES (1, x'0180B9B9BABF68F02E10010500020120DC9FEF0B0A2390A10F000280B9B9BABF68F02E0E010500020120E8070A2390A10F00');",
     "INSERT INTO outbox_refused VALUES (1, 1795219900000, 'gas_reading,meter=m1 temperature_c=3.5 1795219800000',
        'field type conflict');",
+    "INSERT INTO closed VALUES (1, 20700);",
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -151,6 +152,11 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
         assert!(journal.dirty_len().unwrap() >= 1);
         assert_eq!(journal.stale_demand_days().unwrap().len(), 1);
         assert_eq!(journal.check().unwrap().damage, []);
+        let closed = journal.closed_before(&"m1".into()).unwrap();
+        assert_eq!(
+            closed,
+            (schema >= 5).then_some(GasDay::from_epoch_day(20_700))
+        );
 
         // It goes on: what is known is a duplicate, what is new comes to its place.
         let again = JournalEntry::Reading {
