@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::body::{Body, Merged, Traits};
+use super::body::{Body, Merged, Stand, Traits};
 use super::inbox::{Row, Rows};
 use super::outbox::Keys;
 use super::presence::Added;
@@ -180,6 +180,15 @@ struct Key {
     at: i64,
 }
 
+impl Key {
+    const fn stand(self) -> Stand {
+        Stand {
+            number: self.number,
+            at: self.at,
+        }
+    }
+}
+
 enum Outcome {
     New,
     Known,
@@ -209,7 +218,7 @@ fn put_rows(
             join_stored(t, clock, touched, row, body)?
         } else {
             let arrays = if row.traits.has_arrays {
-                Some(Body::decode(key.at, body).ok_or_else(unreadable)?)
+                Some(Body::decode(key.stand(), body).ok_or_else(unreadable)?)
             } else {
                 None
             };
@@ -251,7 +260,7 @@ fn join_stored(
         number: row.number,
         at: row.at,
     };
-    let mut body = Body::decode(key.at, body).ok_or_else(unreadable)?;
+    let mut body = Body::decode(key.stand(), body).ok_or_else(unreadable)?;
     let merged = merge_stored(t, key, row.received_at, &mut body)?;
     let outcome = if merged.conflicts.is_empty() {
         if merged.has_news {
@@ -286,7 +295,7 @@ fn merge_stored(
         .query_row(params![key.day, key.number, key.at], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
-    let mut stored = Body::decode(key.at, &bytes).ok_or_else(unreadable)?;
+    let mut stored = Body::decode(key.stand(), &bytes).ok_or_else(unreadable)?;
     let merged = stored.merge(body);
     if merged.has_changed || received_at < stored_at {
         t.prepare_cached(
@@ -298,7 +307,7 @@ fn merge_stored(
             key.number,
             key.at,
             stored_at.min(received_at),
-            stored.encode(key.at)
+            stored.encode(key.stand())
         ])?;
     }
     *body = stored;

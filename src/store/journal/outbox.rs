@@ -267,7 +267,7 @@ impl Journal {
             let mut rows = select.query(params![epoch_day(self.clock(), at), number, at])?;
             // Retention may have dropped it.
             if let Some(row) = rows.next()? {
-                let row = read_row(row, &self.meter(c, number)?)?;
+                let row = read_row(row, number, &self.meter(c, number)?)?;
                 self.append_points(c, row.reading, out)?;
             }
         }
@@ -325,7 +325,7 @@ impl Journal {
             let meter = self.meter(c, number)?;
             let mut found = of_meter.query(params![whole.day, number, whole.received_from])?;
             while let Some(row) = found.next()? {
-                let row = read_row(row, &meter)?;
+                let row = read_row(row, number, &meter)?;
                 if row.is_usable {
                     self.append_points(c, row.reading, &mut batch.points)?;
                 }
