@@ -30,6 +30,7 @@ mod plan;
 mod profiles;
 mod rejects;
 mod retention;
+mod salvage;
 mod serve;
 mod simulate;
 mod verify;
@@ -249,6 +250,11 @@ enum Command {
     },
     /// What stays how long, and what would be dropped today; the running daemon drops it.
     Retention,
+    /// Save what can be read of damaged files into a new folder, a backup; stop the daemon for it.
+    Salvage {
+        /// The folder; must not exist.
+        to: PathBuf,
+    },
     /// Write both files anew without free space; stop the daemon for it.
     ///
     /// Needed once for files of before the daemon gave free space back by itself.
@@ -670,6 +676,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             what: DoctorCommand::Influx,
         } => influx::doctor(&context),
         Command::Retention => retention::run(&context),
+        Command::Salvage { to } => salvage::run(&context, &to),
         Command::Compact => compact::run(&context),
         Command::History(arguments) => history::run(&context, &arguments),
         Command::Influx {

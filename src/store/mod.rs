@@ -14,6 +14,7 @@ pub mod export;
 pub mod history;
 pub mod influx;
 pub mod journal;
+pub mod salvage;
 mod time;
 #[cfg(test)]
 mod upgrades;

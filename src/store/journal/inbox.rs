@@ -18,6 +18,7 @@ use rusqlite::{Transaction, params};
 use super::body::{self, Body, Bytes, Stand, put_signed, put_unsigned};
 use super::ingest::{epoch_day, unreadable};
 use super::millis;
+use super::salvaged::StoredReading;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::reading::Reading;
 
@@ -98,7 +99,7 @@ impl Rows {
     }
 
     /// Puts the rows in the order of the key; equal keys stay in the order in which they came.
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.rows
             .sort_unstable_by_key(|row| (row.day, row.number, row.at, row.start));
     }
@@ -124,13 +125,34 @@ impl Rows {
         }
     }
 
+    /// Adds a row of another file; none if its body is not sound.
+    pub(super) fn add_stored(&mut self, clock: GasDayClock, stored: &StoredReading) -> Option<()> {
+        let stand = Stand {
+            number: stored.number,
+            at: stored.at,
+        };
+        let start = self.bytes.len();
+        let row = Row {
+            day: epoch_day(clock, stored.at),
+            number: stored.number,
+            at: stored.at,
+            received_at: stored.received_at,
+            traits: Body::decode(stand, &stored.body)?.traits(),
+            start: 0,
+            len: 0,
+        };
+        self.bytes.extend_from_slice(&stored.body);
+        self.add(row, start);
+        Some(())
+    }
+
     /// Adds what `write` wrote; none if the bytes are not of that form.
-    fn read(&mut self, clock: GasDayClock, bytes: &[u8]) -> Option<()> {
+    pub(super) fn read(&mut self, clock: GasDayClock, bytes: &[u8]) -> Option<()> {
         let mut bytes = Bytes(bytes);
         while !bytes.0.is_empty() {
             let number = bytes.unsigned()?.cast_signed();
             let at = bytes.signed()?;
-            let received_at = at + bytes.signed()?;
+            let received_at = at.checked_add(bytes.signed()?)?;
             let len = usize::try_from(bytes.unsigned()?).ok()?;
             let (body, rest) = bytes.0.split_at_checked(len)?;
             bytes.0 = rest;

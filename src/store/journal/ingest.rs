@@ -142,6 +142,21 @@ fn apply(
     Ok(touched)
 }
 
+/// Puts rows of another file at their place. Its marks and keys are taken from there.
+pub(super) fn put_salvaged(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    rows: &mut Rows,
+) -> rusqlite::Result<()> {
+    rows.sort();
+    let mut touched = Touched::default();
+    put_rows(t, clock, &mut touched, rows, 0..rows.len())?;
+    touched.dirty.clear();
+    touched.keys = Keys::default();
+    write_touched(t, cache, clock, &mut touched)
+}
+
 fn keep_rejects(t: &Transaction<'_>, entries: &[JournalEntry]) -> rusqlite::Result<u64> {
     let mut count = 0;
     for entry in entries {

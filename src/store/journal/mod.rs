@@ -17,6 +17,7 @@ mod outbox;
 mod presence;
 mod rejects;
 mod retention;
+mod salvaged;
 mod series;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ use self::ingest::Place;
 pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
+pub(super) use self::salvaged::{StoredReading, of_inbox};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
