@@ -123,6 +123,7 @@ fn run_once(runtime: &Runtime, decode: &Decode, frames: &[RawFrame]) -> Duration
             stale_after_days: 400,
             future_tolerance_s: 300,
         },
+        kept: Arc::new(qiliang::settings::RetentionSettings::for_ever()),
         clock: Arc::new(ManualClock::new(from())),
         metrics: IngestMetrics::default(),
         clocks: Clocks::default(),

@@ -21,6 +21,11 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
             registry.contracts.len(),
             problems.len()
         );
+        if let Ok(settings) = context.settings() {
+            for line in super::retention::lengths(&settings.retention) {
+                println!("{line}");
+            }
+        }
     }
     Ok(())
 }

@@ -112,6 +112,7 @@ fn assessor(app: &App) -> Assessor {
         registry: app.registry(),
         decode: deps::decoder(app),
         limits: entry_limits(&app.settings.ingest),
+        kept: Arc::new(app.settings.retention.clone()),
         clocks: None,
     }
 }

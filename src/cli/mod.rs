@@ -11,6 +11,7 @@ mod backup;
 mod balance;
 mod check;
 mod clocks;
+mod compact;
 mod correctors;
 mod credentials;
 mod curves;
@@ -29,6 +30,8 @@ mod open;
 mod plan;
 mod profiles;
 mod rejects;
+mod retention;
+mod salvage;
 mod serve;
 mod simulate;
 mod verify;
@@ -251,6 +254,17 @@ enum Command {
         #[arg(long, conflicts_with = "replace")]
         check: bool,
     },
+    /// What stays how long, and what would be dropped today; the running daemon drops it.
+    Retention,
+    /// Save what can be read of damaged files into a new folder, a backup; stop the daemon for it.
+    Salvage {
+        /// The folder; must not exist.
+        to: PathBuf,
+    },
+    /// Write both files anew without free space; stop the daemon for it.
+    ///
+    /// Needed once for files of before the daemon gave free space back by itself.
+    Compact,
     /// Load curves or readings of a meter, one JSON object a line, with the store each is from: days
     /// that the journal no longer holds are asked of the second store.
     History(history::HistoryArguments),
@@ -668,6 +682,9 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor {
             what: DoctorCommand::Influx,
         } => influx::doctor(&context),
+        Command::Retention => retention::run(&context),
+        Command::Salvage { to } => salvage::run(&context, &to),
+        Command::Compact => compact::run(&context),
         Command::History(arguments) => history::run(&context, &arguments),
         Command::Influx {
             what: InfluxCommand::Refused { limit },

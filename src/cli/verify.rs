@@ -75,11 +75,12 @@ fn curves(app: &crate::run::app::App, extent: Extent) -> Result<usize, Failure> 
         "different"
     };
     println!(
-        "{word}: {} of {} curves computed again from readings differ; {} wait to be computed, {} of \
-         meters that left the registry",
+        "{word}: {} of {} curves computed again from readings differ; {} wait to be computed, {} have \
+         outlived their readings, {} are of meters that left the registry",
         found.different.len(),
         found.checked,
         found.waiting,
+        found.closed,
         found.unknown
     );
     Ok(found.different.len())

@@ -68,6 +68,8 @@ pub struct CurveCheck {
     pub checked: u64,
     /// Curves that wait to be computed again anyway, so that a difference says nothing.
     pub waiting: u64,
+    /// Curves whose readings were dropped (`[retention]`): there is nothing to compute them from.
+    pub closed: u64,
     /// Curves of meters that left the registry: there are no rules to compute by.
     pub unknown: u64,
     /// Those that are not what their readings give.
@@ -152,6 +154,14 @@ impl Check<'_> {
             found.unknown += 1;
             return Ok(());
         };
+        if self
+            .journal
+            .closed_before(id)?
+            .is_some_and(|open_from| day < open_from)
+        {
+            found.closed += 1;
+            return Ok(());
+        }
         let rules = self.means.rules(meter, self.calendar);
         if self.differs(&rules, day)?.is_none() {
             found.checked += 1;

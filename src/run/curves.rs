@@ -534,9 +534,15 @@ impl Pass<'_> {
             return Ok(Vec::new());
         };
         let rules = self.means.rules(meter, &self.deps.calendar);
+        // Curves of days whose readings were dropped are final; their marks are answered by that.
+        let journal = &self.deps.journal;
+        let open_from = journal.closed_before(&meter.id)?;
+        let is_open = |mark: &&DirtyDay| open_from.is_none_or(|from| mark.day >= from);
+        let open: Vec<DirtyDay> = marks.iter().filter(is_open).cloned().collect();
         let mut spans = Vec::new();
-        for (first, last) in runs(marks) {
-            spans.push(self.widen(&rules, first, last)?);
+        for (first, last) in runs(&open) {
+            let (from, to) = self.widen(&rules, first, last)?;
+            spans.push((open_from.map_or(from, |open_from| from.max(open_from)), to));
         }
         let mut done: BTreeMap<GasDay, CurveWrite> = BTreeMap::new();
         for (index, (from, to)) in spans.iter().enumerate() {
@@ -669,7 +675,10 @@ fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
             days.extend(estimated.range(*day..=day.plus(deps.fill_days.max(0))));
         }
     }
-    let days: Vec<GasDay> = days.into_iter().filter(|day| *day <= last).collect();
+    // What was summed of days whose curves were dropped is final, too.
+    let open_from = deps.journal.curves_dropped_before()?;
+    let is_open = |day: &GasDay| *day <= last && open_from.is_none_or(|from| *day >= from);
+    let days: Vec<GasDay> = days.into_iter().filter(is_open).collect();
     let clock = deps.journal.clock();
     for chunk in days.chunks(DEMAND_DAYS_MAX) {
         let mut demand = Vec::new();

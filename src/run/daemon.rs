@@ -180,12 +180,7 @@ pub fn start(
         "weather sources",
         weather::run(app.clone(), stages.live.clone(), stop.clone()),
     );
-    let dropping = retention::run(
-        app.journal.clone(),
-        app.settings.rejects.clone(),
-        Arc::clone(&app.clock),
-        stop,
-    );
+    let dropping = retention::run(deps::retention(app, &stages), stop);
     supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");
     fs::write(&file, address.to_string())

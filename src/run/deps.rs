@@ -10,10 +10,12 @@ use crate::domain::id::ProfileId;
 use crate::domain::live::LiveEvent;
 use crate::run::app::App;
 use crate::run::clocks::Clocks;
+use crate::run::compaction::StoreMetrics;
 use crate::run::curves::CurveDeps;
 use crate::run::estimating::Estimator;
 use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
+use crate::run::retention::RetentionDeps;
 use crate::validate::estimate::CONTRACT_DAYS;
 use crate::validate::limits::LimitTable;
 
@@ -30,6 +32,8 @@ pub struct Stages {
     pub clocks: Clocks,
     /// How the second store does.
     pub forward: ForwardHealth,
+    /// How large the files are.
+    pub store: StoreMetrics,
 }
 
 impl Default for Stages {
@@ -40,6 +44,7 @@ impl Default for Stages {
             metrics: IngestMetrics::default(),
             clocks: Clocks::default(),
             forward: ForwardHealth::default(),
+            store: StoreMetrics::default(),
         }
     }
 }
@@ -50,6 +55,7 @@ impl Stages {
         self.metrics.register(registry);
         self.clocks.register(registry);
         self.forward.register(registry);
+        self.store.register(registry);
     }
 }
 
@@ -73,11 +79,25 @@ pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
         decode: decoder(app),
         registry: app.registry.clone(),
         settings: app.settings.ingest.clone(),
+        kept: Arc::new(app.settings.retention.clone()),
         clock: Arc::clone(&app.clock),
         metrics: stages.metrics.clone(),
         clocks: stages.clocks.clone(),
         live: stages.live.clone(),
         wake: Arc::clone(&stages.wake),
+    }
+}
+
+/// For [`crate::run::retention::run`].
+pub fn retention(app: &App, stages: &Stages) -> RetentionDeps {
+    RetentionDeps {
+        journal: app.journal.clone(),
+        book: app.book.clone(),
+        registry: app.registry.clone(),
+        rejects: app.settings.rejects.clone(),
+        kept: app.settings.retention.clone(),
+        clock: Arc::clone(&app.clock),
+        metrics: stages.store.clone(),
     }
 }
 

@@ -26,7 +26,8 @@ use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
 use crate::domain::text::error_chain;
 use crate::run::clocks::Clocks;
-use crate::settings::IngestSettings;
+use crate::run::retention;
+use crate::settings::{IngestSettings, RetentionSettings};
 use crate::store::StoreError;
 use crate::store::journal::{CommitReport, EntryOutcome, Journal, JournalEntry};
 use crate::validate::{EntryLimits, check_entry};
@@ -58,6 +59,8 @@ pub struct IngestDeps {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Batches and limits.
     pub settings: IngestSettings,
+    /// How long readings stay.
+    pub kept: Arc<RetentionSettings>,
     /// The time, for live events.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -197,6 +200,7 @@ async fn decode_batch(deliveries: Vec<Delivery>, deps: &IngestDeps) -> Result<Ba
         registry: Arc::clone(&deps.registry.borrow()),
         decode: Arc::clone(&deps.decode),
         limits: entry_limits(&deps.settings),
+        kept: Arc::clone(&deps.kept),
         clocks: Some(deps.clocks.clone()),
     };
     let entries = tokio::task::spawn_blocking(move || reader.assess_all(frames)).await;
@@ -407,6 +411,8 @@ pub struct Assessor {
     pub decode: Decode,
     /// Limits of the entry rules.
     pub limits: EntryLimits,
+    /// How long readings stay: older ones are not taken.
+    pub kept: Arc<RetentionSettings>,
     /// Where clocks are measured; none for frames that are not fresh.
     pub clocks: Option<Clocks>,
 }
@@ -463,6 +469,10 @@ impl Assessor {
             Some(device) => self.read_as(frame, device)?,
             None => self.read_unnamed(frame)?,
         };
+        let reached = (decoded.sampled_at, frame.received_at);
+        if let Some(reason) = retention::too_old(&self.registry, &self.kept, meter, reached) {
+            return Err(Refusal::new(Some(meter), retention::TOO_OLD, reason));
+        }
         let reading = Reading {
             meter: meter.id.clone(),
             sampled_at: decoded.sampled_at,

@@ -8,6 +8,7 @@ pub mod deps;
 pub mod clocks;
 pub mod ingest;
 pub mod replay;
+pub mod compaction;
 pub mod retention;
 pub mod weather;
 pub mod curve_check;

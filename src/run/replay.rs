@@ -1,5 +1,7 @@
 //! Rejected frames are decoded again, after a profile or the registry is mended.
 
+use std::sync::Arc;
+
 use crate::domain::id::DeviceId;
 use crate::run::app::App;
 use crate::run::deps;
@@ -26,6 +28,7 @@ pub fn replay(app: &App, request: &ReplayRequest) -> Result<ReplayResult, StoreE
         registry: app.registry(),
         decode: deps::decoder(app),
         limits: entry_limits(&app.settings.ingest),
+        kept: Arc::new(app.settings.retention.clone()),
         clocks: None,
     };
     let mut refused = Vec::new();

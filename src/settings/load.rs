@@ -178,6 +178,9 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             add(&format!("weather.open_meteo.{key}"), message, remedy);
         }
     }
+    for (key, message, remedy) in settings.retention.problems() {
+        add(&format!("retention.{key}"), message, remedy);
+    }
     for (key, message, remedy) in settings.influx.problems() {
         add(&format!("influx.{key}"), message, remedy);
     }

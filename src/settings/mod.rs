@@ -4,11 +4,13 @@
 mod broker;
 mod influx;
 mod load;
+mod retention;
 mod weather;
 
 pub use broker::{BrokerSettings, BrokerTransport, MqttVersion};
 pub use influx::{InfluxSettings, InfluxToken};
 pub use load::{DEFAULT, load, paths_of};
+pub use retention::{ClassRetention, KeptDays, RetentionSettings};
 pub use weather::{OpenMeteoSettings, WeatherSettings};
 
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Frames that could not be taken.
     pub rejects: RejectSettings,
+    /// How long what was taken stays.
+    pub retention: RetentionSettings,
     /// Where weather comes from.
     pub weather: WeatherSettings,
     /// The second store.

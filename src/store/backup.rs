@@ -106,7 +106,7 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-fn io_error<'a>(
+pub(super) fn io_error<'a>(
     path: &'a Path,
     doing: &'static str,
 ) -> impl FnOnce(io::Error) -> BackupError + use<'a> {
@@ -158,6 +158,34 @@ fn copy_all(data_dir: &Path, to: &Path, made_at: DateTime<Utc>) -> Result<Manife
         let schema = copy_online(&data_dir.join(name), &target, made_at)?;
         files.push(described(&target, name, schema)?);
     }
+    write_manifest(to, files, made_at)
+}
+
+/// Makes a folder that has the files a backup, written last.
+pub(super) fn seal(to: &Path, made_at: DateTime<Utc>) -> Result<Manifest, BackupError> {
+    let mut files = Vec::new();
+    for name in FILES {
+        let path = to.join(name);
+        let fail = |error| StoreError::from_sqlite(&path, "reading the version", error);
+        let c = Connection::open(&path).map_err(fail)?;
+        // Without a log beside it, as backups are.
+        c.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))
+            .map_err(fail)?;
+        let schema = c
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(fail)?;
+        drop(c);
+        sync(&path)?;
+        files.push(described(&path, name, schema)?);
+    }
+    write_manifest(to, files, made_at)
+}
+
+fn write_manifest(
+    to: &Path,
+    files: Vec<BackupFile>,
+    made_at: DateTime<Utc>,
+) -> Result<Manifest, BackupError> {
     let manifest = Manifest {
         form: FORM,
         program: format!("qiliang {}", env!("CARGO_PKG_VERSION")),

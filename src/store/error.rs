@@ -77,7 +77,7 @@ pub enum StoreError {
         asked: u32,
     },
     /// The file is damaged or not a store.
-    #[error("{}: is damaged or not a store ({detail}); restore it from a backup", path.display())]
+    #[error("{}: is damaged or not a store ({detail}); `qiliang verify` tells what is lost, `qiliang restore` takes a backup, `qiliang salvage` saves what can be read", path.display())]
     Damaged {
         /// The store.
         path: PathBuf,

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod book;
+pub mod compact;
 pub mod damage;
 mod database;
 pub mod error;
@@ -13,8 +14,10 @@ pub mod export;
 pub mod history;
 pub mod influx;
 pub mod journal;
+pub mod salvage;
 mod time;
 #[cfg(test)]
 mod upgrades;
 
+pub use database::{Checkpoint, FileSize};
 pub use error::StoreError;

@@ -49,6 +49,7 @@ const JOURNAL_ROWS: &[&str] = &[
     "INSERT INTO edits VALUES (1, 1, 20778, '{\"3\":\"2.5000\"}', 'li', 'meter stood', 1795226500000);
      INSERT INTO edits VALUES (2, 1, 20778, '{\"3\":\"9.0000\"}', 'li', 'typo', 1795226600000);
      INSERT INTO edit_revocations VALUES (2, 'li', 'wrong hour', 1795226700000);",
+    "INSERT INTO closed VALUES (1, 20700);",
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -161,6 +162,11 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
         assert!(journal.dirty_len().unwrap() >= 1);
         assert_eq!(journal.stale_demand_days().unwrap().len(), 1);
         assert_eq!(journal.check().unwrap().damage, []);
+        let closed = journal.closed_before(&"m1".into()).unwrap();
+        assert_eq!(
+            closed,
+            (schema >= 5).then_some(GasDay::from_epoch_day(20_700))
+        );
 
         // It goes on: what is known is a duplicate, what is new comes to its place.
         let again = JournalEntry::Reading {

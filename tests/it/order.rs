@@ -89,6 +89,7 @@ impl Town {
             registry: app.registry(),
             decode: deps::decoder(&app),
             limits: entry_limits(&app.settings.ingest),
+            kept: Arc::new(app.settings.retention.clone()),
             clocks: None,
         };
         (app, deps, assessor)

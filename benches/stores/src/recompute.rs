@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
-use qiliang::domain::calendar::{GasDay, GasDayClock};
+use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock};
 use qiliang::domain::frame::Transport;
 use qiliang::domain::id::MeterId;
 use qiliang::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
@@ -16,6 +16,7 @@ use qiliang::domain::slot::SlotTable;
 use qiliang::run::curves::{self, CurveDeps};
 use qiliang::store::book::Book;
 use qiliang::store::journal::JournalEntry;
+use qiliang::validate::limits::LimitTable;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -146,6 +147,8 @@ pub fn run() {
         registry: receiver,
         sum_day: Arc::new(|_, _| Vec::new()),
         fill_days: 0,
+        calendar: Arc::new(Calendar::default()),
+        limits: Arc::new(LimitTable::default()),
         clock: Arc::new(ManualClock::new(day_start() + TimeDelta::hours(12))),
         live: broadcast::channel(1_024).0,
     };

@@ -116,6 +116,7 @@ fn bench(batch_max: usize) -> Bench {
             stale_after_days: 400,
             future_tolerance_s: 300,
         },
+        kept: Arc::new(crate::settings::RetentionSettings::for_ever()),
         clock: Arc::new(ManualClock::new(now())),
         metrics: IngestMetrics::default(),
         clocks: Clocks::default(),

@@ -21,7 +21,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 
 use crate::store::damage::Damage;
-use crate::store::database::Database;
+use crate::store::database::{Checkpoint, Database, FileSize};
 use crate::store::error::StoreError;
 
 pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
@@ -75,6 +75,30 @@ impl Book {
     /// The file.
     pub fn path(&self) -> &Path {
         self.database.path()
+    }
+
+    /// How large the file is. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn file_size(&self) -> Result<FileSize, StoreError> {
+        self.database.size()
+    }
+
+    /// Gives at most so many free pages back to the disk, in one transaction; how many. Blocks.
+    ///
+    /// # Errors
+    /// As a commit.
+    pub fn give_back(&self, pages: u32) -> Result<u64, StoreError> {
+        self.database.shrink(pages)
+    }
+
+    /// Moves the write-ahead log to the file, beside the writer, and cuts it. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn cut_log(&self) -> Result<Checkpoint, StoreError> {
+        self.database.checkpoint()
     }
 
     fn read<T>(

@@ -1,5 +1,6 @@
 //! One SQLite file: opened, migrated, written by one thread, read through a pool.
 
+mod care;
 mod crash;
 mod pool;
 mod writer;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags, Transaction};
 use rusqlite_migration::{M, Migrations};
 
+pub use self::care::{Checkpoint, FileSize};
 use self::pool::ReaderPool;
 use self::writer::{Job, Writer};
 use crate::store::damage::Damage;
@@ -73,6 +75,15 @@ impl Database {
         )
         .map_err(fail("opening"))?;
         configure(&connection, WRITER_CACHE_KIB).map_err(fail("configuring"))?;
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .map_err(fail("opening"))?;
+        if pages == 0 {
+            // Only a new file can be made one that gives free pages back.
+            connection
+                .execute_batch("PRAGMA auto_vacuum=INCREMENTAL")
+                .map_err(fail("configuring"))?;
+        }
         connection
             .execute_batch(&format!(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;

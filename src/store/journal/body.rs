@@ -4,23 +4,53 @@
 //! merges ends in the same bytes; with that, order and duplicates cannot matter (design §2).
 //!
 //! ```text
-//! 1  flags  alarms  n item*n  m array*m      flags = usable | rank << 1
+//! 2  flags  alarms  n item*n  m array*m  crc  flags = usable | rank << 1
 //! item  = code  kind | rank << 4  value      kind: 0 exact  1 f64  2 f32  3 decimal of 1e-4
 //! array = code  rank  first_at-at  step_s  n total*n
 //! total = 0 for none, else 1 + zigzag of the difference to the one before
 //! ```
-//! Numbers are LEB128, signed ones zigzag first; instants are milliseconds.
+//! Numbers are LEB128, signed ones zigzag first; instants are milliseconds. `crc` is CRC-16/IBM-3740
+//! of meter number, instant and all before it, so that neither a changed value nor a changed key is
+//! read as another reading; the bodies of before, which begin with 1, have none.
 
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
+use crc::{CRC_16_IBM_3740, Crc};
 
 use super::{instant, millis};
 use crate::domain::frame::Transport;
 use crate::domain::id::MeterId;
 use crate::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue, Reading};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const FORMAT_UNCHECKED: u8 = 1;
+const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
+
+/// Where a body stands; part of what its checksum covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stand {
+    /// Number of the meter.
+    pub(super) number: i64,
+    /// Instant, ms.
+    pub(super) at: i64,
+}
+
+impl Stand {
+    fn checksum(self, body: &[u8]) -> [u8; 2] {
+        let mut digest = CRC.digest();
+        digest.update(&self.number.to_le_bytes());
+        digest.update(&self.at.to_le_bytes());
+        digest.update(body);
+        digest.finalize().to_le_bytes()
+    }
+
+    /// Ends a body that begins at `start`.
+    fn seal(self, start: usize, out: &mut Vec<u8>) {
+        let checksum = self.checksum(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&checksum);
+    }
+}
 
 pub(super) const fn transport_of(rank: u8) -> Transport {
     match rank {
@@ -83,7 +113,13 @@ const fn is_total(item: Item) -> bool {
 
 /// Appends the stored form of a reading: what `Body::new` and `Body::encode` give, without a `Body`
 /// in between where the reading needs no putting in order.
-pub(super) fn encode(reading: &Reading, is_usable: bool, at: i64, out: &mut Vec<u8>) -> Traits {
+pub(super) fn encode(
+    reading: &Reading,
+    is_usable: bool,
+    stand: Stand,
+    out: &mut Vec<u8>,
+) -> Traits {
+    let start = out.len();
     let values = &reading.values;
     let is_in_order = values
         .iter()
@@ -91,7 +127,7 @@ pub(super) fn encode(reading: &Reading, is_usable: bool, at: i64, out: &mut Vec<
         .all(|((a, _), (b, _))| (*a as u8) < (*b as u8));
     if !is_in_order || !reading.frozen.is_empty() {
         let body = Body::new(reading, is_usable);
-        body.encode_into(at, out);
+        body.encode_into(stand, out);
         return body.traits();
     }
     let rank = reading.transport.rank();
@@ -101,6 +137,7 @@ pub(super) fn encode(reading: &Reading, is_usable: bool, at: i64, out: &mut Vec<
         put_value(out, *value, rank);
     }
     put_unsigned(out, 0);
+    stand.seal(start, out);
     Traits {
         is_usable,
         has_total: values.iter().any(|(item, _)| is_total(*item)),
@@ -251,13 +288,14 @@ impl Body {
         merged
     }
 
-    pub(super) fn encode(&self, at: i64) -> Vec<u8> {
+    pub(super) fn encode(&self, stand: Stand) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.items.len() * 8 + self.arrays.len() * 64);
-        self.encode_into(at, &mut out);
+        self.encode_into(stand, &mut out);
         out
     }
 
-    fn encode_into(&self, at: i64, out: &mut Vec<u8>) {
+    fn encode_into(&self, stand: Stand, out: &mut Vec<u8>) {
+        let start = out.len();
         put_head(
             out,
             self.is_usable,
@@ -273,18 +311,29 @@ impl Body {
         for array in &self.arrays {
             out.push(array.value.item as u8);
             out.push(array.rank);
-            put_signed(out, millis(array.value.first_at) - at);
+            put_signed(out, millis(array.value.first_at) - stand.at);
             put_unsigned(out, u64::from(array.value.step_s));
             put_totals(out, &array.value.totals);
         }
+        stand.seal(start, out);
     }
 
-    /// Reads what `encode` wrote; none if the bytes are not of this form.
-    pub(super) fn decode(at: i64, bytes: &[u8]) -> Option<Self> {
-        let mut bytes = Bytes(bytes);
-        if bytes.byte()? != FORMAT {
-            return None;
-        }
+    /// Reads what `encode` wrote; none if the bytes are not of this form, or not those that were written
+    /// for this meter and instant.
+    pub(super) fn decode(stand: Stand, bytes: &[u8]) -> Option<Self> {
+        let at = stand.at;
+        let mut bytes = match bytes.first()? {
+            &FORMAT => {
+                let (body, checksum) = bytes.split_last_chunk::<2>()?;
+                if stand.checksum(body) != *checksum {
+                    return None;
+                }
+                Bytes(body)
+            }
+            &FORMAT_UNCHECKED => Bytes(bytes),
+            _ => return None,
+        };
+        bytes.byte()?;
         let flags = bytes.byte()?;
         let alarms = u32::try_from(bytes.unsigned()?).ok()?;
         let count = usize::try_from(bytes.unsigned()?).ok()?;
@@ -301,7 +350,7 @@ impl Body {
         for _ in 0..count {
             let item = Item::from_code(bytes.byte()?)?;
             let rank = bytes.byte()?;
-            let first_at = instant(at + bytes.signed()?);
+            let first_at = instant(at.checked_add(bytes.signed()?)?);
             let step_s = u32::try_from(bytes.unsigned()?).ok()?;
             let value = FrozenTotals {
                 item,
@@ -310,6 +359,9 @@ impl Body {
                 totals: bytes.totals()?,
             };
             arrays.push(Sourced { value, rank });
+        }
+        if !bytes.0.is_empty() {
+            return None;
         }
         Some(Self {
             is_usable: flags & 1 == 1,

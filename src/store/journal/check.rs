@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::body::Body;
+use super::body::{Body, Stand};
 use super::{Journal, curves, presence};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
@@ -43,7 +43,11 @@ impl Journal {
             "SELECT meter, at, body FROM readings WHERE day = ?1",
             |row| {
                 let body = row.get_ref(2)?.as_blob()?;
-                Ok(Body::decode(row.get(1)?, body).is_some())
+                let stand = Stand {
+                    number: row.get(0)?,
+                    at: row.get(1)?,
+                };
+                Ok(Body::decode(stand, body).is_some())
             },
             &mut check.readings,
             &mut check.damage,
@@ -113,7 +117,7 @@ impl Journal {
                 table,
                 GasDay::from_epoch_day(day),
                 Some(meter),
-                "it has a form no version of the program writes",
+                "it is not what was written: its checksum or form is wrong",
             ));
         }
         Ok(())

@@ -11,18 +11,24 @@
 //! ended. Since the journal is a join of what arrived, it does not matter when a row is moved.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Transaction, params};
 
-use super::body::{self, Body, Bytes, put_signed, put_unsigned};
+use super::body::{self, Body, Bytes, Stand, put_signed, put_unsigned};
 use super::ingest::{epoch_day, unreadable};
 use super::millis;
+use super::salvaged::StoredReading;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::reading::Reading;
 
-/// Rows that have to arrive before they are moved: several for each page of a city's day. Twice as
-/// many can be in memory, a hundred bytes each.
+/// Rows that have to arrive before they are moved: several for each page of 5,000 meters' day.
 const MOVE_FROM: usize = 24_000;
+/// In a stream so fast that these come within a moment more are waited for, since each page that is
+/// written then takes more of them; as long as this, and nobody who reads waits much longer.
+const GATHER: Duration = Duration::from_millis(1_000);
+/// But not more rows than this. Twice as many can be in memory, a hundred bytes each.
+const MOVE_MAX: usize = 200_000;
 
 /// A reading in its stored form; `start` and `len` are where its bytes are among those of its heap.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +85,7 @@ impl Rows {
     ) {
         let at = millis(reading.sampled_at);
         let start = self.bytes.len();
-        let traits = body::encode(reading, is_usable, at, &mut self.bytes);
+        let traits = body::encode(reading, is_usable, Stand { number, at }, &mut self.bytes);
         let row = Row {
             day: epoch_day(clock, at),
             number,
@@ -93,7 +99,7 @@ impl Rows {
     }
 
     /// Puts the rows in the order of the key; equal keys stay in the order in which they came.
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.rows
             .sort_unstable_by_key(|row| (row.day, row.number, row.at, row.start));
     }
@@ -119,13 +125,34 @@ impl Rows {
         }
     }
 
+    /// Adds a row of another file; none if its body is not sound.
+    pub(super) fn add_stored(&mut self, clock: GasDayClock, stored: &StoredReading) -> Option<()> {
+        let stand = Stand {
+            number: stored.number,
+            at: stored.at,
+        };
+        let start = self.bytes.len();
+        let row = Row {
+            day: epoch_day(clock, stored.at),
+            number: stored.number,
+            at: stored.at,
+            received_at: stored.received_at,
+            traits: Body::decode(stand, &stored.body)?.traits(),
+            start: 0,
+            len: 0,
+        };
+        self.bytes.extend_from_slice(&stored.body);
+        self.add(row, start);
+        Some(())
+    }
+
     /// Adds what `write` wrote; none if the bytes are not of that form.
-    fn read(&mut self, clock: GasDayClock, bytes: &[u8]) -> Option<()> {
+    pub(super) fn read(&mut self, clock: GasDayClock, bytes: &[u8]) -> Option<()> {
         let mut bytes = Bytes(bytes);
         while !bytes.0.is_empty() {
             let number = bytes.unsigned()?.cast_signed();
             let at = bytes.signed()?;
-            let received_at = at + bytes.signed()?;
+            let received_at = at.checked_add(bytes.signed()?)?;
             let len = usize::try_from(bytes.unsigned()?).ok()?;
             let (body, rest) = bytes.0.split_at_checked(len)?;
             bytes.0 = rest;
@@ -136,7 +163,7 @@ impl Rows {
                 number,
                 at,
                 received_at,
-                traits: Body::decode(at, body)?.traits(),
+                traits: Body::decode(Stand { number, at }, body)?.traits(),
                 start: 0,
                 len: 0,
             };
@@ -147,8 +174,12 @@ impl Rows {
 }
 
 /// What the writer remembers of the table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inbox {
+    /// How long rows are gathered.
+    pub(super) gather: Duration,
+    /// Since when.
+    since: Option<Instant>,
     is_read: bool,
     arriving: Rows,
     /// Rows of `arriving` from here on are not in the table yet.
@@ -161,10 +192,39 @@ pub(super) struct Inbox {
     buffer: Vec<u8>,
 }
 
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            gather: GATHER,
+            since: None,
+            is_read: false,
+            arriving: Rows::default(),
+            appended: 0,
+            last_id: 0,
+            moving: Rows::default(),
+            moved: 0,
+            through: 0,
+            buffer: Vec::new(),
+        }
+    }
+}
+
 impl Inbox {
     /// Forgets everything; the table is read again by the next commit.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            gather: self.gather,
+            ..Self::default()
+        };
+    }
+
+    /// Whether the rows that arrived are worth moving.
+    fn is_ripe(&self) -> bool {
+        let has_waited = || {
+            self.since
+                .is_none_or(|since| since.elapsed() >= self.gather)
+        };
+        self.arriving.len() >= MOVE_MAX || (self.arriving.len() >= MOVE_FROM && has_waited())
     }
 
     /// Rows not yet at their place.
@@ -215,11 +275,13 @@ impl Inbox {
             self.buffer.clear();
             self.arriving.write(self.appended, &mut self.buffer);
             self.last_id += 1;
+            self.since.get_or_insert_with(Instant::now);
             t.prepare_cached("INSERT INTO inbox VALUES (?1, ?2)")?
                 .execute(params![self.last_id, self.buffer])?;
             self.appended = self.arriving.len();
         }
-        if self.moving.len() == 0 && self.arriving.len() >= MOVE_FROM {
+        if self.moving.len() == 0 && self.is_ripe() {
+            self.since = None;
             std::mem::swap(&mut self.moving, &mut self.arriving);
             self.moving.sort();
             self.appended = 0;
@@ -265,6 +327,7 @@ impl Inbox {
         self.moving.clear();
         self.arriving.clear();
         (self.moved, self.appended) = (0, 0);
+        self.since = None;
         if !has_rows {
             return Ok(());
         }

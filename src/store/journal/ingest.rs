@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::body::{Body, Merged, Traits};
+use super::body::{Body, Merged, Stand, Traits};
 use super::inbox::{Row, Rows};
 use super::outbox::Keys;
 use super::presence::Added;
@@ -142,6 +142,21 @@ fn apply(
     Ok(touched)
 }
 
+/// Puts rows of another file at their place. Its marks and keys are taken from there.
+pub(super) fn put_salvaged(
+    t: &Transaction<'_>,
+    cache: &mut Cache,
+    clock: GasDayClock,
+    rows: &mut Rows,
+) -> rusqlite::Result<()> {
+    rows.sort();
+    let mut touched = Touched::default();
+    put_rows(t, clock, &mut touched, rows, 0..rows.len())?;
+    touched.dirty.clear();
+    touched.keys = Keys::default();
+    write_touched(t, cache, clock, &mut touched)
+}
+
 fn keep_rejects(t: &Transaction<'_>, entries: &[JournalEntry]) -> rusqlite::Result<u64> {
     let mut count = 0;
     for entry in entries {
@@ -180,6 +195,15 @@ struct Key {
     at: i64,
 }
 
+impl Key {
+    const fn stand(self) -> Stand {
+        Stand {
+            number: self.number,
+            at: self.at,
+        }
+    }
+}
+
 enum Outcome {
     New,
     Known,
@@ -209,7 +233,7 @@ fn put_rows(
             join_stored(t, clock, touched, row, body)?
         } else {
             let arrays = if row.traits.has_arrays {
-                Some(Body::decode(key.at, body).ok_or_else(unreadable)?)
+                Some(Body::decode(key.stand(), body).ok_or_else(unreadable)?)
             } else {
                 None
             };
@@ -251,7 +275,7 @@ fn join_stored(
         number: row.number,
         at: row.at,
     };
-    let mut body = Body::decode(key.at, body).ok_or_else(unreadable)?;
+    let mut body = Body::decode(key.stand(), body).ok_or_else(unreadable)?;
     let merged = merge_stored(t, key, row.received_at, &mut body)?;
     let outcome = if merged.conflicts.is_empty() {
         if merged.has_news {
@@ -286,7 +310,7 @@ fn merge_stored(
         .query_row(params![key.day, key.number, key.at], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
-    let mut stored = Body::decode(key.at, &bytes).ok_or_else(unreadable)?;
+    let mut stored = Body::decode(key.stand(), &bytes).ok_or_else(unreadable)?;
     let merged = stored.merge(body);
     if merged.has_changed || received_at < stored_at {
         t.prepare_cached(
@@ -298,7 +322,7 @@ fn merge_stored(
             key.number,
             key.at,
             stored_at.min(received_at),
-            stored.encode(key.at)
+            stored.encode(key.stand())
         ])?;
     }
     *body = stored;

@@ -17,6 +17,8 @@ mod ingest;
 mod outbox;
 mod presence;
 mod rejects;
+mod retention;
+mod salvaged;
 mod series;
 
 #[cfg(test)]
@@ -35,7 +37,7 @@ use crate::domain::finding::Finding;
 use crate::domain::frame::RejectedFrame;
 use crate::domain::id::MeterId;
 use crate::domain::reading::Reading;
-use crate::store::database::Database;
+use crate::store::database::{Checkpoint, Database, FileSize};
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
@@ -48,6 +50,8 @@ pub use self::history::MeterPoint;
 use self::ingest::Place;
 pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
+pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
+pub(super) use self::salvaged::{StoredReading, of_inbox};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
@@ -55,6 +59,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_inbox.sql"),
     include_str!("migrations/0004_outbox.sql"),
     include_str!("migrations/0005_edits.sql"),
+    include_str!("migrations/0006_retention.sql"),
 ];
 
 /// What one frame became.
@@ -402,6 +407,30 @@ impl Journal {
         })
     }
 
+    /// How large the file is. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn file_size(&self) -> Result<FileSize, StoreError> {
+        self.database.size()
+    }
+
+    /// Gives at most so many free pages back to the disk, in one transaction; how many. Blocks.
+    ///
+    /// # Errors
+    /// As a commit.
+    pub fn give_back(&self, pages: u32) -> Result<u64, StoreError> {
+        self.database.shrink(pages)
+    }
+
+    /// Moves the write-ahead log to the file, beside the writer, and cuts it. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn cut_log(&self) -> Result<Checkpoint, StoreError> {
+        self.database.checkpoint()
+    }
+
     /// Reads the whole file: every page, every reading, every curve. Returns how many readings there
     /// are. Blocks, for as long as the file is large.
     ///
@@ -467,8 +496,11 @@ impl Journal {
                     continue;
                 }
                 changed.push(meter.clone());
+                let closed_before = retention::closed_before(t, number)?.unwrap_or(i32::MIN);
                 for day in presence::all_days(t, number)? {
-                    ingest::mark_dirty(t, number, day, mark)?;
+                    if day >= closed_before {
+                        ingest::mark_dirty(t, number, day, mark)?;
+                    }
                 }
             }
             Ok(changed)

@@ -267,7 +267,7 @@ impl Journal {
             let mut rows = select.query(params![epoch_day(self.clock(), at), number, at])?;
             // Retention may have dropped it.
             if let Some(row) = rows.next()? {
-                let row = read_row(row, &self.meter(c, number)?)?;
+                let row = read_row(row, number, &self.meter(c, number)?)?;
                 self.append_points(c, row.reading, out)?;
             }
         }
@@ -325,7 +325,7 @@ impl Journal {
             let meter = self.meter(c, number)?;
             let mut found = of_meter.query(params![whole.day, number, whole.received_from])?;
             while let Some(row) = found.next()? {
-                let row = read_row(row, &meter)?;
+                let row = read_row(row, number, &meter)?;
                 if row.is_usable {
                     self.append_points(c, row.reading, &mut batch.points)?;
                 }
@@ -433,6 +433,38 @@ impl Journal {
             Ok(())
         })
     }
+}
+
+/// Hands the gas days of keys that wait, in rows after `through`, to `take`; returns the last row.
+pub(super) fn days_since(
+    c: &Connection,
+    clock: GasDayClock,
+    through: i64,
+    mut take: impl FnMut(i32),
+) -> rusqlite::Result<i64> {
+    let mut statement =
+        c.prepare_cached("SELECT id, kind, keys FROM outbox WHERE id > ?1 ORDER BY id")?;
+    let mut rows = statement.query([through])?;
+    let mut last = through;
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        let bytes = row.get_ref(2)?.as_blob()?;
+        let day_of = |day: i64| i32::try_from(day).map_err(|_| unreadable());
+        match Kind::of(row.get(1)?).ok_or_else(unreadable)? {
+            Kind::Readings => {
+                for (_, at) in keys(bytes).ok_or_else(unreadable)? {
+                    take(epoch_day(clock, at));
+                }
+            }
+            Kind::Curves => {
+                for (_, day) in keys(bytes).ok_or_else(unreadable)? {
+                    take(day_of(day)?);
+                }
+            }
+            Kind::Day => take(day_of(WholeDay::decode(bytes).ok_or_else(unreadable)?.day)?),
+        }
+    }
+    Ok(last)
 }
 
 /// When the oldest reading that waits was received.

@@ -88,6 +88,76 @@ impl Known {
         self.0.clear();
     }
 
+    /// Takes back what rows under a day said, once these are gone.
+    pub(super) fn forget_row_day(
+        &mut self,
+        t: &Transaction<'_>,
+        number: i64,
+        row_day: i32,
+    ) -> rusqlite::Result<()> {
+        self.take_back(t, number, row_day, |bit| Bits {
+            singles: bit,
+            today: bit,
+            ..Bits::default()
+        })?;
+        self.take_back(t, number, row_day - 1, |bit| Bits {
+            next: bit,
+            ..Bits::default()
+        })?;
+        let days: Vec<i32> = t
+            .prepare_cached("SELECT day FROM presence_far WHERE meter = ?1 AND row_day = ?2")?
+            .query_map(params![number, row_day], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for day in days {
+            t.prepare_cached(
+                "DELETE FROM presence_far WHERE meter = ?1 AND day = ?2 AND row_day = ?3",
+            )?
+            .execute(params![number, day, row_day])?;
+            let is_elsewhere: bool = t
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM presence_far WHERE meter = ?1 AND day = ?2)",
+                )?
+                .query_row(params![number, day], |row| row.get(0))?;
+            if !is_elsewhere {
+                self.take_back(t, number, day, |bit| Bits {
+                    far: bit,
+                    ..Bits::default()
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(
+        &mut self,
+        t: &Transaction<'_>,
+        number: i64,
+        day: i32,
+        of: impl Fn(u32) -> Bits,
+    ) -> rusqlite::Result<()> {
+        let (block, bit) = block_of(day);
+        let gone = of(bit);
+        self.0.remove(&(block, number));
+        t.prepare_cached(
+            "UPDATE presence SET singles = singles & ~?3, today = today & ~?4, next = next & ~?5,
+               far = far & ~?6 WHERE block = ?1 AND meter = ?2",
+        )?
+        .execute(params![
+            block,
+            number,
+            gone.singles,
+            gone.today,
+            gone.next,
+            gone.far
+        ])?;
+        t.prepare_cached(
+            "DELETE FROM presence
+             WHERE block = ?1 AND meter = ?2 AND (singles | today | next | far) = 0",
+        )?
+        .execute(params![block, number])
+        .map(drop)
+    }
+
     pub(super) fn write(&mut self, t: &Transaction<'_>, added: &Added) -> rusqlite::Result<()> {
         if self.0.len() > CACHE_MAX {
             self.0.clear();
@@ -221,6 +291,20 @@ pub(super) fn day_before(c: &Connection, number: i64, day: i32) -> rusqlite::Res
         }
     }
     Ok(None)
+}
+
+/// Whether rows under a day hold totals of days from `from` on, as an array does whose meter's clock
+/// was behind.
+pub(super) fn has_totals_on(
+    c: &Connection,
+    number: i64,
+    row_day: i32,
+    from: i32,
+) -> rusqlite::Result<bool> {
+    c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM presence_far WHERE meter = ?1 AND day >= ?2 AND row_day = ?3)",
+    )?
+    .query_row(params![number, from, row_day], |row| row.get(0))
 }
 
 /// The first day not before `day` of which a meter has totals.

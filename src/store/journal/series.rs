@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::body::Body;
-use super::ingest::{epoch_day, unreadable};
+use super::body::{Body, Stand};
+use super::ingest::epoch_day;
 use super::{Journal, LatestReading, instant, millis, presence};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
@@ -68,7 +68,7 @@ impl Journal {
                     Some((known, meter)) if *known == number => meter.clone(),
                     _ => self.meter(c, number)?,
                 };
-                take(read_row(row, &meter)?.reading);
+                take(read_row(row, number, &meter)?.reading);
                 of = Some((number, meter));
             }
             Ok(())
@@ -261,18 +261,34 @@ fn rows_of_day(
     )?;
     let mut rows = statement.query(params![day, number, at.start, at.end])?;
     while let Some(row) = rows.next()? {
-        take(read_row(row, meter)?);
+        take(read_row(row, number, meter)?);
     }
     Ok(())
 }
 
-pub(super) fn read_row(row: &rusqlite::Row<'_>, meter: &MeterId) -> rusqlite::Result<Row> {
+pub(super) fn read_row(
+    row: &rusqlite::Row<'_>,
+    number: i64,
+    meter: &MeterId,
+) -> rusqlite::Result<Row> {
     let at = row.get(0)?;
-    let body = Body::decode(at, row.get_ref(2)?.as_blob()?).ok_or_else(unreadable)?;
+    let stand = Stand { number, at };
+    let body = Body::decode(stand, row.get_ref(2)?.as_blob()?).ok_or_else(|| damaged(meter, at))?;
     Ok(Row {
         is_usable: body.is_usable,
         reading: body.into_reading(meter.clone(), instant(at), instant(row.get(1)?)),
     })
+}
+
+/// A row whose bytes are not those that were written.
+fn damaged(meter: &MeterId, at: i64) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+        Some(format!(
+            "the reading of {meter} at {} is not what was written; `qiliang verify` tells of all",
+            instant(at)
+        )),
+    )
 }
 
 fn reading_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
@@ -381,7 +397,7 @@ impl Gather<'_> {
         let mut rows = statement.query(params![day, self.number])?;
         let mut found = 0;
         while let Some(row) = rows.next()? {
-            let row = read_row(row, self.meter)?;
+            let row = read_row(row, self.number, self.meter)?;
             if row.is_usable && row.reading.exact(self.item).is_some() {
                 self.rows.push(row.reading);
                 found += 1;

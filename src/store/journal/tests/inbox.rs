@@ -1,6 +1,9 @@
 //! What is received and not yet at its place comes to the same place as what is committed.
 
+use super::super::body::Stand;
 use super::*;
+
+const STAND: Stand = Stand { number: 3, at: 7 };
 
 fn arb_reading() -> impl Strategy<Value = Reading> {
     let value = prop_oneof![
@@ -40,15 +43,22 @@ proptest! {
     #[test]
     fn bodies_round_trip(reading in arb_reading(), is_usable: bool) {
         let body = Body::new(&reading, is_usable);
-        let bytes = body.encode(7);
+        let bytes = body.encode(STAND);
         let mut straight = Vec::new();
-        let traits = super::body::encode(&reading, is_usable, 7, &mut straight);
+        let traits = super::body::encode(&reading, is_usable, STAND, &mut straight);
         prop_assert_eq!(&straight, &bytes, "the short way gives the same bytes");
         prop_assert_eq!(traits, body.traits());
-        prop_assert_eq!(Body::decode(7, &bytes), Some(body));
-        for length in 0..bytes.len() {
-            // Cut anywhere it is unreadable or another body, never a panic.
-            Body::decode(7, &bytes[..length]);
+        prop_assert_eq!(Body::decode(STAND, &bytes), Some(body));
+        // Another byte anywhere, or another place, and it is not read.
+        for index in 0..bytes.len() {
+            for change in [1_u8, 2, 3, 0x10, 0x80, 0xff] {
+                let mut other = bytes.clone();
+                other[index] ^= change;
+                prop_assert_eq!(Body::decode(STAND, &other), None, "byte {} ^ {}", index, change);
+            }
+        }
+        for stand in [Stand { number: 4, ..STAND }, Stand { at: 8, ..STAND }] {
+            prop_assert_eq!(Body::decode(stand, &bytes), None);
         }
     }
 
@@ -136,6 +146,7 @@ async fn what_is_received_comes_to_the_same_place_as_what_is_committed() {
     let (first, second) = (temp(), temp());
     let committed = open(first.path());
     let received = open(second.path());
+    locked(&received.cache).inbox.gather = std::time::Duration::ZERO;
     let mut has_waited = 0;
     let mut accepted = 0;
     for part in 0..60 {
@@ -171,6 +182,7 @@ async fn what_a_crash_leaves_in_the_inbox_is_put_at_its_place_once() {
     };
     let copy = temp();
     let journal = open(dir.path());
+    locked(&journal.cache).inbox.gather = std::time::Duration::ZERO;
     for part in 0..30 {
         let report = journal.receive(readings(part)).await.unwrap();
         // The files as a power cut leaves them, also half way through a move.
