@@ -17,6 +17,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod export;
+mod findings;
 mod forecast;
 mod history;
 mod import;
@@ -115,6 +116,11 @@ enum Command {
     Rejects {
         #[command(subcommand)]
         what: RejectsCommand,
+    },
+    /// What the validation rules found, and how often.
+    Findings {
+        #[command(subcommand)]
+        what: FindingsCommand,
     },
     /// Meters whose clock is off, by what their frames showed.
     Clocks {
@@ -369,6 +375,15 @@ impl From<TimePrecision> for crate::collect::import::Precision {
 }
 
 #[derive(Debug, Subcommand)]
+enum FindingsCommand {
+    /// List them, newest first.
+    List(findings::Listed),
+    /// How often each rule found something: findings, meters, share of meter days, and the later half
+    /// of the range against the earlier.
+    Stats(findings::Counted),
+}
+
+#[derive(Debug, Subcommand)]
 enum RejectsCommand {
     /// List them, last received first.
     List {
@@ -592,6 +607,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
+        Command::Findings { what } => match what {
+            FindingsCommand::List(listed) => findings::list(&context, listed),
+            FindingsCommand::Stats(counted) => findings::stats(&context, &counted),
+        },
         Command::Clocks { all, json } => clocks::run(&context, all, json),
         Command::Correctors { meter, days, json } => {
             let question = correctors::Question {

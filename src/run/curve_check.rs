@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
@@ -83,13 +84,14 @@ pub struct CurveCheck {
 pub fn check_curves(
     journal: &Journal,
     registry: &Registry,
+    limits: Arc<LimitTable>,
     extent: Extent,
 ) -> Result<CurveCheck, StoreError> {
     let check = Check {
         journal,
         registry,
         exchanges: exchanges_by_meter(registry),
-        limits: LimitTable::default(),
+        limits,
     };
     let mut found = CurveCheck::default();
     let chosen = Chosen::new(extent, journal.curves_len()?);
@@ -143,7 +145,7 @@ struct Check<'a> {
     registry: &'a Registry,
     exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
     /// Part of what a curve is computed by, as the daemon has it.
-    limits: LimitTable,
+    limits: Arc<LimitTable>,
 }
 
 impl Check<'_> {
@@ -164,7 +166,7 @@ impl Check<'_> {
         // What waits may differ. A daemon may have computed it between our two looks, so look again.
         if self
             .journal
-            .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
+            .is_waiting(id, &fingerprint(meter, self.registry, &self.limits))?
         {
             found.waiting += 1;
             return Ok(());
@@ -173,7 +175,7 @@ impl Check<'_> {
         if difference.is_some()
             && self
                 .journal
-                .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
+                .is_waiting(id, &fingerprint(meter, self.registry, &self.limits))?
         {
             found.waiting += 1;
             return Ok(());

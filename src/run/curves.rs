@@ -45,7 +45,7 @@ use crate::validate::points::expand;
 pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sync>;
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
-const RULES_VERSION: u32 = 2;
+const RULES_VERSION: u32 = 3;
 /// Curves written in one transaction: few, so that readings do not wait long behind them.
 const WRITE_MAX: usize = 1_000;
 /// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
@@ -83,7 +83,7 @@ pub struct CurveDeps {
     /// Working days and holidays.
     pub calendar: Arc<Calendar>,
     /// What the day rules call unusual.
-    pub limits: Arc<LimitTable>,
+    pub limits: watch::Receiver<Arc<LimitTable>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Live views.
@@ -224,11 +224,12 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
 /// As the store's.
 pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
+    let limits = Arc::clone(&deps.limits.borrow());
     let digests = registry
         .meters
         .values()
         .map(|meter| {
-            let digest = fingerprint(meter, &registry, deps.limits.text());
+            let digest = fingerprint(meter, &registry, &limits);
             (meter.id.clone(), digest)
         })
         .collect();
@@ -243,7 +244,7 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
 }
 
 /// A digest of everything but readings that a meter's curves depend on.
-pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> Vec<u8> {
+pub(super) fn fingerprint(meter: &Meter, registry: &Registry, table: &LimitTable) -> Vec<u8> {
     #[derive(Serialize)]
     struct Rules<'a> {
         version: u32,
@@ -255,7 +256,7 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> V
         exchanges: Vec<&'a MeterExchange>,
         customer: Option<(CustomerClass, u32, f64)>,
         changes: Vec<&'a ProductionChange>,
-        limits: &'a str,
+        limits: Vec<String>,
     }
     let rules = Rules {
         version: RULES_VERSION,
@@ -269,7 +270,11 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> V
             .customer_of(meter)
             .map(|c| (c.class, c.households, c.design_flow_m3h)),
         changes: changes_of(registry, meter).collect(),
-        limits,
+        limits: table.said_of(
+            registry
+                .customer_of(meter)
+                .map(|c| (c.class, c.size_class())),
+        ),
     };
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
     let json = serde_json::to_vec(&rules).unwrap_or_default();
@@ -334,6 +339,7 @@ fn compute_all(
     let pass = Pass {
         deps,
         registry: &registry,
+        limits: Arc::clone(&deps.limits.borrow()),
         exchanges: exchanges_by_meter(&registry),
         work,
         next: AtomicUsize::new(0),
@@ -387,6 +393,7 @@ pub(super) fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<M
 struct Pass<'a> {
     deps: &'a CurveDeps,
     registry: &'a Registry,
+    limits: Arc<LimitTable>,
     exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
     work: Vec<Vec<DirtyDay>>,
     next: AtomicUsize,
@@ -528,7 +535,7 @@ impl Pass<'_> {
                 changes: &changes,
                 calendar: &self.deps.calendar,
                 clock,
-                limits: &self.deps.limits.of(customer, day),
+                limits: &self.limits.of(customer, day),
                 curve: &curve,
                 history: history.get(start..).unwrap_or_default(),
                 readings: readings_of(clock, day, &readings),

@@ -16,7 +16,6 @@ use crate::run::clocks::Clocks;
 use crate::run::curves::CurveDeps;
 use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
-use crate::validate::limits::LimitTable;
 
 /// Gas days back in which a like day is looked for when a meter is silent.
 pub const FILL_DAYS: i64 = 28;
@@ -115,7 +114,7 @@ pub fn curves(app: &App, stages: &Stages) -> CurveDeps {
         }),
         fill_days: FILL_DAYS,
         calendar: Arc::clone(&app.calendar),
-        limits: Arc::new(LimitTable::default()),
+        limits: app.limits.clone(),
         clock: Arc::clone(&app.clock),
         live: stages.live.clone(),
     }

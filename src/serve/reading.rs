@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandDay;
+use crate::domain::finding::Finding;
 use crate::domain::id::{MeterId, RunId};
 use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
@@ -32,6 +33,7 @@ use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 use crate::store::journal::{FindingFilter, RejectFilter, StoredReject};
+use crate::validate::stats::Counts;
 
 /// Completed gas days in a customer's detail.
 const DETAIL_DAYS: i64 = 400;
@@ -269,6 +271,18 @@ impl AppState {
                 .first()
                 .map(|run| (now - run.origin_at).as_seconds_f64()),
         })
+    }
+
+    /// What the rules found.
+    pub(super) fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, ApiProblem> {
+        self.journal().findings(filter).map_err(journal_failed)
+    }
+
+    /// How often each rule found something.
+    pub(super) fn finding_counts(&self, from: GasDay, to: GasDay) -> Result<Counts, ApiProblem> {
+        self.journal()
+            .finding_counts(from, to)
+            .map_err(journal_failed)
     }
 
     /// Rejected frames.

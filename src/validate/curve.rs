@@ -268,8 +268,7 @@ impl Days {
     }
 
     fn finish(mut self, meter: &Meter) -> Vec<(LoadCurve, Vec<Finding>)> {
-        self.findings
-            .sort_by(|x, y| (x.at, x.rule, &x.message).cmp(&(y.at, y.rule, &y.message)));
+        Finding::sort(&mut self.findings);
         let mut findings = std::mem::take(&mut self.findings).into_iter().peekable();
         let mut curves = Vec::new();
         let mut day = self.from;

@@ -10,9 +10,11 @@ pub mod curve;
 pub mod day;
 mod interval;
 pub mod limits;
+pub mod line_pack;
 pub mod points;
 pub mod rules;
 mod spread;
+pub mod stats;
 
 use chrono::TimeDelta;
 

@@ -1,6 +1,7 @@
 //! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
 
 pub mod declarations;
+pub mod findings;
 pub mod forecast;
 pub mod ledger;
 pub mod live;
@@ -53,6 +54,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(findings::get_findings))
+        .routes(routes!(findings::get_finding_stats))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))

@@ -52,6 +52,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_rejects_and_clocks.sql"),
     include_str!("migrations/0003_inbox.sql"),
     include_str!("migrations/0004_outbox.sql"),
+    include_str!("migrations/0007_findings.sql"),
 ];
 
 /// What one frame became.

@@ -4,22 +4,32 @@
 //! a family and not the other is found if more than half of the day's readings that have the one
 //! have the other too: a device that never says it is not at fault.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&MISSING];
+
+static MISSING: Sentence = Sentence {
+    rule: RuleId::V16,
+    key: "missing",
+    zh: "当日 {all} 条读数中 {lack} 条有{present}而无{absent}",
+    en: "the {present} is there and the {absent} is not in {lack} of {all} readings of the day",
+};
 
 type Has = fn(&Reading) -> bool;
 
 const FAMILIES: [[(&str, Has); 2]; 2] = [
     [
-        ("the standard total", |r| r.value(Item::TotalStd).is_some()),
-        ("the working total", |r| r.value(Item::TotalWork).is_some()),
+        ("total_std_m3", |r| r.value(Item::TotalStd).is_some()),
+        ("total_work_m3", |r| r.value(Item::TotalWork).is_some()),
     ],
     [
-        ("the pressure", |r| {
+        ("pressure", |r| {
             r.value(Item::PressureAbs).is_some() || r.value(Item::PressureGauge).is_some()
         }),
-        ("the temperature", |r| r.value(Item::Temperature).is_some()),
+        ("temperature", |r| r.value(Item::Temperature).is_some()),
     ],
 ];
 
@@ -42,18 +52,14 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
             let Some(first) = first.filter(|_| have > lack) else {
                 continue;
             };
-            findings.push(Finding {
-                rule: RuleId::V16,
-                severity: Severity::Info,
-                meter: meter.id.clone(),
-                at: first.sampled_at,
-                message: format!(
-                    "{} is there and {} is not in {lack} of {} readings of the day",
-                    present.0,
-                    absent.0,
-                    have + lack
-                ),
-            });
+            let args = [
+                Arg::term("present", present.0),
+                Arg::term("absent", absent.0),
+                Arg::count("lack", lack, Unit::One),
+                Arg::count("all", have + lack, Unit::One),
+            ];
+            let at = first.sampled_at;
+            findings.push(Finding::new(&MISSING, Severity::Info, &meter.id, at, args));
         }
     }
     findings
@@ -84,7 +90,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].at, at(2));
         assert_eq!(
-            found[0].message,
+            found[0].message_en(),
             "the standard total is there and the working total is not in 1 of 3 readings of the day"
         );
     }
