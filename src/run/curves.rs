@@ -36,7 +36,9 @@ use crate::domain::series::LoadCurve;
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
-use crate::validate::curve::{AROUND, CurveRules, build_days, readings_of, sample_findings};
+use crate::validate::curve::{
+    AROUND, CurveRules, build_days, readings_of, readings_to_end, sample_findings,
+};
 use crate::validate::day::{DayFacts, HISTORY_DAYS, check_day};
 use crate::validate::limits::LimitTable;
 use crate::validate::points::expand;
@@ -539,6 +541,7 @@ impl Pass<'_> {
                 curve: &curve,
                 history: history.get(start..).unwrap_or_default(),
                 readings: readings_of(clock, day, &readings),
+                readings_to_end: readings_to_end(clock, day, &readings),
             }));
             history.push(curve.clone());
             done.insert(day, CurveWrite { curve, findings });

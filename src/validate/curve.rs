@@ -136,6 +136,14 @@ pub fn readings_of(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[R
     readings.get(first..last).unwrap_or_default()
 }
 
+/// The same, and those sampled at the very end of the gas day.
+pub fn readings_to_end(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[Reading] {
+    let (start, end) = (clock.start_of(day), clock.end_of(day));
+    let first = readings.partition_point(|reading| reading.sampled_at < start);
+    let last = readings.partition_point(|reading| reading.sampled_at <= end);
+    readings.get(first..last).unwrap_or_default()
+}
+
 /// The hours of some gas days while they fill.
 struct Days {
     clock: GasDayClock,

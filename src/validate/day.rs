@@ -43,6 +43,8 @@ pub struct DayFacts<'a> {
     pub history: &'a [LoadCurve],
     /// Readings sampled on the day, in time order.
     pub readings: &'a [Reading],
+    /// The same and those sampled at its very end, which hold the day's frozen totals.
+    pub readings_to_end: &'a [Reading],
 }
 
 impl DayFacts<'_> {
@@ -99,7 +101,7 @@ pub fn check_day(facts: &DayFacts<'_>) -> Vec<Finding> {
     findings.extend(v13_valve_closed::check(facts.meter, facts.readings));
     findings.extend(v14_sum::check(
         facts.meter,
-        facts.readings,
+        facts.readings_to_end,
         facts.limits.v14_share,
     ));
     findings.extend(v16_sibling::check(facts.meter, facts.readings));

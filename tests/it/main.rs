@@ -32,6 +32,7 @@ mod mqtt;
 mod profiles;
 mod push;
 mod rejects;
+mod rules;
 mod runs;
 mod serve;
 mod simulate;

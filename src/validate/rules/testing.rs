@@ -269,6 +269,7 @@ impl Case {
             curve: &self.curve,
             history: &self.history,
             readings: &self.readings,
+            readings_to_end: &self.readings,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Two families: standard and working total; pressure and temperature. A reading that has one of
 //! a family and not the other is found if more than half of the day's readings that have the one
-//! have the other too: a device that never says it is not at fault.
+//! have the other too: a device that never says it is not at fault. Readings with frozen totals are
+//! passed over: such a frame has the one total it froze.
 
 use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
@@ -41,7 +42,10 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
         for (present, absent) in [(a, b), (b, a)] {
             let (mut have, mut lack) = (0_usize, 0_usize);
             let mut first = None;
-            for reading in readings.iter().filter(|reading| present.1(reading)) {
+            for reading in readings
+                .iter()
+                .filter(|reading| reading.frozen.is_empty() && present.1(reading))
+            {
                 if absent.1(reading) {
                     have += 1;
                 } else {
