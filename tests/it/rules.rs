@@ -166,7 +166,12 @@ fn every_rule_finds_its_fault_and_little_else() {
         }
     }
     for finding in before.iter().filter(|f| f.rule == RuleId::V15) {
-        println!("{} {}", finding.subject, finding.message_en());
+        println!(
+            "{} {} {}",
+            finding.at,
+            finding.subject,
+            finding.message_en()
+        );
     }
     tell_false_alarms(&city, &clean);
 }

@@ -1,5 +1,6 @@
 //! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
 
+pub mod collection;
 pub mod declarations;
 pub mod findings;
 pub mod forecast;
@@ -56,6 +57,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(nudges::get_nudges))
         .routes(routes!(findings::get_findings))
         .routes(routes!(findings::get_finding_stats))
+        .routes(routes!(collection::get_collection))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))

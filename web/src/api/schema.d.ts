@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/collection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+        get: operations["get_collection"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/declarations": {
         parameters: {
             query?: never;
@@ -48,6 +65,40 @@ export interface paths {
         };
         /** The latest version of a month's declaration as a workbook */
         get: operations["export_declaration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the validation rules found, newest first */
+        get: operations["get_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How often each rule found something */
+        get: operations["get_finding_stats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -488,6 +539,46 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description The session at a broker. */
+        BrokerView: {
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /** @description `host:port`. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            connects: number;
+            /** @description Whether it has accepted us and not gone since. */
+            is_connected: boolean;
+            /** @description Whether it has granted every topic. */
+            is_subscribed: boolean;
+            /** @description What keeps us from being connected, and what to do. */
+            last_error: string | null;
+            /** @description What is amiss although it works. */
+            last_notice: string | null;
+            /** @description Its name in the configuration. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Messages received, redeliveries included.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Of these, marked as delivered before.
+             */
+            redelivered: number;
+            /**
+             * Format: int64
+             * @description Times the broker had lost the session it should have kept for us.
+             */
+            sessions_lost: number;
+        };
         /** @description 昨 / 今 / 明. */
         Cards: {
             /** @description The gas day that runs. */
@@ -592,6 +683,14 @@ export interface components {
              * @description Frames kept with a reason.
              */
             rejected: number;
+        };
+        /** @description How the collectors fare now. Counters count from the start of the program. */
+        CollectionView: {
+            /** @description Brokers in order of the configuration. */
+            brokers: components["schemas"]["BrokerView"][];
+            /** @description Modbus gateways by identifier. */
+            gateways: components["schemas"]["GatewayView"][];
+            listener: components["schemas"]["ListenerView"] | null;
         };
         /** @description One component of a contract. */
         ComponentLine: {
@@ -827,6 +926,56 @@ export interface components {
          * @enum {string}
          */
         Dimension: "total" | "source" | "class" | "slot";
+        /** @description A meter whose last poll failed. */
+        FailingMeter: {
+            /**
+             * Format: int64
+             * @description Polls that failed since the last good one.
+             */
+            failures_in_row: number;
+            /** @description The last failure. */
+            last_error: string | null;
+            /** @description The last good poll since the start. */
+            last_poll_at: string | null;
+            /** @description Meter. */
+            meter: string;
+            /**
+             * Format: int32
+             * @description Unit number on the bus.
+             */
+            unit: number;
+        };
+        /** @description A value in a finding. */
+        FindingValue: {
+            /** @description Its name in the sentence. */
+            name: string;
+            /**
+             * @description Unit of a number: `one`, `m3`, `m3_per_hour`, `celsius`, `kpa`, `percent`, `dbm`, `second`,
+             *     `minute`, `hour`, `day`.
+             */
+            unit: string | null;
+            /** @description The value: exact m³, a number, an instant (RFC 3339), a gas day, words by their keys. */
+            value: string;
+        };
+        /** @description What a rule found. */
+        FindingView: {
+            /** @description When. */
+            at: string;
+            /** @description In English. */
+            message_en: string;
+            /** @description In Chinese. */
+            message_zh: string;
+            /** @description Rule. */
+            rule: string;
+            /** @description `info`, `suspect` or `fail`. */
+            severity: string;
+            /** @description Its identifier. */
+            subject: string;
+            /** @description What it is of: `meter`, `zone` or `customer`. */
+            subject_kind: string;
+            /** @description The numbers behind it; none of findings that an earlier program made. */
+            values: components["schemas"]["FindingValue"][];
+        };
         /** @description A point in the future. */
         ForecastPoint: {
             /**
@@ -914,6 +1063,48 @@ export interface components {
              * @description Expected to be moved to the swing contract over all sources.
              */
             swing_m3: number;
+        };
+        /** @description A gateway and the meters on it that do not answer. */
+        GatewayView: {
+            /** @description `host:port`, or a serial port. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections opened.
+             */
+            connects: number;
+            /**
+             * Format: int64
+             * @description Attempts to connect that failed.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Polls that brought nothing in their period, of all its meters.
+             */
+            failed_polls: number;
+            /** @description Meters whose last poll failed, longest silent first. */
+            failing: components["schemas"]["FailingMeter"][];
+            /** @description Identifier. */
+            gateway: string;
+            /** @description Whether a connection is open. */
+            is_connected: boolean;
+            /** @description The last failure to connect. */
+            last_error: string | null;
+            /** @description When that was. */
+            last_error_at: string | null;
+            /** @description Meters on it. */
+            meters: number;
+            /**
+             * Format: int64
+             * @description Polls delivered, of all its meters.
+             */
+            polls: number;
+            /**
+             * Format: int64
+             * @description Attempts made again within a period, of all its meters.
+             */
+            retries: number;
         };
         /** @description A row of the heat map. */
         HeatmapDay: {
@@ -1336,6 +1527,41 @@ export interface components {
          * @enum {string}
          */
         Level: "blue" | "yellow" | "orange" | "red";
+        /** @description The listener for meters without a broker. */
+        ListenerView: {
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /**
+             * Format: int64
+             * @description Meters connected.
+             */
+            connected: number;
+            /** @description The last refusal. */
+            last_error: string | null;
+            /**
+             * Format: int64
+             * @description Messages received.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Connections refused, or closed for what the peer did.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Times that reading rested because a meter sent faster than it may.
+             */
+            slowed: number;
+        };
         /** @description `event: overview` of `/api/v1/live`: the part of the overview that moves. */
         LiveOverview: {
             /** @description Collection. */
@@ -1932,6 +2158,52 @@ export interface components {
             /** @description Identifiers that are none. */
             unknown: number[];
         };
+        /** @description How often a rule found something. */
+        RuleStatView: {
+            /** @description Findings on each gas day. */
+            by_day: number[];
+            /** @description Customer class, if rows are split by it; none for gates. */
+            class: string | null;
+            /**
+             * Format: int64
+             * @description Findings.
+             */
+            findings: number;
+            /**
+             * Format: int64
+             * @description Gas days of meters that have a curve.
+             */
+            meter_days: number;
+            /** @description Its name in English. */
+            name_en: string;
+            /** @description Its name in Chinese. */
+            name_zh: string;
+            /** @description Rule. */
+            rule: string;
+            /**
+             * Format: double
+             * @description The part of them that has a finding, 0 to 1.
+             */
+            share: number | null;
+            /** @description Meters, zones or customers that have one. */
+            subjects: number;
+            /**
+             * Format: double
+             * @description Findings of the later half of the range over those of the earlier half.
+             */
+            trend: number | null;
+            /** @description Zone, if rows are split by it. */
+            zone: string | null;
+        };
+        /** @description Statistics of the rules over some gas days. */
+        RuleStatsView: {
+            /** @description First gas day. */
+            from: string;
+            /** @description A row for each rule that found something, in the order of the catalogue. */
+            rows: components["schemas"]["RuleStatView"][];
+            /** @description Last gas day. */
+            to: string;
+        };
         /** @description A run in the list. */
         RunSummary: {
             /** @description Gas days it reaches. */
@@ -2222,6 +2494,35 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionView"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_declarations: {
         parameters: {
             query?: never;
@@ -2374,6 +2675,100 @@ export interface operations {
             };
             /** @description There is no such thing, or not yet */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_findings: {
+        parameters: {
+            query?: {
+                /** @description Only of this meter. */
+                meter?: string;
+                /** @description Only of this rule, `V01` to `V26`. */
+                rule?: string;
+                /** @description Only of this gas day or later. */
+                from?: string;
+                /** @description Only of this gas day or earlier. */
+                to?: string;
+                /** @description At most so many, 1 to 1000; 100 if not given. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the validation rules found, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindingView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_finding_stats: {
+        parameters: {
+            query?: {
+                /** @description First gas day; 14 days up to the last one if not given. */
+                from?: string;
+                /** @description Last gas day; yesterday if not given. */
+                to?: string;
+                /** @description What rows are split by beside the rule: `class`, `zone` or `class,zone`. */
+                by?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How often each rule found something */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleStatsView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
