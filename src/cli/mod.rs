@@ -607,10 +607,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
-        Command::Findings { what } => match what {
-            FindingsCommand::List(listed) => findings::list(&context, listed),
-            FindingsCommand::Stats(counted) => findings::stats(&context, &counted),
-        },
+        Command::Findings { what } => dispatch_findings(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
         Command::Correctors { meter, days, json } => {
             let question = correctors::Question {
@@ -689,6 +686,13 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => influx::retry(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
+    }
+}
+
+fn dispatch_findings(context: &Context, what: FindingsCommand) -> Result<(), Failure> {
+    match what {
+        FindingsCommand::List(listed) => findings::list(context, listed),
+        FindingsCommand::Stats(counted) => findings::stats(context, &counted),
     }
 }
 

@@ -65,6 +65,7 @@ pub struct Drill {
 
 impl City {
     /// A drill for each rule that has a fault to drill, within the last gas days of history.
+    #[expect(clippy::too_many_lines, reason = "a table, one entry a rule")]
     pub fn drills(&self) -> Vec<Drill> {
         let clock = GasDayClock::default();
         let today = self.config().today();
@@ -271,12 +272,10 @@ impl Drill {
     fn apply(&self, city: &City, mut frame: SimFrame) -> Vec<SimFrame> {
         match self.tamper {
             Tamper::Lost if self.is_on(frame.sampled_at) => return Vec::new(),
-            Tamper::Lost | Tamper::Oversized(_) => {}
             Tamper::Shift(_) | Tamper::Scale(_) | Tamper::Add(_) => self.retotal(city, &mut frame),
             Tamper::FrozenScale(_) if frame.kind == FrameKind::Frozen => {
                 self.retotal(city, &mut frame);
             }
-            Tamper::FrozenScale(_) => {}
             Tamper::Twice(m3) if self.is_on(frame.sampled_at) => {
                 let mut again = frame.clone();
                 edit(&mut again, |reading| {
