@@ -19,6 +19,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod export;
+mod findings;
 mod forecast;
 mod history;
 mod import;
@@ -124,6 +125,11 @@ enum Command {
     Curves {
         #[command(subcommand)]
         what: curves::CurvesCommand,
+    },
+    /// What the validation rules found, and how often.
+    Findings {
+        #[command(subcommand)]
+        what: FindingsCommand,
     },
     /// Meters whose clock is off, by what their frames showed.
     Clocks {
@@ -389,6 +395,15 @@ impl From<TimePrecision> for crate::collect::import::Precision {
 }
 
 #[derive(Debug, Subcommand)]
+enum FindingsCommand {
+    /// List them, newest first.
+    List(findings::Listed),
+    /// How often each rule found something: findings, meters, share of meter days, and the later half
+    /// of the range against the earlier.
+    Stats(findings::Counted),
+}
+
+#[derive(Debug, Subcommand)]
 enum RejectsCommand {
     /// List them, last received first.
     List {
@@ -613,6 +628,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Curves { what } => curves::run(&context, what),
+        Command::Findings { what } => dispatch_findings(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
         Command::Correctors { meter, days, json } => {
             let question = correctors::Question {
@@ -694,6 +710,13 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => influx::retry(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
+    }
+}
+
+fn dispatch_findings(context: &Context, what: FindingsCommand) -> Result<(), Failure> {
+    match what {
+        FindingsCommand::List(listed) => findings::list(context, listed),
+        FindingsCommand::Stats(counted) => findings::stats(context, &counted),
     }
 }
 

@@ -1,9 +1,16 @@
 //! Findings of validation rules, and the quality of a value.
 
+mod terms;
+mod words;
+
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::MeterId;
+use crate::domain::id::{CustomerId, MeterId, ZoneId};
+
+pub use words::{Arg, Sentence, Unit, Value};
 
 /// A rule of the catalogue (domain.md §4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +41,10 @@ pub enum RuleId {
     V12,
     /// Flow with the valve closed.
     V13,
+    /// Sum check.
+    V14,
+    /// Mass balance.
+    V15,
     /// Sibling missing.
     V16,
     /// Conversion factor.
@@ -54,11 +65,13 @@ pub enum RuleId {
     V24,
     /// Device alarm.
     V25,
+    /// Plan deviation.
+    V26,
 }
 
 impl RuleId {
     /// Every rule, in the order of the catalogue.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::V01,
         Self::V02,
         Self::V03,
@@ -72,6 +85,8 @@ impl RuleId {
         Self::V11,
         Self::V12,
         Self::V13,
+        Self::V14,
+        Self::V15,
         Self::V16,
         Self::V17,
         Self::V18,
@@ -82,6 +97,7 @@ impl RuleId {
         Self::V23,
         Self::V24,
         Self::V25,
+        Self::V26,
     ];
 
     /// The identifier in JSON, SQL and documents.
@@ -123,6 +139,12 @@ impl RuleId {
                 "flow never stops, perhaps a leak",
             ),
             Self::V13 => ("V13", "阀门关闭仍有流量", "flow with the valve closed"),
+            Self::V14 => (
+                "V14",
+                "分项之和与表底数不符",
+                "sum does not fit the register",
+            ),
+            Self::V15 => ("V15", "区域进出不平衡", "zone out of balance"),
             Self::V16 => (
                 "V16",
                 "应同报的数值缺失",
@@ -141,6 +163,7 @@ impl RuleId {
             Self::V23 => ("V23", "表具选型偏大或偏小", "meter too large or too small"),
             Self::V24 => ("V24", "通信异常", "poor communication"),
             Self::V25 => ("V25", "表具告警", "device alarm"),
+            Self::V26 => ("V26", "用气偏离申报", "use off the declared plan"),
         }
     }
 }
@@ -157,19 +180,154 @@ pub enum Severity {
     Fail,
 }
 
-/// What a rule found at one instant of one meter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a finding is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A meter.
+    Meter(MeterId),
+    /// A zone, as a whole.
+    Zone(ZoneId),
+    /// A customer, with all meters.
+    Customer(CustomerId),
+}
+
+impl Subject {
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Meter(id) => id.as_str(),
+            Self::Zone(id) => id.as_str(),
+            Self::Customer(id) => id.as_str(),
+        }
+    }
+
+    /// The meter, if it is one.
+    pub const fn meter(&self) -> Option<&MeterId> {
+        match self {
+            Self::Meter(id) => Some(id),
+            Self::Zone(_) | Self::Customer(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<&MeterId> for Subject {
+    fn from(id: &MeterId) -> Self {
+        Self::Meter(id.clone())
+    }
+}
+
+impl From<&ZoneId> for Subject {
+    fn from(id: &ZoneId) -> Self {
+        Self::Zone(id.clone())
+    }
+}
+
+impl From<&CustomerId> for Subject {
+    fn from(id: &CustomerId) -> Self {
+        Self::Customer(id.clone())
+    }
+}
+
+/// What a finding says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Words {
+    /// A sentence of the rule, and what stands in its places.
+    Said {
+        /// The sentence.
+        sentence: &'static Sentence,
+        /// The values.
+        args: Vec<Arg>,
+    },
+    /// English text, as earlier programs kept it.
+    Text(String),
+}
+
+/// What a rule found at one instant.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Rule.
     pub rule: RuleId,
     /// Severity.
     pub severity: Severity,
-    /// Meter.
-    pub meter: MeterId,
+    /// Meter, zone or customer.
+    pub subject: Subject,
     /// Instant.
     pub at: DateTime<Utc>,
-    /// The numbers behind it, in English, with units.
-    pub message: String,
+    /// The numbers behind it.
+    pub words: Words,
+}
+
+impl Finding {
+    /// A finding that says a sentence of its rule. Every place of the sentence needs a value.
+    pub fn new(
+        sentence: &'static Sentence,
+        severity: Severity,
+        subject: impl Into<Subject>,
+        at: DateTime<Utc>,
+        args: impl Into<Vec<Arg>>,
+    ) -> Self {
+        let args = args.into();
+        debug_assert!(
+            sentence.places().iter().all(|places| {
+                let mut names: Vec<&str> = args.iter().map(|arg| arg.name.as_ref()).collect();
+                names.sort_unstable();
+                *places == names
+            }),
+            "{}.{} has other places than values: {args:?}",
+            sentence.rule.key(),
+            sentence.key
+        );
+        Self {
+            rule: sentence.rule,
+            severity,
+            subject: subject.into(),
+            at,
+            words: Words::Said { sentence, args },
+        }
+    }
+
+    /// What it says, in Chinese; the old text where there is only that.
+    pub fn message_zh(&self) -> String {
+        self.message(words::Language::Zh)
+    }
+
+    /// What it says, in English.
+    pub fn message_en(&self) -> String {
+        self.message(words::Language::En)
+    }
+
+    fn message(&self, language: words::Language) -> String {
+        match &self.words {
+            Words::Said { sentence, args } => words::compose(sentence, args, language),
+            Words::Text(text) => text.clone(),
+        }
+    }
+
+    /// The values in it.
+    pub fn args(&self) -> &[Arg] {
+        match &self.words {
+            Words::Said { args, .. } => args,
+            Words::Text(_) => &[],
+        }
+    }
+
+    /// Puts findings in order of time, rule and what they say.
+    pub fn sort(findings: &mut [Self]) {
+        findings.sort_by(|a, b| {
+            let of = |f: &Self| (f.at, f.rule);
+            of(a)
+                .cmp(&of(b))
+                .then_with(|| a.subject.cmp(&b.subject))
+                .then_with(|| a.message_en().cmp(&b.message_en()))
+        });
+    }
 }
 
 /// Data quality (数据质量), ranked; never silently upgraded. domain.md §10.A.

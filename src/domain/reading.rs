@@ -210,6 +210,30 @@ impl Alarm {
         Self::GasDayStart,
         Self::Unlisted,
     ];
+
+    /// The word in JSON and locale files.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::BatteryLow => "battery_low",
+            Self::ValveFault => "valve_fault",
+            Self::ValveLeak => "valve_leak",
+            Self::Magnetic => "magnetic",
+            Self::Removed => "removed",
+            Self::ReverseFlow => "reverse_flow",
+            Self::MeteringFault => "metering_fault",
+            Self::TemperatureSensor => "temperature_sensor",
+            Self::PressureSensor => "pressure_sensor",
+            Self::OverFlow => "over_flow",
+            Self::SmallFlow => "small_flow",
+            Self::ContinuousFlow => "continuous_flow",
+            Self::Leak => "leak",
+            Self::Earthquake => "earthquake",
+            Self::TemperatureLimit => "temperature_limit",
+            Self::PressureLimit => "pressure_limit",
+            Self::GasDayStart => "gas_day_start",
+            Self::Unlisted => "unlisted",
+        }
+    }
 }
 
 /// A set of alarms.

@@ -67,6 +67,9 @@ pub struct Zone {
     pub weather_station: StationMix,
     /// Local atmospheric pressure, kPa.
     pub atmosphere_kpa: f64,
+    /// Volume inside the pipes of the zone, m³, for the line pack; 0 if it is not known.
+    #[serde(default)]
+    pub pipe_volume_m3: f64,
 }
 
 /// From a date on, a zone takes this part of its gas from a source; one row of `source_shares.csv`.

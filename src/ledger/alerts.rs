@@ -9,7 +9,8 @@ use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::filing::{ChangeKind, ProductionChange};
 use crate::domain::quantity::StdVolume;
 use crate::ledger::entry::{LedgerFinding, LedgerStatus, Level};
-use crate::ledger::figures::{DayRatio, DaySum, is_off_plan};
+use crate::ledger::figures::{DayRatio, DaySum};
+use crate::validate::rules::v26_plan_deviation;
 
 /// How long a matter may take. domain.md §1.2, S2-10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,10 +172,7 @@ fn idle(facts: &Facts<'_>) -> Option<LedgerFinding> {
 /// A103: the day against its plan.
 fn off_plan(facts: &Facts<'_>) -> Option<LedgerFinding> {
     let (day, plan) = (facts.volume?, facts.plan?);
-    if !is_off_plan(day, plan) {
-        return None;
-    }
-    let percent = (day - plan).to_f64() / plan.to_f64() * 100.0;
+    let percent = v26_plan_deviation::deviation_percent(day, plan)?;
     let level = if percent.abs() > 20.0 {
         Level::Orange
     } else {

@@ -88,13 +88,6 @@ impl DayRatio {
     }
 }
 
-/// Whether `actual` is further from `plan` than ±5 %, the bound itself being inside.
-pub(super) fn is_off_plan(actual: StdVolume, plan: StdVolume) -> bool {
-    plan > StdVolume::ZERO
-        && 20 * (i128::from(actual.units()) - i128::from(plan.units())).abs()
-            > i128::from(plan.units())
-}
-
 /// Relative change; none where the base is not positive.
 pub(super) fn change_ratio(now: Option<StdVolume>, base: Option<StdVolume>) -> Option<f64> {
     let (now, base) = (now?, base?);
@@ -291,15 +284,6 @@ mod tests {
         assert_eq!(ratio("0", "1000"), DayRatio::Drop);
         assert_eq!(ratio("0", "0"), DayRatio::Within);
         assert_eq!(ratio("0.0001", "0"), DayRatio::Start);
-    }
-
-    #[test]
-    fn five_percent_is_still_on_plan() {
-        assert!(!is_off_plan(v("105"), v("100")));
-        assert!(is_off_plan(v("105.0001"), v("100")));
-        assert!(!is_off_plan(v("95"), v("100")));
-        assert!(is_off_plan(v("94.9999"), v("100")));
-        assert!(!is_off_plan(v("5"), v("0")));
     }
 
     #[test]

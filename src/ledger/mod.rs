@@ -7,6 +7,7 @@ pub mod balance;
 pub mod demand;
 pub mod entry;
 pub mod export;
+pub mod zone_days;
 
 mod alerts;
 mod figures;

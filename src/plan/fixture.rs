@@ -133,6 +133,7 @@ pub(crate) fn parts() -> RegistryParts {
         name: id.into(),
         weather_station: "57297".into(),
         atmosphere_kpa: 101.3,
+        pipe_volume_m3: 0.0,
     };
     let share = |zone: &str, source: &str, share| SourceShare {
         zone: zone.into(),

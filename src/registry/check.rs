@@ -304,6 +304,18 @@ fn check_shares(rows: &Rows, sink: &mut Sink<'_>) {
                 "write kPa absolute: about 101 at sea level, 84 on the plateau",
             );
         }
+        if !(0.0..=1e7).contains(&row.value.pipe_volume_m3) {
+            sink.add(
+                "zones.csv",
+                row.line,
+                "registry.pipe_volume",
+                format!(
+                    "a pipe volume of {} m³ is not plausible",
+                    row.value.pipe_volume_m3
+                ),
+                "write the volume inside the zone's pipes in m³, or 0 if it is not known",
+            );
+        }
     }
 }
 

@@ -22,6 +22,8 @@ use files::Reader;
 pub mod columns {
     /// `zones.csv`
     pub const ZONES: &[&str] = &["id", "name", "weather_station", "atmosphere_kpa"];
+    /// `zones.csv`, columns that may be left out
+    pub const ZONES_MORE: &[&str] = &["pipe_volume_m3"];
     /// `sources.csv`
     pub const SOURCES: &[&str] = &["id", "name", "class", "supplier", "delivery_point"];
     /// `source_shares.csv`
@@ -118,7 +120,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
     let company = reader.toml("company.toml");
     let contracts = reader.contracts("contracts.toml");
     let rows = check::Rows {
-        zones: reader.csv("zones.csv", columns::ZONES, true),
+        zones: reader.csv_with("zones.csv", columns::ZONES, columns::ZONES_MORE, true),
         sources: reader.csv("sources.csv", columns::SOURCES, true),
         shares: reader.csv("source_shares.csv", columns::SHARES, true),
         customers: reader.csv("customers.csv", columns::CUSTOMERS, true),

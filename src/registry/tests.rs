@@ -205,7 +205,7 @@ fn columns_are_the_fields_of_the_domain_types() {
     );
     assert_eq!(
         header(write(registry.zones.values().next().unwrap())),
-        columns::ZONES.join(",")
+        [columns::ZONES, columns::ZONES_MORE].concat().join(",")
     );
     assert_eq!(
         header(write(registry.sources.values().next().unwrap())),

@@ -17,6 +17,7 @@ use crate::run::site::Site;
 use crate::settings::Settings;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
+use crate::validate::limits::LimitTable;
 
 /// Stores, registry, profiles, calendar and clock. A clone shares all of them.
 #[derive(Debug, Clone)]
@@ -35,13 +36,15 @@ pub struct App {
     pub profiles: watch::Receiver<Arc<ProfileSet>>,
     /// Keys of devices whose frames are encrypted, as they are swapped.
     pub keys: watch::Receiver<Arc<KeyRing>>,
+    /// Limits of the validation rules as they are swapped.
+    pub limits: watch::Receiver<Arc<LimitTable>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who is on the ledger today.
     pub(crate) members: MemberCache,
 }
 
-/// The ends that swap registry, profiles and keys.
+/// The ends that swap registry, profiles, keys and limits.
 #[derive(Debug)]
 pub struct Reload {
     /// Registry.
@@ -50,6 +53,8 @@ pub struct Reload {
     pub profiles: watch::Sender<Arc<ProfileSet>>,
     /// Keys.
     pub keys: watch::Sender<Arc<KeyRing>>,
+    /// Limits of the validation rules.
+    pub limits: watch::Sender<Arc<LimitTable>>,
 }
 
 impl App {
@@ -94,6 +99,7 @@ impl App {
         let (registry_sender, registry) = watch::channel(Arc::clone(&site.registry));
         let (profiles_sender, profiles) = watch::channel(Arc::clone(&site.profiles));
         let (keys_sender, keys) = watch::channel(Arc::clone(&site.keys));
+        let (limits_sender, limits) = watch::channel(Arc::clone(&site.limits));
         let app = Self {
             settings: Arc::new(site.settings.clone()),
             calendar: Arc::clone(&site.calendar),
@@ -102,6 +108,7 @@ impl App {
             registry,
             profiles,
             keys,
+            limits,
             clock,
             members: MemberCache::default(),
         };
@@ -109,6 +116,7 @@ impl App {
             registry: registry_sender,
             profiles: profiles_sender,
             keys: keys_sender,
+            limits: limits_sender,
         };
         (app, reload)
     }
@@ -116,6 +124,11 @@ impl App {
     /// The registry now.
     pub fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.registry.borrow())
+    }
+
+    /// Limits of the validation rules now.
+    pub fn limits(&self) -> Arc<LimitTable> {
+        Arc::clone(&self.limits.borrow())
     }
 
     /// How the company's gas days are cut.

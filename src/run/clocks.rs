@@ -11,13 +11,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::Finding;
 use crate::domain::frame::Transport;
 use crate::domain::id::MeterId;
 use crate::domain::reading::Reading;
 use crate::store::StoreError;
 use crate::store::journal::{Journal, StoredClock};
-use crate::validate::clock::{ClockDrift, ClockWatch};
+use crate::validate::clock::ClockWatch;
+use crate::validate::rules::v02_time;
 
 /// A clock is off when it is off by more than this (V02).
 pub const DRIFT_LIMIT: TimeDelta = TimeDelta::minutes(5);
@@ -127,7 +128,11 @@ impl Clocks {
             return None;
         }
         entry.flagged_at = Some(received_at);
-        Some(finding(reading, drift))
+        Some(v02_time::clock(
+            reading,
+            drift.minutes(),
+            drift.arrivals.into(),
+        ))
     }
 
     /// Counts the clocks that are off.
@@ -172,30 +177,6 @@ impl Clocks {
     }
 }
 
-fn finding(reading: &Reading, drift: ClockDrift) -> Finding {
-    let minutes = drift.minutes();
-    let message = if minutes > 0 {
-        format!(
-            "the device's clock is at least {minutes} min ahead; set it, or its frozen totals stand \
-             at the wrong hour"
-        )
-    } else {
-        format!(
-            "the device's clock is {} min behind, if its frames are not always that long on the \
-             way: the least delay of {} arrivals; set it, or its frozen totals stand at the wrong \
-             hour",
-            -minutes, drift.arrivals
-        )
-    };
-    Finding {
-        rule: RuleId::V02,
-        severity: Severity::Suspect,
-        meter: reading.meter.clone(),
-        at: reading.sampled_at,
-        message,
-    }
-}
-
 /// Keeps what was measured every minute, and once more at the end.
 ///
 /// # Errors
@@ -225,6 +206,7 @@ pub async fn keep(clocks: Clocks, journal: Journal, stop: CancellationToken) -> 
 mod tests {
     use super::*;
     use crate::domain::calendar::GasDayClock;
+    use crate::domain::finding::{RuleId, Severity};
     use crate::domain::reading::AlarmSet;
 
     fn at(minute: i64) -> DateTime<Utc> {
@@ -261,9 +243,9 @@ mod tests {
             (RuleId::V02, Severity::Suspect)
         );
         assert!(
-            found[0].message.contains("17 min behind"),
+            found[0].message_en().contains("17 min behind"),
             "{}",
-            found[0].message
+            found[0].message_en()
         );
         clocks.measure();
         let behind = Direction {
@@ -276,7 +258,11 @@ mod tests {
         assert_eq!(clocks.observe(&ahead, None), None);
         let ahead = reading(Transport::Modbus, 4_329, 4_320);
         let told = clocks.observe(&ahead, None).unwrap();
-        assert!(told.message.contains("9 min ahead"), "{}", told.message);
+        assert!(
+            told.message_en().contains("9 min ahead"),
+            "{}",
+            told.message_en()
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Curves computed again from readings and held against those that are stored, to the last bit.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::id::MeterId;
@@ -85,15 +86,15 @@ pub fn check_curves(
     journal: &Journal,
     registry: &Registry,
     calendar: &Calendar,
+    limits: Arc<LimitTable>,
     extent: Extent,
 ) -> Result<CurveCheck, StoreError> {
-    let limits = LimitTable::default();
     let check = Check {
         journal,
         registry,
         calendar,
         means: Means::new(registry, journal)?,
-        basis: Basis::new(limits.text(), calendar),
+        basis: Basis::new(limits, calendar),
     };
     let mut found = CurveCheck::default();
     let chosen = Chosen::new(extent, journal.curves_len()?);
@@ -145,7 +146,7 @@ struct Check<'a> {
     calendar: &'a Calendar,
     means: Means,
     /// What curves are computed by, as the daemon has it.
-    basis: Basis<'a>,
+    basis: Basis,
 }
 
 impl Check<'_> {

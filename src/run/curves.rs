@@ -45,7 +45,9 @@ use crate::store::StoreError;
 use crate::store::book::{Book, RestatedDay};
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
 use crate::validate::convert::interval::ZoneConversion;
-use crate::validate::curve::{AROUND, CurveRules, build_days, readings_of, sample_findings};
+use crate::validate::curve::{
+    AROUND, CurveRules, build_days, readings_of, readings_to_end, sample_findings,
+};
 use crate::validate::day::{DayFacts, HISTORY_DAYS, check_day};
 use crate::validate::limits::LimitTable;
 use crate::validate::points::expand;
@@ -92,7 +94,7 @@ pub struct CurveDeps {
     /// Working days and holidays.
     pub calendar: Arc<Calendar>,
     /// What the day rules call unusual.
-    pub limits: Arc<LimitTable>,
+    pub limits: watch::Receiver<Arc<LimitTable>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Live views.
@@ -234,7 +236,7 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
 /// As the store's.
 pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
-    let basis = Basis::new(deps.limits.text(), &deps.calendar);
+    let basis = Basis::new(Arc::clone(&deps.limits.borrow()), &deps.calendar);
     let digests = registry
         .meters
         .values()
@@ -251,14 +253,14 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
 }
 
 /// What the curves of all meters are computed by, beside the registry.
-pub(super) struct Basis<'a> {
-    limits: &'a str,
+pub(super) struct Basis {
+    limits: Arc<LimitTable>,
     /// Of the year files, hex.
     calendar: String,
 }
 
-impl<'a> Basis<'a> {
-    pub(super) fn new(limits: &'a str, calendar: &Calendar) -> Self {
+impl Basis {
+    pub(super) fn new(limits: Arc<LimitTable>, calendar: &Calendar) -> Self {
         let years: Vec<_> = calendar.years().collect();
         let json = serde_json::to_vec(&years).unwrap_or_default();
         Self {
@@ -269,7 +271,7 @@ impl<'a> Basis<'a> {
 }
 
 /// A digest of everything but readings and decisions that a meter's curves depend on.
-pub(super) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis<'_>) -> Vec<u8> {
+pub(super) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis) -> Vec<u8> {
     /// Atmosphere and dated qualities of the zone's gas, and the conditions to convert to.
     type Gas<'a> = (Option<f64>, ReferenceConditions, Vec<&'a GasQuality>);
     #[derive(Serialize)]
@@ -284,7 +286,7 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis<'_>)
         customer: Option<(CustomerClass, u32, f64)>,
         changes: Vec<&'a ProductionChange>,
         gas: Option<Gas<'a>>,
-        limits: &'a str,
+        limits: Vec<String>,
         calendar: &'a str,
     }
     let gas = || {
@@ -309,7 +311,11 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis<'_>)
             .map(|c| (c.class, c.households, c.design_flow_m3h)),
         changes: changes_of(registry, meter).collect(),
         gas: (meter.settlement == SettlementTotal::Work).then(gas),
-        limits: basis.limits,
+        limits: basis.limits.said_of(
+            registry
+                .customer_of(meter)
+                .map(|c| (c.class, c.size_class())),
+        ),
         calendar: &basis.calendar,
     };
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
@@ -376,6 +382,7 @@ fn compute_all(
         deps,
         means: Means::new(&registry, &deps.journal)?,
         registry: &registry,
+        limits: Arc::clone(&deps.limits.borrow()),
         work,
         next: AtomicUsize::new(0),
         outcome: Mutex::new(Ok((0, 0))),
@@ -470,6 +477,7 @@ struct Pass<'a> {
     deps: &'a CurveDeps,
     registry: &'a Registry,
     means: Means,
+    limits: Arc<LimitTable>,
     work: Vec<Vec<DirtyDay>>,
     next: AtomicUsize,
     outcome: Mutex<Result<(usize, usize), StoreError>>,
@@ -616,10 +624,11 @@ impl Pass<'_> {
                 changes: &changes,
                 calendar: &self.deps.calendar,
                 clock,
-                limits: &self.deps.limits.of(customer, day),
+                limits: &self.limits.of(customer, day),
                 curve: &curve,
                 history: history.get(start..).unwrap_or_default(),
                 readings: readings_of(clock, day, &readings),
+                readings_to_end: readings_to_end(clock, day, &readings),
             }));
             history.push(curve.clone());
             done.insert(day, CurveWrite { curve, findings });

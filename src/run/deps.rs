@@ -17,7 +17,6 @@ use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
 use crate::run::retention::RetentionDeps;
 use crate::validate::estimate::CONTRACT_DAYS;
-use crate::validate::limits::LimitTable;
 
 /// What ingestion and curves share.
 #[derive(Debug, Clone)]
@@ -111,7 +110,7 @@ pub fn curves(app: &App, stages: &Stages) -> CurveDeps {
         sum_day: Arc::new(move |day, curves| estimator.sum_day(day, curves)),
         fill_days: CONTRACT_DAYS,
         calendar: Arc::clone(&app.calendar),
-        limits: Arc::new(LimitTable::default()),
+        limits: app.limits.clone(),
         clock: Arc::clone(&app.clock),
         live: stages.live.clone(),
     }

@@ -388,11 +388,13 @@ fn tell(entries: &[JournalEntry], report: &CommitReport, deps: &IngestDeps) {
                     findings
                         .iter()
                         .filter(|finding| finding.severity > Severity::Info)
-                        .map(|finding| LiveEvent::Finding {
-                            rule: finding.rule,
-                            severity: finding.severity,
-                            meter: finding.meter.clone(),
-                            at: finding.at,
+                        .filter_map(|finding| {
+                            Some(LiveEvent::Finding {
+                                rule: finding.rule,
+                                severity: finding.severity,
+                                meter: finding.subject.meter()?.clone(),
+                                at: finding.at,
+                            })
                         }),
                 );
             }

@@ -1,6 +1,7 @@
 //! Composition root: the only module that knows everyone.
 
 pub mod keys;
+pub mod rules;
 pub mod site;
 pub mod calendar;
 pub mod app;
@@ -15,6 +16,7 @@ pub mod curve_check;
 pub mod curves;
 pub mod facts;
 pub mod balancing;
+pub mod judging;
 pub mod ledgering;
 pub mod forecasting;
 pub mod runs;

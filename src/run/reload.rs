@@ -1,4 +1,4 @@
-//! Files that change while the program runs: registry, profiles and keys at SIGHUP, profiles also as
+//! Files that change while the program runs: registry, profiles, keys and limits of rules at SIGHUP, profiles also as
 //! soon as their folder changes. Whatever is wrong keeps the old ones, and is told.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,8 @@ use crate::domain::problem::Problem;
 use crate::domain::registry::Registry;
 use crate::registry;
 use crate::run::app::{App, Reload};
-use crate::run::{keys, site};
+use crate::run::{keys, rules, site};
+use crate::validate::limits::LimitTable;
 
 /// Waits for SIGHUP and for changes of the profiles' folder until told to stop.
 ///
@@ -153,6 +154,7 @@ struct Loaded {
     registry: Option<Arc<Registry>>,
     registry_problems: Vec<Problem>,
     keys: Option<(KeyRing, Vec<Problem>)>,
+    limits: (Arc<LimitTable>, Vec<Problem>),
 }
 
 fn read_all(app: &App) -> Loaded {
@@ -176,6 +178,7 @@ fn read_all(app: &App) -> Loaded {
         registry,
         registry_problems,
         keys: app.settings.decode.keys_file.as_deref().map(keys::load),
+        limits: rules::load(&paths.registry_dir),
     }
 }
 
@@ -197,17 +200,38 @@ fn take(loaded: Loaded, reload: &Reload, teller: &Teller) {
             );
         }
     }
+    take_limits(loaded.limits, reload, teller);
     let version = loaded.registry.as_ref().map(|r| r.version.clone());
     reload.profiles.send_replace(loaded.profiles.set);
     if let (Some(registry), Some(version)) = (loaded.registry, version) {
         reload.registry.send_replace(registry);
         tracing::info!(registry = %version, "Reloaded registry and profiles");
     } else {
+        // Whoever waits for a registry judges by the new limits, too.
+        reload.registry.send_modify(|_| {});
         tracing::warn!("Kept the registry as it was; mend what is listed and send SIGHUP again");
         teller.notice(
             "reload.registry_refused",
             "the registry has problems and stays as it was; `qiliang check` lists them".to_owned(),
         );
+    }
+}
+
+/// Before the registry: whoever is woken by that one finds the new limits.
+fn take_limits(
+    (limits, problems): (Arc<LimitTable>, Vec<Problem>),
+    reload: &Reload,
+    teller: &Teller,
+) {
+    if !problems.is_empty() {
+        teller.problems(
+            "reload.rules_refused",
+            "the limits of the rules stay as they were",
+            &problems,
+        );
+    } else if *reload.limits.borrow() != limits {
+        reload.limits.send_replace(limits);
+        tracing::info!("Reloaded the limits of the validation rules");
     }
 }
 

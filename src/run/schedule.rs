@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::real_duration;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::run::app::App;
-use crate::run::{forecasting, ledgering, nudging, planning};
+use crate::run::{forecasting, judging, ledgering, nudging, planning};
 use crate::store::book::DocumentKind;
 
 /// How often the schedule looks at the clock at most, real time.
@@ -103,6 +103,7 @@ pub fn round(app: &App) -> anyhow::Result<()> {
         planning::declare(app, month, "qiliang", "scheduled")?;
     }
     ledgering::keep_members(app)?;
+    judging::judge(app, &app.registry(), today.plus(-judging::DAYS), today)?;
     let drafted = nudging::draft(app)?;
     if drafted > 0 {
         tracing::info!(drafted, "Drafted {drafted} off-peak nudges");

@@ -13,8 +13,9 @@ use crate::domain::key::KeyRing;
 use crate::domain::problem::Problem;
 use crate::domain::registry::Registry;
 use crate::registry;
-use crate::run::{calendar, keys};
+use crate::run::{calendar, keys, rules};
 use crate::settings::{self, PathSettings, Settings};
+use crate::validate::limits::LimitTable;
 
 /// Settings, calendar, profiles and registry, all without an error.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Site {
     pub registry: Arc<Registry>,
     /// Keys of devices whose frames are encrypted.
     pub keys: Arc<KeyRing>,
+    /// What validation rules call unusual.
+    pub limits: Arc<LimitTable>,
     /// What may be wrong without keeping the program from starting.
     pub warnings: Vec<Problem>,
 }
@@ -41,6 +44,7 @@ pub struct Examined {
     profiles: ProfileSet,
     registry: Option<Registry>,
     keys: KeyRing,
+    limits: Arc<LimitTable>,
     problems: Vec<Problem>,
 }
 
@@ -82,6 +86,8 @@ fn examine_folders(
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
         problems.extend(unverified(&profiles, registry, paths));
     }
+    let (limits, found) = rules::load(&paths.registry_dir);
+    problems.extend(found);
     let mut ring = KeyRing::default();
     if let Some(settings) = &settings {
         problems.extend(check_secrets(settings));
@@ -97,6 +103,7 @@ fn examine_folders(
         profiles,
         registry,
         keys: ring,
+        limits,
         problems,
     }
 }
@@ -237,6 +244,7 @@ impl Examined {
                 profiles: Arc::new(self.profiles),
                 registry: Arc::new(registry),
                 keys: Arc::new(self.keys),
+                limits: self.limits,
                 warnings: problems,
             }),
             _ => Err(problems),

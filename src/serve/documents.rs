@@ -200,9 +200,9 @@ pub(super) fn finding_notice(finding: &Finding) -> Notice {
             Severity::Fail => NoticeLevel::Yellow,
         },
         code: rule.key().to_owned(),
-        title_zh: rule.name_zh().to_owned(),
-        title_en: format!("{}: {}", rule.name_en(), finding.message),
-        subject: Some(finding.meter.to_string()),
+        title_zh: format!("{}:{}", rule.name_zh(), finding.message_zh()),
+        title_en: format!("{}: {}", rule.name_en(), finding.message_en()),
+        subject: Some(finding.subject.to_string()),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandDay;
 use crate::domain::edit::CurveEdit;
+use crate::domain::finding::Finding;
 use crate::domain::id::{MeterId, RunId};
 use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
@@ -34,6 +35,7 @@ use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::{DocumentKind, Restatement};
 use crate::store::journal::{EditFilter, FindingFilter, RejectFilter, StoredReject};
+use crate::validate::stats::Counts;
 
 /// Completed gas days in a customer's detail.
 const DETAIL_DAYS: i64 = 400;
@@ -275,6 +277,18 @@ impl AppState {
                 .map(|run| (now - run.origin_at).as_seconds_f64()),
             ways_in: self.ways_in(),
         })
+    }
+
+    /// What the rules found.
+    pub(super) fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, ApiProblem> {
+        self.journal().findings(filter).map_err(journal_failed)
+    }
+
+    /// How often each rule found something.
+    pub(super) fn finding_counts(&self, from: GasDay, to: GasDay) -> Result<Counts, ApiProblem> {
+        self.journal()
+            .finding_counts(from, to)
+            .map_err(journal_failed)
     }
 
     fn ways_in(&self) -> Vec<WayIn> {

@@ -401,6 +401,34 @@ impl City {
         }
     }
 
+    /// What a site's transmitters show at an instant: the conditions of its day, and around them what
+    /// pressure and temperature move in a quarter of an hour. The factor is that of what is shown.
+    pub fn telemetry(&self, site: usize, at: DateTime<Utc>) -> Conditions {
+        let day = self.day_index(GasDayClock::default().day_of(at));
+        let of_day = self.conditions(site, day.unwrap_or(0));
+        if self.layout.sites[site].gauge_kpa <= 0.0 {
+            return of_day;
+        }
+        let quarter = day_key(at.timestamp().div_euclid(900));
+        let moved = |salt: u64, size: f64| {
+            let place = site as u64 + (salt << 32);
+            (size * self.noise.normal(Stream::Telemetry, place, quarter) * 8.0).round() / 8.0
+        };
+        let temperature_c = of_day.temperature_c + moved(1, 0.25);
+        let pressure_abs_kpa = of_day.pressure_abs_kpa + moved(2, 0.5);
+        Conditions {
+            temperature_c,
+            pressure_abs_kpa,
+            factor: conversion_factor(
+                AbsPressure(pressure_abs_kpa),
+                Temperature(temperature_c),
+                of_day.k_ratio,
+                ReferenceConditions::CHINA,
+            ),
+            ..of_day
+        }
+    }
+
     /// Everything that has flowed through a meter by an instant, units of its settlement total,
     /// since a start before the city's; without rollover, exchange or standstill.
     pub fn true_units(&self, site: usize, at: DateTime<Utc>) -> i64 {

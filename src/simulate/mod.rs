@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 
 mod config;
+mod drill;
 mod fault;
 mod files;
 mod load;
@@ -28,6 +29,7 @@ pub mod publish;
 pub mod weather;
 
 pub use config::shipped_calendar;
+pub use drill::{Drill, Tamper};
 pub use fault::{Fault, FaultKind};
 pub use load::LoadKind;
 pub use site::{Site, Wire};

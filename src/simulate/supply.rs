@@ -53,6 +53,7 @@ pub(crate) fn zones() -> Vec<Zone> {
             name: name.into(),
             weather_station: STATION.into(),
             atmosphere_kpa: ATMOSPHERE_KPA,
+            pipe_volume_m3: 0.0,
         })
         .collect()
 }

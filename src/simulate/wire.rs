@@ -33,8 +33,7 @@ pub(crate) fn json_reading(city: &City, site: usize, at: DateTime<Utc>) -> Bytes
         StdVolume::from_units(totals.std_units),
     );
     let flow_std = city.flow_std_m3h(site, at);
-    let day = city.day_index(GasDayClock::default().day_of(at));
-    let conditions = city.conditions(site, day.unwrap_or(0));
+    let conditions = city.telemetry(site, at);
     let body = if place.gauge_kpa > 0.0 {
         write!(
             text,
@@ -167,12 +166,15 @@ fn bcd_le<const N: usize>(value: i64) -> [u8; N] {
 
 /// The corrector's registers 000Ah to 001Dh at an instant (domain.md §3.4).
 pub(crate) fn fx_registers(city: &City, site: usize, at: DateTime<Utc>) -> Vec<u16> {
+    registers_of(city, site, at, city.shown(site, at))
+}
+
+fn registers_of(city: &City, site: usize, at: DateTime<Utc>, shown: Totals) -> Vec<u16> {
     let Totals {
         std_units,
         work_units,
-    } = city.shown(site, at);
-    let day = city.day_index(GasDayClock::default().day_of(at));
-    let conditions = city.conditions(site, day.unwrap_or(0));
+    } = shown;
+    let conditions = city.telemetry(site, at);
     let flow_std = city.flow_std_m3h(site, at);
     let is_off = city
         .script()
@@ -211,10 +213,15 @@ fn bcd_registers(units: i64) -> [u16; 3] {
 
 /// A Modbus poll as it is kept: function, first register, count, registers, all big-endian.
 pub(crate) fn snapshot(city: &City, site: usize, at: DateTime<Utc>) -> Bytes {
+    snapshot_of(city, site, at, city.shown(site, at))
+}
+
+/// The same with other totals.
+pub(crate) fn snapshot_of(city: &City, site: usize, at: DateTime<Utc>, shown: Totals) -> Bytes {
     let mut bytes = vec![3];
     bytes.extend(FX_START.to_be_bytes());
     bytes.extend(FX_COUNT.to_be_bytes());
-    for register in fx_registers(city, site, at) {
+    for register in registers_of(city, site, at, shown) {
         bytes.extend(register.to_be_bytes());
     }
     Bytes::from(bytes)

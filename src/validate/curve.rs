@@ -165,6 +165,14 @@ pub fn readings_of(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[R
     readings.get(first..last).unwrap_or_default()
 }
 
+/// The same, and those sampled at the very end of the gas day.
+pub fn readings_to_end(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[Reading] {
+    let (start, end) = (clock.start_of(day), clock.end_of(day));
+    let first = readings.partition_point(|reading| reading.sampled_at < start);
+    let last = readings.partition_point(|reading| reading.sampled_at <= end);
+    readings.get(first..last).unwrap_or_default()
+}
+
 /// The hours of some gas days while they fill.
 struct Days<'a> {
     rules: &'a CurveRules<'a>,
@@ -401,8 +409,7 @@ impl<'a> Days<'a> {
         for conversions in std::mem::take(&mut self.conversions).into_values() {
             self.find(v16_sibling::fixed_factor(meter, &conversions));
         }
-        self.findings
-            .sort_by(|x, y| (x.at, x.rule, &x.message).cmp(&(y.at, y.rule, &y.message)));
+        Finding::sort(&mut self.findings);
         let mut findings = std::mem::take(&mut self.findings).into_iter().peekable();
         let mut curves = Vec::new();
         let (mut day, mut at) = (self.from, self.first_hour);

@@ -8,14 +8,14 @@
 use crate::domain::calendar::{Calendar, DayType, GasDayClock};
 use crate::domain::customer::Customer;
 use crate::domain::filing::{ChangeKind, ProductionChange};
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, Sentence, Severity};
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::reading::Reading;
 use crate::domain::series::LoadCurve;
 use crate::validate::limits::Limits;
 use crate::validate::rules::{
     v07_spike, v08_day_ratio, v09_high_low, v10_zero_use, v12_continuous_flow, v13_valve_closed,
-    v16_sibling, v17_factor, v19_scale, v20_gauge_abs, v22_estimation, v23_turndown,
+    v14_sum, v16_sibling, v17_factor, v19_scale, v20_gauge_abs, v22_estimation, v23_turndown,
     v24_communication,
 };
 
@@ -43,18 +43,20 @@ pub struct DayFacts<'a> {
     pub history: &'a [LoadCurve],
     /// Readings sampled on the day, in time order.
     pub readings: &'a [Reading],
+    /// The same and those sampled at its very end, which hold the day's frozen totals.
+    pub readings_to_end: &'a [Reading],
 }
 
 impl DayFacts<'_> {
     /// A finding of the day as a whole, at its start.
-    pub(super) fn finding(&self, rule: RuleId, severity: Severity, message: String) -> Finding {
-        Finding {
-            rule,
-            severity,
-            meter: self.meter.id.clone(),
-            at: self.clock.start_of(self.curve.day),
-            message,
-        }
+    pub(super) fn finding(
+        &self,
+        sentence: &'static Sentence,
+        severity: Severity,
+        args: impl Into<Vec<Arg>>,
+    ) -> Finding {
+        let at = self.clock.start_of(self.curve.day);
+        Finding::new(sentence, severity, &self.meter.id, at, args)
     }
 
     /// The kind of the day a curve is of.
@@ -97,6 +99,11 @@ pub fn check_day(facts: &DayFacts<'_>) -> Vec<Finding> {
     findings.extend(v22_estimation::check(facts));
     findings.extend(v23_turndown::check(facts));
     findings.extend(v13_valve_closed::check(facts.meter, facts.readings));
+    findings.extend(v14_sum::check(
+        facts.meter,
+        facts.readings_to_end,
+        facts.limits.v14_share,
+    ));
     findings.extend(v16_sibling::check(facts.meter, facts.readings));
     findings.extend(v17_factor::check(
         facts.meter,
@@ -109,7 +116,7 @@ pub fn check_day(facts: &DayFacts<'_>) -> Vec<Finding> {
         facts.readings,
         facts.limits.v24_rsrp_dbm,
     ));
-    findings.sort_by(|x, y| (x.at, x.rule, &x.message).cmp(&(y.at, y.rule, &y.message)));
+    Finding::sort(&mut findings);
     findings
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A table is an ordered list of sets. A set says from which gas day, for which classes and sizes,
 //! and which limits it changes; the later of two sets that speak of one limit wins. The built-in
-//! table is `config/rules.toml`.
+//! table is `config/rules.toml`; a company's own table follows it.
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::{Customer, CustomerClass, SizeClass};
@@ -45,24 +46,35 @@ macro_rules! limits {
             /// Sizes it holds for; all, if empty.
             #[serde(default)]
             sizes: Vec<SizeClass>,
-            $($name: Option<f64>,)*
+            $($name: Option<Spanned<f64>>,)*
         }
 
         impl LimitSet {
             fn apply(&self, limits: &mut Limits) {
-                $(if let Some(value) = self.$name { limits.$name = value; })*
+                $(if let Some(value) = &self.$name { limits.$name = *value.get_ref(); })*
             }
 
-            fn wrong(&self) -> Option<String> {
-                $(if let Some(value) = self.$name
-                    && !($least..=$greatest).contains(&value)
+            /// Where and what is outside its range.
+            fn wrong(&self) -> Vec<(usize, String)> {
+                let mut wrong = Vec::new();
+                $(if let Some(value) = &self.$name
+                    && !($least..=$greatest).contains(value.get_ref())
                 {
-                    return Some(format!(
+                    wrong.push((value.span().start, format!(
                         concat!(stringify!($name), " is {}, expected ", stringify!($least), " to ", stringify!($greatest)),
-                        value
-                    ));
+                        value.get_ref()
+                    )));
                 })*
-                None
+                wrong
+            }
+
+            /// Names and values of what it changes.
+            fn changed(&self) -> Vec<(&'static str, f64)> {
+                let mut changed = Vec::new();
+                $(if let Some(value) = &self.$name {
+                    changed.push((stringify!($name), *value.get_ref()));
+                })*
+                changed
             }
         }
     };
@@ -89,6 +101,12 @@ limits! {
     v10_days = 3.0 in 1.0..=20.0,
     /// V12: least hourly volume, m³, that for 24 hours looks like a leak; 0 turns the rule off.
     v12_flow_m3h = 0.0 in 0.0..=1e5,
+    /// V14: part of the register's growth by which a sum may differ from it.
+    v14_share = 0.005 in 0.000_1..=0.5,
+    /// V15: deviations (1.4826 · MAD) of the balance from its usual value that pass.
+    v15_sigmas = 3.0 in 1.0..=20.0,
+    /// V15: change of the balance that always passes, a part of what came in.
+    v15_floor = 0.01 in 0.000_1..=0.5,
     /// V17: part by which a reported factor may differ from the one computed.
     v17_tolerance = 0.005 in 0.000_1..=0.5,
     /// V22: gas days in a row of which half was estimated.
@@ -101,68 +119,82 @@ limits! {
     v24_rsrp_dbm = -115.0 in -150.0..=-40.0,
 }
 
-/// Why a table of limits cannot be used.
+/// What is wrong with a table of limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LimitsError {
-    /// It is no TOML of this form.
-    #[error("the table of rule limits cannot be read: {0}")]
-    Form(String),
-    /// A limit outside its range.
-    #[error("set {number} of the table of rule limits: {what}")]
-    Range {
-        /// Which set, from 1.
-        number: usize,
-        /// Limit, value and range.
-        what: String,
-    },
+#[error("{what}")]
+pub struct LimitsError {
+    /// Line, counted from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
 }
 
 /// The limits by class, size and day.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitTable {
     sets: Vec<LimitSet>,
-    text: String,
 }
 
 impl Default for LimitTable {
+    /// The table that is built in.
     fn default() -> Self {
         // A test reads the same text, so an unreadable one never leaves the house.
-        Self::parse(BUILT_IN).unwrap_or(Self {
-            sets: Vec::new(),
-            text: String::new(),
+        let sets = parse(BUILT_IN).unwrap_or_default();
+        Self { sets }
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<LimitSet>, Vec<LimitsError>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(default)]
+        set: Vec<LimitSet>,
+    }
+    let line_of = |byte: usize| text.bytes().take(byte).filter(|b| *b == b'\n').count() + 1;
+    let file: File = toml::from_str(text).map_err(|error| {
+        vec![LimitsError {
+            line: error.span().map(|span| line_of(span.start)),
+            what: error.message().to_owned(),
+        }]
+    })?;
+    let wrong: Vec<LimitsError> = file
+        .set
+        .iter()
+        .flat_map(LimitSet::wrong)
+        .map(|(byte, what)| LimitsError {
+            line: Some(line_of(byte)),
+            what,
         })
+        .collect();
+    if wrong.is_empty() {
+        Ok(file.set)
+    } else {
+        Err(wrong)
     }
 }
 
 impl LimitTable {
-    /// Reads a table.
+    /// The built-in table, followed by the sets of another: where both speak of a limit, the other
+    /// wins.
     ///
     /// # Errors
-    /// TOML of another form, an unknown limit, class or size, or a limit outside its range.
-    pub fn parse(text: &str) -> Result<Self, LimitsError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            #[serde(default)]
-            set: Vec<LimitSet>,
-        }
-        let file: File =
-            toml::from_str(text).map_err(|error| LimitsError::Form(error.to_string()))?;
-        for (index, set) in file.set.iter().enumerate() {
-            if let Some(what) = set.wrong() {
-                let number = index + 1;
-                return Err(LimitsError::Range { number, what });
-            }
-        }
-        Ok(Self {
-            sets: file.set,
-            text: text.to_owned(),
-        })
+    /// TOML of another form, an unknown limit, class or size, or limits outside their range: all of
+    /// those.
+    pub fn with(text: &str) -> Result<Self, Vec<LimitsError>> {
+        let mut table = Self::default();
+        table.sets.extend(parse(text)?);
+        Ok(table)
     }
 
-    /// The text it was read from: curves are judged again when it changes.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// Everything the table says of a class and size, in a form that is equal for equal limits: curves
+    /// of a meter are judged again when it changes.
+    pub fn said_of(&self, who: Option<(CustomerClass, SizeClass)>) -> Vec<String> {
+        self.sets
+            .iter()
+            .filter(|set| set.is_of(who))
+            .map(|set| format!("{:?} {:?}", set.from_day, set.changed()))
+            .collect()
     }
 
     /// The limits for a customer's meter on a gas day; those for everyone without a customer.
@@ -174,15 +206,21 @@ impl LimitTable {
     pub fn of_class(&self, who: Option<(CustomerClass, SizeClass)>, day: GasDay) -> Limits {
         let mut limits = Limits::default();
         for set in &self.sets {
-            let is_class = set.classes.is_empty()
-                || who.is_some_and(|(class, _)| set.classes.contains(&class));
-            let is_size =
-                set.sizes.is_empty() || who.is_some_and(|(_, size)| set.sizes.contains(&size));
-            if is_class && is_size && set.from_day.is_none_or(|from| from <= day) {
+            if set.is_of(who) && set.from_day.is_none_or(|from| from <= day) {
                 set.apply(&mut limits);
             }
         }
         limits
+    }
+}
+
+impl LimitSet {
+    fn is_of(&self, who: Option<(CustomerClass, SizeClass)>) -> bool {
+        let is_class =
+            self.classes.is_empty() || who.is_some_and(|(class, _)| self.classes.contains(&class));
+        let is_size =
+            self.sizes.is_empty() || who.is_some_and(|(_, size)| self.sizes.contains(&size));
+        is_class && is_size
     }
 }
 
@@ -196,8 +234,8 @@ mod tests {
 
     #[test]
     fn the_built_in_table_is_read() {
-        let table = LimitTable::parse(BUILT_IN).unwrap();
-        assert_eq!(LimitTable::default(), table);
+        assert!(!parse(BUILT_IN).unwrap().is_empty());
+        let table = LimitTable::default();
         let of = |class, size| table.of_class(Some((class, size)), day("2026-11-21"));
         let large = of(CustomerClass::Industrial, SizeClass::Large);
         assert!((large.v07_ratio - 1.0).abs() < 1e-12);
@@ -210,24 +248,56 @@ mod tests {
     fn a_limit_holds_from_its_day_and_the_later_set_wins() {
         let text = "[[set]]\nv08_high = 1.6\n[[set]]\nfrom_day = \"2026-11-15\"\n\
                     classes = [\"industrial\"]\nv08_high = 1.8\n";
-        let table = LimitTable::parse(text).unwrap();
+        let table = LimitTable::with(text).unwrap();
         let who = Some((CustomerClass::Industrial, SizeClass::Large));
         let high = |who, at| table.of_class(who, day(at)).v08_high;
         assert!((high(who, "2026-11-14") - 1.6).abs() < 1e-12);
         assert!((high(who, "2026-11-15") - 1.8).abs() < 1e-12);
         assert!((high(None, "2026-11-15") - 1.6).abs() < 1e-12);
+        // What the table does not speak of stays as it is built in.
+        let ratio = table.of_class(who, day("2026-11-15")).v07_ratio;
+        assert!((ratio - 1.0).abs() < 1e-12);
     }
 
     #[test]
-    fn a_limit_outside_its_range_is_named() {
-        let error = LimitTable::parse("[[set]]\n[[set]]\nv08_low = 1.5\n").unwrap_err();
+    fn every_limit_outside_its_range_is_named_with_its_line() {
+        let text = "[[set]]\n[[set]]\n# a ratio\nv08_low = 1.5\nv10_days = 0\n";
+        let wrong = LimitTable::with(text).unwrap_err();
+        let wrong: Vec<_> = wrong.iter().map(|w| (w.line, w.what.as_str())).collect();
         assert_eq!(
-            error.to_string(),
-            "set 2 of the table of rule limits: v08_low is 1.5, expected 0.0 to 1.0"
+            wrong,
+            [
+                (Some(4), "v08_low is 1.5, expected 0.0 to 1.0"),
+                (Some(5), "v10_days is 0, expected 1.0 to 20.0"),
+            ]
         );
-        assert!(matches!(
-            LimitTable::parse("[[set]]\nv99 = 1\n"),
-            Err(LimitsError::Form(_))
-        ));
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_with_its_line() {
+        for (text, line, what) in [
+            ("[[set]]\nv99 = 1\n", 2, "v99"),
+            ("[[set]]\nclasses = [\"none\"]\n", 2, "none"),
+            ("[[set]]\nfrom_day = \"2026-02-30\"\n", 2, ""),
+            ("[[sets]]\n", 1, "sets"),
+        ] {
+            let wrong = LimitTable::with(text).unwrap_err();
+            assert_eq!(wrong.len(), 1);
+            assert_eq!(wrong[0].line, Some(line), "{text}: {}", wrong[0]);
+            assert!(wrong[0].what.contains(what), "{}", wrong[0]);
+        }
+    }
+
+    #[test]
+    fn only_whom_a_set_speaks_of_sees_a_change() {
+        let text = "[[set]]\nclasses = [\"industrial\"]\nv08_high = 1.8\n";
+        let (before, after) = (LimitTable::default(), LimitTable::with(text).unwrap());
+        let home = Some((CustomerClass::ResidentialCooking, SizeClass::Micro));
+        let works = Some((CustomerClass::Industrial, SizeClass::Large));
+        assert_eq!(before.said_of(home), after.said_of(home));
+        assert_ne!(before.said_of(works), after.said_of(works));
+        // Where a set stands in the file does not matter.
+        let moved = LimitTable::with(&format!("\n\n{text}")).unwrap();
+        assert_eq!(moved.said_of(works), after.said_of(works));
     }
 }

@@ -11,9 +11,11 @@ pub mod day;
 pub mod estimate;
 mod interval;
 pub mod limits;
+pub mod line_pack;
 pub mod points;
 pub mod rules;
 mod spread;
+pub mod stats;
 
 use chrono::TimeDelta;
 

@@ -34,6 +34,7 @@ mod order;
 mod profiles;
 mod push;
 mod rejects;
+mod rules;
 mod runs;
 mod serve;
 mod simulate;

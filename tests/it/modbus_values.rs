@@ -329,8 +329,9 @@ fn the_published_frame_whose_totals_disagree_is_taken_and_flagged() {
     let findings = check_entry(&reading, limits);
     let finding = findings.iter().find(|f| f.rule == RuleId::V18).unwrap();
     assert!(
-        finding.message.contains("12285686.4222 m³") && finding.message.contains("12345686"),
+        finding.message_en().contains("12285686.4222 m³")
+            && finding.message_en().contains("12345686"),
         "{}",
-        finding.message
+        finding.message_en()
     );
 }

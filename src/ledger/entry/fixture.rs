@@ -87,6 +87,7 @@ pub(in crate::ledger) fn registry(customers: Vec<Customer>, meters: Vec<Meter>) 
             name: "北区".into(),
             weather_station: "57083".into(),
             atmosphere_kpa: 101.325,
+            pipe_volume_m3: 0.0,
         }],
         sources: vec![],
         shares: vec![],

@@ -18,7 +18,6 @@ use crate::run::curve_check::{Extent, check_curves};
 use crate::run::curves::{self, CurveDeps};
 use crate::settings::ClassRetention;
 use crate::store::journal::{FindingFilter, JournalEntry};
-use crate::validate::limits::LimitTable;
 use crate::validate::rules::testing::{self, day as today};
 
 const DAYS: i64 = 120;
@@ -154,7 +153,7 @@ fn city() -> City {
         sum_day: Arc::new(sum_day),
         fill_days: 0,
         calendar: Arc::new(Calendar::default()),
-        limits: Arc::new(LimitTable::default()),
+        limits: watch::channel(Arc::default()).1,
         clock: Arc::new(ManualClock::new(at(DAYS * 24))),
         live: broadcast::channel(1_024).0,
     };
@@ -250,7 +249,14 @@ fn each_class_keeps_its_days_and_the_totals_that_the_first_kept_curve_needs() {
     assert_eq!(city.curves(), before);
     // Nothing is left to do, and what is there says the same.
     assert_eq!(city.sweep(&mut sweeper, &kept).rows, BTreeMap::new());
-    let check = check_curves(&city.journal, &city.registry, &Calendar::default(), Extent::Whole).unwrap();
+    let check = check_curves(
+        &city.journal,
+        &city.registry,
+        &Calendar::default(),
+        Arc::default(),
+        Extent::Whole,
+    )
+    .unwrap();
     assert_eq!(check.different, []);
     assert_eq!(check.closed, 20 + 20 + 25);
     assert_eq!(city.journal.check().unwrap().damage, []);

@@ -3,6 +3,7 @@
 pub mod collection;
 pub mod declarations;
 pub mod edits;
+pub mod findings;
 pub mod forecast;
 pub mod ledger;
 pub mod live;
@@ -55,6 +56,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(findings::get_findings))
+        .routes(routes!(findings::get_finding_stats))
         .routes(routes!(collection::get_collection))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))

@@ -118,6 +118,7 @@ pub(crate) fn registry() -> Registry {
         name: id.into(),
         weather_station: "W1".into(),
         atmosphere_kpa: 101.3,
+        pipe_volume_m3: 0.0,
     };
     let source = |id: &str, class| GasSource {
         id: id.into(),

@@ -418,10 +418,9 @@ fn join<T: Clone + PartialEq>(
 }
 
 /// The text of a conflicting value, as a finding shows it.
-pub(super) fn describe_conflict(part: &[u8], value: &[u8]) -> (String, String) {
+pub(super) fn describe_conflict(part: &[u8], value: &[u8]) -> (ConflictPart, String) {
     let mut part = Bytes(part);
     let item = part.byte().and_then(Item::from_code);
-    let name = item.map_or("a part", Item::key).to_owned();
     if let Some(first_at) = part.signed() {
         let totals = Bytes(value).totals().unwrap_or_default();
         let text = totals
@@ -429,7 +428,9 @@ pub(super) fn describe_conflict(part: &[u8], value: &[u8]) -> (String, String) {
             .map(|total| total.map_or_else(|| "-".to_owned(), show_units))
             .collect::<Vec<_>>()
             .join(" ");
-        return (format!("{name} frozen from {}", instant(first_at)), text);
+        let name = item.map_or("?", Item::key);
+        let first_at = instant(first_at);
+        return (ConflictPart::Other(format!("{name} @ {first_at}")), text);
     }
     let text = value
         .first()
@@ -438,7 +439,16 @@ pub(super) fn describe_conflict(part: &[u8], value: &[u8]) -> (String, String) {
             ItemValue::Exact(units) => show_units(units),
             ItemValue::Float(value) => value.to_string(),
         });
-    (name, text)
+    let part = item.map_or_else(|| ConflictPart::Other("?".to_owned()), ConflictPart::Item);
+    (part, text)
+}
+
+/// What a conflict is about.
+pub(super) enum ConflictPart {
+    /// An item.
+    Item(Item),
+    /// A frozen array: its item and first instant.
+    Other(String),
 }
 
 fn show_units(units: i64) -> String {

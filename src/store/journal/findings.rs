@@ -1,14 +1,20 @@
 //! Findings: what rules found, when a reading came in or when a curve was computed.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, params};
+use sha2::{Digest as _, Sha256};
 
 use super::ingest::epoch_day;
 use super::{Journal, instant, millis};
 use crate::domain::calendar::{GasDay, GasDayClock};
-use crate::domain::finding::{Finding, RuleId, Severity};
-use crate::domain::id::MeterId;
+use crate::domain::finding::{Finding, RuleId, Severity, Subject, Words};
+use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::store::error::StoreError;
+use crate::validate::rules;
+use crate::validate::stats::{Counts, DayCount};
 
 /// Which findings are asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,8 +56,8 @@ const fn severity_of(code: u8) -> Severity {
     }
 }
 
-/// Keeps a finding. `part` tells apart findings of one rule at one instant; without one the
-/// message does. The same finding again changes nothing.
+/// Keeps a finding of a meter. `part` tells apart findings of one rule at one instant; without one,
+/// what they say does. The same finding again changes nothing.
 pub(super) fn insert(
     t: &Transaction<'_>,
     clock: GasDayClock,
@@ -64,6 +70,9 @@ pub(super) fn insert(
     insert_on(t, epoch_day(clock, at), number, origin, part, finding)
 }
 
+/// Bytes of a digest that tell findings apart.
+const PART_BYTES: usize = 8;
+
 /// Keeps a finding under a given day: that of the curve it was found with.
 pub(super) fn insert_on(
     t: &Transaction<'_>,
@@ -73,18 +82,91 @@ pub(super) fn insert_on(
     part: Option<&[u8]>,
     finding: &Finding,
 ) -> rusqlite::Result<()> {
-    t.prepare_cached("INSERT OR REPLACE INTO findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
-        .execute(params![
-            day,
-            number,
-            origin as u8,
-            millis(finding.at),
-            finding.rule.key(),
-            part.unwrap_or(finding.message.as_bytes()),
-            severity_code(finding.severity),
-            finding.message,
-        ])
-        .map(drop)
+    let kept = Kept::of(finding)?;
+    let digest = Sha256::new()
+        .chain_update(kept.sentence.unwrap_or_default())
+        .chain_update(kept.args.as_deref().unwrap_or(kept.message))
+        .finalize();
+    let said = digest.get(..PART_BYTES).unwrap_or(&digest);
+    t.prepare_cached(
+        "INSERT OR REPLACE INTO findings
+           (day, meter, origin, at, rule, part, severity, message, sentence, args)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        day,
+        number,
+        origin as u8,
+        millis(finding.at),
+        finding.rule.key(),
+        part.unwrap_or(said),
+        severity_code(finding.severity),
+        kept.message,
+        kept.sentence,
+        kept.args,
+    ])
+    .map(drop)
+}
+
+/// Words as they are kept.
+struct Kept<'a> {
+    message: &'a str,
+    sentence: Option<&'static str>,
+    args: Option<String>,
+}
+
+impl<'a> Kept<'a> {
+    fn of(finding: &'a Finding) -> rusqlite::Result<Self> {
+        Ok(match &finding.words {
+            Words::Text(text) => Self {
+                message: text,
+                sentence: None,
+                args: None,
+            },
+            Words::Said { sentence, args } => {
+                let json = serde_json::to_string(args)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+                Self {
+                    message: "",
+                    sentence: Some(sentence.key),
+                    args: Some(json),
+                }
+            }
+        })
+    }
+}
+
+/// The words of a kept finding. Of a sentence that this program does not have, the values are shown.
+fn words_of(rule: RuleId, message: String, sentence: Option<&str>, args: Option<String>) -> Words {
+    let (Some(key), Some(args)) = (sentence, args) else {
+        return Words::Text(message);
+    };
+    match (rules::sentence(rule, key), serde_json::from_str(&args)) {
+        (Some(sentence), Ok(args)) => Words::Said { sentence, args },
+        _ => Words::Text(args),
+    }
+}
+
+const fn kind_of(subject: &Subject) -> Option<u8> {
+    match subject {
+        Subject::Meter(_) => None,
+        Subject::Zone(_) => Some(1),
+        Subject::Customer(_) => Some(2),
+    }
+}
+
+fn subject_of(kind: u8, id: String) -> Subject {
+    match kind {
+        1 => Subject::Zone(ZoneId::new(id)),
+        _ => Subject::Customer(CustomerId::new(id)),
+    }
+}
+
+fn order(a: &Finding, b: &Finding) -> Ordering {
+    b.at.cmp(&a.at)
+        .then_with(|| a.subject.cmp(&b.subject))
+        .then_with(|| a.rule.cmp(&b.rule))
+        .then_with(|| a.message_en().cmp(&b.message_en()))
 }
 
 impl Journal {
@@ -114,7 +196,7 @@ impl Journal {
         // whole days are read newest first until the limit is certain.
         for day in finding_days(c, self.clock(), filter)? {
             let mut statement = c.prepare_cached(
-                "SELECT meter, at, rule, severity, message FROM findings
+                "SELECT meter, at, rule, severity, message, sentence, args FROM findings
                  WHERE day = ?1 AND (?2 IS NULL OR meter = ?2) AND (?3 IS NULL OR rule = ?3)
                    AND at >= ?4 AND at < ?5",
             )?;
@@ -130,20 +212,19 @@ impl Journal {
                 let Some(rule) = RuleId::from_key(row.get_ref(2)?.as_str()?) else {
                     continue;
                 };
+                let key = row.get_ref(5)?.as_str_or_null()?;
                 of_day.push(Finding {
                     rule,
                     severity: severity_of(row.get(3)?),
-                    meter: self.meter(c, row.get(0)?)?,
+                    subject: Subject::Meter(self.meter(c, row.get(0)?)?),
                     at: instant(row.get(1)?),
-                    message: row.get(4)?,
+                    words: words_of(rule, row.get(4)?, key, row.get(6)?),
                 });
             }
-            of_day.sort_by(|a, b| {
-                b.at.cmp(&a.at)
-                    .then_with(|| a.meter.cmp(&b.meter))
-                    .then_with(|| a.rule.cmp(&b.rule))
-                    .then_with(|| a.message.cmp(&b.message))
-            });
+            if filter.meter.is_none() {
+                of_day.extend(of_subjects(c, day, filter)?);
+            }
+            of_day.sort_by(order);
             found.extend(of_day);
             if found.len() >= limit {
                 break;
@@ -151,6 +232,99 @@ impl Journal {
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// How often each rule found something on the gas days `[from, to)`, and how many of those days
+    /// each meter has a curve of. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn finding_counts(&self, from: GasDay, to: GasDay) -> Result<Counts, StoreError> {
+        self.read("counting findings", |c| {
+            let days = params![from.epoch_day(), to.epoch_day()];
+            let mut findings = Vec::new();
+            let mut statement = c.prepare_cached(
+                "SELECT rule, meter, day, count(*) FROM findings WHERE day >= ?1 AND day < ?2
+                 GROUP BY day, meter, rule",
+            )?;
+            let mut rows = statement.query(days)?;
+            while let Some(row) = rows.next()? {
+                let Some(rule) = RuleId::from_key(row.get_ref(0)?.as_str()?) else {
+                    continue;
+                };
+                findings.push(DayCount {
+                    rule,
+                    subject: Subject::Meter(self.meter(c, row.get(1)?)?),
+                    day: GasDay::from_epoch_day(row.get(2)?),
+                    count: row.get::<_, i64>(3)?.unsigned_abs(),
+                });
+            }
+            let mut statement = c.prepare_cached(
+                "SELECT rule, kind, subject, day FROM subject_findings WHERE day >= ?1 AND day < ?2",
+            )?;
+            let mut rows = statement.query(days)?;
+            while let Some(row) = rows.next()? {
+                let Some(rule) = RuleId::from_key(row.get_ref(0)?.as_str()?) else {
+                    continue;
+                };
+                findings.push(DayCount {
+                    rule,
+                    subject: subject_of(row.get(1)?, row.get(2)?),
+                    day: GasDay::from_epoch_day(row.get(3)?),
+                    count: 1,
+                });
+            }
+            let mut meter_days = BTreeMap::new();
+            let mut statement = c.prepare_cached(
+                "SELECT meter, count(*) FROM curves WHERE day >= ?1 AND day < ?2 GROUP BY meter",
+            )?;
+            let mut rows = statement.query(days)?;
+            while let Some(row) = rows.next()? {
+                let days: i64 = row.get(1)?;
+                meter_days.insert(self.meter(c, row.get(0)?)?, days.unsigned_abs());
+            }
+            Ok(Counts {
+                from,
+                to,
+                findings,
+                meter_days,
+            })
+        })
+    }
+
+    /// Replaces what some rules found on a gas day of zones and customers. Blocks.
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn put_subject_findings(
+        &self,
+        day: GasDay,
+        rules: Vec<RuleId>,
+        findings: Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        self.write_now("writing findings", move |t| {
+            for rule in &rules {
+                t.prepare_cached("DELETE FROM subject_findings WHERE day = ?1 AND rule = ?2")?
+                    .execute(params![day.epoch_day(), rule.key()])?;
+            }
+            let mut insert = t.prepare_cached(
+                "INSERT OR REPLACE INTO subject_findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?;
+            for finding in &findings {
+                let kept = Kept::of(finding)?;
+                insert.execute(params![
+                    day.epoch_day(),
+                    finding.rule.key(),
+                    kind_of(&finding.subject),
+                    finding.subject.as_str(),
+                    millis(finding.at),
+                    severity_code(finding.severity),
+                    kept.sentence.unwrap_or_default(),
+                    kept.args.unwrap_or_default(),
+                ])?;
+            }
+            Ok(())
+        })
     }
 
     /// Findings of a meter on a gas day, in time order. Blocks.
@@ -170,6 +344,36 @@ impl Journal {
     }
 }
 
+/// Findings of zones and customers on a day.
+fn of_subjects(c: &Connection, day: i32, filter: &FindingFilter) -> rusqlite::Result<Vec<Finding>> {
+    let mut statement = c.prepare_cached(
+        "SELECT kind, subject, at, rule, severity, sentence, args FROM subject_findings
+         WHERE day = ?1 AND (?2 IS NULL OR rule = ?2) AND at >= ?3 AND at < ?4",
+    )?;
+    let mut rows = statement.query(params![
+        day,
+        filter.rule.map(RuleId::key),
+        filter.from.map_or(i64::MIN, millis),
+        filter.to.map_or(i64::MAX, millis),
+    ])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(rule) = RuleId::from_key(row.get_ref(3)?.as_str()?) else {
+            continue;
+        };
+        let subject = subject_of(row.get(0)?, row.get(1)?);
+        let key = row.get_ref(5)?.as_str_or_null()?;
+        found.push(Finding {
+            rule,
+            severity: severity_of(row.get(4)?),
+            subject,
+            at: instant(row.get(2)?),
+            words: words_of(rule, String::new(), key, row.get(6)?),
+        });
+    }
+    Ok(found)
+}
+
 fn finding_days(
     c: &Connection,
     clock: GasDayClock,
@@ -182,8 +386,12 @@ fn finding_days(
         .to
         .map_or(i32::MAX, |at| epoch_day(clock, millis(at)));
     // Walks from one existing day to the next through the key, however many rows a day has.
-    let mut statement =
-        c.prepare_cached("SELECT max(day) FROM findings WHERE day < ?1 AND day >= ?2")?;
+    let mut statement = c.prepare_cached(
+        "SELECT max(day) FROM (
+               SELECT max(day) AS day FROM findings WHERE day < ?1 AND day >= ?2
+               UNION ALL
+               SELECT max(day) FROM subject_findings WHERE day < ?1 AND day >= ?2)",
+    )?;
     let mut days = Vec::new();
     let mut before = i64::from(to) + 1;
     while let Some(day) =

@@ -392,18 +392,21 @@ fn conflict_finding(
          ORDER BY transport DESC, value",
     )?;
     let mut rows = statement.query(params![key.number, key.at, part])?;
-    let mut name = String::new();
+    let mut name = super::body::ConflictPart::Other(String::new());
     let mut texts = Vec::new();
     while let Some(row) = rows.next()? {
         let (item, value) = super::body::describe_conflict(part, row.get_ref(0)?.as_blob()?);
         let transport = super::body::transport_of(row.get(1)?);
         name = item;
-        texts.push(format!("{value} by {}", transport.key()));
+        texts.push(format!("{value} ({})", transport.key()));
     }
     Ok(v01_duplicate::reported_differently(
         meter,
         super::instant(key.at),
-        &name,
+        match &name {
+            super::body::ConflictPart::Item(item) => v01_duplicate::Part::Item(*item),
+            super::body::ConflictPart::Other(text) => v01_duplicate::Part::Other(text),
+        },
         &texts,
     ))
 }

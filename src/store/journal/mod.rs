@@ -60,6 +60,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_outbox.sql"),
     include_str!("migrations/0005_edits.sql"),
     include_str!("migrations/0006_retention.sql"),
+    include_str!("migrations/0007_findings.sql"),
 ];
 
 /// What one frame became.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::body::Body;
 use super::*;
-use crate::domain::finding::{Quality, RuleId, Severity};
+use crate::domain::finding::{Quality, RuleId, Severity, Subject, Words};
 use crate::domain::frame::{RawFrame, RejectReason, Transport};
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue};
@@ -187,15 +187,15 @@ fn a_contradiction_keeps_both_and_the_winner_does_not_depend_on_the_order() {
         let found = journal.findings(&FindingFilter::default()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].rule, RuleId::V01);
-        seen.push(found[0].message.clone());
+        seen.push(found[0].message_en());
         let counters = journal.counters().unwrap();
         assert_eq!(counters.received, 5);
         assert_eq!(counters.conflicts, 3);
     }
     seen.dedup();
     assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(seen[0].contains("0.0100 by modbus"), "{}", seen[0]);
-    assert!(seen[0].contains("0.0900 by import"), "{}", seen[0]);
+    assert!(seen[0].contains("0.0100 (modbus)"), "{}", seen[0]);
+    assert!(seen[0].contains("0.0900 (import)"), "{}", seen[0]);
 }
 
 #[test]
@@ -275,9 +275,9 @@ fn a_reading_that_must_not_be_used_is_kept_and_touches_no_curve() {
     let finding = Finding {
         rule: RuleId::V02,
         severity: Severity::Fail,
-        meter: "m1".into(),
+        subject: Subject::Meter("m1".into()),
         at: future.sampled_at,
-        message: "ahead".into(),
+        words: Words::Text("ahead".into()),
     };
     journal
         .commit_blocking(vec![JournalEntry::Reading {
@@ -602,9 +602,9 @@ fn findings_come_newest_first_and_within_the_limit() {
     let found = |minute: i64, rule| Finding {
         rule,
         severity: Severity::Info,
-        meter: "m1".into(),
+        subject: Subject::Meter("m1".into()),
         at: at(minute),
-        message: format!("{minute}"),
+        words: Words::Text(format!("{minute}")),
     };
     let entries = (0..6)
         .map(|i| JournalEntry::Reading {
@@ -618,7 +618,7 @@ fn findings_come_newest_first_and_within_the_limit() {
     journal.commit_blocking(entries).unwrap();
     let of = |filter: FindingFilter| -> Vec<String> {
         let found = journal.findings(&filter).unwrap();
-        found.into_iter().map(|f| f.message).collect()
+        found.into_iter().map(|f| f.message_en()).collect()
     };
     let limited = FindingFilter {
         limit: 2,

@@ -207,6 +207,7 @@ mod tests {
             name: "z".into(),
             weather_station: "s".into(),
             atmosphere_kpa: 100.0,
+            pipe_volume_m3: 0.0,
         }
     }
 

@@ -259,7 +259,7 @@ fn each_interval_of_a_working_total_has_the_factor_of_its_ends() {
     assert_eq!(units, [2_000, 3_000, 2_000]);
     assert_eq!(rules_of(&findings), [RuleId::V16]);
     assert_eq!(
-        findings[0].message,
+        findings[0].message_en(),
         "1 of 3 intervals of the day have no pressure and temperature to convert them by; \
          the fixed factor 2 was used"
     );

@@ -8,9 +8,11 @@ use crate::domain::filing::{ChangeKind, ProductionChange};
 use crate::domain::finding::{Finding, Quality, RuleId};
 use crate::domain::frame::Transport;
 use crate::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
-use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::domain::quantity::{ReferenceConditions, StdVolume, YuanPerM3};
 use crate::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue, Reading};
+use crate::domain::registry::{Company, RegistryParts};
 use crate::domain::series::LoadCurve;
+use crate::domain::slot::SlotTable;
 use crate::validate::EntryLimits;
 use crate::validate::curve::{CurveRules, build};
 use crate::validate::day::DayFacts;
@@ -49,6 +51,34 @@ pub(crate) fn meter() -> Meter {
         gateway: None,
         unit: 0,
         installed_on: day().0,
+    }
+}
+
+/// A registry with nothing in it.
+pub(crate) fn parts() -> RegistryParts {
+    RegistryParts {
+        version: "test".into(),
+        company: Company {
+            name: "c".into(),
+            short_name: "c".into(),
+            phone: String::new(),
+            gas_day_start_hour: GasDayClock::default(),
+            reference: ReferenceConditions::CHINA,
+            heating_from: "11-15".into(),
+            heating_to: "03-15".into(),
+            slots: SlotTable::default(),
+        },
+        zones: vec![],
+        sources: vec![],
+        shares: vec![],
+        customers: vec![],
+        meters: vec![],
+        exchanges: vec![],
+        gateways: vec![],
+        contracts: vec![],
+        production_changes: vec![],
+        filed_plans: vec![],
+        gas_qualities: vec![],
     }
 }
 
@@ -239,6 +269,7 @@ impl Case {
             curve: &self.curve,
             history: &self.history,
             readings: &self.readings,
+            readings_to_end: &self.readings,
         }
     }
 }

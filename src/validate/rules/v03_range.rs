@@ -1,7 +1,24 @@
 //! V03: telemetry outside what gas in a city's pipes can be.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&BETWEEN, &AT_LEAST];
+
+static BETWEEN: Sentence = Sentence {
+    rule: RuleId::V03,
+    key: "between",
+    zh: "{item}为 {value},应在 {least} 至 {greatest} 之间",
+    en: "the {item} is {value}, expected {least} to {greatest}",
+};
+
+static AT_LEAST: Sentence = Sentence {
+    rule: RuleId::V03,
+    key: "at_least",
+    zh: "{item}为 {value},应不小于 {least}",
+    en: "the {item} is {value}, expected {least} or more",
+};
 
 /// Item, least and greatest value. Temperature and Z are domain.md §4.3's; the pressures span what
 /// a city network has, from a leaking vacuum pump to a 10,000 kPa trunk line; flow is never negative.
@@ -15,6 +32,15 @@ const RANGES: [(Item, f64, f64); 7] = [
     (Item::ConversionFactor, 0.5, 120.0),
 ];
 
+const fn unit_of(item: Item) -> Unit {
+    match item {
+        Item::FlowStd | Item::FlowWork => Unit::M3PerHour,
+        Item::Temperature => Unit::Celsius,
+        Item::PressureAbs | Item::PressureGauge => Unit::Kpa,
+        _ => Unit::One,
+    }
+}
+
 /// Checks one reading; a finding for each item outside its range.
 pub fn check(reading: &Reading) -> Vec<Finding> {
     RANGES
@@ -24,18 +50,19 @@ pub fn check(reading: &Reading) -> Vec<Finding> {
             if (*least..=*greatest).contains(&value) {
                 return None;
             }
-            let range = if greatest.is_finite() {
-                format!("{least} to {greatest}")
+            let mut args = vec![
+                Arg::term("item", item.key()),
+                Arg::number("value", value, unit_of(*item)),
+                Arg::number("least", *least, unit_of(*item)),
+            ];
+            let sentence = if greatest.is_finite() {
+                args.push(Arg::number("greatest", *greatest, unit_of(*item)));
+                &BETWEEN
             } else {
-                format!("{least} or more")
+                &AT_LEAST
             };
-            Some(Finding {
-                rule: RuleId::V03,
-                severity: Severity::Suspect,
-                meter: reading.meter.clone(),
-                at: reading.sampled_at,
-                message: format!("{} is {value}, expected {range}", item.key()),
-            })
+            let (meter, at) = (&reading.meter, reading.sampled_at);
+            Some(Finding::new(sentence, Severity::Suspect, meter, at, args))
         })
         .collect()
 }
@@ -72,6 +99,9 @@ mod tests {
     #[test]
     fn the_message_names_item_value_and_range() {
         let found = check(&with(Item::Temperature, 85.0));
-        assert_eq!(found[0].message, "temperature_c is 85, expected -30 to 60");
+        assert_eq!(
+            found[0].message_en(),
+            "the temperature is 85 °C, expected -30 °C to 60 °C"
+        );
     }
 }

@@ -1,40 +1,40 @@
 //! V04: a total that goes back without rollover or exchange; the interval is not used.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity};
 use crate::domain::id::MeterId;
-use crate::domain::quantity::WorkVolume;
 use crate::validate::points::TotalPoint;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&INTERVAL, &OUTLIER];
+
+static INTERVAL: Sentence = Sentence {
+    rule: RuleId::V04,
+    key: "interval",
+    zh: "累计量由 {since} 的 {from} 退到 {to},既不是翻转,也没有换表记录;该区间不采用;若换过表请登记",
+    en: "the total went back from {from} at {since} to {to}, which is neither a rollover nor a known exchange; the interval is not used; enter the exchange if there was one",
+};
+
+static OUTLIER: Sentence = Sentence {
+    rule: RuleId::V04,
+    key: "outlier",
+    zh: "累计量 {total} 低于前一个,而后一个继续增长,仿佛它不存在;不采用",
+    en: "the total {total} lies below the one before it, and the one after it continues as if it were not there; it is not used",
+};
 
 /// The finding of an interval whose total decreased.
 pub fn finding(meter: &MeterId, from: &TotalPoint, to: &TotalPoint) -> Finding {
-    Finding {
-        rule: RuleId::V04,
-        severity: Severity::Fail,
-        meter: meter.clone(),
-        at: to.at,
-        message: format!(
-            "the total went back from {} m³ at {} to {} m³, which is neither a rollover nor a known \
-             exchange; the interval is not used; enter the exchange if there was one",
-            WorkVolume::from_units(from.units),
-            from.at,
-            WorkVolume::from_units(to.units)
-        ),
-    }
+    let args = [
+        Arg::volume("from", from.units),
+        Arg::time("since", from.at),
+        Arg::volume("to", to.units),
+    ];
+    Finding::new(&INTERVAL, Severity::Fail, meter, to.at, args)
 }
 
 /// The finding of a single total that lies outside its neighbours, which agree with each other.
 pub fn outlier(meter: &MeterId, point: &TotalPoint) -> Finding {
-    Finding {
-        rule: RuleId::V04,
-        severity: Severity::Fail,
-        meter: meter.clone(),
-        at: point.at,
-        message: format!(
-            "the total {} m³ lies below the one before it, and the one after it continues as if it \
-             were not there; it is not used",
-            WorkVolume::from_units(point.units)
-        ),
-    }
+    let args = [Arg::volume("total", point.units)];
+    Finding::new(&OUTLIER, Severity::Fail, meter, point.at, args)
 }
 
 #[cfg(test)]

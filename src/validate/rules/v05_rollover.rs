@@ -1,9 +1,19 @@
 //! V05: a totaliser that passed its last digit goes on from zero.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity};
 use crate::domain::id::MeterId;
-use crate::domain::quantity::{UNITS_PER_M3, WorkVolume};
+use crate::domain::quantity::UNITS_PER_M3;
 use crate::validate::points::TotalPoint;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&ROLLED];
+
+static ROLLED: Sentence = Sentence {
+    rule: RuleId::V05,
+    key: "rolled",
+    zh: "累计量在 {since} 的 {from} 与 {to} 之间翻转",
+    en: "the totaliser rolled over between {from} at {since} and {to}",
+};
 
 /// Where a totaliser with so many digits before the point rolls over, units of 1e-4 m³.
 ///
@@ -28,18 +38,12 @@ pub fn across(digits: u32, from: i64, to: i64) -> Option<i64> {
 
 /// The finding of an interval that was read across a rollover.
 pub fn finding(meter: &MeterId, from: &TotalPoint, to: &TotalPoint) -> Finding {
-    Finding {
-        rule: RuleId::V05,
-        severity: Severity::Info,
-        meter: meter.clone(),
-        at: to.at,
-        message: format!(
-            "the totaliser rolled over between {} m³ at {} and {} m³",
-            WorkVolume::from_units(from.units),
-            from.at,
-            WorkVolume::from_units(to.units)
-        ),
-    }
+    let args = [
+        Arg::volume("from", from.units),
+        Arg::time("since", from.at),
+        Arg::volume("to", to.units),
+    ];
+    Finding::new(&ROLLED, Severity::Info, meter, to.at, args)
 }
 
 #[cfg(test)]

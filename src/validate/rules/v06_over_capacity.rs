@@ -2,11 +2,28 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::id::MeterId;
 use crate::domain::meter::{Meter, SettlementTotal};
-use crate::domain::quantity::{UNITS_PER_M3, WorkVolume};
+use crate::domain::quantity::UNITS_PER_M3;
 use crate::validate::points::TotalPoint;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&INTERVAL, &OUTLIER];
+
+static INTERVAL: Sentence = Sentence {
+    rule: RuleId::V06,
+    key: "interval",
+    zh: "由 {since} 的 {from} 增至 {to},超过最大流量 {flow_max} 的 1.2 倍所允许的 {limit};该区间不采用",
+    en: "from {from} at {since} to {to} is more than {limit}, which 1.2 times the largest flow of {flow_max} allows; the interval is not used",
+};
+
+static OUTLIER: Sentence = Sentence {
+    rule: RuleId::V06,
+    key: "outlier",
+    zh: "累计量 {total} 超过表具可能通过的量,而后一个继续增长,仿佛它不存在;不采用",
+    en: "the total {total} is more than the meter can have passed, and the one after it continues as if it were not there; it is not used",
+};
 
 /// Part of Qmax that counts as impossible.
 const TOLERANCE: f64 = 1.2;
@@ -44,36 +61,20 @@ fn hours(span: TimeDelta) -> f64 {
 
 /// The finding of an interval that is over capacity.
 pub fn finding(meter: &Meter, from: &TotalPoint, to: &TotalPoint) -> Finding {
-    Finding {
-        rule: RuleId::V06,
-        severity: Severity::Fail,
-        meter: meter.id.clone(),
-        at: to.at,
-        message: format!(
-            "from {} m³ at {} to {} m³ is more than {} m³, which 1.2 times the largest flow of {} \
-             m³/h allows; the interval is not used",
-            WorkVolume::from_units(from.units),
-            from.at,
-            WorkVolume::from_units(to.units),
-            WorkVolume::from_units(limit(meter, from, to)),
-            meter.flow_max_m3h
-        ),
-    }
+    let args = [
+        Arg::volume("from", from.units),
+        Arg::time("since", from.at),
+        Arg::volume("to", to.units),
+        Arg::volume("limit", limit(meter, from, to)),
+        Arg::number("flow_max", meter.flow_max_m3h, Unit::M3PerHour),
+    ];
+    Finding::new(&INTERVAL, Severity::Fail, &meter.id, to.at, args)
 }
 
 /// The finding of a single total that lies outside its neighbours, which agree with each other.
 pub fn outlier(meter: &MeterId, point: &TotalPoint) -> Finding {
-    Finding {
-        rule: RuleId::V06,
-        severity: Severity::Fail,
-        meter: meter.clone(),
-        at: point.at,
-        message: format!(
-            "the total {} m³ is more than the meter can have passed, and the one after it continues \
-             as if it were not there; it is not used",
-            WorkVolume::from_units(point.units)
-        ),
-    }
+    let args = [Arg::volume("total", point.units)];
+    Finding::new(&OUTLIER, Severity::Fail, meter, point.at, args)
 }
 
 #[cfg(test)]

@@ -5,8 +5,18 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::validate::day::{DayFacts, median};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&SPIKE];
+
+static SPIKE: Sentence = Sentence {
+    rule: RuleId::V07,
+    key: "spike",
+    zh: "一小时用气 {greatest:1},当日第三大小时为 {third:1},中位数 {median:1}",
+    en: "{greatest:1} in one hour, {third:1} in the third largest of the day, median {median:1}",
+};
 
 /// From the median of absolute deviations to the standard deviation of a normal distribution.
 const MAD_TO_SIGMA: f64 = 1.4826;
@@ -33,11 +43,12 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     let index = hours.iter().position(|v| *v >= greatest)?;
     let hour = i64::try_from(index).unwrap_or(0);
     let start = facts.clock.start_of(facts.curve.day);
-    let message = format!(
-        "{greatest:.1} m³ in one hour, {third:.1} m³ in the third largest of the day, median \
-         {middle:.1} m³"
-    );
-    let mut finding = facts.finding(RuleId::V07, Severity::Suspect, message);
+    let args = [
+        Arg::number("greatest", greatest, Unit::M3),
+        Arg::number("third", third, Unit::M3),
+        Arg::number("median", middle, Unit::M3),
+    ];
+    let mut finding = facts.finding(&SPIKE, Severity::Suspect, args);
     finding.at = start + TimeDelta::hours(hour);
     Some(finding)
 }
@@ -56,7 +67,7 @@ mod tests {
         let finding = check(&case.facts()).unwrap();
         assert_eq!(finding.at, at(5));
         assert_eq!(
-            finding.message,
+            finding.message_en(),
             "40.1 m³ in one hour, 10.0 m³ in the third largest of the day, median 10.0 m³"
         );
     }

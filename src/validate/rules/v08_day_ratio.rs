@@ -5,8 +5,18 @@
 //! announced are not, nor are households, whose use follows the weather.
 
 use crate::domain::customer::CustomerClass;
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::validate::day::{DayFacts, volume_of};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&RATIO];
+
+static RATIO: Sentence = Sentence {
+    rule: RuleId::V08,
+    key: "ratio",
+    zh: "当日 {day:0},前一日 {last:0},为其 {ratio:2} 倍,应在 {low} 至 {high} 之间",
+    en: "{day:0} after {last:0} the day before is {ratio:2} times as much, expected {low} to {high}",
+};
 
 /// Checks a complete day.
 pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
@@ -34,11 +44,14 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     if (limits.v08_low..=limits.v08_high).contains(&ratio) {
         return None;
     }
-    let message = format!(
-        "{day:.0} m³ after {last:.0} m³ the day before is {ratio:.2} times as much, expected {} to {}",
-        limits.v08_low, limits.v08_high
-    );
-    Some(facts.finding(RuleId::V08, Severity::Info, message))
+    let args = [
+        Arg::number("day", day, Unit::M3),
+        Arg::number("last", last, Unit::M3),
+        Arg::number("ratio", ratio, Unit::One),
+        Arg::number("low", limits.v08_low, Unit::One),
+        Arg::number("high", limits.v08_high, Unit::One),
+    ];
+    Some(facts.finding(&RATIO, Severity::Info, args))
 }
 
 #[cfg(test)]
@@ -59,7 +72,7 @@ mod tests {
         let case = |hour_m3| friday(hour_m3, 20.0);
         assert_eq!(check(&case(30.0).facts()), None);
         assert_eq!(
-            check(&case(30.2).facts()).unwrap().message,
+            check(&case(30.2).facts()).unwrap().message_en(),
             "725 m³ after 480 m³ the day before is 1.51 times as much, expected 0.667 to 1.5"
         );
         assert_eq!(check(&case(13.4).facts()), None);

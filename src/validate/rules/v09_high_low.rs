@@ -3,8 +3,18 @@
 //! The average daily use (ADU) is taken over complete days of the same type; at least three are
 //! needed. Flagged when day / ADU < `v09_low` or > `v09_high`; the limits themselves pass.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::validate::day::{DayFacts, volume_of};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&AVERAGE];
+
+static AVERAGE: Sentence = Sentence {
+    rule: RuleId::V09,
+    key: "average",
+    zh: "当日 {day:0},为 {days} 个同类日均值 {average:0} 的 {ratio:2} 倍,应在 {low} 至 {high} 之间",
+    en: "{day:0} is {ratio:2} times the average of {average:0} on {days} like days, expected {low} to {high}",
+};
 
 /// Like days without which nothing is said.
 const DAYS_MIN: usize = 3;
@@ -34,14 +44,15 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     if (limits.v09_low..=limits.v09_high).contains(&ratio) {
         return None;
     }
-    let message = format!(
-        "{day:.0} m³ is {ratio:.2} times the average of {average:.0} m³ on {} like days, expected \
-         {} to {}",
-        alike.len(),
-        limits.v09_low,
-        limits.v09_high
-    );
-    Some(facts.finding(RuleId::V09, Severity::Info, message))
+    let args = [
+        Arg::number("day", day, Unit::M3),
+        Arg::number("ratio", ratio, Unit::One),
+        Arg::number("average", average, Unit::M3),
+        Arg::count("days", alike.len(), Unit::One),
+        Arg::number("low", limits.v09_low, Unit::One),
+        Arg::number("high", limits.v09_high, Unit::One),
+    ];
+    Some(facts.finding(&AVERAGE, Severity::Info, args))
 }
 
 #[cfg(test)]
@@ -55,7 +66,7 @@ mod tests {
         let case = |hour_m3| Case::flat(hour_m3).after_flat(&[20.0; 22]);
         assert_eq!(check(&case(50.0).facts()), None);
         assert_eq!(
-            check(&case(50.2).facts()).unwrap().message,
+            check(&case(50.2).facts()).unwrap().message_en(),
             "1205 m³ is 2.51 times the average of 480 m³ on 6 like days, expected 0.2 to 2.5"
         );
         assert_eq!(check(&case(4.0).facts()), None);

@@ -4,9 +4,19 @@
 //! days the customer announced to stand still end the run. A single litre is use.
 
 use crate::domain::calendar::DayType;
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::series::LoadCurve;
 use crate::validate::day::{DayFacts, volume_of};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&IDLE];
+
+static IDLE: Sentence = Sentence {
+    rule: RuleId::V10,
+    key: "idle",
+    zh: "自 {since} 起连续 {days} 个工作日零用气,未报停产;用户停用或表具失灵",
+    en: "no gas for {days} working days, since {since}, and no shutdown announced; either the customer stands still or the meter does",
+};
 
 /// Checks a complete working day.
 pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
@@ -31,11 +41,11 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     if !has_used || f64::from(working_days) < facts.limits.v10_days {
         return None;
     }
-    let message = format!(
-        "no gas for {working_days} working days, since {next}, and no shutdown announced; either \
-         the customer stands still or the meter does"
-    );
-    Some(facts.finding(RuleId::V10, Severity::Suspect, message))
+    let args = [
+        Arg::number("days", f64::from(working_days), Unit::One),
+        Arg::day("since", next),
+    ];
+    Some(facts.finding(&IDLE, Severity::Suspect, args))
 }
 
 #[cfg(test)]
@@ -57,10 +67,10 @@ mod tests {
         let found = check(&case.facts()).unwrap();
         assert!(
             found
-                .message
+                .message_en()
                 .starts_with("no gas for 3 working days, since 2026-11-19"),
             "{}",
-            found.message
+            found.message_en()
         );
         case.announce(ChangeKind::Shutdown);
         assert_eq!(check(&case.facts()), None);

@@ -2,9 +2,19 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&SAME];
+
+static SAME: Sentence = Sentence {
+    rule: RuleId::V11,
+    key: "same",
+    zh: "{what}连续 {samples} 次采样完全相同,直至 {until}",
+    en: "the {what} stayed exactly the same in {samples} samples until {until}",
+};
 
 /// Samples in a row that make a sensor suspect.
 const RUN_MIN: usize = 6;
@@ -29,20 +39,15 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
             pressure.to_bits(),
         ])
     };
-    let mut findings = runs(meter, readings, "the flow", flow);
-    findings.extend(runs(
-        meter,
-        readings,
-        "temperature and pressure",
-        conditions,
-    ));
+    let mut findings = runs(meter, readings, "flow", flow);
+    findings.extend(runs(meter, readings, "temperature_pressure", conditions));
     findings
 }
 
 fn runs(
     meter: &Meter,
     readings: &[Reading],
-    what: &str,
+    what: &'static str,
     value: impl Fn(&Reading) -> Option<[u64; 2]>,
 ) -> Vec<Finding> {
     let silence = TimeDelta::seconds(i64::from(meter.period_s.max(1))) * SILENCE_PERIODS;
@@ -67,22 +72,18 @@ fn runs(
     findings
 }
 
-fn finding(meter: &Meter, run: &[&Reading], what: &str) -> Option<Finding> {
+fn finding(meter: &Meter, run: &[&Reading], what: &'static str) -> Option<Finding> {
     let (first, last) = (run.first()?, run.last()?);
     if run.len() < RUN_MIN {
         return None;
     }
-    Some(Finding {
-        rule: RuleId::V11,
-        severity: Severity::Suspect,
-        meter: meter.id.clone(),
-        at: first.sampled_at,
-        message: format!(
-            "{what} stayed exactly the same in {} samples until {}",
-            run.len(),
-            last.sampled_at
-        ),
-    })
+    let args = [
+        Arg::term("what", what),
+        Arg::count("samples", run.len(), Unit::One),
+        Arg::time("until", last.sampled_at),
+    ];
+    let at = first.sampled_at;
+    Some(Finding::new(&SAME, Severity::Suspect, &meter.id, at, args))
 }
 
 #[cfg(test)]
@@ -103,7 +104,7 @@ mod tests {
         let found = check(&meter(), &six);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].at, at(0));
-        assert!(found[0].message.contains("6 samples"));
+        assert!(found[0].message_en().contains("6 samples"));
         assert_eq!(check(&meter(), &six[..5]), []);
     }
 

@@ -3,8 +3,18 @@
 //! Flagged when each of the 24 hours has more than `v12_flow_m3h`: one litre in a home. A meter of
 //! several households is passed over: somebody always cooks.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::validate::day::DayFacts;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&FLOW];
+
+static FLOW: Sentence = Sentence {
+    rule: RuleId::V12,
+    key: "flow",
+    zh: "当日每小时至少用气 {least:4},应有一小时不超过 {limit};请检查是否泄漏",
+    en: "at least {least:4} in every hour of the day, expected an hour with no more than {limit}; look for a leak",
+};
 
 /// Checks a complete day.
 pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
@@ -16,11 +26,11 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     if least <= limit {
         return None;
     }
-    let message = format!(
-        "at least {least:.4} m³ in every hour of the day, expected an hour with no more than \
-         {limit} m³; look for a leak"
-    );
-    Some(facts.finding(RuleId::V12, Severity::Suspect, message))
+    let args = [
+        Arg::number("least", least, Unit::M3),
+        Arg::number("limit", limit, Unit::M3),
+    ];
+    Some(facts.finding(&FLOW, Severity::Suspect, args))
 }
 
 #[cfg(test)]
@@ -33,7 +43,7 @@ mod tests {
         let mut case = Case::flat(0.02);
         case.limits.v12_flow_m3h = 0.001;
         assert_eq!(
-            check(&case.facts()).unwrap().message,
+            check(&case.facts()).unwrap().message_en(),
             "at least 0.0200 m³ in every hour of the day, expected an hour with no more than \
              0.001 m³; look for a leak"
         );

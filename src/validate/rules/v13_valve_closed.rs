@@ -2,11 +2,20 @@
 //!
 //! Two readings in a row say closed, and the total grew by more than 0.01 m³ between them.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity};
 use crate::domain::meter::Meter;
-use crate::domain::quantity::WorkVolume;
 use crate::domain::reading::{Item, Reading};
 use crate::validate::curve::settlement_item;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&GREW];
+
+static GREW: Sentence = Sentence {
+    rule: RuleId::V13,
+    key: "grew",
+    zh: "自 {since} 以来阀门关闭,累计量却增长 {growth}",
+    en: "the total grew by {growth} since {since} although the valve is closed",
+};
 
 /// The valve's value when closed.
 const CLOSED: f64 = 1.0;
@@ -29,16 +38,13 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
             let [before, after] = pair else { return None };
             let (from, to) = (closed(before)?, closed(after)?);
             let growth = to.saturating_sub(from);
-            (growth > GROWTH_MAX).then(|| Finding {
-                rule: RuleId::V13,
-                severity: Severity::Suspect,
-                meter: meter.id.clone(),
-                at: after.sampled_at,
-                message: format!(
-                    "the total grew by {} m³ since {} although the valve is closed",
-                    WorkVolume::from_units(growth),
-                    before.sampled_at
-                ),
+            (growth > GROWTH_MAX).then(|| {
+                let args = [
+                    Arg::volume("growth", growth),
+                    Arg::time("since", before.sampled_at),
+                ];
+                let at = after.sampled_at;
+                Finding::new(&GREW, Severity::Suspect, &meter.id, at, args)
             })
         })
         .collect()
@@ -64,7 +70,7 @@ mod tests {
         let found = check(&std_meter(), &[with(0, 0, 1.0), with(1, 101, 1.0)]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].at, at(1));
-        assert!(found[0].message.contains("grew by 0.0101 m³"));
+        assert!(found[0].message_en().contains("grew by 0.0101 m³"));
         assert_eq!(
             check(&std_meter(), &[with(0, 0, 1.0), with(1, 100, 1.0)]),
             []

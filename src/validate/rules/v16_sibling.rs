@@ -2,26 +2,44 @@
 //!
 //! Two families: standard and working total; pressure and temperature. A reading that has one of
 //! a family and not the other is found if more than half of the day's readings that have the one
-//! have the other too: a device that never says it is not at fault.
+//! have the other too: a device that never says it is not at fault. Readings with frozen totals are
+//! passed over: such a frame has the one total it froze.
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&MISSING, &FIXED];
+
+static MISSING: Sentence = Sentence {
+    rule: RuleId::V16,
+    key: "missing",
+    zh: "当日 {all} 条读数中 {lack} 条有{present}而无{absent}",
+    en: "the {present} is there and the {absent} is not in {lack} of {all} readings of the day",
+};
+
+static FIXED: Sentence = Sentence {
+    rule: RuleId::V16,
+    key: "fixed",
+    zh: "当日 {all} 段中 {fixed} 段无压力、温度可供换算,改用固定系数 {factor}",
+    en: "{fixed} of {all} intervals of the day have no pressure and temperature to convert them by; the fixed factor {factor} was used",
+};
 
 type Has = fn(&Reading) -> bool;
 
 const FAMILIES: [[(&str, Has); 2]; 2] = [
     [
-        ("the standard total", |r| r.value(Item::TotalStd).is_some()),
-        ("the working total", |r| r.value(Item::TotalWork).is_some()),
+        ("total_std_m3", |r| r.value(Item::TotalStd).is_some()),
+        ("total_work_m3", |r| r.value(Item::TotalWork).is_some()),
     ],
     [
-        ("the pressure", |r| {
+        ("pressure", |r| {
             r.value(Item::PressureAbs).is_some() || r.value(Item::PressureGauge).is_some()
         }),
-        ("the temperature", |r| r.value(Item::Temperature).is_some()),
+        ("temperature", |r| r.value(Item::Temperature).is_some()),
     ],
 ];
 
@@ -47,19 +65,12 @@ impl Conversions {
 /// Intervals of a day that had to be converted with the fixed factor, among others that had not.
 pub(in crate::validate) fn fixed_factor(meter: &Meter, of_day: &Conversions) -> Option<Finding> {
     let at = of_day.first_fixed_at.filter(|_| of_day.by_state > 0)?;
-    Some(Finding {
-        rule: RuleId::V16,
-        severity: Severity::Info,
-        meter: meter.id.clone(),
-        at,
-        message: format!(
-            "{} of {} intervals of the day have no pressure and temperature to convert them by; \
-             the fixed factor {} was used",
-            of_day.fixed,
-            of_day.fixed + of_day.by_state,
-            meter.fixed_factor
-        ),
-    })
+    let args = [
+        Arg::count("fixed", of_day.fixed as usize, Unit::One),
+        Arg::count("all", (of_day.fixed + of_day.by_state) as usize, Unit::One),
+        Arg::number("factor", meter.fixed_factor, Unit::One),
+    ];
+    Some(Finding::new(&FIXED, Severity::Info, &meter.id, at, args))
 }
 
 /// Checks the readings of a day; one finding for each family and missing member, at the first
@@ -70,7 +81,10 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
         for (present, absent) in [(a, b), (b, a)] {
             let (mut have, mut lack) = (0_usize, 0_usize);
             let mut first = None;
-            for reading in readings.iter().filter(|reading| present.1(reading)) {
+            for reading in readings
+                .iter()
+                .filter(|reading| reading.frozen.is_empty() && present.1(reading))
+            {
                 if absent.1(reading) {
                     have += 1;
                 } else {
@@ -81,18 +95,14 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
             let Some(first) = first.filter(|_| have > lack) else {
                 continue;
             };
-            findings.push(Finding {
-                rule: RuleId::V16,
-                severity: Severity::Info,
-                meter: meter.id.clone(),
-                at: first.sampled_at,
-                message: format!(
-                    "{} is there and {} is not in {lack} of {} readings of the day",
-                    present.0,
-                    absent.0,
-                    have + lack
-                ),
-            });
+            let args = [
+                Arg::term("present", present.0),
+                Arg::term("absent", absent.0),
+                Arg::count("lack", lack, Unit::One),
+                Arg::count("all", have + lack, Unit::One),
+            ];
+            let at = first.sampled_at;
+            findings.push(Finding::new(&MISSING, Severity::Info, &meter.id, at, args));
         }
     }
     findings
@@ -123,7 +133,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].at, at(2));
         assert_eq!(
-            found[0].message,
+            found[0].message_en(),
             "the standard total is there and the working total is not in 1 of 3 readings of the day"
         );
     }

@@ -5,9 +5,19 @@
 //! does not report Z, what gas can deviate from the ideal at that pressure is allowed in addition:
 //! 0.3 % for each 100 kPa.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&FACTOR];
+
+static FACTOR: Sentence = Sentence {
+    rule: RuleId::V17,
+    key: "factor",
+    zh: "上报修正系数 {reported:4} 与按压力、温度计算的 {computed:4} 相差 {off:2},允许 {allowed:2};当日 {readings} 条读数",
+    en: "the reported conversion factor {reported:4} differs by {off:2} from {computed:4}, which pressure and temperature give; {allowed:2} is allowed; in {readings} reading(s) of the day",
+};
 
 const KELVIN: f64 = 273.15;
 const ATMOSPHERE_KPA: f64 = 101.325;
@@ -46,19 +56,21 @@ pub fn check(meter: &Meter, readings: &[Reading], tolerance: f64) -> Option<Find
         .filter_map(|reading| Some((reading, factors(reading, tolerance)?)))
         .filter(|(_, factors)| is_off(*factors));
     let (first, (reported, computed, allowed)) = off.next()?;
-    Some(Finding {
-        rule: RuleId::V17,
-        severity: Severity::Suspect,
-        meter: meter.id.clone(),
-        at: first.sampled_at,
-        message: format!(
-            "the reported conversion factor {reported:.4} differs by {:.2} % from {computed:.4}, \
-             which pressure and temperature give; {:.2} % is allowed; in {} reading(s) of the day",
-            (reported / computed - 1.0) * 100.0,
-            allowed * 100.0,
-            off.count() + 1
-        ),
-    })
+    let args = [
+        Arg::number("reported", reported, Unit::One),
+        Arg::number("computed", computed, Unit::One),
+        Arg::number("off", (reported / computed - 1.0) * 100.0, Unit::Percent),
+        Arg::number("allowed", allowed * 100.0, Unit::Percent),
+        Arg::count("readings", off.count() + 1, Unit::One),
+    ];
+    let at = first.sampled_at;
+    Some(Finding::new(
+        &FACTOR,
+        Severity::Suspect,
+        &meter.id,
+        at,
+        args,
+    ))
 }
 
 #[cfg(test)]
@@ -87,7 +99,7 @@ mod tests {
         let finding = check(&meter(), &[with(3.0), with(3.06), with(3.06)], 0.005).unwrap();
         assert_eq!(finding.at, at(3));
         assert_eq!(
-            finding.message,
+            finding.message_en(),
             "the reported conversion factor 3.0600 differs by 2.00 % from 3.0000, which pressure \
              and temperature give; 0.50 % is allowed; in 2 reading(s) of the day"
         );

@@ -1,8 +1,18 @@
 //! V18: the same total in two representations must agree within the coarser one's resolution.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
-use crate::domain::quantity::{StdVolume, UNITS_PER_M3};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
+use crate::domain::quantity::UNITS_PER_M3;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&TWO];
+
+static TWO: Sentence = Sentence {
+    rule: RuleId::V18,
+    key: "two",
+    zh: "{total}在一种表示中为 {exact},在另一种中为 {second};采用精确值",
+    en: "the {total} is {exact} in one representation and {second} in the other; the exact one is used",
+};
 
 /// Difference to the exact total beyond which the second representation contradicts it, m³.
 ///
@@ -13,19 +23,19 @@ fn tolerance_m3(total_m3: f64) -> f64 {
     (total_m3.abs() * f64::from(f32::EPSILON) * 2.0).max(0.01)
 }
 
-/// The totals that a device may say twice, and their names for people.
-const PAIRS: [(Item, Item, &str); 2] = [
-    (Item::TotalStd, Item::TotalStdSecond, "standard"),
-    (Item::TotalWork, Item::TotalWorkSecond, "working"),
+/// The totals that a device may say twice.
+const PAIRS: [(Item, Item); 2] = [
+    (Item::TotalStd, Item::TotalStdSecond),
+    (Item::TotalWork, Item::TotalWorkSecond),
 ];
 
 /// The first total of a reading whose two representations contradict each other.
-fn contradiction(reading: &Reading) -> Option<(&'static str, i64, f64)> {
-    PAIRS.into_iter().find_map(|(exact, second, name)| {
+fn contradiction(reading: &Reading) -> Option<(Item, i64, f64)> {
+    PAIRS.into_iter().find_map(|(exact, second)| {
         let units = reading.exact(exact)?;
         let second = reading.float(second)?;
         let m3 = units as f64 / UNITS_PER_M3 as f64;
-        ((m3 - second).abs() > tolerance_m3(m3)).then_some((name, units, second))
+        ((m3 - second).abs() > tolerance_m3(m3)).then_some((exact, units, second))
     })
 }
 
@@ -36,23 +46,20 @@ pub fn differs(reading: &Reading) -> bool {
 
 /// Checks one reading.
 pub fn check(reading: &Reading) -> Option<Finding> {
-    let (name, units, second) = contradiction(reading)?;
-    Some(Finding {
-        rule: RuleId::V18,
-        severity: Severity::Suspect,
-        meter: reading.meter.clone(),
-        at: reading.sampled_at,
-        message: format!(
-            "the {name} total is {} m³ in one representation and {second} m³ in the other; the exact one \
-             is used",
-            StdVolume::from_units(units)
-        ),
-    })
+    let (item, units, second) = contradiction(reading)?;
+    let args = [
+        Arg::term("total", item.key()),
+        Arg::volume("exact", units),
+        Arg::number("second", second, Unit::M3),
+    ];
+    let (meter, at) = (&reading.meter, reading.sampled_at);
+    Some(Finding::new(&TWO, Severity::Suspect, meter, at, args))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::quantity::StdVolume;
     use crate::domain::reading::ItemValue;
     use crate::validate::rules::testing::total;
 
@@ -71,7 +78,7 @@ mod tests {
         // domain.md §3.4: f32 12 345 686 beside BCD 12 285 686.4222.
         let finding = check(&both("12285686.4222", 12_345_686.0)).unwrap();
         assert_eq!(finding.severity, Severity::Suspect);
-        assert!(finding.message.contains("12285686.4222 m³"));
+        assert!(finding.message_en().contains("12285686.4222 m³"));
     }
 
     #[test]
@@ -85,10 +92,10 @@ mod tests {
         let finding = check(&reading).unwrap();
         assert!(
             finding
-                .message
+                .message_en()
                 .starts_with("the working total is 12285686.4222 m³"),
             "{}",
-            finding.message
+            finding.message_en()
         );
     }
 

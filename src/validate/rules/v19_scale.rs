@@ -4,8 +4,18 @@
 //! which there must be seven that agree within a fifth (MAD / median ≤ 0.2). Flagged when
 //! |log10(day / median) − k| ≤ 0.08 for a whole k other than 0: 0.83 to 1.2 times 10^k.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::validate::day::{DayFacts, median, volume_of};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&POWER];
+
+static POWER: Sentence = Sentence {
+    rule: RuleId::V19,
+    key: "power",
+    zh: "当日 {day:1},约为通常 {usual:1} 的 10^{power:0} 倍;请检查配置中的单位与小数位",
+    en: "{day:1} is about 10^{power:0} times the usual {usual:1}; check unit and decimal point of the profile",
+};
 
 const DAYS_MIN: usize = 7;
 const STEADY_MAX: f64 = 0.2;
@@ -34,11 +44,12 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     if mad > STEADY_MAX * middle || facts.is_announced(facts.curve) {
         return None;
     }
-    let message = format!(
-        "{day:.1} m³ is about 10^{whole:.0} times the usual {middle:.1} m³; check unit and \
-         decimal point of the profile"
-    );
-    Some(facts.finding(RuleId::V19, Severity::Suspect, message))
+    let args = [
+        Arg::number("day", day, Unit::M3),
+        Arg::number("power", whole, Unit::One),
+        Arg::number("usual", middle, Unit::M3),
+    ];
+    Some(facts.finding(&POWER, Severity::Suspect, args))
 }
 
 #[cfg(test)]
@@ -52,12 +63,17 @@ mod tests {
         let found = check(&case(20.0).facts()).unwrap();
         assert!(
             found
-                .message
+                .message_en()
                 .starts_with("480.0 m³ is about 10^1 times the usual 48.0 m³"),
             "{}",
-            found.message
+            found.message_en()
         );
-        assert!(check(&case(0.2).facts()).unwrap().message.contains("10^-1"));
+        assert!(
+            check(&case(0.2).facts())
+                .unwrap()
+                .message_en()
+                .contains("10^-1")
+        );
         assert_eq!(check(&case(2.0).facts()), None);
         assert_eq!(check(&case(12.0).facts()), None, "six times is growth");
     }

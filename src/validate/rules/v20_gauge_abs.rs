@@ -4,9 +4,19 @@
 //! Flagged when a step is 101.325 kPa give or take 2 kPa, up or down, and the readings two before
 //! and two after it lie within 2 kPa of their neighbours: a network that swings is not judged.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&STEP];
+
+static STEP: Sentence = Sentence {
+    rule: RuleId::V20,
+    key: "step",
+    zh: "{item}由 {from:1} 变为 {to:1},恰差一个大气压;表压与绝压可能混淆",
+    en: "the {item} went from {from:1} to {to:1}, by one atmosphere; gauge and absolute pressure may have been mixed up",
+};
 
 const ATMOSPHERE_KPA: f64 = 101.325;
 const TOLERANCE_KPA: f64 = 2.0;
@@ -26,17 +36,13 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
             let is_steady = (a - b).abs() <= TOLERANCE_KPA && (c - d).abs() <= TOLERANCE_KPA;
             let is_atmosphere = ((c - b).abs() - ATMOSPHERE_KPA).abs() <= TOLERANCE_KPA;
             if is_steady && is_atmosphere {
-                findings.push(Finding {
-                    rule: RuleId::V20,
-                    severity: Severity::Suspect,
-                    meter: meter.id.clone(),
-                    at: reading.sampled_at,
-                    message: format!(
-                        "{} went from {b:.1} to {c:.1}, by one atmosphere; gauge and absolute \
-                         pressure may have been mixed up",
-                        item.key()
-                    ),
-                });
+                let args = [
+                    Arg::term("item", item.key()),
+                    Arg::number("from", *b, Unit::Kpa),
+                    Arg::number("to", *c, Unit::Kpa),
+                ];
+                let at = reading.sampled_at;
+                findings.push(Finding::new(&STEP, Severity::Suspect, &meter.id, at, args));
             }
         }
     }
@@ -69,8 +75,8 @@ mod tests {
         assert_eq!(down[0].at, at(2));
         assert!(
             down[0]
-                .message
-                .starts_with("pressure_abs_kpa went from 400.5 to 300.0")
+                .message_en()
+                .starts_with("the absolute pressure went from 400.5 kPa to 300.0 kPa")
         );
         assert_eq!(
             check(&meter(), &readings(&[300.0, 300.0, 401.3, 401.3])).len(),

@@ -2,9 +2,19 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::validate::points::TotalPoint;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&GAP];
+
+static GAP: Sentence = Sentence {
+    rule: RuleId::V21,
+    key: "gap",
+    zh: "至 {until} 为止 {hours:1} 没有累计量,应每 {period} 一次;其间用气分摊到各小时并标为估算",
+    en: "no total for {hours:1} until {until}, expected every {period}; what was used between is spread over the hours and marked estimated",
+};
 
 /// Checks the span between two totals that follow each other: more than twice the period, and
 /// more than two hours, below which no hour is without a total.
@@ -14,18 +24,12 @@ pub fn check(meter: &Meter, from: &TotalPoint, to: &TotalPoint) -> Option<Findin
     if span <= expected * 2 || span <= TimeDelta::hours(2) {
         return None;
     }
-    let (hours, tenths) = (span.num_minutes() / 60, span.num_minutes() % 60 / 6);
-    Some(Finding {
-        rule: RuleId::V21,
-        severity: Severity::Info,
-        meter: meter.id.clone(),
-        at: from.at,
-        message: format!(
-            "no total for {hours}.{tenths} h until {}, expected every {} s; what was used between \
-             is spread over the hours and marked estimated",
-            to.at, meter.period_s
-        ),
-    })
+    let args = [
+        Arg::number("hours", span.num_seconds() as f64 / 3_600.0, Unit::Hour),
+        Arg::time("until", to.at),
+        Arg::number("period", f64::from(meter.period_s), Unit::Second),
+    ];
+    Some(Finding::new(&GAP, Severity::Info, &meter.id, from.at, args))
 }
 
 #[cfg(test)]
@@ -39,7 +43,7 @@ mod tests {
         let (curve, findings) = sequence(&meter(), &[(0, 0), (3, 10)]);
         assert_eq!(rules_of(&findings), [RuleId::V21]);
         assert_eq!(findings[0].at, at(0));
-        assert!(findings[0].message.contains("no total for 3.0 h"));
+        assert!(findings[0].message_en().contains("no total for 3.0 h"));
         assert_eq!(curve.quality[..3], [Quality::Estimated; 3]);
         // 10 m³ over three hours, to the last unit: 33334 + 33333 + 33333.
         let units: Vec<_> = curve.hours[..3].iter().map(|v| v.units()).collect();

@@ -9,10 +9,27 @@
 
 use chrono::{Datelike as _, Weekday};
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::{MeterKind, SettlementTotal};
 use crate::domain::series::LoadCurve;
 use crate::validate::day::DayFacts;
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&TOO_LARGE, &TOO_SMALL];
+
+static TOO_LARGE: Sentence = Sentence {
+    rule: RuleId::V23,
+    key: "too_large",
+    zh: "{share:0} 的气量在 {flow_min:2} 以下流过,表具在此不准;选型偏大",
+    en: "{share:0} of the gas flowed below {flow_min:2}, where the meter is not accurate; it is too large",
+};
+
+static TOO_SMALL: Sentence = Sentence {
+    rule: RuleId::V23,
+    key: "too_small",
+    zh: "{share:0} 的气量超过表具最大流量 {flow_max};选型偏小",
+    en: "{share:0} of the gas flowed above the meter's largest flow of {flow_max}; it is too small",
+};
 
 const DAYS_MIN: usize = 14;
 
@@ -56,22 +73,16 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     }
     let share = |part: f64| if all > 0.0 { part / all } else { 0.0 };
     let limit = facts.limits.v23_share;
-    let message = if share(below) > limit {
-        format!(
-            "{:.0} % of the gas flowed below {flow_min:.2} m³/h, where the meter is not accurate; \
-             it is too large",
-            share(below) * 100.0
-        )
-    } else if share(above) > limit {
-        format!(
-            "{:.0} % of the gas flowed above the meter's largest flow of {flow_max} m³/h; it is \
-             too small",
-            share(above) * 100.0
-        )
-    } else {
-        return None;
-    };
-    Some(facts.finding(RuleId::V23, Severity::Info, message))
+    let percent = |part: f64| Arg::number("share", share(part) * 100.0, Unit::Percent);
+    if share(below) > limit {
+        let flow_min = Arg::number("flow_min", flow_min, Unit::M3PerHour);
+        return Some(facts.finding(&TOO_LARGE, Severity::Info, [percent(below), flow_min]));
+    }
+    if share(above) > limit {
+        let flow_max = Arg::number("flow_max", flow_max, Unit::M3PerHour);
+        return Some(facts.finding(&TOO_SMALL, Severity::Info, [percent(above), flow_max]));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -93,14 +104,14 @@ mod tests {
         let found = check(&monday(0.9).facts()).unwrap();
         assert!(
             found
-                .message
+                .message_en()
                 .starts_with("100 % of the gas flowed below 1.00 m³/h")
         );
         let found = check(&monday(100.1).facts()).unwrap();
         assert!(
-            found.message.contains("it is too small"),
+            found.message_en().contains("it is too small"),
             "{}",
-            found.message
+            found.message_en()
         );
     }
 

@@ -7,9 +7,26 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&SILENT, &WEAK];
+
+static SILENT: Sentence = Sentence {
+    rule: RuleId::V24,
+    key: "silent",
+    zh: "至 {until} 为止 {minutes} 没有上报,应每 {period} 一次",
+    en: "no report for {minutes} until {until}, expected every {period}",
+};
+
+static WEAK: Sentence = Sentence {
+    rule: RuleId::V24,
+    key: "weak",
+    zh: "当日 {all} 次上报中 {weak} 次信号低于 {limit},首次为 {first}",
+    en: "the signal was below {limit} in {weak} of {all} reports of the day, {first} in the first",
+};
 
 const SIGNALS_MIN: usize = 3;
 
@@ -21,17 +38,14 @@ pub fn check(meter: &Meter, readings: &[Reading], weakest_dbm: f64) -> Vec<Findi
         .filter_map(|pair| {
             let [before, after] = pair else { return None };
             let span = after.sampled_at - before.sampled_at;
-            (span > silence).then(|| Finding {
-                rule: RuleId::V24,
-                severity: Severity::Info,
-                meter: meter.id.clone(),
-                at: before.sampled_at,
-                message: format!(
-                    "no report for {} min until {}, expected every {} s",
-                    span.num_minutes(),
-                    after.sampled_at,
-                    meter.period_s
-                ),
+            (span > silence).then(|| {
+                let args = [
+                    Arg::number("minutes", span.num_minutes() as f64, Unit::Minute),
+                    Arg::time("until", after.sampled_at),
+                    Arg::number("period", f64::from(meter.period_s), Unit::Second),
+                ];
+                let at = before.sampled_at;
+                Finding::new(&SILENT, Severity::Info, &meter.id, at, args)
             })
         })
         .collect();
@@ -50,17 +64,14 @@ fn weak(meter: &Meter, readings: &[Reading], weakest_dbm: f64) -> Option<Finding
         return None;
     }
     let (first, dbm) = signals.iter().find(|(_, dbm)| is_weak(dbm))?;
-    Some(Finding {
-        rule: RuleId::V24,
-        severity: Severity::Info,
-        meter: meter.id.clone(),
-        at: first.sampled_at,
-        message: format!(
-            "the signal was below {weakest_dbm} dBm in {weak} of {} reports of the day, {dbm} dBm \
-             in the first",
-            signals.len()
-        ),
-    })
+    let args = [
+        Arg::number("limit", weakest_dbm, Unit::Dbm),
+        Arg::count("weak", weak, Unit::One),
+        Arg::count("all", signals.len(), Unit::One),
+        Arg::number("first", *dbm, Unit::Dbm),
+    ];
+    let at = first.sampled_at;
+    Some(Finding::new(&WEAK, Severity::Info, &meter.id, at, args))
 }
 
 #[cfg(test)]
@@ -82,7 +93,7 @@ mod tests {
         let found = check(&meter(), &day(-115.5), -115.0);
         assert_eq!(found.len(), 1);
         assert_eq!(
-            found[0].message,
+            found[0].message_en(),
             "the signal was below -115 dBm in 2 of 3 reports of the day, -115.5 dBm in the first"
         );
     }
@@ -93,6 +104,6 @@ mod tests {
         let found = check(&meter(), &[total(0, 0), total(3, 5)], -115.0);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].at, at(0));
-        assert!(found[0].message.starts_with("no report for 180 min"));
+        assert!(found[0].message_en().starts_with("no report for 180 min"));
     }
 }

@@ -1,7 +1,17 @@
 //! V25: what the device itself calls an alarm.
 
-use crate::domain::finding::{Finding, RuleId, Severity};
+use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity};
 use crate::domain::reading::{Alarm, Reading};
+
+/// What it says.
+pub static SENTENCES: &[&Sentence] = &[&ALARMS];
+
+static ALARMS: Sentence = Sentence {
+    rule: RuleId::V25,
+    key: "alarms",
+    zh: "表具告警:{alarms}",
+    en: "the device reports {alarms}",
+};
 
 /// Alarms under which the totals themselves are in doubt.
 const fn touches_totals(alarm: Alarm) -> bool {
@@ -19,30 +29,15 @@ const fn touches_totals(alarm: Alarm) -> bool {
 
 /// Checks one reading.
 pub fn check(reading: &Reading) -> Option<Finding> {
-    let names: Vec<String> = reading.alarms.iter().map(key).collect();
-    if names.is_empty() {
-        return None;
-    }
+    reading.alarms.iter().next()?;
     let severity = if reading.alarms.iter().any(touches_totals) {
         Severity::Suspect
     } else {
         Severity::Info
     };
-    Some(Finding {
-        rule: RuleId::V25,
-        severity,
-        meter: reading.meter.clone(),
-        at: reading.sampled_at,
-        message: format!("the device reports {}", names.join(", ")),
-    })
-}
-
-/// The alarm's word in JSON and locale files.
-fn key(alarm: Alarm) -> String {
-    serde_json::to_value(alarm)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_else(|| format!("{alarm:?}"))
+    let args = [Arg::terms("alarms", reading.alarms.iter().map(Alarm::key))];
+    let (meter, at) = (&reading.meter, reading.sampled_at);
+    Some(Finding::new(&ALARMS, severity, meter, at, args))
 }
 
 #[cfg(test)]
@@ -57,11 +52,14 @@ mod tests {
         reading.alarms = AlarmSet::default().with(Alarm::BatteryLow);
         let finding = check(&reading).unwrap();
         assert_eq!(finding.severity, Severity::Info);
-        assert_eq!(finding.message, "the device reports battery_low");
+        assert_eq!(finding.message_en(), "the device reports battery low");
         reading.alarms = reading.alarms.with(Alarm::Magnetic);
         let finding = check(&reading).unwrap();
         assert_eq!(finding.severity, Severity::Suspect);
-        assert_eq!(finding.message, "the device reports battery_low, magnetic");
+        assert_eq!(
+            finding.message_en(),
+            "the device reports battery low, magnetic interference"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use qiliang::domain::calendar::{GasDay, GasDayClock};
-use qiliang::domain::finding::{Finding, Quality, RuleId, Severity};
+use qiliang::domain::finding::{Finding, Quality, RuleId, Severity, Subject, Words};
 use qiliang::domain::frame::Transport;
 use qiliang::domain::id::MeterId;
 use qiliang::domain::quantity::StdVolume;
@@ -104,9 +104,9 @@ async fn filled(dir: &TempDir) -> Journal {
         findings: vec![Finding {
             rule: RuleId::V02,
             severity: Severity::Fail,
-            meter: "A".into(),
+            subject: Subject::Meter("A".into()),
             at: at(90),
-            message: "test".to_owned(),
+            words: Words::Text("test".to_owned()),
         }],
     };
     let entries = vec![

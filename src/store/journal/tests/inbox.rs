@@ -109,7 +109,7 @@ fn contents(journal: &Journal) -> Vec<String> {
         "SELECT meter, day, row_day, 0, 0 FROM presence_far ORDER BY 1, 2, 3",
         "SELECT meter, day, at, received_at, 0 FROM latest ORDER BY 1",
         "SELECT meter, at, hex(part), hex(value), transport FROM conflicts ORDER BY 1, 2, 3, 4",
-        "SELECT day, meter, at, rule, message FROM findings ORDER BY 1, 2, 3, 4, 5",
+        "SELECT day, meter, at, rule, coalesce(args, message) FROM findings ORDER BY 1, 2, 3, 4, 5",
         "SELECT day, meter, 0, 0, 0 FROM dirty ORDER BY 1, 2",
         "SELECT name, value, 0, 0, 0 FROM counters ORDER BY 1",
         "SELECT id, hex(rows), 0, 0, 0 FROM inbox ORDER BY 1",

@@ -1,0 +1,153 @@
+//! `qiliang findings list` and `stats`: what the validation rules found.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Context, Failure};
+use crate::domain::calendar::{GasDay, beijing_civil};
+use crate::domain::finding::RuleId;
+use crate::domain::id::MeterId;
+use crate::serve::api::findings::{FindingView, RuleStatView, split_of};
+use crate::store::journal::FindingFilter;
+use crate::validate::stats::{RuleStat, rule_stats};
+
+/// Gas days without `--from`.
+const DAYS: i64 = 14;
+
+/// Which findings are listed.
+#[derive(Debug, Args)]
+pub(super) struct Listed {
+    /// Only of this meter.
+    #[arg(long)]
+    meter: Option<String>,
+    /// Only of this rule, V01 to V26.
+    #[arg(long, value_parser = parse_rule)]
+    rule: Option<RuleId>,
+    /// Only of this gas day or later.
+    #[arg(long)]
+    from: Option<GasDay>,
+    /// Only of this gas day or earlier.
+    #[arg(long)]
+    to: Option<GasDay>,
+    /// At most so many; 0 for all.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// In English.
+    #[arg(long)]
+    en: bool,
+    /// One JSON object a line, with the numbers.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is counted.
+#[derive(Debug, Args)]
+pub(super) struct Counted {
+    /// First gas day; 14 days up to the last one if not given.
+    #[arg(long)]
+    from: Option<GasDay>,
+    /// Last gas day; yesterday if not given.
+    #[arg(long)]
+    to: Option<GasDay>,
+    /// Rows by `class`, `zone` or `class,zone` beside the rule.
+    #[arg(long, default_value = "")]
+    by: String,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_rule(text: &str) -> Result<RuleId, String> {
+    RuleId::from_key(text).ok_or_else(|| "write V01 to V26".to_owned())
+}
+
+/// Prints findings, newest first.
+pub(super) fn list(context: &Context, listed: Listed) -> Result<(), Failure> {
+    let app = context.read()?;
+    let clock = app.gas_day_clock();
+    let found = app.journal.findings(&FindingFilter {
+        meter: listed.meter.map(MeterId::new),
+        rule: listed.rule,
+        from: listed.from.map(|day| clock.start_of(day)),
+        to: listed.to.map(|day| clock.end_of(day)),
+        limit: listed.limit,
+    })?;
+    for finding in &found {
+        if listed.json {
+            println!("{}", json!(FindingView::from(finding)));
+            continue;
+        }
+        let message = if listed.en {
+            finding.message_en()
+        } else {
+            finding.message_zh()
+        };
+        println!(
+            "{}  {}  {:<16}  {message}",
+            beijing_civil(finding.at).format("%Y-%m-%d %H:%M"),
+            finding.rule.key(),
+            finding.subject.as_str(),
+        );
+    }
+    if !listed.json {
+        println!("{} finding(s)", found.len());
+    }
+    Ok(())
+}
+
+/// Prints how often each rule found something.
+pub(super) fn stats(context: &Context, counted: &Counted) -> Result<(), Failure> {
+    let split =
+        split_of(&counted.by).map_err(|help| Failure::Error(anyhow::anyhow!("--by {help}")))?;
+    let app = context.read()?;
+    let last = counted.to.unwrap_or_else(|| app.today().plus(-1));
+    let from = counted.from.unwrap_or_else(|| last.plus(1 - DAYS));
+    if from > last {
+        return Err(Failure::Error(anyhow::anyhow!(
+            "--from {from} is after --to {last}; give the first and the last gas day"
+        )));
+    }
+    let counts = app.journal.finding_counts(from, last.plus(1))?;
+    let rows = rule_stats(&app.registry(), &counts, split);
+    if counted.json {
+        for row in &rows {
+            println!("{}", as_json(row));
+        }
+        return Ok(());
+    }
+    println!("gas days {from} to {last}");
+    println!(
+        "{:<4} {:>9} {:>8} {:>11} {:>9} {:>7}  rule",
+        "", "findings", "meters", "meter days", "share", "trend"
+    );
+    for row in &rows {
+        println!("{}", line(row));
+    }
+    Ok(())
+}
+
+fn line(row: &RuleStat) -> String {
+    let share = row
+        .share()
+        .map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0));
+    let trend = row
+        .trend()
+        .map_or_else(|| "-".to_owned(), |trend| format!("×{trend:.2}"));
+    let class = row.class.map_or("", |class| class.name_zh());
+    let zone = row.zone.as_ref().map_or("", |zone| zone.as_str());
+    format!(
+        "{:<4} {:>9} {:>8} {:>11} {share:>9} {trend:>7}  {} {} {class} {zone}",
+        row.rule.key(),
+        row.findings,
+        row.subjects,
+        row.meter_days,
+        row.rule.name_zh(),
+        row.rule.name_en(),
+    )
+    .trim_end()
+    .to_owned()
+}
+
+fn as_json(row: &RuleStat) -> Value {
+    json!(RuleStatView::from(row))
+}
