@@ -426,7 +426,7 @@ mod tests {
     fn frames_outside_a_drill_are_as_they_were() {
         let city = city();
         let to = city.config().now_at;
-        let span = (to - TimeDelta::days(7), to - TimeDelta::days(6), to);
+        let span = (to - TimeDelta::days(8), to - TimeDelta::days(8), to);
         let drills: Vec<Drill> = city
             .drills()
             .into_iter()
