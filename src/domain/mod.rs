@@ -1,9 +1,12 @@
 //! The vocabulary of the field: pure types, no input or output, no clock.
 
+pub mod breakdown;
 pub mod calendar;
+pub mod connection;
 pub mod contract;
 pub mod customer;
 pub mod demand;
+pub mod factor;
 pub mod filing;
 pub mod finding;
 pub mod frame;
