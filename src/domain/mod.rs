@@ -6,6 +6,7 @@ pub mod connection;
 pub mod contract;
 pub mod customer;
 pub mod demand;
+pub mod expectation;
 pub mod factor;
 pub mod filing;
 pub mod finding;

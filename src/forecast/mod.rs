@@ -19,6 +19,7 @@ pub mod features;
 pub mod linear;
 pub mod metrics;
 pub mod models;
+pub mod outlook;
 pub mod parts;
 pub mod weather;
 

@@ -56,6 +56,7 @@ const BOOK_ROWS: &[&str] = &[
     "INSERT INTO push_answers VALUES ('t', 'k', x'01', 1795219800000, 202, x'7B7D');",
     "INSERT INTO inputs VALUES (x'AB', x'7B7D');
      INSERT INTO run_inputs VALUES ('R1', 'calendar', x'AB');",
+    "INSERT INTO expectations VALUES (20778, 1, '', '', 'R1', 90.0, 100.0, 110.0, NULL, 105.0);",
 ];
 
 /// A file as the program with the first `schema` migrations left it.
@@ -203,6 +204,8 @@ fn a_book_of_every_earlier_schema_opens_with_all_it_had() {
         );
         let answer = book.push_answer("t", "k", at(60)).unwrap();
         assert_eq!(answer.map(|a| a.status), (schema >= 2).then_some(202));
+        let expected = book.expectations(day(), day().plus(1)).unwrap();
+        assert_eq!(expected.len(), usize::from(schema >= 4), "schema {schema}");
         let (kind, body) = (DocumentKind::Notice, serde_json::json!({"a": 2}));
         let version = book.put_document(kind, "n1", body, at(60), "w", "r");
         assert_eq!(version.unwrap(), 2);
