@@ -33,6 +33,16 @@ impl ConnectionStage {
         }
     }
 
+    /// The key used in CSV and JSON.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::Building => "building",
+            Self::Completed => "completed",
+            Self::Connected => "connected",
+        }
+    }
+
     /// The name on Chinese forms.
     pub const fn name_zh(self) -> &'static str {
         match self {

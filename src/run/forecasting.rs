@@ -96,11 +96,23 @@ fn effects(
 /// # Errors
 /// Too little history, or what the stores say.
 pub fn publish(app: &App) -> anyhow::Result<DemandForecast> {
+    publish_whole(app).map(|made| made.forecast)
+}
+
+/// The same, with what the run consists of and was made from.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_whole(app: &App) -> anyhow::Result<runs::Made> {
     let made = runs::make(request_at(app, app.clock.now())?)?;
     let now = app.clock.now();
-    app.book
-        .put_forecast_run_of(&made.forecast, Some(&made.breakdown), made.parts, now)?;
-    Ok(made.forecast)
+    app.book.put_forecast_run_of(
+        &made.forecast,
+        Some(&made.breakdown),
+        made.parts.clone(),
+        now,
+    )?;
+    Ok(made)
 }
 
 /// Scores the last `days` complete gas days through both operational gates.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -219,20 +219,37 @@ pub struct Made {
     pub parts: Vec<RunPart>,
 }
 
+/// Why a run cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunMissing {
+    /// There is none of this name.
+    #[error("there is no run `{id}`; GET /api/v1/forecast/runs lists those that are kept")]
+    Run {
+        /// The name.
+        id: RunId,
+    },
+    /// It is kept, what it was made from is not.
+    #[error(
+        "what run `{id}` was made from was not kept: it was made by an earlier version; \
+         runs made from now on can be reproduced"
+    )]
+    Inputs {
+        /// The name.
+        id: RunId,
+    },
+}
+
 /// A kept run, and the request it was made from as it stood before [`make`].
 ///
 /// # Errors
 /// There is no such run, or its inputs were not kept.
 pub fn kept(app: &App, id: &RunId) -> anyhow::Result<(Arc<DemandForecast>, ForecastRequest)> {
     let Some(run) = app.book.forecast_run(id)? else {
-        bail!("there is no run `{id}`; GET /api/v1/forecast/runs lists those that are kept");
+        return Err(RunMissing::Run { id: id.clone() }.into());
     };
     let parts = app.book.run_parts(id)?;
     if parts.is_empty() {
-        bail!(
-            "what run `{id}` was made from was not kept: it was made by an earlier version; \
-             runs made from now on can be reproduced"
-        );
+        return Err(RunMissing::Inputs { id: id.clone() }.into());
     }
     Ok((run, request_of(&parts)?))
 }
