@@ -29,6 +29,7 @@ mod modbus_faults;
 mod modbus_peer;
 mod modbus_values;
 mod mqtt;
+mod outlook;
 mod profiles;
 mod push;
 mod rejects;

@@ -425,6 +425,7 @@ pub(super) struct PartsQuery {
 /// The four parts of the latest run
 #[utoipa::path(get, path = "/forecast/parts", tag = "forecast", params(PartsQuery), responses(
     (status = 200, body = PartsView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_parts(
@@ -477,6 +478,7 @@ pub(super) async fn post_factor(
     ("id" = String, Path, description = "Identifier of the factor"),
 ), request_body = FactorChange, responses(
     (status = 200, body = FactorView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -556,6 +558,7 @@ pub(super) struct ExplainQuery {
 /// Why a newer run says something else than an older one
 #[utoipa::path(get, path = "/forecast/explain", tag = "forecast", params(ExplainQuery), responses(
     (status = 200, body = ChangeView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_explain(

@@ -273,7 +273,7 @@ fn no_models<T>() -> Result<T, ActionError> {
 
 impl Forecaster for Program {
     fn factors(&self) -> Result<Vec<FactorView>, ActionError> {
-        no_models()
+        Ok(Vec::new())
     }
 
     fn add_factor(&self, _: &NewFactor) -> Result<FactorView, ActionError> {
@@ -285,15 +285,19 @@ impl Forecaster for Program {
     }
 
     fn record(&self) -> Result<Vec<RecordRow>, ActionError> {
-        no_models()
+        Ok(Vec::new())
     }
 
     fn outlook(&self) -> Result<OutlookView, ActionError> {
         no_models()
     }
 
-    fn similar_days(&self, _: GasDay, _: usize) -> Result<SimilarView, ActionError> {
-        no_models()
+    fn similar_days(&self, gas_day: GasDay, _: usize) -> Result<SimilarView, ActionError> {
+        Ok(SimilarView {
+            gas_day,
+            effective_c: None,
+            days: Vec::new(),
+        })
     }
 
     fn explain(&self, _: &str, _: &str) -> Result<ChangeView, ActionError> {
