@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::RunId;
+use crate::domain::text::error_chain;
 use crate::ledger::entry::LedgerEntry;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
@@ -76,7 +77,7 @@ fn store_failed(error: &StoreError) -> ActionError {
     ActionError::Failed {
         code: error.code(),
         message: "the journal did not take this; nothing that was not answered has changed".into(),
-        cause: crate::run::chain(error),
+        cause: error_chain(error),
     }
 }
 

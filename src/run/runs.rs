@@ -168,7 +168,7 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     request.today_hours = decode(part(TODAY_HOURS)?)?;
     request.shares = decode(part(SHARES)?)?;
     request.effects = decode(part(EFFECTS)?)?;
-    // Runs of programs before 0.2 knew none of these.
+    // Runs of earlier programs knew none of these.
     if part(CONSUMERS).is_ok() {
         request.parts.consumers = decode(part(CONSUMERS)?)?;
         request.parts.projects = decode(part(PROJECTS)?)?;
