@@ -612,6 +612,25 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn of_forecast(context: &Context, what: Option<ForecastCommand>) -> Result<(), Failure> {
+    match what {
+        None => forecast::run(context),
+        Some(ForecastCommand::Reproduce { run, json }) => forecast::reproduce(context, &run, json),
+        Some(ForecastCommand::Explain {
+            older,
+            newer,
+            english,
+            json,
+        }) => forecast::explain(context, (&older, &newer), english, json),
+        Some(ForecastCommand::Parts { json }) => outlook::parts(context, json),
+        Some(ForecastCommand::Outlook { json }) => outlook::outlook(context, json),
+        Some(ForecastCommand::Similar { day, count, json }) => {
+            outlook::similar(context, day, count, json)
+        }
+        Some(ForecastCommand::Record { json }) => outlook::record(context, json),
+    }
+}
+
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
     match arguments.command {
@@ -654,31 +673,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
         },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
-        Command::Forecast { what: None } => forecast::run(&context),
-        Command::Forecast {
-            what: Some(ForecastCommand::Reproduce { run, json }),
-        } => forecast::reproduce(&context, &run, json),
-        Command::Forecast {
-            what:
-                Some(ForecastCommand::Explain {
-                    older,
-                    newer,
-                    english,
-                    json,
-                }),
-        } => forecast::explain(&context, (&older, &newer), english, json),
-        Command::Forecast {
-            what: Some(ForecastCommand::Parts { json }),
-        } => outlook::parts(&context, json),
-        Command::Forecast {
-            what: Some(ForecastCommand::Outlook { json }),
-        } => outlook::outlook(&context, json),
-        Command::Forecast {
-            what: Some(ForecastCommand::Similar { day, count, json }),
-        } => outlook::similar(&context, day, count, json),
-        Command::Forecast {
-            what: Some(ForecastCommand::Record { json }),
-        } => outlook::record(&context, json),
+        Command::Forecast { what } => of_forecast(&context, what),
         Command::Backtest {
             days,
             json,

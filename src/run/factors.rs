@@ -141,7 +141,7 @@ pub fn add(app: &App, new: &NewFactor) -> Result<FactorView, ActionError> {
         .documents(DocumentKind::Factor, FACTORS_MAX)
         .map_err(|error| failed(&error.into()))?;
     let base = format!("Y{}", now.format("%Y%m%dT%H%M%SZ"));
-    let id = (1..)
+    let id = (1..=FACTORS_MAX + 1)
         .map(|n| {
             if n == 1 {
                 base.clone()

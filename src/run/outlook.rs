@@ -45,8 +45,8 @@ pub fn outlook(app: &App) -> Result<OutlookView, ActionError> {
     let missing = design.as_ref().err().copied();
     Ok(OutlookView {
         run_id: run.run_id.to_string(),
-        peak_day: peak_day(&run, &total, today).map(|peak| peak_view(&run, peak)),
-        peak_hour: peak_hour(&run, &total, today).map(|peak| peak_view(&run, peak)),
+        peak_day: peak_day(&run, &total, today).map(|peak| peak_view(&run, &peak)),
+        peak_hour: peak_hour(&run, &total, today).map(|peak| peak_view(&run, &peak)),
         design_day: design.ok().map(|day| DesignDayView {
             one_in_20_m3: day.one_in_20_m3,
             one_in_2_m3: day.one_in_2_m3,
@@ -96,7 +96,7 @@ fn missing_en(why: NoDesignDay) -> String {
     }
 }
 
-fn peak_view(run: &DemandForecast, peak: Peak) -> PeakView {
+fn peak_view(run: &DemandForecast, peak: &Peak) -> PeakView {
     PeakView {
         gas_day: peak.day,
         civil_hour: peak.hour.map(|hour| run.clock.civil_hour(hour)),

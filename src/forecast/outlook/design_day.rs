@@ -148,7 +148,9 @@ impl Response {
             return Err(missing);
         }
         let mut design = Design::new(4);
-        rows.iter().for_each(|(_, row, _)| design.push(row));
+        for (_, row, _) in &rows {
+            design.push(row);
+        }
         let values: Vec<f64> = rows.iter().map(|r| r.0).collect();
         let weights: Vec<f64> = rows.iter().map(|r| r.2).collect();
         let penalty = Penalty {

@@ -101,7 +101,7 @@ pub fn cusum_bound(cases: f64) -> f64 {
     };
     let (mut low, mut high) = (0.0, 40.0);
     for _ in 0..60 {
-        let middle = (low + high) / 2.0;
+        let middle = f64::midpoint(low, high);
         if length(middle) < cases {
             low = middle;
         } else {
@@ -220,20 +220,26 @@ mod tests {
 
     #[test]
     fn honest_forecasts_alarm_in_few_years() {
-        let years = 200;
+        let years = 200_u8;
         let false_alarms = (0..years)
-            .filter(|seed| alarms(&cases(365, *seed, |_, z| z), 1).is_some())
+            .filter(|seed| alarms(&cases(365, u64::from(*seed), |_, z| z), 1).is_some())
             .count();
         // One in two years by CUSUM at most, and a few per cent by coverage.
-        assert!(false_alarms <= 100, "{false_alarms} of {years}");
+        assert!(
+            false_alarms * 2 <= usize::from(years),
+            "{false_alarms} of {years}"
+        );
         assert!(
             false_alarms > 5,
             "a bound that never alarms is none: {false_alarms}"
         );
         let many = (0..years)
-            .filter(|seed| alarms(&cases(365, *seed, |_, z| z), 20).is_some())
+            .filter(|seed| alarms(&cases(365, u64::from(*seed), |_, z| z), 20).is_some())
             .count();
-        assert!(many * 20 <= 3 * years as usize, "of twenty series: {many}");
+        assert!(
+            many * 20 <= 3 * usize::from(years),
+            "of twenty series: {many}"
+        );
     }
 
     #[test]

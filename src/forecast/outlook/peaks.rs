@@ -34,7 +34,7 @@ pub fn peak_day(run: &DemandForecast, view: &DemandView, from: GasDay) -> Option
         .filter(|i| run.days[*i] >= from)
         .collect();
     let columns = days.iter().map(|i| ((*i, None), run.draws(view, &[*i])));
-    peak(run, columns.collect(), days.len())
+    peak(run, &columns.collect::<Vec<_>>(), days.len())
 }
 
 /// The peak hour of the days that have hourly draws, from `from` on.
@@ -46,7 +46,7 @@ pub fn peak_hour(run: &DemandForecast, view: &DemandView, from: GasDay) -> Optio
         .iter()
         .flat_map(|day| (0..24).map(move |hour| (*day, hour)))
         .map(|(day, hour)| ((day, Some(hour)), run.hour_draws(view, day, hour)));
-    peak(run, columns.collect(), days.len())
+    peak(run, &columns.collect::<Vec<_>>(), days.len())
 }
 
 type Column = ((usize, Option<usize>), Vec<f64>);
@@ -55,7 +55,7 @@ type Column = ((usize, Option<usize>), Vec<f64>);
     clippy::cast_possible_truncation,
     reason = "city volumes are far below 2^53 m³"
 )]
-fn peak(run: &DemandForecast, columns: Vec<Column>, days: usize) -> Option<Peak> {
+fn peak(run: &DemandForecast, columns: &[Column], days: usize) -> Option<Peak> {
     let count = columns.iter().map(|(_, draws)| draws.len()).min()?;
     let mut largest = Vec::with_capacity(count);
     let mut times = vec![0_usize; columns.len()];
@@ -69,15 +69,15 @@ fn peak(run: &DemandForecast, columns: Vec<Column>, days: usize) -> Option<Peak>
         times[at] += 1;
     }
     let at = (0..times.len()).rev().max_by_key(|at| times[*at])?;
-    let ((day, hour), _) = *columns.get(at).map(|c| (&c.0, ())).as_ref()?;
+    let (day, hour) = columns.get(at)?.0;
     largest.sort_by(f64::total_cmp);
     let quantile = |q| quantile_of_sorted(&largest, q).round() as i64;
     (count > 0).then(|| Peak {
         p50_m3: quantile(0.5),
         p90_m3: quantile(0.9),
         p99_m3: quantile(0.99),
-        day: run.days[*day],
-        hour: *hour,
+        day: run.days[day],
+        hour,
         probability: times[at] as f64 / count as f64,
         days,
     })

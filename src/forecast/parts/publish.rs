@@ -98,8 +98,9 @@ fn consumers(mixed: Vec<MixedConsumer>, cells: &Cells) -> Vec<ConsumerForecast> 
     let mut out = Vec::new();
     for (node, of_node) in by_node {
         let days = of_node.first().map_or(0, |c| c.p50.len());
-        let mut p50 = vec![vec![0_i64; days]; of_node.len()];
+        let mut p50 = vec![Vec::with_capacity(days); of_node.len()];
         for day in 0..days {
+            let mut of_day = vec![0_i64; of_node.len()];
             let (published, planned) = cells.get(&(node.clone(), day)).copied().unwrap_or_default();
             for is_planned in [true, false] {
                 let who: Vec<usize> = (0..of_node.len())
@@ -114,8 +115,11 @@ fn consumers(mixed: Vec<MixedConsumer>, cells: &Cells) -> Vec<ConsumerForecast> 
                     published - planned
                 };
                 for (i, m3) in who.iter().zip(round_to_total(&values, total)) {
-                    p50[*i][day] = m3;
+                    of_day[*i] = m3;
                 }
+            }
+            for (days, m3) in p50.iter_mut().zip(of_day) {
+                days.push(m3);
             }
         }
         for (consumer, p50) in of_node.into_iter().zip(p50) {
