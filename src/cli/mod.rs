@@ -631,6 +631,14 @@ fn of_forecast(context: &Context, what: Option<ForecastCommand>) -> Result<(), F
     }
 }
 
+fn of_nudges(context: &Context, what: NudgesCommand) -> Result<(), Failure> {
+    match what {
+        NudgesCommand::List => nudges::list(context),
+        NudgesCommand::Approve { id, who } => nudges::approve(context, &id, &who),
+        NudgesCommand::Send => nudges::send(context),
+    }
+}
+
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
     match arguments.command {
@@ -693,11 +701,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::ForecastCsv(task) => forecast::csv(&task),
         Command::Declare { month, export } => plan::declare(&context, month, export.as_deref()),
         Command::Nominate { day, export } => plan::nominate(&context, day, export.as_deref()),
-        Command::Nudges { what } => match what {
-            NudgesCommand::List => nudges::list(&context),
-            NudgesCommand::Approve { id, who } => nudges::approve(&context, &id, &who),
-            NudgesCommand::Send => nudges::send(&context),
-        },
+        Command::Nudges { what } => of_nudges(&context, what),
         Command::Simulate { out, history, city } => simulate::run(&out, history, &city),
         Command::Demo {
             data_dir,

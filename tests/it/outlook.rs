@@ -126,7 +126,8 @@ fn a_factor_is_entered_with_a_name_applied_confirmed_and_taken_back() {
     );
     let parts = app.book.breakdown(&aided.run_id).unwrap().unwrap();
     let of_day = parts.day_m3(&DemandView::total(), 1);
-    assert_eq!(of_day.iter().sum::<i64>() as f64, total(&aided, 1));
+    let summed = of_day.iter().sum::<i64>() as f64;
+    assert!((summed - total(&aided, 1)).abs() < 0.5, "{of_day:?}");
     assert!(of_day[3] < 0, "{of_day:?}");
 
     // Bit for bit again, and the change is said to be a plan's.
