@@ -53,6 +53,7 @@ fn bench(c: &mut Criterion) {
         name: "z".into(),
         weather_station: "s".into(),
         atmosphere_kpa: 101.0,
+        pipe_volume_m3: 0.0,
     };
     let quality = GasQuality {
         zone: "z".into(),

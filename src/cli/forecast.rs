@@ -14,7 +14,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         forecasting::publish(&app)?
     } else {
         super::open::not_kept("run");
-        runs::make(forecasting::request_at(&app, app.clock.now())?)?.0
+        runs::make(forecasting::request_at(&app, app.clock.now())?)?.forecast
     };
     println!(
         "run {} from {}",

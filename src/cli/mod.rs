@@ -28,6 +28,7 @@ mod ledger;
 mod modbus;
 mod nudges;
 mod open;
+mod outlook;
 mod plan;
 mod profiles;
 mod rejects;
@@ -179,6 +180,15 @@ enum Command {
         /// Write the whole report as JSON.
         #[arg(long, value_name = "FILE.json")]
         json: Option<PathBuf>,
+        /// Write every figure by gate, node, class and lead as CSV.
+        #[arg(long, value_name = "FILE.csv")]
+        csv: Option<PathBuf>,
+        /// Write a page to read or print.
+        #[arg(long, value_name = "FILE.html")]
+        html: Option<PathBuf>,
+        /// The page in English.
+        #[arg(long)]
+        english: bool,
     },
     /// Run the same engine on CSV demand data with fixed evaluation splits.
     ForecastCsv(ForecastCsv),
@@ -488,6 +498,37 @@ enum ForecastCommand {
         #[arg(long, conflicts_with = "english")]
         json: bool,
     },
+    /// What the latest run consists of: filed plans, statistics, new connections, other factors.
+    Parts {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Peak day and peak hour of the days ahead, and the 1-in-20 design day (二十年一遇).
+    Outlook {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Past days like one to come (相似日).
+    Similar {
+        /// Gas day, `YYYY-MM-DD`; tomorrow's by default.
+        #[arg(long)]
+        day: Option<GasDay>,
+        /// Days at most.
+        #[arg(long, default_value_t = 7)]
+        count: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How past forecasts did against what came, by series and lead, and whether they drift; exit
+    /// code 1 if one does.
+    Record {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a kept run again from what it was made from, compare every bit, and say what is known
     /// since; exit code 1 if it comes out otherwise.
     Reproduce {
@@ -606,6 +647,33 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn of_forecast(context: &Context, what: Option<ForecastCommand>) -> Result<(), Failure> {
+    match what {
+        None => forecast::run(context),
+        Some(ForecastCommand::Reproduce { run, json }) => forecast::reproduce(context, &run, json),
+        Some(ForecastCommand::Explain {
+            older,
+            newer,
+            english,
+            json,
+        }) => forecast::explain(context, (&older, &newer), english, json),
+        Some(ForecastCommand::Parts { json }) => outlook::parts(context, json),
+        Some(ForecastCommand::Outlook { json }) => outlook::outlook(context, json),
+        Some(ForecastCommand::Similar { day, count, json }) => {
+            outlook::similar(context, day, count, json)
+        }
+        Some(ForecastCommand::Record { json }) => outlook::record(context, json),
+    }
+}
+
+fn of_nudges(context: &Context, what: NudgesCommand) -> Result<(), Failure> {
+    match what {
+        NudgesCommand::List => nudges::list(context),
+        NudgesCommand::Approve { id, who } => nudges::approve(context, &id, &who),
+        NudgesCommand::Send => nudges::send(context),
+    }
+}
+
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
     match arguments.command {
@@ -650,28 +718,27 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
         },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
-        Command::Forecast { what: None } => forecast::run(&context),
-        Command::Forecast {
-            what: Some(ForecastCommand::Reproduce { run, json }),
-        } => forecast::reproduce(&context, &run, json),
-        Command::Forecast {
-            what:
-                Some(ForecastCommand::Explain {
-                    older,
-                    newer,
-                    english,
-                    json,
-                }),
-        } => forecast::explain(&context, (&older, &newer), english, json),
-        Command::Backtest { days, json } => backtest::run(&context, days, json.as_deref()),
+        Command::Forecast { what } => of_forecast(&context, what),
+        Command::Backtest {
+            days,
+            json,
+            csv,
+            html,
+            english,
+        } => backtest::run(
+            &context,
+            days,
+            &backtest::Files {
+                json,
+                csv,
+                html,
+                is_english: english,
+            },
+        ),
         Command::ForecastCsv(task) => forecast::csv(&task),
         Command::Declare { month, export } => plan::declare(&context, month, export.as_deref()),
         Command::Nominate { day, export } => plan::nominate(&context, day, export.as_deref()),
-        Command::Nudges { what } => match what {
-            NudgesCommand::List => nudges::list(&context),
-            NudgesCommand::Approve { id, who } => nudges::approve(&context, &id, &who),
-            NudgesCommand::Send => nudges::send(&context),
-        },
+        Command::Nudges { what } => of_nudges(&context, what),
         Command::Simulate { out, history, city } => simulate::run(&out, history, &city),
         Command::Demo {
             data_dir,

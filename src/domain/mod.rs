@@ -1,11 +1,15 @@
 //! The vocabulary of the field: pure types, no input or output, no clock.
 
+pub mod breakdown;
 pub mod calendar;
+pub mod connection;
 pub mod contract;
 pub mod customer;
 pub mod demand;
 pub mod edit;
 pub mod estimate;
+pub mod expectation;
+pub mod factor;
 pub mod filing;
 pub mod finding;
 pub mod frame;

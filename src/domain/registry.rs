@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::connection::NewConnection;
 use crate::domain::contract::SupplyContract;
 use crate::domain::customer::Customer;
 use crate::domain::demand::DemandNode;
@@ -70,6 +71,8 @@ pub struct Registry {
     pub production_changes: Vec<ProductionChange>,
     /// Filed plans known from files.
     pub filed_plans: Vec<FiledPlan>,
+    /// Projects that will use gas.
+    pub new_connections: Vec<NewConnection>,
     /// Dated gas qualities.
     pub gas_qualities: Vec<GasQuality>,
     /// Device to meter: asked for each frame, hence by hash.
@@ -103,6 +106,8 @@ pub struct RegistryParts {
     pub production_changes: Vec<ProductionChange>,
     /// Filed plans.
     pub filed_plans: Vec<FiledPlan>,
+    /// Projects that will use gas.
+    pub new_connections: Vec<NewConnection>,
     /// Dated gas qualities.
     pub gas_qualities: Vec<GasQuality>,
 }
@@ -146,6 +151,7 @@ impl Registry {
             contracts: parts.contracts,
             production_changes: parts.production_changes,
             filed_plans: parts.filed_plans,
+            new_connections: parts.new_connections,
             gas_qualities: parts.gas_qualities,
         }
     }
@@ -238,6 +244,18 @@ impl Registry {
         self.contracts
             .iter()
             .find(|c| c.source == *source && c.valid_from <= day.0 && day.0 <= c.valid_to)
+    }
+
+    /// Projects known at an instant: of each the row that became known last.
+    pub fn connections_known_at(&self, at: DateTime<Utc>) -> Vec<&NewConnection> {
+        let mut latest: BTreeMap<&str, &NewConnection> = BTreeMap::new();
+        for row in self.new_connections.iter().filter(|c| c.available_at <= at) {
+            let kept = latest.entry(row.id.as_str()).or_insert(row);
+            if row.available_at > kept.available_at {
+                *kept = row;
+            }
+        }
+        latest.into_values().collect()
     }
 
     /// Production changes that were known at an instant.

@@ -82,6 +82,12 @@ pub struct GateReport {
     pub nodes: Vec<(DemandNode, Compared)>,
     /// The total by lead, days after the last complete one.
     pub leads: Vec<(usize, Compared)>,
+    /// Classes by lead.
+    #[serde(default)]
+    pub class_leads: Vec<(CustomerClass, usize, Compared)>,
+    /// Nodes by lead.
+    #[serde(default)]
+    pub node_leads: Vec<(DemandNode, usize, Compared)>,
 }
 
 /// Result of a backtest.
@@ -114,6 +120,8 @@ enum Key {
     Class(CustomerClass),
     Node(usize),
     Lead(usize),
+    ClassLead(CustomerClass, usize),
+    NodeLead(usize, usize),
 }
 
 type Tallies = BTreeMap<Key, [Tally; 2]>;
@@ -354,8 +362,13 @@ fn score(
                 p90,
                 truth,
             };
-            if let (Key::Total, [lead]) = (&key, leads) {
-                tallies.entry(Key::Lead(*lead)).or_default()[which].add(outcome, step);
+            if let [lead] = leads {
+                let by_lead = match &key {
+                    Key::Class(class) => Key::ClassLead(*class, *lead),
+                    Key::Node(i) => Key::NodeLead(*i, *lead),
+                    _ => Key::Lead(*lead),
+                };
+                tallies.entry(by_lead).or_default()[which].add(outcome, step);
             }
             tallies.entry(key).or_default()[which].add(outcome, step);
         }
@@ -480,6 +493,8 @@ fn report(gate: Gate, tallies: &Tallies, nodes: &[NodeModel]) -> GateReport {
         classes: Vec::new(),
         nodes: Vec::new(),
         leads: Vec::new(),
+        class_leads: Vec::new(),
+        node_leads: Vec::new(),
     };
     for (key, [model, baseline]) in tallies {
         let compared = Compared {
@@ -491,6 +506,11 @@ fn report(gate: Gate, tallies: &Tallies, nodes: &[NodeModel]) -> GateReport {
             Key::Class(class) => out.classes.push((*class, compared)),
             Key::Node(i) => out.nodes.push((nodes[*i].node.clone(), compared)),
             Key::Lead(lead) => out.leads.push((*lead, compared)),
+            Key::ClassLead(class, lead) => out.class_leads.push((*class, *lead, compared)),
+            Key::NodeLead(i, lead) => {
+                out.node_leads
+                    .push((nodes[*i].node.clone(), *lead, compared));
+            }
         }
     }
     out
@@ -560,6 +580,8 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, compared: &Compared) -> fmt::Resu
         ),
     )
 }
+
+pub mod page;
 
 #[cfg(test)]
 mod tests;

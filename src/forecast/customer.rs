@@ -7,7 +7,7 @@ use crate::domain::demand::{Band, quantile_of_sorted};
 use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
-use crate::forecast::weather::{ForecastSkill, WeatherAhead};
+use crate::forecast::weather::{ForecastSkill, WeatherAhead, ZoneWeather};
 
 /// Most days ahead of the last known day.
 pub const HORIZON_DAYS_MAX: usize = 62;
@@ -116,7 +116,9 @@ pub fn customer_bands(
     let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
     let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
     let span = span.min(HISTORY_DAYS_MAX);
-    let forecast = forecast(&known, first, span, horizon, temperatures, calendar);
+    let at = |day: GasDay| temperatures.get(&day).copied();
+    let skill = ForecastSkill::default();
+    let forecast = forecast(&known, first, span, horizon, &at, calendar, skill);
     let Some(forecast) = forecast else {
         return none;
     };
@@ -140,26 +142,45 @@ pub fn customer_bands(
         .collect()
 }
 
+/// The days after a customer's last known one, by the same model as the city's nodes.
+///
+/// None if fewer than 8 days are known.
+pub(super) fn daily_forecast(
+    history: &[(GasDay, f64)],
+    weather: Option<&ZoneWeather>,
+    calendar: &Calendar,
+    skill: ForecastSkill,
+    horizon: usize,
+) -> Option<DailyForecast> {
+    let known: BTreeMap<GasDay, f64> = history.iter().copied().collect();
+    let (first, last) = (known.keys().next()?, known.keys().next_back()?);
+    let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
+    let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
+    let span = span.min(HISTORY_DAYS_MAX);
+    let at = |day: GasDay| {
+        let weather = weather?;
+        let observed = weather.observed.get(&day);
+        observed.or_else(|| weather.forecast.get(&day)).copied()
+    };
+    forecast(&known, first, span, horizon, &at, calendar, skill)
+}
+
 fn forecast(
     known: &BTreeMap<GasDay, f64>,
     first: GasDay,
     span: usize,
     horizon: usize,
-    temperatures: &BTreeMap<GasDay, f64>,
+    temperature_on: &dyn Fn(GasDay) -> Option<f64>,
     calendar: &Calendar,
+    skill: ForecastSkill,
 ) -> Option<DailyForecast> {
     let traits = DayTraits::span(calendar, first, span + horizon + 2);
-    let temperature = |i: usize| {
-        temperatures
-            .get(&traits[i].day)
-            .copied()
-            .unwrap_or(f64::NAN)
-    };
+    let temperature = |i: usize| temperature_on(traits[i].day).unwrap_or(f64::NAN);
     let given: Vec<f64> = (span..span + horizon).map(temperature).collect();
     let observed: Vec<f64> = (0..span).map(temperature).collect();
     let has_weather = observed.iter().any(|t| t.is_finite());
     let ahead = if has_weather {
-        WeatherAhead::Forecast(ForecastSkill::default())
+        WeatherAhead::Forecast(skill)
     } else {
         WeatherAhead::None
     };

@@ -13,12 +13,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::choose_origins;
 use crate::forecast::models::daily::DailyOptions;
+use crate::forecast::parts::{self, PartsInput};
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 
 use assemble::{Frame, node_forecast};
@@ -64,6 +66,8 @@ pub struct ForecastRequest {
     /// Known production changes: change of a node's daily volume by gas day, m³, past days too. Past
     /// changes are taken out of the history before learning, those to come are added.
     pub effects: BTreeMap<DemandNode, BTreeMap<GasDay, f64>>,
+    /// Large consumers with their plans, new connections, named factors.
+    pub parts: PartsInput,
     /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
     pub horizon_days: usize,
     /// Days that get hourly draws, at most `horizon_days`.
@@ -97,6 +101,7 @@ impl ForecastRequest {
             weather_skill: ForecastSkill::default(),
             shares: Vec::new(),
             effects: BTreeMap::new(),
+            parts: PartsInput::default(),
             horizon_days: 62,
             hourly_days: 8,
             draws: 200,
@@ -152,13 +157,25 @@ impl ForecastRequest {
 /// # Errors
 /// A request out of bounds, values that are not numbers, or no node with enough history.
 pub fn run(request: &ForecastRequest) -> Result<DemandForecast, ForecastError> {
+    run_in_parts(request).map(|(forecast, _)| forecast)
+}
+
+/// The same, with what each published figure consists of.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in_parts(
+    request: &ForecastRequest,
+) -> Result<(DemandForecast, Breakdown), ForecastError> {
     request.check()?;
     let today = request.clock.day_of(request.origin_at);
     let histories = History::collect(request, today)?;
     if histories.is_empty() {
         return Err(ForecastError::NoNodes);
     }
-    let (prepared, left_out) = prepare_all(request, today, histories, DailyOptions::default())?;
+    let taken_out = parts::taken_out(request, today);
+    let options = DailyOptions::default();
+    let (prepared, left_out) = prepare_all(request, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);
     let chosen = choose_origins(
         prepared.iter().map(|n| n.forecast.paths.as_slice()),
@@ -176,7 +193,16 @@ pub fn run(request: &ForecastRequest) -> Result<DemandForecast, ForecastError> {
         .map(|node| node_forecast(&frame, node))
         .collect();
     let shares = request.shares[..request.horizon_days].to_vec();
-    Ok(DemandForecast {
+    let around = parts::Frame {
+        request,
+        today,
+        chosen: &chosen,
+    };
+    let mut mixed = parts::mix(&around, nodes);
+    let nodes = std::mem::take(&mut mixed.nodes);
+    let cube = DemandCube::publish(&nodes, &shares);
+    let breakdown = mixed.publish(&nodes, &cube);
+    let forecast = DemandForecast {
         run_id: request.run_id.clone(),
         origin_at: request.origin_at,
         days: (0_i64..)
@@ -185,11 +211,12 @@ pub fn run(request: &ForecastRequest) -> Result<DemandForecast, ForecastError> {
             .collect(),
         hourly_days: request.hourly_days,
         clock: request.clock,
-        cube: DemandCube::publish(&nodes, &shares),
+        cube,
         inputs: inputs(request, &prepared, &left_out),
         nodes,
         shares,
-    })
+    };
+    Ok((forecast, breakdown))
 }
 
 fn inputs(

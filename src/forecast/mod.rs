@@ -19,6 +19,8 @@ pub mod features;
 pub mod linear;
 pub mod metrics;
 pub mod models;
+pub mod outlook;
+pub mod parts;
 pub mod weather;
 
 use std::path::PathBuf;

@@ -195,6 +195,7 @@ pub(crate) fn parts() -> RegistryParts {
         ],
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
+use crate::domain::connection::NewConnection;
 use crate::domain::contract::SupplyContract;
 use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::filing::{FiledPlan, ProductionChange};
@@ -16,6 +17,8 @@ use crate::domain::registry::Company;
 use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
 use super::files::Row;
+
+mod connections;
 
 /// All rows of a folder.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub(super) struct Rows {
     pub(super) gateways: Vec<Row<Gateway>>,
     pub(super) production_changes: Vec<Row<ProductionChange>>,
     pub(super) filed_plans: Vec<Row<FiledPlan>>,
+    pub(super) new_connections: Vec<Row<NewConnection>>,
     pub(super) gas_qualities: Vec<Row<GasQuality>>,
     pub(super) contracts: Vec<Row<SupplyContract>>,
 }
@@ -157,6 +161,7 @@ pub(super) fn check(
     check_meters(rows, profiles, &mut sink);
     check_contracts(rows, &mut sink);
     check_filings(rows, &mut sink);
+    connections::check(rows, &mut sink);
 }
 
 fn check_company(company: &Company, sink: &mut Sink<'_>) {

@@ -97,6 +97,29 @@ pub mod columns {
     ];
     /// `filed_plans.csv`
     pub const PLANS: &[&str] = &["customer", "day", "volume", "available_at"];
+    /// `new_connections.csv`
+    pub const CONNECTIONS: &[&str] = &[
+        "id",
+        "name",
+        "zone",
+        "class",
+        "stage",
+        "connected_on",
+        "connected_m3_per_day",
+        "coefficient",
+        "available_at",
+    ];
+    /// `new_connections.csv`, columns that may be left out
+    pub const CONNECTIONS_MORE: &[&str] = &[
+        "probability",
+        "ramp",
+        "customer",
+        "design_flow_m3h",
+        "settled_on",
+        "location",
+        "contact",
+        "sponsor",
+    ];
     /// `gas_quality.csv`
     pub const QUALITIES: &[&str] = &[
         "zone",
@@ -134,6 +157,12 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
         ),
         production_changes: reader.csv("production_changes.csv", columns::CHANGES, false),
         filed_plans: reader.csv("filed_plans.csv", columns::PLANS, false),
+        new_connections: reader.csv_with(
+            "new_connections.csv",
+            columns::CONNECTIONS,
+            columns::CONNECTIONS_MORE,
+            false,
+        ),
         gas_qualities: reader.csv("gas_quality.csv", columns::QUALITIES, false),
         contracts,
     };
@@ -161,6 +190,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
             contracts: values(rows.contracts),
             production_changes: values(rows.production_changes),
             filed_plans: values(rows.filed_plans),
+            new_connections: values(rows.new_connections),
             gas_qualities: values(rows.gas_qualities),
         })),
         _ => None,

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::MeterId;
+use crate::domain::id::RunId;
 use crate::domain::text::error_chain;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
@@ -18,9 +19,14 @@ use crate::plan::workbook;
 use crate::run::app::App;
 use crate::run::editing::{self, EditError};
 use crate::run::estimating::Estimator;
-use crate::run::{ledgering, planning, replay};
-use crate::serve::actions::{ActionError, Actions};
+use crate::run::explain::Language;
+use crate::run::{explain, factors, ledgering, monitor, outlook, planning, replay, runs};
+use crate::serve::actions::{ActionError, Actions, Forecaster};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::outlook::{
+    ChangeDay, ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow,
+    ReproductionView, SimilarView,
+};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
@@ -102,6 +108,86 @@ fn planned<T>(result: anyhow::Result<T>) -> Result<T, ActionError> {
             failed("run.plan", &error)
         }
     })
+}
+
+/// A run that is not there is the caller's to mend; the rest is ours to look at.
+fn of_runs<T>(result: anyhow::Result<T>) -> Result<T, ActionError> {
+    result.map_err(|error| {
+        if error.is::<runs::RunMissing>() {
+            ActionError::NotFound {
+                code: "forecast.run_missing",
+                message: error.to_string(),
+            }
+        } else {
+            failed("run.forecast", &error)
+        }
+    })
+}
+
+impl Forecaster for Desk {
+    fn factors(&self) -> Result<Vec<FactorView>, ActionError> {
+        factors::list(&self.app)
+    }
+
+    fn add_factor(&self, new: &NewFactor) -> Result<FactorView, ActionError> {
+        factors::add(&self.app, new)
+    }
+
+    fn change_factor(&self, id: &str, change: &FactorChange) -> Result<FactorView, ActionError> {
+        factors::change(&self.app, id, change)
+    }
+
+    fn record(&self) -> Result<Vec<RecordRow>, ActionError> {
+        monitor::record(&self.app).map_err(|error| failed("run.forecast", &error))
+    }
+
+    fn outlook(&self) -> Result<OutlookView, ActionError> {
+        outlook::outlook(&self.app)
+    }
+
+    fn similar_days(&self, day: GasDay, count: usize) -> Result<SimilarView, ActionError> {
+        outlook::similar(&self.app, day, count)
+    }
+
+    fn explain(&self, older: &str, newer: &str) -> Result<ChangeView, ActionError> {
+        let change = of_runs(explain::explain(
+            &self.app,
+            &RunId::new(older),
+            &RunId::new(newer),
+        ))?;
+        Ok(ChangeView {
+            older: change.older.to_string(),
+            newer: change.newer.to_string(),
+            days: change
+                .days
+                .iter()
+                .map(|day| ChangeDay {
+                    gas_day: day.day,
+                    older_m3: day.older_m3,
+                    newer_m3: day.newer_m3,
+                    temperature_m3: day.temperature_m3,
+                    calendar_m3: day.calendar_m3,
+                    plans_m3: day.plans_m3,
+                    level_m3: day.level_m3,
+                    other_m3: day.other_m3,
+                    sentence_zh: day.sentence(Language::Chinese),
+                    sentence_en: day.sentence(Language::English),
+                })
+                .collect(),
+        })
+    }
+
+    fn reproduce(&self, run: &str) -> Result<ReproductionView, ActionError> {
+        let again = of_runs(runs::reproduce(&self.app, &RunId::new(run)))?;
+        Ok(ReproductionView {
+            run_id: again.run_id.to_string(),
+            is_identical: again.is_identical,
+            kept: again.kept,
+            made: again.made,
+            differences: again.differences,
+            changed_since: again.changed_since,
+        })
+    }
 }
 
 impl Actions for Desk {

@@ -32,7 +32,7 @@ pub struct DayChange {
     pub temperature_m3: i64,
     /// Another calendar.
     pub calendar_m3: i64,
-    /// Production changes and plans that were filed, withdrawn or altered.
+    /// Filed plans, production changes, projects and named factors: new, withdrawn or altered.
     pub plans_m3: i64,
     /// What was metered since: the level, and hours of the day under way.
     pub level_m3: i64,
@@ -92,6 +92,22 @@ fn with_weather_of(older: &ForecastRequest, newer: &ForecastRequest) -> Forecast
     out
 }
 
+/// Plans, production changes, projects and factors of the newer run; what its large consumers used
+/// since is level, not plan.
+fn take_plans(step: &mut ForecastRequest, newer: &ForecastRequest) {
+    step.effects.clone_from(&newer.effects);
+    let before = std::mem::replace(&mut step.parts, newer.parts.clone());
+    for consumer in &mut step.parts.consumers {
+        let own = before
+            .consumers
+            .iter()
+            .find(|c| c.customer == consumer.customer);
+        if let Some(own) = own {
+            consumer.days.clone_from(&own.days);
+        }
+    }
+}
+
 /// Change of the zones' mean temperature by day, K.
 fn temperature_changes(older: &ForecastRequest, newer: &ForecastRequest) -> BTreeMap<GasDay, f64> {
     let mut sums: BTreeMap<GasDay, (f64, f64)> = BTreeMap::new();
@@ -124,7 +140,7 @@ pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunCha
     let mut step_calendar = step_weather.clone();
     step_calendar.calendar = new.calendar.clone();
     let mut step_plans = step_calendar.clone();
-    step_plans.effects.clone_from(&new.effects);
+    take_plans(&mut step_plans, &new);
     let mut step_level = new.clone();
     step_level.draws = old.draws;
     step_level.seed = old.seed;
@@ -136,7 +152,7 @@ pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunCha
     } else {
         engine::run(&step_calendar)?
     };
-    let plans = if old.effects == new.effects {
+    let plans = if old.effects == new.effects && old.parts == step_plans.parts {
         calendar.clone()
     } else {
         engine::run(&step_plans)?

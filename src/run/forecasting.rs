@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandForecast, DemandNode};
-use crate::domain::filing::ProductionChange;
 use crate::domain::id::RunId;
 use crate::domain::registry::Registry;
 use crate::forecast::backtest::{self, BacktestReport, BacktestRequest};
@@ -15,6 +14,8 @@ use crate::forecast::weather::ForecastSkill;
 use crate::run::app::App;
 use crate::run::{facts, runs};
 use crate::store::book::DocumentKind;
+
+mod beside;
 
 /// Seed of joint draws: fixed, so that a run can be reproduced from what is stored.
 const SEED: u64 = 20_260_401;
@@ -37,6 +38,7 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
         .map(|ahead| registry.shares_on(today.plus(i64::try_from(ahead).unwrap_or(0))))
         .collect();
     request.effects = effects(app, &registry, origin_at)?;
+    request.parts = beside::parts(app, &registry, origin_at, settings.horizon_days)?;
     request.horizon_days = settings.horizon_days;
     request.hourly_days = settings.hourly_days;
     request.draws = settings.draws;
@@ -68,10 +70,8 @@ fn effects(
     registry: &Registry,
     at: DateTime<Utc>,
 ) -> anyhow::Result<BTreeMap<DemandNode, BTreeMap<GasDay, f64>>> {
-    let mut changes: Vec<ProductionChange> = registry.changes_known_at(at).cloned().collect();
-    changes.extend(app.book.production_changes_known_at(at)?);
     let mut out: BTreeMap<DemandNode, BTreeMap<GasDay, f64>> = BTreeMap::new();
-    for change in changes {
+    for change in beside::changes(app, registry, at)? {
         let Some(customer) = registry.customers.get(&change.customer) else {
             continue;
         };
@@ -96,10 +96,23 @@ fn effects(
 /// # Errors
 /// Too little history, or what the stores say.
 pub fn publish(app: &App) -> anyhow::Result<DemandForecast> {
-    let (forecast, parts) = runs::make(request_at(app, app.clock.now())?)?;
-    app.book
-        .put_forecast_run_of(&forecast, parts, app.clock.now())?;
-    Ok(forecast)
+    publish_whole(app).map(|made| made.forecast)
+}
+
+/// The same, with what the run consists of and was made from.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_whole(app: &App) -> anyhow::Result<runs::Made> {
+    let made = runs::make(request_at(app, app.clock.now())?)?;
+    let now = app.clock.now();
+    app.book.put_forecast_run_of(
+        &made.forecast,
+        Some(&made.breakdown),
+        made.parts.clone(),
+        now,
+    )?;
+    Ok(made)
 }
 
 /// Scores the last `days` complete gas days through both operational gates.

@@ -220,7 +220,7 @@ pub fn export(app: &App, who: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn members_on(app: &App, registry: &Registry, today: GasDay) -> anyhow::Result<Members> {
+pub(super) fn members_on(app: &App, registry: &Registry, today: GasDay) -> anyhow::Result<Members> {
     let lock = || app.members.0.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((day, version, members)) = lock().as_ref()
         && *day == today

@@ -8,16 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, CalendarYear, GasDayClock, GasMonth};
 use crate::domain::demand::{DemandDay, DemandForecast};
 use crate::domain::id::RunId;
 use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::parts::ConsumerInput;
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 use crate::run::app::App;
 use crate::run::forecasting;
@@ -29,6 +31,10 @@ const CALENDAR: &str = "calendar";
 const TODAY_HOURS: &str = "today_hours";
 const SHARES: &str = "shares";
 const EFFECTS: &str = "effects";
+const CONSUMERS: &str = "consumers";
+const PROJECTS: &str = "projects";
+const FACTORS: &str = "factors";
+const CONSUMER: &str = "consumer ";
 const DEMAND: &str = "demand ";
 const OBSERVED: &str = "observed ";
 const FORECAST: &str = "weather ";
@@ -77,6 +83,23 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     )?;
     add(SHARES.into(), postcard::to_stdvec(&request.shares))?;
     add(EFFECTS.into(), postcard::to_stdvec(&request.effects))?;
+    let known = &request.parts;
+    // A customer's days are a part of their own, so that plans filed by the hour cost no history.
+    let without_days: Vec<ConsumerInput> = known
+        .consumers
+        .iter()
+        .map(|consumer| ConsumerInput {
+            days: Vec::new(),
+            ..consumer.clone()
+        })
+        .collect();
+    add(CONSUMERS.into(), postcard::to_stdvec(&without_days))?;
+    add(PROJECTS.into(), postcard::to_stdvec(&known.projects))?;
+    add(FACTORS.into(), postcard::to_stdvec(&known.factors))?;
+    for consumer in known.consumers.iter().filter(|c| !c.days.is_empty()) {
+        let name = format!("{CONSUMER}{}", consumer.customer);
+        add(name, postcard::to_stdvec(&consumer.days))?;
+    }
     let mut months: BTreeMap<GasMonth, Vec<&DemandDay>> = BTreeMap::new();
     for day in &request.demand {
         months.entry(day.day.month()).or_default().push(day);
@@ -145,6 +168,17 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     request.today_hours = decode(part(TODAY_HOURS)?)?;
     request.shares = decode(part(SHARES)?)?;
     request.effects = decode(part(EFFECTS)?)?;
+    // Runs of earlier programs knew none of these.
+    if part(CONSUMERS).is_ok() {
+        request.parts.consumers = decode(part(CONSUMERS)?)?;
+        request.parts.projects = decode(part(PROJECTS)?)?;
+        request.parts.factors = decode(part(FACTORS)?)?;
+    }
+    for consumer in &mut request.parts.consumers {
+        if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
+            consumer.days = decode(days)?;
+        }
+    }
     for part in parts {
         if part.name.starts_with(DEMAND) {
             request.demand.extend(decode::<Vec<DemandDay>>(part)?);
@@ -163,10 +197,46 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
 ///
 /// # Errors
 /// Too little history.
-pub fn make(mut request: ForecastRequest) -> anyhow::Result<(DemandForecast, Vec<RunPart>)> {
+pub fn make(mut request: ForecastRequest) -> anyhow::Result<Made> {
     let parts = parts_of(&request)?;
     request.inputs.push(("inputs".into(), digest_of(&parts)));
-    Ok((engine::run(&request)?, parts))
+    let (forecast, breakdown) = engine::run_in_parts(&request)?;
+    Ok(Made {
+        forecast,
+        breakdown,
+        parts,
+    })
+}
+
+/// A run that was made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The run.
+    pub forecast: DemandForecast,
+    /// What it consists of.
+    pub breakdown: Breakdown,
+    /// What it was made from.
+    pub parts: Vec<RunPart>,
+}
+
+/// Why a run cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunMissing {
+    /// There is none of this name.
+    #[error("there is no run `{id}`; GET /api/v1/forecast/runs lists those that are kept")]
+    Run {
+        /// The name.
+        id: RunId,
+    },
+    /// It is kept, what it was made from is not.
+    #[error(
+        "what run `{id}` was made from was not kept: it was made by an earlier version; \
+         runs made from now on can be reproduced"
+    )]
+    Inputs {
+        /// The name.
+        id: RunId,
+    },
 }
 
 /// A kept run, and the request it was made from as it stood before [`make`].
@@ -175,14 +245,11 @@ pub fn make(mut request: ForecastRequest) -> anyhow::Result<(DemandForecast, Vec
 /// There is no such run, or its inputs were not kept.
 pub fn kept(app: &App, id: &RunId) -> anyhow::Result<(Arc<DemandForecast>, ForecastRequest)> {
     let Some(run) = app.book.forecast_run(id)? else {
-        bail!("there is no run `{id}`; GET /api/v1/forecast/runs lists those that are kept");
+        return Err(RunMissing::Run { id: id.clone() }.into());
     };
     let parts = app.book.run_parts(id)?;
     if parts.is_empty() {
-        bail!(
-            "what run `{id}` was made from was not kept: it was made by an earlier version; \
-             runs made from now on can be reproduced"
-        );
+        return Err(RunMissing::Inputs { id: id.clone() }.into());
     }
     Ok((run, request_of(&parts)?))
 }
@@ -211,13 +278,21 @@ pub struct Reproduction {
 pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
     let (kept, request) = kept(app, id)?;
     let parts = app.book.run_parts(id)?;
-    let (made, _) = make(request)?;
-    let of = |run: &DemandForecast| {
-        postcard::to_stdvec(run)
-            .map(|bytes| hex::encode(Sha256::digest(bytes)))
-            .context("a forecast cannot be encoded")
+    let Made {
+        forecast: made,
+        breakdown,
+        ..
+    } = make(request)?;
+    let of_parts = app.book.breakdown(id)?;
+    let of = |run: &DemandForecast, parts: Option<&Breakdown>| {
+        let mut bytes = postcard::to_stdvec(run).context("a forecast cannot be encoded")?;
+        if let Some(parts) = parts {
+            bytes.extend(postcard::to_stdvec(parts).context("its parts cannot be encoded")?);
+        }
+        anyhow::Ok(hex::encode(Sha256::digest(bytes)))
     };
-    let (kept_digest, made_digest) = (of(&kept)?, of(&made)?);
+    let kept_digest = of(&kept, of_parts.as_ref())?;
+    let made_digest = of(&made, of_parts.as_ref().map(|_| &breakdown))?;
     Ok(Reproduction {
         run_id: id.clone(),
         is_identical: kept_digest == made_digest,

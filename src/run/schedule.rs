@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::real_duration;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::run::app::App;
-use crate::run::{forecasting, judging, ledgering, nudging, planning};
+use crate::run::{forecasting, judging, ledgering, monitor, nudging, planning};
 use crate::store::book::DocumentKind;
 
 /// How often the schedule looks at the clock at most, real time.
@@ -73,7 +73,9 @@ fn next_after(now: DateTime<Utc>, every: TimeDelta) -> DateTime<Utc> {
 /// # Errors
 /// Too little history, contradicting limits, or what the stores say.
 pub fn round(app: &App) -> anyhow::Result<()> {
-    let forecast = forecasting::publish(app)?;
+    let made = forecasting::publish_whole(app)?;
+    monitor::after_run(app, &made)?;
+    let forecast = made.forecast;
     tracing::info!(
         run.id = %forecast.run_id,
         nodes = forecast.nodes.len(),

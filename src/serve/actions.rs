@@ -7,6 +7,10 @@ use crate::domain::id::MeterId;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::outlook::{
+    ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
+    SimilarView,
+};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::problem::ApiProblem;
 
@@ -55,8 +59,35 @@ impl From<ActionError> for ApiProblem {
     }
 }
 
+/// What stands behind the forecasts. Every method may block.
+pub trait Forecaster {
+    /// Named factors, last written first.
+    fn factors(&self) -> Result<Vec<FactorView>, ActionError>;
+
+    /// Enters a named factor.
+    fn add_factor(&self, new: &NewFactor) -> Result<FactorView, ActionError>;
+
+    /// Confirms a named factor, or takes it back.
+    fn change_factor(&self, id: &str, change: &FactorChange) -> Result<FactorView, ActionError>;
+
+    /// How past forecasts did.
+    fn record(&self) -> Result<Vec<RecordRow>, ActionError>;
+
+    /// Peaks and design day.
+    fn outlook(&self) -> Result<OutlookView, ActionError>;
+
+    /// Past days like one to come.
+    fn similar_days(&self, day: GasDay, count: usize) -> Result<SimilarView, ActionError>;
+
+    /// Why a newer run says something else than an older one.
+    fn explain(&self, older: &str, newer: &str) -> Result<ChangeView, ActionError>;
+
+    /// Makes a kept run again.
+    fn reproduce(&self, run: &str) -> Result<ReproductionView, ActionError>;
+}
+
 /// The program behind the API. Every method may block; handlers call them off the runtime.
-pub trait Actions: Debug + Send + Sync {
+pub trait Actions: Forecaster + Debug + Send + Sync {
     /// The lines of the ledger, in its order.
     fn ledger(&self) -> Result<Vec<LedgerEntry>, ActionError>;
 

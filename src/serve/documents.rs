@@ -320,7 +320,15 @@ pub(super) fn document_notice(document: &Document) -> Notice {
             format!("告警 {key}"),
             format!("alert {key}"),
         ),
-        DocumentKind::Notice | DocumentKind::Backtest | DocumentKind::Ledger => (
+        DocumentKind::Factor => (
+            NoticeKind::Forecast,
+            format!("预测影响因素 {key} 第 {version} 版"),
+            format!("forecast factor {key}, version {version}"),
+        ),
+        DocumentKind::Notice
+        | DocumentKind::Backtest
+        | DocumentKind::Ledger
+        | DocumentKind::Outlook => (
             NoticeKind::System,
             format!("系统消息 {key}"),
             format!("notice {key}"),

@@ -18,6 +18,7 @@ mod documents;
 mod guard;
 mod health;
 mod openapi;
+mod parts;
 mod reading;
 
 use std::sync::Arc;

@@ -56,6 +56,7 @@ impl City {
             contracts: supply::contracts(config, &self.usual_purchase_m3()),
             production_changes,
             filed_plans: self.filed_plans(config.now_at),
+            new_connections: Vec::new(),
             gas_qualities: supply::gas_qualities(config),
         }
     }

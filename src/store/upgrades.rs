@@ -68,6 +68,7 @@ const BOOK_ROWS: &[&str] = &[
      INSERT INTO run_inputs VALUES ('R1', 'calendar', x'AB');",
     "INSERT INTO restatements VALUES (20778, 'north', 'industrial', 'nomination', '2026-11-23', 1, 240.0,
        252.0, 1795319800000, 'readings');",
+    "INSERT INTO expectations VALUES (20778, 1, '', '', 'R1', 90.0, 100.0, 110.0, NULL, 105.0);",
 ];
 
 /// A file as the program with the first `schema` migrations left it.
@@ -232,6 +233,8 @@ fn a_book_of_every_earlier_schema_opens_with_all_it_had() {
         );
         let answer = book.push_answer("t", "k", at(60)).unwrap();
         assert_eq!(answer.map(|a| a.status), (schema >= 2).then_some(202));
+        let expected = book.expectations(day(), day().plus(1)).unwrap();
+        assert_eq!(expected.len(), usize::from(schema >= 4), "schema {schema}");
         let (kind, body) = (DocumentKind::Notice, serde_json::json!({"a": 2}));
         let version = book.put_document(kind, "n1", body, at(60), "w", "r");
         assert_eq!(version.unwrap(), 2);

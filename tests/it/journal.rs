@@ -93,6 +93,7 @@ fn registry(factor: f64) -> Arc<Registry> {
         contracts: Vec::new(),
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     }))
 }

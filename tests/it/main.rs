@@ -31,6 +31,7 @@ mod modbus_peer;
 mod modbus_values;
 mod mqtt;
 mod order;
+mod outlook;
 mod profiles;
 mod push;
 mod rejects;

@@ -70,7 +70,7 @@ impl Company {
             registry: app.registry(),
             decode: deps::decoder(&app),
             limits: entry_limits(&app.settings.ingest),
-            kept: Arc::default(),
+            kept: Arc::new(app.settings.retention.clone()),
             clocks: None,
         };
         let from = GasDayClock::default().start_of(city.config().start_on());

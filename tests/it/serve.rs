@@ -74,6 +74,7 @@ async fn every_described_route_is_answered_by_its_handler() {
                 .replace("{month}", "2026-12")
                 .replace("{day}", "2026-11-21")
                 .replace("{id}", "M1")
+                .replace("{run}", "F1")
                 + if path.ends_with("/totals") {
                     "?month=2026-12"
                 } else {

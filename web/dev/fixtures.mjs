@@ -187,6 +187,39 @@ function parts(by, day, index) {
 }
 const dayParts = (by, day) => Array.from({ length: 24 }, (_, index) => parts(by, day, index)).reduce((a, b) => a.map((value, key) => value + b[key]))
 
+/** Parts, factors, peaks, days alike and record of the same forecast; other paths are not ours. */
+function outlook(path, query) {
+  const name = path.replace('/api/v1/forecast/', '')
+  if (!['parts', 'factors', 'record', 'outlook', 'similar'].includes(name)) return undefined
+  const view = forecast(new URLSearchParams({ horizon: 'daily', by: query.get('by') ?? 'class' }))
+  const tomorrow = view.cards.tomorrow
+  if (name === 'factors' || name === 'record') return []
+  if (name === 'similar') {
+    const days = view.history.slice(-7).map((day, index) => ({
+      gas_day: day.gas_day, distance: 0.4 + index / 5, temperature_k: 1, by_temperature: 0.5, by_day_type: 0.3, by_season: 0.2, by_festival: 0, by_age: 0,
+      effective_c: 8.5, holiday: null, used_m3: day.actual_m3, hours_m3: Array.from({ length: 24 }, (_, hour) => Math.round((day.actual_m3 / 24) * (1 + Math.sin(hour / 4) / 3))),
+    }))
+    return { gas_day: tomorrow.day, effective_c: 7.5, days }
+  }
+  if (name === 'outlook') {
+    const peak = (civil_hour, scale) => ({
+      gas_day: tomorrow.day, civil_hour, probability: 0.4, p50_m3: Math.round(tomorrow.band.p50_m3 * scale), p90_m3: Math.round(tomorrow.band.p50_m3 * scale * 1.08), p99_m3: Math.round(tomorrow.band.p50_m3 * scale * 1.15), days: 62,
+    })
+    return { run_id: view.run_id, peak_day: peak(null, 1.2), peak_hour: peak(18, 0.06), design_day: null, missing_zh: '只有 2 个冬季的气温', missing_en: '2 winters of weather are known' }
+  }
+  const parts = (m3) => {
+    const planned_m3 = Math.floor(m3 * 0.3)
+    return { planned_m3, statistical_m3: m3 - planned_m3, new_m3: 0, other_m3: 0, total_m3: m3 }
+  }
+  const sum = (rows) => rows.reduce((all, row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, (all[key] ?? 0) + value])), {})
+  const rows = view.table.map((row) => ({ key: row.key, name_zh: row.name_zh, name_en: row.name_en, today: parts(row.today.p50_m3), tomorrow: parts(row.tomorrow.p50_m3) }))
+  const days = [
+    { gas_day: view.cards.today.day, parts: sum(rows.map((row) => row.today)) },
+    { gas_day: tomorrow.day, parts: sum(rows.map((row) => row.tomorrow)) },
+  ]
+  return { run_id: view.run_id, by: query.get('by') ?? 'class', days, rows, nodes: [], consumers: [], projects: [] }
+}
+
 function forecast(query) {
   const horizon = query.get('horizon') === 'daily' ? 'daily' : 'hourly'
   const by = ['source', 'class', 'slot'].includes(query.get('by')) ? query.get('by') : 'total'
@@ -478,6 +511,8 @@ const server = createServer((request, response) => {
   }
   if (path === '/api/v1/overview') return json(response, overview())
   if (path === '/api/v1/notices') return json(response, notices.slice(0, Number(url.searchParams.get('limit') ?? 50)))
+  const beside = outlook(path, url.searchParams)
+  if (beside !== undefined) return json(response, beside)
   if (path === '/api/v1/forecast/runs') {
     const { at, day } = clock()
     return json(

@@ -30,10 +30,10 @@ const PAGES = [
     name: 'forecast',
     path: '/forecast',
     charts: ['chart-forecast'],
-    ready: ['day-cards', 'dimension-table', 'months', 'run'],
+    ready: ['day-cards', 'dimension-table', 'months', 'run', 'parts', 'outlook', 'similar'],
     texts: {
-      'zh-CN': ['预测报告', '昨日实际', '今日预计', '明日预测', '本月与下月', '预测质量', '运行编号'],
-      en: ['Forecast report', 'Tomorrow, forecast', 'This month and next', 'Forecast quality'],
+      'zh-CN': ['预测报告', '昨日实际', '今日预计', '明日预测', '本月与下月', '预测质量', '运行编号', '明日预测的四部分', '其他影响因素', '高峰与设计日'],
+      en: ['Forecast report', 'Tomorrow, forecast', 'This month and next', 'Forecast quality', 'The four parts of tomorrow'],
     },
   },
   {

@@ -76,6 +76,7 @@ fn registry() -> Registry {
         contracts: Vec::new(),
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     })
 }

@@ -13,6 +13,7 @@ use crate::forecast::models::daily::{
 use crate::forecast::models::paths::ResidualPath;
 use crate::forecast::models::seasonal_naive;
 use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::parts::TakenOut;
 use crate::forecast::weather::WeatherAhead;
 
 /// A day's volume counts as known if so much of it stands on measured hours.
@@ -97,13 +98,14 @@ struct Candidate {
 /// Forecasts every node that can be; names those that cannot.
 pub(super) fn prepare_all(
     request: &ForecastRequest,
+    taken_out: &TakenOut,
     today: GasDay,
     histories: Vec<History>,
     options: DailyOptions,
 ) -> Result<(Vec<PreparedNode>, Vec<String>), ForecastError> {
     let candidates: Vec<Candidate> = histories
         .into_iter()
-        .map(|h| candidate(request, today, h, options))
+        .map(|h| candidate(request, taken_out, today, h, options))
         .collect();
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
@@ -131,6 +133,7 @@ pub(super) fn prepare_all(
 
 fn candidate(
     request: &ForecastRequest,
+    taken_out: &TakenOut,
     today: GasDay,
     history: History,
     options: DailyOptions,
@@ -146,7 +149,7 @@ fn candidate(
     let known = usize::try_from(today.days_since(first)).unwrap_or(1);
     let horizon = request.horizon_days;
     let weather = request.weather.get(&history.node.zone);
-    let effects = request.effects.get(&history.node);
+    let effects = taken_out.get(&history.node);
     let traits = DayTraits::span(&request.calendar, first, known + horizon + 2);
     let mut values = vec![f64::NAN; known];
     let mut temperatures = vec![f64::NAN; known];

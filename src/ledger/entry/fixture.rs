@@ -98,6 +98,7 @@ pub(in crate::ledger) fn registry(customers: Vec<Customer>, meters: Vec<Meter>) 
         contracts: vec![],
         production_changes: vec![],
         filed_plans: vec![],
+        new_connections: Vec::new(),
         gas_qualities: vec![],
     })
 }

@@ -65,6 +65,7 @@ fn registry() -> Arc<Registry> {
         contracts: Vec::new(),
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     }))
 }

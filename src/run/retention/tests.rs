@@ -57,6 +57,7 @@ fn registry(factor: f64) -> Registry {
     });
     Registry::new(RegistryParts {
         version: format!("test {factor}"),
+        new_connections: Vec::new(),
         company: Company {
             name: "测试燃气".into(),
             short_name: "测试".into(),

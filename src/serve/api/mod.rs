@@ -12,6 +12,7 @@ pub mod meters;
 pub mod nominations;
 pub mod notices;
 pub mod nudges;
+pub mod outlook;
 pub mod overview;
 pub mod readings;
 pub mod rejects;
@@ -40,6 +41,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(notices::get_notices))
         .routes(routes!(forecast::get_forecast))
         .routes(routes!(forecast::get_forecast_runs))
+        .routes(routes!(outlook::get_parts))
+        .routes(routes!(outlook::get_factors, outlook::post_factor))
+        .routes(routes!(outlook::change_factor))
+        .routes(routes!(outlook::get_record))
+        .routes(routes!(outlook::get_outlook))
+        .routes(routes!(outlook::get_similar))
+        .routes(routes!(outlook::get_explain))
+        .routes(routes!(outlook::get_reproduction))
         .routes(routes!(totals::get_totals))
         .routes(routes!(ledger::get_ledger))
         .routes(routes!(ledger::export_ledger))

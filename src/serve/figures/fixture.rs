@@ -174,6 +174,7 @@ pub(crate) fn registry() -> Registry {
         contracts: vec![contract("HT-1", "pipe"), contract("HT-2", "lng")],
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     })
 }

@@ -25,11 +25,15 @@ pub enum DocumentKind {
     Backtest,
     /// Who is on the ledger of large consumers, and why.
     Ledger,
+    /// Named factor of the forecast (其他影响因素).
+    Factor,
+    /// What the forecast says of the season: design day, peaks.
+    Outlook,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Declaration,
         Self::Nomination,
         Self::Nudge,
@@ -37,6 +41,8 @@ impl DocumentKind {
         Self::Notice,
         Self::Backtest,
         Self::Ledger,
+        Self::Factor,
+        Self::Outlook,
     ];
 
     /// The key used in SQL, JSON and the audit log.
@@ -49,6 +55,8 @@ impl DocumentKind {
             Self::Notice => "notice",
             Self::Backtest => "backtest",
             Self::Ledger => "ledger",
+            Self::Factor => "factor",
+            Self::Outlook => "outlook",
         }
     }
 
@@ -166,6 +174,27 @@ impl Book {
             ))?
             .query_row(params![kind.key(), key], stored)
             .optional()
+        })
+    }
+
+    /// The version of each document of a kind that was the newest at an instant, by key.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn documents_known_at(
+        &self,
+        kind: DocumentKind,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.read("listing documents of an instant", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM documents AS d WHERE kind = ?1 AND version = (
+                   SELECT max(version) FROM documents
+                   WHERE kind = d.kind AND key = d.key AND at <= ?2)
+                 ORDER BY key"
+            ))?
+            .query_map(params![kind.key(), millis(known_at)], stored)?
+            .collect()
         })
     }
 

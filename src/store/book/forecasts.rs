@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{Book, audit};
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandForecast;
 use crate::domain::id::RunId;
@@ -61,22 +62,30 @@ impl Book {
         run: &DemandForecast,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.put_forecast_run_of(run, Vec::new(), created_at)
+        self.put_forecast_run_of(run, None, Vec::new(), created_at)
     }
 
-    /// The same with what it was made from, so that it can be made again.
+    /// The same with what it consists of, and with what it was made from, so that it can be made
+    /// again.
     ///
     /// # Errors
     /// As `put_forecast_run`.
     pub fn put_forecast_run_of(
         &self,
         run: &DemandForecast,
+        breakdown: Option<&Breakdown>,
         parts: Vec<RunPart>,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let body = postcard::to_stdvec(run)
             .map_err(|error| self.damaged(format!("a forecast cannot be encoded: {error}")))?;
         let digest = super::digest(&body);
+        let of_parts = breakdown
+            .map(postcard::to_stdvec)
+            .transpose()
+            .map_err(|error| {
+                self.damaged(format!("a forecast's parts cannot be encoded: {error}"))
+            })?;
         let id = run.run_id.clone();
         let origin_at = millis(run.origin_at);
         let first = run.days.first().map_or(0, |day| day.epoch_day());
@@ -98,6 +107,10 @@ impl Book {
                     registry,
                     body
                 ])?;
+            if let Some(of_parts) = &of_parts {
+                t.prepare_cached("INSERT INTO run_breakdowns VALUES (?1, ?2)")?
+                    .execute(params![id.as_str(), of_parts])?;
+            }
             for part in &parts {
                 let of_part = super::digest(&part.body);
                 t.prepare_cached("INSERT OR IGNORE INTO inputs VALUES (?1, ?2)")?
@@ -157,6 +170,24 @@ impl Book {
                 .optional()
         })?;
         self.decode_forecast(body)
+    }
+
+    /// What a run consists of; none where that was not kept.
+    ///
+    /// # Errors
+    /// `Damaged` if it cannot be decoded, and what SQLite says.
+    pub fn breakdown(&self, id: &RunId) -> Result<Option<Breakdown>, StoreError> {
+        let body: Option<Vec<u8>> = self.read("reading a forecast's parts", |c| {
+            c.prepare_cached("SELECT body FROM run_breakdowns WHERE run = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()
+        })?;
+        body.map(|body| {
+            postcard::from_bytes(&body).map_err(|error| {
+                self.damaged(format!("a forecast's parts cannot be decoded: {error}"))
+            })
+        })
+        .transpose()
     }
 
     /// What a run was made from, by name; empty if that was not kept.
@@ -227,7 +258,8 @@ impl Book {
             )?;
             if gone > 0 {
                 t.execute_batch(
-                    "DELETE FROM run_inputs WHERE run NOT IN (SELECT id FROM forecast_runs);
+                    "DELETE FROM run_breakdowns WHERE run NOT IN (SELECT id FROM forecast_runs);
+                     DELETE FROM run_inputs WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM inputs WHERE digest NOT IN (SELECT digest FROM run_inputs);",
                 )?;
             }

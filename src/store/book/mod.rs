@@ -7,6 +7,7 @@
 mod audit;
 mod demand;
 mod documents;
+mod expectations;
 mod filings;
 mod forecasts;
 mod push;
@@ -36,6 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_push_answers.sql"),
     include_str!("migrations/0003_run_inputs.sql"),
     include_str!("migrations/0004_restatements.sql"),
+    include_str!("migrations/0005_outlook.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

@@ -58,6 +58,7 @@ pub(crate) fn meter() -> Meter {
 pub(crate) fn parts() -> RegistryParts {
     RegistryParts {
         version: "test".into(),
+        new_connections: Vec::new(),
         company: Company {
             name: "c".into(),
             short_name: "c".into(),

@@ -25,7 +25,12 @@ use qiliang::domain::series::LoadCurve;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
+use qiliang::serve::actions::Forecaster;
 use qiliang::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use qiliang::serve::api::outlook::{
+    ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
+    SimilarView,
+};
 use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
@@ -133,6 +138,7 @@ pub(crate) fn registry() -> Registry {
         contracts: vec![contract("HT-1", "pipe"), contract("HT-2", "lng")],
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
+        new_connections: Vec::new(),
         gas_qualities: Vec::new(),
     })
 }
@@ -260,6 +266,52 @@ fn ledger() -> Vec<LedgerEntry> {
 pub(crate) struct Program {
     book: Book,
     pub(crate) ledger_error: Mutex<Option<ActionError>>,
+}
+
+/// What needs models behind it is tried with the whole program.
+fn no_models<T>() -> Result<T, ActionError> {
+    Err(ActionError::NotFound {
+        code: "forecast.none_yet",
+        message: "this city has no models".into(),
+    })
+}
+
+impl Forecaster for Program {
+    fn factors(&self) -> Result<Vec<FactorView>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn add_factor(&self, _: &NewFactor) -> Result<FactorView, ActionError> {
+        no_models()
+    }
+
+    fn change_factor(&self, _: &str, _: &FactorChange) -> Result<FactorView, ActionError> {
+        no_models()
+    }
+
+    fn record(&self) -> Result<Vec<RecordRow>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn outlook(&self) -> Result<OutlookView, ActionError> {
+        no_models()
+    }
+
+    fn similar_days(&self, gas_day: GasDay, _: usize) -> Result<SimilarView, ActionError> {
+        Ok(SimilarView {
+            gas_day,
+            effective_c: None,
+            days: Vec::new(),
+        })
+    }
+
+    fn explain(&self, _: &str, _: &str) -> Result<ChangeView, ActionError> {
+        no_models()
+    }
+
+    fn reproduce(&self, _: &str) -> Result<ReproductionView, ActionError> {
+        no_models()
+    }
 }
 
 impl Actions for Program {

@@ -34,6 +34,12 @@ export type ForecastRun = Schemas['RunSummary']
 export type MonthBlock = Schemas['MonthView']
 export type QualityRow = Schemas['QualityRow']
 
+/** The four parts of a forecast; they sum to `total_m3`. */
+export type PartsM3 = Schemas['PartsM3']
+export type PeakView = Schemas['PeakView']
+export type Factor = Schemas['Factor']
+export type FactorKind = Schemas['FactorKind']
+
 export type LedgerStatus = Schemas['LedgerStatus']
 export type LedgerRow = Schemas['LedgerRow']
 export type LedgerProfile = Schemas['LedgerDetail']

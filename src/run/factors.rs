@@ -1,0 +1,232 @@
+//! Named factors: entered, confirmed, taken back, and scored against the model without them.
+
+use anyhow::Context as _;
+use chrono::NaiveDate;
+
+use crate::domain::calendar::GasDay;
+use crate::domain::customer::CustomerClass;
+use crate::domain::expectation::{Expectation, Watched};
+use crate::domain::factor::Factor;
+use crate::run::app::App;
+use crate::serve::actions::ActionError;
+use crate::serve::api::outlook::{FactorChange, FactorScore, FactorState, FactorView, NewFactor};
+use crate::store::book::{Document, DocumentKind};
+
+/// Factors in the list at most.
+const FACTORS_MAX: usize = 500;
+/// Lead at which a person is held against the model.
+const SCORED_LEAD: i64 = 1;
+
+fn failed(error: &anyhow::Error) -> ActionError {
+    ActionError::Failed {
+        code: "run.store",
+        message: "the factor could not be kept; nothing has changed".into(),
+        cause: format!("{error:#}"),
+    }
+}
+
+fn refused(message: String) -> ActionError {
+    ActionError::Refused {
+        code: "forecast.factor_invalid",
+        message,
+    }
+}
+
+/// Every factor, last written first.
+///
+/// # Errors
+/// What the book says.
+pub fn list(app: &App) -> Result<Vec<FactorView>, ActionError> {
+    let read = || -> anyhow::Result<Vec<FactorView>> {
+        let documents = app.book.documents(DocumentKind::Factor, FACTORS_MAX)?;
+        let views: Vec<(Factor, u32)> = documents
+            .into_iter()
+            .filter_map(|d| Some((serde_json::from_value(d.body).ok()?, d.version)))
+            .collect();
+        let today = app.today();
+        let from = views.iter().map(|(f, _)| GasDay(f.from_on)).min();
+        let expected = match from {
+            Some(from) => app.book.expectations(from, today)?,
+            None => Vec::new(),
+        };
+        Ok(views
+            .into_iter()
+            .map(|(factor, version)| FactorView {
+                state: state_of(&factor, today),
+                score: score_of(&factor, &expected),
+                factor,
+                version,
+            })
+            .collect())
+    };
+    read().map_err(|error| failed(&error))
+}
+
+fn state_of(factor: &Factor, today: GasDay) -> FactorState {
+    if factor.withdrawn_from.is_some_and(|from| from <= today.0) {
+        FactorState::Withdrawn
+    } else if today.0 < factor.from_on {
+        FactorState::Planned
+    } else if factor.to_on < today.0 {
+        FactorState::Ended
+    } else if factor.expires_on < today.0 {
+        FactorState::Expired
+    } else {
+        FactorState::Active
+    }
+}
+
+/// Sums of absolute errors with and without, where a factor was in force.
+fn score_of(factor: &Factor, expected: &[Expectation]) -> Option<FactorScore> {
+    let of = Watched {
+        zone: factor
+            .zone
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        class: factor
+            .class
+            .map_or_else(String::new, |c| c.key().to_owned()),
+    };
+    // A zone as a whole is not watched: its nodes stand for it.
+    let is_its = |watched: &Watched| {
+        if of.zone.is_empty() || !of.class.is_empty() {
+            *watched == of
+        } else {
+            watched.zone == of.zone
+        }
+    };
+    let (mut cases, mut aided, mut unaided, mut came) = (0, 0.0, 0.0, 0.0);
+    for one in expected {
+        let (Some(without), Some(actual)) = (one.unaided_m3, one.actual_m3) else {
+            continue;
+        };
+        if one.lead != SCORED_LEAD || !factor.holds_on(one.day) || !is_its(&one.of) {
+            continue;
+        }
+        cases += 1;
+        aided += (one.p50_m3 - actual).abs();
+        unaided += (without - actual).abs();
+        came += actual.abs();
+    }
+    (cases > 0 && came > 0.0).then(|| FactorScore {
+        cases,
+        aided_wape: aided / came,
+        unaided_wape: unaided / came,
+    })
+}
+
+/// Enters a factor.
+///
+/// # Errors
+/// `Refused` with what is wrong, or what the book says.
+pub fn add(app: &App, new: &NewFactor) -> Result<FactorView, ActionError> {
+    let registry = app.registry();
+    let now = app.clock.now();
+    let class = match &new.class {
+        None => None,
+        Some(key) => Some(CustomerClass::from_key(key).ok_or_else(|| {
+            refused(format!(
+                "`{key}` is no customer class; GET /api/v1/meta lists them"
+            ))
+        })?),
+    };
+    let zone = new.zone.as_ref().map(|zone| zone.as_str().into());
+    if let Some(zone) = zone.as_ref().filter(|z| !registry.zones.contains_key(*z)) {
+        return Err(refused(format!(
+            "there is no zone `{zone}`; GET /api/v1/meta lists them"
+        )));
+    }
+    let existing = app
+        .book
+        .documents(DocumentKind::Factor, FACTORS_MAX)
+        .map_err(|error| failed(&error.into()))?;
+    let base = format!("Y{}", now.format("%Y%m%dT%H%M%SZ"));
+    let id = (1..=FACTORS_MAX + 1)
+        .map(|n| {
+            if n == 1 {
+                base.clone()
+            } else {
+                format!("{base}-{n}")
+            }
+        })
+        .find(|id| existing.iter().all(|d| d.key != *id))
+        .unwrap_or(base);
+    let factor = Factor {
+        id,
+        kind: new.kind,
+        zone,
+        class,
+        from_on: new.from_on,
+        to_on: new.to_on,
+        amount: new.amount,
+        person: new.person.trim().to_owned(),
+        reason: new.reason.trim().to_owned(),
+        expires_on: new.expires_on.unwrap_or(new.to_on),
+        entered_at: now,
+        withdrawn_from: None,
+    };
+    if factor.from_on <= app.today().plus(-1).0 {
+        return Err(refused(format!(
+            "it begins on {}, a gas day that is over; let it begin today or later",
+            factor.from_on
+        )));
+    }
+    put(app, factor, &new.person, &new.reason)
+}
+
+/// Confirms a factor for longer, or takes it back from tomorrow on.
+///
+/// # Errors
+/// `NotFound`, `Refused` with what is wrong, or what the book says.
+pub fn change(app: &App, id: &str, change: &FactorChange) -> Result<FactorView, ActionError> {
+    let document: Option<Document> = app
+        .book
+        .document(DocumentKind::Factor, id)
+        .map_err(|error| failed(&error.into()))?;
+    let Some(document) = document else {
+        return Err(ActionError::NotFound {
+            code: "forecast.factor_missing",
+            message: "there is no such factor; GET /api/v1/forecast/factors lists them".into(),
+        });
+    };
+    let mut factor: Factor = serde_json::from_value(document.body)
+        .context("a stored factor does not have its own shape")
+        .map_err(|error| failed(&error))?;
+    if change.person.trim().is_empty() || change.reason.trim().is_empty() {
+        return Err(refused("say who decides this, and why".into()));
+    }
+    let tomorrow: NaiveDate = app.today().plus(1).0;
+    match change.expires_on {
+        Some(expires_on) => {
+            factor.expires_on = expires_on;
+            factor.to_on = factor.to_on.max(expires_on);
+            factor.withdrawn_from = None;
+        }
+        // One that has not begun never does.
+        None => factor.withdrawn_from = Some(tomorrow.min(factor.from_on.max(app.today().0))),
+    }
+    put(app, factor, &change.person, &change.reason)
+}
+
+fn put(app: &App, factor: Factor, who: &str, reason: &str) -> Result<FactorView, ActionError> {
+    if let Some(problem) = factor.problem() {
+        return Err(refused(problem));
+    }
+    let written = || -> anyhow::Result<u32> {
+        Ok(app.book.put_document(
+            DocumentKind::Factor,
+            &factor.id,
+            serde_json::to_value(&factor)?,
+            app.clock.now(),
+            who.trim(),
+            reason.trim(),
+        )?)
+    };
+    let version = written().map_err(|error| failed(&error))?;
+    Ok(FactorView {
+        state: state_of(&factor, app.today()),
+        score: None,
+        factor,
+        version,
+    })
+}

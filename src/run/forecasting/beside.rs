@@ -1,0 +1,165 @@
+//! What is known beside the demand of zone × class: customers one by one with their plans, projects,
+//! named factors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::calendar::GasDay;
+use crate::domain::connection::ConnectionStage;
+use crate::domain::demand::DemandNode;
+use crate::domain::factor::Factor;
+use crate::domain::filing::{FiledPlan, ProductionChange};
+use crate::domain::id::CustomerId;
+use crate::domain::registry::Registry;
+use crate::forecast::parts::{ConsumerInput, PartsInput, Project};
+use crate::run::app::App;
+use crate::run::{facts, ledgering};
+use crate::store::book::DocumentKind;
+
+/// Days of plans looked at for a customer's bias.
+const PLAN_DAYS: i64 = 183;
+
+/// Everything beside the history of nodes, as known at an instant.
+pub(super) fn parts(
+    app: &App,
+    registry: &Registry,
+    at: DateTime<Utc>,
+    horizon_days: usize,
+) -> anyhow::Result<PartsInput> {
+    let today = app.gas_day_clock().day_of(at);
+    let until = today.plus(i64::try_from(horizon_days).unwrap_or(0));
+    let plans = latest_plans(app, registry, today.plus(-PLAN_DAYS), until, at)?;
+    Ok(PartsInput {
+        consumers: consumers(app, registry, at, today, plans)?,
+        projects: projects(registry, at),
+        factors: factors_known_at(app, at)?,
+    })
+}
+
+/// Production changes known at an instant, from files and from the book.
+pub(super) fn changes(
+    app: &App,
+    registry: &Registry,
+    at: DateTime<Utc>,
+) -> anyhow::Result<Vec<ProductionChange>> {
+    let mut changes: Vec<ProductionChange> = registry.changes_known_at(at).cloned().collect();
+    changes.extend(app.book.production_changes_known_at(at)?);
+    Ok(changes)
+}
+
+/// Named factors as they stood at an instant.
+///
+/// # Errors
+/// What the book says. A document that is no factor is left out.
+pub(crate) fn factors_known_at(app: &App, at: DateTime<Utc>) -> anyhow::Result<Vec<Factor>> {
+    let documents = app.book.documents_known_at(DocumentKind::Factor, at)?;
+    Ok(documents
+        .into_iter()
+        .filter_map(|document| serde_json::from_value(document.body).ok())
+        .collect())
+}
+
+type Plans = BTreeMap<CustomerId, BTreeMap<GasDay, f64>>;
+
+/// Of several plans for a day the one known last.
+fn latest_plans(
+    app: &App,
+    registry: &Registry,
+    from: GasDay,
+    to: GasDay,
+    at: DateTime<Utc>,
+) -> anyhow::Result<Plans> {
+    let mut plans: Vec<FiledPlan> = facts::plans_known_at(app, registry, from, to, at)?;
+    plans.sort_by_key(|plan| plan.available_at);
+    let mut out = Plans::new();
+    for plan in plans {
+        let of_customer = out.entry(plan.customer).or_default();
+        of_customer.insert(plan.day, plan.volume.to_f64());
+    }
+    Ok(out)
+}
+
+/// Members of the ledger and whoever files plans. A customer of a project still on its ramp is a
+/// part of the project, not a node.
+fn consumers(
+    app: &App,
+    registry: &Registry,
+    at: DateTime<Utc>,
+    today: GasDay,
+    mut plans: Plans,
+) -> anyhow::Result<Vec<ConsumerInput>> {
+    let of_projects: BTreeSet<&CustomerId> = registry
+        .connections_known_at(at)
+        .into_iter()
+        .filter(|c| !c.is_learnt(today))
+        .filter_map(|c| c.customer.as_ref())
+        .collect();
+    let mut ids: BTreeSet<CustomerId> = ledgering::members_on(app, registry, today)?
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    ids.extend(
+        plans
+            .iter()
+            .filter(|(_, days)| days.range(today..).next().is_some())
+            .map(|(id, _)| id.clone()),
+    );
+    ids.retain(|id| registry.customers.contains_key(id) && !of_projects.contains(id));
+    let from = today.plus(-facts::HISTORY_DAYS);
+    let mut used = facts::daily_of(app, registry, &ids, from, today)?;
+    let mut effects: BTreeMap<CustomerId, BTreeMap<GasDay, f64>> = BTreeMap::new();
+    for change in changes(app, registry, at)? {
+        let days = effects.entry(change.customer.clone()).or_default();
+        for date in change
+            .from_on
+            .iter_days()
+            .take_while(|d| *d <= change.to_on)
+        {
+            *days.entry(GasDay(date)).or_default() += change.delta_m3_per_day * change.confidence;
+        }
+    }
+    Ok(ids
+        .into_iter()
+        .filter_map(|id| {
+            let customer = registry.customers.get(&id)?;
+            let days = used.remove(&id).unwrap_or_default();
+            let mut filed = plans.remove(&id).unwrap_or_default();
+            let ahead = filed.split_off(&today);
+            let past_plans = filed
+                .into_iter()
+                .filter_map(|(day, planned)| Some((day, planned, days.get(&day)?.to_f64())))
+                .collect();
+            Some(ConsumerInput {
+                node: DemandNode {
+                    zone: customer.zone.clone(),
+                    class: customer.class,
+                },
+                days: days
+                    .into_iter()
+                    .map(|(day, volume)| (day, volume.to_f64()))
+                    .collect(),
+                plans: ahead,
+                past_plans,
+                effects: effects.remove(&id).unwrap_or_default(),
+                customer: id,
+            })
+        })
+        .filter(|c| !c.days.is_empty() || !c.plans.is_empty())
+        .collect())
+}
+
+fn projects(registry: &Registry, at: DateTime<Utc>) -> Vec<Project> {
+    registry
+        .connections_known_at(at)
+        .into_iter()
+        .map(|connection| Project {
+            is_metered: connection.stage == ConnectionStage::Connected
+                && connection
+                    .customer
+                    .as_ref()
+                    .is_some_and(|id| registry.meters_of(id).next().is_some()),
+            connection: connection.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,87 @@
+//! What was expected at the gates, and what came.
+
+use rusqlite::{Row, params};
+
+use super::Book;
+use crate::domain::calendar::GasDay;
+use crate::domain::expectation::{Expectation, Watched};
+use crate::store::error::StoreError;
+
+const COLUMNS: &str = "day, lead, zone, class, run, p10, p50, p90, unaided, actual";
+
+fn expectation(row: &Row<'_>) -> rusqlite::Result<Expectation> {
+    Ok(Expectation {
+        day: GasDay::from_epoch_day(row.get(0)?),
+        lead: row.get(1)?,
+        of: Watched {
+            zone: row.get(2)?,
+            class: row.get(3)?,
+        },
+        run: row.get(4)?,
+        p10_m3: row.get(5)?,
+        p50_m3: row.get(6)?,
+        p90_m3: row.get(7)?,
+        unaided_m3: row.get(8)?,
+        actual_m3: row.get(9)?,
+    })
+}
+
+impl Book {
+    /// Keeps what is expected; what was expected of the same day at the same lead before stays.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn put_expectations(&self, expected: Vec<Expectation>) -> Result<(), StoreError> {
+        self.write("writing expectations", move |t| {
+            let mut statement = t.prepare_cached(
+                "INSERT OR IGNORE INTO expectations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?;
+            for one in &expected {
+                statement.execute(params![
+                    one.day.epoch_day(),
+                    one.lead,
+                    one.of.zone,
+                    one.of.class,
+                    one.run,
+                    one.p10_m3,
+                    one.p50_m3,
+                    one.p90_m3,
+                    one.unaided_m3,
+                    one.actual_m3
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes what came on gas days, for every lead; corrected demand replaces what stood there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn settle_expectations(&self, came: Vec<(GasDay, Watched, f64)>) -> Result<(), StoreError> {
+        self.write("settling expectations", move |t| {
+            let mut statement = t.prepare_cached(
+                "UPDATE expectations SET actual = ?4 WHERE day = ?1 AND zone = ?2 AND class = ?3",
+            )?;
+            for (day, of, m3) in &came {
+                statement.execute(params![day.epoch_day(), of.zone, of.class, m3])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Expectations of the gas days `[from, to)`, by lead, what they are of, and day.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn expectations(&self, from: GasDay, to: GasDay) -> Result<Vec<Expectation>, StoreError> {
+        self.read("reading expectations", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM expectations WHERE day >= ?1 AND day < ?2
+                 ORDER BY lead, zone, class, day"
+            ))?
+            .query_map(params![from.epoch_day(), to.epoch_day()], expectation)?
+            .collect()
+        })
+    }
+}
