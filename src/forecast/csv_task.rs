@@ -88,6 +88,8 @@ pub struct Summary {
     pub rows: usize,
     /// Series and origin that could not be forecast, with the reason.
     pub skipped: Vec<String>,
+    /// Series whose rows repeat a timestamp, of which the mean was taken.
+    pub repeated: Vec<String>,
     /// Series and origins by the model that made them.
     pub models: Vec<(String, usize)>,
 }
@@ -95,6 +97,10 @@ pub struct Summary {
 /// Draws from which quantiles are read.
 const DRAWS: usize = 400;
 const SEED: u64 = 20_261_122;
+const DAYS: &str = "days";
+const MONTHS: &str = "months";
+/// What [`seasonal_naive`](crate::forecast::models::seasonal_naive) needs.
+const DAYS_NEEDED: &str = "8 of which one in the last 8 weeks";
 
 /// Forecasts a task and writes the CSV file that `score.py` reads.
 ///
@@ -144,6 +150,15 @@ pub fn run_with(
         origins: files.origins.len(),
         rows: 0,
         skipped: Vec::new(),
+        repeated: files
+            .repeats
+            .iter()
+            .map(|(name, (count, first))| {
+                format!(
+                    "`{name}`: {count} rows repeat a timestamp, first {first}; means were taken"
+                )
+            })
+            .collect(),
         models: Vec::new(),
     };
     let mut models = std::collections::BTreeMap::<String, usize>::new();
@@ -169,14 +184,21 @@ struct SeriesResult {
 }
 
 impl SeriesResult {
-    fn skip(&mut self, name: &str, origin: NaiveDateTime) {
-        self.skipped
-            .push(format!("`{name}` at {origin}: too little history"));
+    fn skip(&mut self, name: &str, origin: NaiveDateTime, have: usize, step: &str) {
+        let need = if step == MONTHS {
+            "1 in the last 24"
+        } else {
+            DAYS_NEEDED
+        };
+        self.skipped.push(format!(
+            "`{name}` at {origin}: {have} complete {step} up to the origin, the simplest model \
+             needs {need}"
+        ));
     }
 
-    fn skip_all(&mut self, name: &str, origins: &[NaiveDateTime]) {
+    fn skip_all(&mut self, name: &str, origins: &[NaiveDateTime], step: &str) {
         for origin in origins {
-            self.skip(name, *origin);
+            self.skip(name, *origin, 0, step);
         }
     }
 }
@@ -237,7 +259,7 @@ fn daily(
 ) -> SeriesResult {
     let mut result = SeriesResult::default();
     let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
-        result.skip_all(name, &files.origins);
+        result.skip_all(name, &files.origins, DAYS);
         return result;
     };
     let first = GasDay(first.at.date());
@@ -263,10 +285,11 @@ fn daily(
             .map(|k| origin + TimeDelta::days(k))
             .collect();
         let given = given(files, name, rows, mode, origin, &steps);
-        let forecast = days_between(first, GasDay(origin.date()))
-            .and_then(|at| model.forecast(at, steps.len(), mode.ahead(), &given));
+        let at = days_between(first, GasDay(origin.date()));
+        let forecast = at.and_then(|at| model.forecast(at, steps.len(), mode.ahead(), &given));
         let Some(forecast) = forecast else {
-            result.skip(name, origin);
+            let have = at.map_or(0, |at| model.series().days_known(at));
+            result.skip(name, origin, have, DAYS);
             continue;
         };
         result.models.push(forecast.model);
@@ -354,7 +377,7 @@ fn hourly_ending(
     let start = TimeDelta::hours(i64::from((end + 1) % 24));
     let day_of = |at: NaiveDateTime| GasDay((at - start).date());
     let (Some(first), Some(last)) = (rows.first(), origins.iter().max()) else {
-        result.skip_all(name, origins);
+        result.skip_all(name, origins, DAYS);
         return;
     };
     let first = day_of(first.at);
@@ -425,7 +448,8 @@ fn hourly_ending(
         let Some((at, forecast)) =
             at.and_then(|at| Some((at, model.forecast(at, horizon_days, mode.ahead(), &given)?)))
         else {
-            result.skip(name, origin);
+            let have = at.map_or(0, |at| model.series().days_known(at));
+            result.skip(name, origin, have, DAYS);
             continue;
         };
         result.models.push(forecast.model);
@@ -492,7 +516,7 @@ fn hourly_quantiles(
 fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesResult {
     let mut result = SeriesResult::default();
     let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
-        result.skip_all(name, &files.origins);
+        result.skip_all(name, &files.origins, MONTHS);
         return result;
     };
     let month_of = |at: NaiveDateTime| GasDay(at.date()).month();
@@ -538,7 +562,9 @@ fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesRes
             monthly::forecast(&upto, at, files.task.horizon, mode.ahead(), &given)
         });
         let Some(forecast) = forecast else {
-            result.skip(name, origin);
+            let upto = at.map_or(&[][..], |at| &all.values[..=at]);
+            let have = upto.iter().filter(|v| v.is_finite()).count();
+            result.skip(name, origin, have, MONTHS);
             continue;
         };
         result.models.push(forecast.model);
@@ -548,5 +574,7 @@ fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesRes
     result
 }
 
+#[cfg(test)]
+mod bad_input_tests;
 #[cfg(test)]
 mod tests;
