@@ -15,13 +15,13 @@ use chrono::{NaiveDateTime, TimeDelta, Timelike};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{GasDay, GasMonth};
-use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::ForecastError;
-use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
+use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::{DayTraits, traits_of_named_holidays};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::hourly::{Draws, HourlyModel, spread};
 use crate::forecast::models::monthly::{self, MonthlySeries};
-use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::models::shape::ShapeDay;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead};
 
 use files::{Freq, OutRow, Row, TaskFiles};
@@ -294,7 +294,7 @@ fn daily(
         };
         result.models.push(forecast.model);
         let quantiles = quantiles(&forecast, GasDay(origin.date()));
-        push(&mut result.rows, origin, &steps, &quantiles);
+        push(&mut result.rows, origin, &steps, &quantiles, forecast.model);
     }
     result
 }
@@ -304,11 +304,13 @@ fn push(
     origin: NaiveDateTime,
     steps: &[NaiveDateTime],
     quantiles: &[[f64; 3]],
+    quality: &'static str,
 ) {
     rows.extend(steps.iter().zip(quantiles).map(|(at, quantiles)| OutRow {
         origin,
         at: *at,
         quantiles: *quantiles,
+        quality,
     }));
 }
 
@@ -325,11 +327,6 @@ fn quantiles(forecast: &DailyForecast, origin: GasDay) -> Vec<[f64; 3]> {
             [low.min(p50), p50, high.max(p50)]
         })
         .collect()
-}
-
-fn spread(mut draws: Vec<f64>) -> [f64; 3] {
-    draws.sort_by(f64::total_cmp);
-    [0.1, 0.5, 0.9].map(|q| quantile_of_sorted(&draws, q))
 }
 
 /// Days whose last hour is the origins' hour, so that a horizon begins with a whole day.
@@ -404,26 +401,14 @@ fn hourly_ending(
         }
     };
     let temperatures: Vec<f64> = warmth.into_iter().map(mean).collect();
-    let shapes = ShapeBook::new(
-        (0..known)
-            .map(|i| ShapeDay {
-                traits: traits[i],
-                temperature: temperatures[i],
-                hours: book[i],
-            })
-            .collect(),
-    );
-    let errors = shapes.share_errors(0);
-    let series = DailySeries {
-        values: book.iter().map(day_total).collect(),
-        traits,
-        temperatures: if mode == Mode::None {
-            Vec::new()
-        } else {
-            temperatures
-        },
-    };
-    let mut model = DailyModel::new(series, *options);
+    let days = (0..known)
+        .map(|i| ShapeDay {
+            traits: traits[i],
+            temperature: temperatures[i],
+            hours: book[i],
+        })
+        .collect();
+    let mut model = HourlyModel::new(days, &traits[known..], mode != Mode::None, *options);
     for &origin in origins {
         let steps: Vec<NaiveDateTime> = (1_i64..)
             .take(horizon_days * 24)
@@ -445,72 +430,26 @@ fn hourly_ending(
             })
             .collect();
         let at = days_between(first, day_of(origin));
-        let Some((at, forecast)) =
-            at.and_then(|at| Some((at, model.forecast(at, horizon_days, mode.ahead(), &given)?)))
-        else {
+        let draws = Draws {
+            count: DRAWS,
+            seed: SEED,
+        };
+        let forecast =
+            at.and_then(|at| model.forecast(at, horizon_days, mode.ahead(), &given, draws));
+        let Some(forecast) = forecast else {
             let have = at.map_or(0, |at| model.series().days_known(at));
             result.skip(name, origin, have, DAYS);
             continue;
         };
         result.models.push(forecast.model);
-        let quantiles = hourly_quantiles(&forecast, &shapes, &errors, model.series(), at, &given);
         push(
             &mut result.rows,
             origin,
             &steps[..files.task.horizon],
-            &quantiles,
+            &forecast.quantiles,
+            forecast.model,
         );
     }
-}
-
-/// Sum of a day's hours; up to four missing ones are taken to be like the others.
-fn day_total(hours: &[f64; 24]) -> f64 {
-    let known: Vec<f64> = hours.iter().copied().filter(|v| v.is_finite()).collect();
-    if known.len() >= 20 {
-        known.iter().sum::<f64>() * 24.0 / known.len() as f64
-    } else {
-        f64::NAN
-    }
-}
-
-/// P10, P50 and P90 of each hour; the P50 is the median of the hour's own draws, which for a small
-/// consumer that burns on and off is far from its mean.
-fn hourly_quantiles(
-    forecast: &DailyForecast,
-    shapes: &ShapeBook,
-    errors: &[Option<[f64; 24]>],
-    series: &DailySeries,
-    origin: usize,
-    given: &[f64],
-) -> Vec<[f64; 3]> {
-    let first = series.first();
-    let day = series.traits[origin].day;
-    let shares: Vec<[f64; 24]> = (0..forecast.p50.len())
-        .map(|lead| {
-            let temperature = given.get(lead).copied().unwrap_or(f64::NAN);
-            shapes.shares(&series.traits[origin + 1 + lead], temperature, origin + 1)
-        })
-        .collect();
-    let mut hours: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); forecast.p50.len() * 24];
-    for past in choose_origins([forecast.paths.as_slice()], day, DRAWS, SEED) {
-        let path = path_for(&forecast.paths, past);
-        let drawn = daily_draw(&forecast.p50, path);
-        for (lead, volume) in drawn.into_iter().enumerate() {
-            // The hours of the past day that gave the daily error, if it is known at this origin.
-            let error = path
-                .and_then(|p| days_between(first, p.origin))
-                .map(|i| i + 1 + lead)
-                .filter(|i| *i <= origin)
-                .and_then(|i| errors.get(i)?.as_ref());
-            for (h, value) in hours_of(volume, &shares[lead], error)
-                .into_iter()
-                .enumerate()
-            {
-                hours[lead * 24 + h].push(value);
-            }
-        }
-    }
-    hours.into_iter().map(spread).collect()
 }
 
 fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesResult {
@@ -569,7 +508,7 @@ fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesRes
         };
         result.models.push(forecast.model);
         let quantiles = quantiles(&forecast, GasDay(origin.date()));
-        push(&mut result.rows, origin, &steps, &quantiles);
+        push(&mut result.rows, origin, &steps, &quantiles, forecast.model);
     }
     result
 }

@@ -106,11 +106,9 @@ impl Case<'_> {
         assert_eq!(summary.models.len() + summary.skipped.len(), 1);
         assert_eq!(summary.rows, self.horizon * summary.models.len());
         for line in text.lines().skip(1) {
-            let q: Vec<f64> = line
-                .split(',')
-                .skip(3)
-                .map(|v| v.parse().unwrap())
-                .collect();
+            let fields: Vec<&str> = line.split(',').collect();
+            assert_eq!(fields[6], summary.models[0].0, "{mode:?} {line}");
+            let q: Vec<f64> = fields[3..6].iter().map(|v| v.parse().unwrap()).collect();
             assert!(q.iter().all(|v| v.is_finite()), "{mode:?} {line}");
             assert!(q[0] <= q[1] && q[1] <= q[2], "{mode:?} {line}");
         }

@@ -304,18 +304,22 @@ pub struct OutRow {
     pub at: NaiveDateTime,
     /// P10, P50, P90.
     pub quantiles: [f64; 3],
+    /// The model that the history allowed, best first: `regression` or `seasonal_smoothing`, then
+    /// `seasonal_naive`.
+    pub quality: &'static str,
 }
 
 /// Writes the forecasts of all series.
 pub fn write(path: &Path, rows: &[(String, Vec<OutRow>)]) -> Result<(), ForecastError> {
-    let mut lines = vec!["origin,series,timestamp,q10,q50,q90".to_owned()];
+    let mut lines = vec!["origin,series,timestamp,q10,q50,q90,quality".to_owned()];
     for (series, of_series) in rows {
         for row in of_series {
             let [low, mid, high] = row.quantiles;
             let origin = row.origin.format("%Y-%m-%d %H:%M:%S");
             let at = row.at.format("%Y-%m-%d %H:%M:%S");
             lines.push(format!(
-                "{origin},{series},{at},{low:.6},{mid:.6},{high:.6}"
+                "{origin},{series},{at},{low:.6},{mid:.6},{high:.6},{}",
+                row.quality
             ));
         }
     }
