@@ -44,7 +44,7 @@ bench-store: setup  ## the store beside SQLite, fjall and InfluxDB 2 (QILIANG_TE
 crash-matrix: setup web  ## killed at every boundary of a commit, files cut at any byte; the table
 	scripts/crash-matrix
 
-estimation:  ## what spreading a gap costs, by masking totals of a simulated city
+estimation:  ## the estimation ladder judged by masking hours of a simulated city
 	mkdir -p web/dist
 	cargo run --release --quiet --example estimation
 

@@ -2,7 +2,11 @@
 
 use std::hint::black_box;
 
+use chrono::NaiveDate;
 use criterion::{Criterion, criterion_group, criterion_main};
+use qiliang::domain::calendar::{GasDay, GasDayClock};
+use qiliang::domain::source::{GasQuality, Zone};
+use qiliang::validate::convert::interval::{MeteredState, ZoneConversion};
 use qiliang::validate::convert::{Component, Composition, GasState, Nx19Gas, SgergGas, ZMethod};
 use qiliang::{domain::quantity::ReferenceConditions, validate::convert::Converter};
 
@@ -43,6 +47,40 @@ fn bench(c: &mut Criterion) {
         let state = GasState::celsius(501.325, 5.0);
         group.bench_function(name, |b| b.iter(|| converter.convert(black_box(state))));
     }
+    // An interval of a curve: K of the rounded state is kept.
+    let zone = Zone {
+        id: "z".into(),
+        name: "z".into(),
+        weather_station: "s".into(),
+        atmosphere_kpa: 101.0,
+    };
+    let quality = GasQuality {
+        zone: "z".into(),
+        from_on: NaiveDate::default(),
+        calorific_value_mjm3: 40.66,
+        relative_density: 0.581,
+        co2: 0.006,
+        h2: 0.0,
+    };
+    let conversion = ZoneConversion::new(
+        Some(&zone),
+        &[quality],
+        GasDayClock::default(),
+        ReferenceConditions::CHINA,
+    );
+    let at = GasDayClock::default().start_of(GasDay(NaiveDate::default()));
+    let mut step = 0_u32;
+    group.bench_function("interval", |b| {
+        b.iter(|| {
+            step = (step + 1) % 10_000;
+            let state = MeteredState {
+                pressure_kpa: 300.0 + f64::from(step % 97) / 10.0,
+                is_gauge: true,
+                temperature_c: f64::from(step) / 500.0,
+            };
+            conversion.factor(at, black_box(state))
+        });
+    });
     group.finish();
 }
 

@@ -13,6 +13,7 @@ mod check;
 mod clocks;
 mod correctors;
 mod credentials;
+mod curves;
 mod daemon;
 mod demo;
 mod doctor;
@@ -115,6 +116,11 @@ enum Command {
     Rejects {
         #[command(subcommand)]
         what: RejectsCommand,
+    },
+    /// Decisions about hours of load curves, and what late truth restated.
+    Curves {
+        #[command(subcommand)]
+        what: curves::CurvesCommand,
     },
     /// Meters whose clock is off, by what their frames showed.
     Clocks {
@@ -592,6 +598,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
+        Command::Curves { what } => curves::run(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
         Command::Correctors { meter, days, json } => {
             let question = correctors::Question {

@@ -31,9 +31,13 @@ pub struct DemandDay {
     pub day: GasDay,
     /// Hourly volumes, m³, hour 0 at the gas day's start hour; filled meters included.
     pub hours_m3: [f64; 24],
-    /// Part of the volume that stands on measured or register-bounded hours, 0 to 1; the rest was
-    /// filled from the same meters' earlier days.
+    /// Part of the volume that stands on measured or register-bounded hours, 0 to 1; the rest is
+    /// estimated.
     pub coverage: f64,
+    /// In about four of five days the truth lies within so much of the volume, m³; 0 if all of it is
+    /// measured.
+    #[serde(default)]
+    pub uncertainty_m3: f64,
 }
 
 impl DemandDay {

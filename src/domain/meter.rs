@@ -38,7 +38,8 @@ pub enum MeterKind {
 pub enum SettlementTotal {
     /// The corrector's standard total (标况).
     Std,
-    /// The working total (工况); converted by us with the fixed factor of the meter.
+    /// The working total (工况); converted by us, each interval by the pressure and temperature of its
+    /// ends, or with the fixed factor of the meter where there are none.
     Work,
 }
 

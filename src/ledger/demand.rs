@@ -4,21 +4,37 @@ use std::collections::BTreeMap;
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandDay, DemandNode};
+use crate::domain::estimate::Estimate;
+use crate::domain::finding::Quality;
 use crate::domain::id::MeterId;
 use crate::domain::meter::Meter;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 
+/// What is estimated of a meter's day, given its curve.
+pub type EstimateHours<'a> = &'a dyn Fn(&Meter, Option<&LoadCurve>) -> HourEstimates;
+
+/// Estimates of the hours of a day.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HourEstimates {
+    /// Volumes of hours that the curve does not have.
+    pub missing: [Option<Estimate>; 24],
+    /// Uncertainty of hours that the curve has and no meter measured.
+    pub bounded: [Option<Estimate>; 24],
+}
+
 /// Sums the customers' meters of each node for one gas day.
 ///
 /// A meter in use on the day whose curve is missing, or has hours missing, gets those hours from
-/// `fill`: the caller's curve of that meter's own earlier like day. Volumes are added as exact
-/// numbers and turned into floating point once, at the end.
+/// `estimate`. Volumes are added as exact numbers and turned into floating point once, at the end.
 ///
-/// `coverage` is the part of the volume that stands on hours with a value of their own, measured or
-/// bounded by register totals. Hours that nothing could fill have no volume to weigh, so they lower
-/// it by their part of the node's meter-hours.
+/// `coverage` is the part of the volume that stands on hours with a value of their own, measured,
+/// decided or bounded by register totals. Hours that nothing could estimate have no volume to weigh, so
+/// they lower it by their part of the node's meter-hours.
+///
+/// The uncertainties of a meter's hours are added, as they err together; those of meters are not, so
+/// their squares are.
 ///
 /// # Shape
 /// One entry for each node with a meter in use on the day, in the order of nodes. Curves of other
@@ -27,7 +43,7 @@ pub fn sum_day(
     registry: &Registry,
     day: GasDay,
     curves: &[LoadCurve],
-    fill: &dyn Fn(&MeterId, GasDay) -> Option<[StdVolume; 24]>,
+    estimate: EstimateHours<'_>,
 ) -> Vec<DemandDay> {
     let by_meter: BTreeMap<&MeterId, &LoadCurve> = curves
         .iter()
@@ -43,7 +59,7 @@ pub fn sum_day(
             let curve = by_meter.get(&meter.id).copied();
             sums.entry(node)
                 .or_default()
-                .add(curve, || fill(&meter.id, day));
+                .add(curve, || estimate(meter, curve));
         }
     }
     sums.into_iter()
@@ -51,7 +67,8 @@ pub fn sum_day(
         .collect()
 }
 
-fn is_in_use(registry: &Registry, meter: &Meter, day: GasDay) -> bool {
+/// Whether a meter's use counts on a gas day.
+pub fn is_in_use(registry: &Registry, meter: &Meter, day: GasDay) -> bool {
     meter.installed_on <= day.0
         && registry
             .customer_of(meter)
@@ -64,34 +81,41 @@ struct NodeSum {
     own: StdVolume,
     meter_hours: u32,
     unfilled_hours: u32,
+    /// Sum of the squared uncertainties of meters, m⁶.
+    variance: f64,
 }
 
 impl NodeSum {
-    fn add(&mut self, curve: Option<&LoadCurve>, fill: impl FnOnce() -> Option<[StdVolume; 24]>) {
+    fn add(&mut self, curve: Option<&LoadCurve>, estimate: impl FnOnce() -> HourEstimates) {
         self.meter_hours += 24;
-        let own: [Option<StdVolume>; 24] = match curve {
-            None => [None; 24],
-            Some(curve) => std::array::from_fn(|hour| {
-                let has_volume = curve.quality.get(hour).is_some_and(|q| q.has_volume());
+        let is_measured = |quality: &Quality| *quality <= Quality::Suspect;
+        if let Some(curve) = curve.filter(|curve| curve.quality.iter().all(is_measured)) {
+            for (sum, volume) in self.hours.iter_mut().zip(&curve.hours) {
+                *sum += *volume;
+                self.own += *volume;
+            }
+            return;
+        }
+        let estimates = estimate();
+        let mut uncertainty = StdVolume::ZERO;
+        for (hour, sum) in self.hours.iter_mut().enumerate() {
+            let own = curve.and_then(|curve| {
+                let has_volume = curve.quality.get(hour)?.has_volume();
                 curve.hours.get(hour).copied().filter(|_| has_volume)
-            }),
-        };
-        let filled = if own.iter().any(Option::is_none) {
-            fill()
-        } else {
-            None
-        };
-        for (hour, (sum, own)) in self.hours.iter_mut().zip(own).enumerate() {
-            let from_fill = || filled.as_ref().and_then(|f| f.get(hour)).copied();
+            });
+            let of = |found: &[Option<Estimate>; 24]| found.get(hour).copied().flatten();
             if let Some(volume) = own {
                 *sum += volume;
                 self.own += volume;
-            } else if let Some(volume) = from_fill() {
-                *sum += volume;
+                uncertainty += of(&estimates.bounded).map_or(StdVolume::ZERO, |e| e.uncertainty);
+            } else if let Some(estimate) = of(&estimates.missing) {
+                *sum += estimate.volume;
+                uncertainty += estimate.uncertainty;
             } else {
                 self.unfilled_hours += 1;
             }
         }
+        self.variance += uncertainty.to_f64().powi(2);
     }
 
     fn into_day(self, node: DemandNode, day: GasDay) -> DemandDay {
@@ -107,6 +131,7 @@ impl NodeSum {
             day,
             hours_m3: self.hours.map(StdVolume::to_f64),
             coverage: of_volume * known,
+            uncertainty_m3: self.variance.sqrt(),
         }
     }
 }
@@ -115,7 +140,6 @@ impl NodeSum {
 mod tests {
     use super::*;
     use crate::domain::customer::CustomerClass;
-    use crate::domain::finding::Quality;
     use crate::ledger::entry::fixture::{customer, meter, registry};
 
     fn day() -> GasDay {
@@ -150,11 +174,19 @@ mod tests {
     #[test]
     fn nodes_add_up_and_missing_hours_come_from_the_like_day() {
         let curves = [curve("m1", 10, 0..0), curve("m2", 5, 6..12)];
-        let fill = |meter: &MeterId, on: GasDay| {
-            assert_eq!(on, day());
-            (meter.as_str() != "m4").then_some([StdVolume::from_m3(2); 24])
+        let like = |meter: &Meter, _: Option<&LoadCurve>| {
+            let estimate = Estimate {
+                volume: StdVolume::from_m3(2),
+                method: crate::domain::estimate::Method::E4,
+                uncertainty: StdVolume::from_m3(1),
+            };
+            let missing = (meter.id.as_str() != "m4").then_some(estimate);
+            HourEstimates {
+                missing: [missing; 24],
+                bounded: [None; 24],
+            }
         };
-        let days = sum_day(&city(), day(), &curves, &fill);
+        let days = sum_day(&city(), day(), &curves, &like);
         let classes: Vec<_> = days.iter().map(|d| d.node.class).collect();
         assert_eq!(
             classes,
@@ -165,6 +197,7 @@ mod tests {
         assert!((industry.hours_m3[6] - 12.0).abs() < 1e-12);
         assert!((industry.volume_m3() - (240.0 + 90.0 + 12.0)).abs() < 1e-9);
         assert!((industry.coverage - 330.0 / 342.0).abs() < 1e-12);
+        assert!((industry.uncertainty_m3 - 6.0).abs() < 1e-12);
         // The shop was silent all day: all filled, nothing of its own. Its second meter is not in
         // use yet.
         assert!((days[1].volume_m3() - 48.0).abs() < 1e-9);
@@ -174,7 +207,7 @@ mod tests {
     #[test]
     fn what_nothing_can_fill_lowers_the_coverage() {
         let curves = [curve("m1", 10, 0..0), curve("m3", 3, 0..0)];
-        let days = sum_day(&city(), day(), &curves, &|_, _| None);
+        let days = sum_day(&city(), day(), &curves, &|_, _| HourEstimates::default());
         assert!((days[0].volume_m3() - 240.0).abs() < 1e-9);
         assert!((days[0].coverage - 0.5).abs() < 1e-12);
         assert!((days[1].coverage - 1.0).abs() < 1e-12);
@@ -193,9 +226,11 @@ mod tests {
             &city(),
             day(),
             &[other.clone(), a.clone(), b.clone(), c.clone()],
-            &|_, _| None,
+            &|_, _| HourEstimates::default(),
         );
-        let back = sum_day(&city(), day(), &[c, b, a, other], &|_, _| None);
+        let back = sum_day(&city(), day(), &[c, b, a, other], &|_, _| {
+            HourEstimates::default()
+        });
         assert_eq!(forth, back);
         assert!((forth[0].volume_m3() - 360.0).abs() < 1e-9);
     }
@@ -213,7 +248,7 @@ mod tests {
                 curve
             })
             .collect();
-        let days = sum_day(&registry, day(), &curves, &|_, _| None);
+        let days = sum_day(&registry, day(), &curves, &|_, _| HourEstimates::default());
         assert_eq!(StdVolume::from_f64(days[0].hours_m3[0]).units(), 300);
         assert_eq!(days[0].hours_m3[0].to_bits(), 0.03_f64.to_bits());
     }

@@ -7,14 +7,20 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
+use crate::domain::id::MeterId;
+use crate::domain::text::error_chain;
+use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
 use crate::plan::nomination::Nomination;
 use crate::plan::workbook;
 use crate::run::app::App;
+use crate::run::editing::{self, EditError};
+use crate::run::estimating::Estimator;
 use crate::run::{ledgering, planning, replay};
 use crate::serve::actions::{ActionError, Actions};
+use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
@@ -70,7 +76,16 @@ fn store_failed(error: &StoreError) -> ActionError {
     ActionError::Failed {
         code: error.code(),
         message: "the journal did not take this; nothing that was not answered has changed".into(),
-        cause: crate::run::chain(error),
+        cause: error_chain(error),
+    }
+}
+
+fn edit_failed(error: &EditError) -> ActionError {
+    let (code, message) = (error.code(), error.to_string());
+    match error {
+        EditError::Refused(_) => ActionError::Refused { code, message },
+        EditError::Unknown(_) => ActionError::NotFound { code, message },
+        EditError::Store(error) => store_failed(error),
     }
 }
 
@@ -95,7 +110,7 @@ impl Actions for Desk {
     }
 
     fn ledger_xlsx(&self) -> Result<Vec<u8>, ActionError> {
-        ledgering::workbook(&self.app).map_err(|error| failed("run.ledger", &error))
+        ledgering::export(&self.app, WHO).map_err(|error| failed("run.ledger", &error))
     }
 
     fn declare(&self, month: GasMonth) -> Result<Value, ActionError> {
@@ -144,5 +159,23 @@ impl Actions for Desk {
 
     fn purge_rejects(&self, request: &PurgeRequest) -> Result<PurgeResult, ActionError> {
         replay::purge(&self.app, request).map_err(|error| store_failed(&error))
+    }
+
+    fn edit_curve(&self, request: &EditRequest) -> Result<EditView, ActionError> {
+        let edit = editing::decide(&self.app, request).map_err(|error| edit_failed(&error))?;
+        self.wake.notify_one();
+        Ok(edit.into())
+    }
+
+    fn revoke_edit(&self, id: i64, request: &RevokeRequest) -> Result<EditView, ActionError> {
+        let edit = editing::revoke(&self.app, id, request).map_err(|error| edit_failed(&error))?;
+        self.wake.notify_one();
+        Ok(edit.into())
+    }
+
+    fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError> {
+        Estimator::new(&self.app)
+            .of_meter(meter, day)
+            .map_err(|error| failed("run.store", &error.into()))
     }
 }

@@ -1,14 +1,13 @@
 //! Curves computed again from readings and held against those that are stored, to the last bit.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::id::MeterId;
-use crate::domain::meter::MeterExchange;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
-use crate::run::curves::{build_curves, exchanges_by_meter, fingerprint};
+use crate::domain::text::fnv1a;
+use crate::run::curves::{Basis, Means, build_curves, fingerprint};
 use crate::store::StoreError;
 use crate::store::journal::Journal;
 use crate::validate::curve::CurveRules;
@@ -83,13 +82,16 @@ pub struct CurveCheck {
 pub fn check_curves(
     journal: &Journal,
     registry: &Registry,
+    calendar: &Calendar,
     extent: Extent,
 ) -> Result<CurveCheck, StoreError> {
+    let limits = LimitTable::default();
     let check = Check {
         journal,
         registry,
-        exchanges: exchanges_by_meter(registry),
-        limits: LimitTable::default(),
+        calendar,
+        means: Means::new(registry, journal)?,
+        basis: Basis::new(limits.text(), calendar),
     };
     let mut found = CurveCheck::default();
     let chosen = Chosen::new(extent, journal.curves_len()?);
@@ -124,16 +126,13 @@ impl Chosen {
         if self.step == 1 {
             return true;
         }
-        // FNV-1a: spread evenly, the same everywhere.
         let day = day.epoch_day().to_le_bytes();
         let bytes = meter
             .as_str()
             .bytes()
             .chain(day)
             .chain(self.seed.to_le_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a(bytes);
         (hash >> 16).is_multiple_of(self.step)
     }
 }
@@ -141,9 +140,10 @@ impl Chosen {
 struct Check<'a> {
     journal: &'a Journal,
     registry: &'a Registry,
-    exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
-    /// Part of what a curve is computed by, as the daemon has it.
-    limits: LimitTable,
+    calendar: &'a Calendar,
+    means: Means,
+    /// What curves are computed by, as the daemon has it.
+    basis: Basis<'a>,
 }
 
 impl Check<'_> {
@@ -152,11 +152,7 @@ impl Check<'_> {
             found.unknown += 1;
             return Ok(());
         };
-        let rules = CurveRules {
-            meter,
-            exchanges: self.exchanges.get(id).map_or(&[], Vec::as_slice),
-            shape: None,
-        };
+        let rules = self.means.rules(meter, self.calendar);
         if self.differs(&rules, day)?.is_none() {
             found.checked += 1;
             return Ok(());
@@ -164,7 +160,7 @@ impl Check<'_> {
         // What waits may differ. A daemon may have computed it between our two looks, so look again.
         if self
             .journal
-            .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
+            .is_waiting(id, &fingerprint(meter, self.registry, &self.basis))?
         {
             found.waiting += 1;
             return Ok(());
@@ -173,7 +169,7 @@ impl Check<'_> {
         if difference.is_some()
             && self
                 .journal
-                .is_waiting(id, &fingerprint(meter, self.registry, self.limits.text()))?
+                .is_waiting(id, &fingerprint(meter, self.registry, &self.basis))?
         {
             found.waiting += 1;
             return Ok(());

@@ -9,8 +9,12 @@
 //! changed, the neighbour that came last lies on a day that is dirty itself, with fewer than three
 //! totals between it and the day in question.
 //!
-//! What the day rules find depends on the curves of four weeks before, too. Days after a dirty one
-//! that have a curve are therefore judged again, as many of them, with the same curve.
+//! What the day rules find depends on the curves of four weeks before, too, and a gap is spread by what
+//! was measured in the four weeks before its end. Days after a dirty one that have a curve are therefore
+//! computed and judged again, as many of them.
+//!
+//! Demand of a day estimates what curves lack from days before it, so that of later days is summed again
+//! as well, where it rests on an estimate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,15 +31,20 @@ use crate::clock::Clock;
 use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::DemandDay;
+use crate::domain::edit::CurveEdit;
 use crate::domain::filing::ProductionChange;
-use crate::domain::id::MeterId;
+use crate::domain::id::{MeterId, ZoneId};
 use crate::domain::live::LiveEvent;
-use crate::domain::meter::{Meter, MeterExchange};
+use crate::domain::meter::{Meter, MeterExchange, SettlementTotal};
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::domain::source::GasQuality;
+use crate::domain::text::error_chain;
 use crate::store::StoreError;
-use crate::store::book::Book;
+use crate::store::book::{Book, RestatedDay};
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
+use crate::validate::convert::interval::ZoneConversion;
 use crate::validate::curve::{AROUND, CurveRules, build_days, readings_of, sample_findings};
 use crate::validate::day::{DayFacts, HISTORY_DAYS, check_day};
 use crate::validate::limits::LimitTable;
@@ -45,7 +54,7 @@ use crate::validate::points::expand;
 pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sync>;
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
-const RULES_VERSION: u32 = 2;
+const RULES_VERSION: u32 = 3;
 /// Curves written in one transaction: few, so that readings do not wait long behind them.
 const WRITE_MAX: usize = 1_000;
 /// Marks taken in one pass: all of an import of two years from 1,000 meters, 40 MB in memory.
@@ -77,8 +86,8 @@ pub struct CurveDeps {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Curves to demand.
     pub sum_day: SumDay,
-    /// Gas days back from which `sum_day` may take values for meters without any: the demand of so
-    /// many days after a changed one is summed again too.
+    /// Gas days back from which `sum_day` may estimate: of so many days after a changed one, the demand
+    /// is summed again where it rests on an estimate.
     pub fill_days: i64,
     /// Working days and holidays.
     pub calendar: Arc<Calendar>,
@@ -157,7 +166,7 @@ pub async fn run(
                 has_failed = true;
                 error!(
                     code = error.code(),
-                    error = %super::chain(&error),
+                    error = %error_chain(&error),
                     "Curves wait until the store takes them"
                 );
             }
@@ -217,20 +226,19 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
 }
 
 /// Marks what a changed registry makes dirty: all days of meters whose factor, digits, largest
-/// flow, period, settlement or exchanges, whose customer's class, size or production changes, or
-/// whose limits differ from those of the last pass. Blocks.
+/// flow, period, settlement or exchanges, whose customer's class, size or production changes, whose
+/// zone's gas (if it is converted by it), or whose limits or calendar differ from those of the last
+/// pass. Blocks.
 ///
 /// # Errors
 /// As the store's.
 pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
+    let basis = Basis::new(deps.limits.text(), &deps.calendar);
     let digests = registry
         .meters
         .values()
-        .map(|meter| {
-            let digest = fingerprint(meter, &registry, deps.limits.text());
-            (meter.id.clone(), digest)
-        })
+        .map(|meter| (meter.id.clone(), fingerprint(meter, &registry, &basis)))
         .collect();
     let changed = deps.journal.sync_curve_rules(digests)?;
     if !changed.is_empty() {
@@ -242,8 +250,28 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     Ok(changed)
 }
 
-/// A digest of everything but readings that a meter's curves depend on.
-pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> Vec<u8> {
+/// What the curves of all meters are computed by, beside the registry.
+pub(super) struct Basis<'a> {
+    limits: &'a str,
+    /// Of the year files, hex.
+    calendar: String,
+}
+
+impl<'a> Basis<'a> {
+    pub(super) fn new(limits: &'a str, calendar: &Calendar) -> Self {
+        let years: Vec<_> = calendar.years().collect();
+        let json = serde_json::to_vec(&years).unwrap_or_default();
+        Self {
+            limits,
+            calendar: hex::encode(Sha256::digest(&json)),
+        }
+    }
+}
+
+/// A digest of everything but readings and decisions that a meter's curves depend on.
+pub(super) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis<'_>) -> Vec<u8> {
+    /// Atmosphere and dated qualities of the zone's gas, and the conditions to convert to.
+    type Gas<'a> = (Option<f64>, ReferenceConditions, Vec<&'a GasQuality>);
     #[derive(Serialize)]
     struct Rules<'a> {
         version: u32,
@@ -255,8 +283,19 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> V
         exchanges: Vec<&'a MeterExchange>,
         customer: Option<(CustomerClass, u32, f64)>,
         changes: Vec<&'a ProductionChange>,
+        gas: Option<Gas<'a>>,
         limits: &'a str,
+        calendar: &'a str,
     }
+    let gas = || {
+        let zone = registry.zones.get(&meter.zone);
+        let qualities = registry.gas_qualities.iter();
+        (
+            zone.map(|zone| zone.atmosphere_kpa),
+            registry.company.reference,
+            qualities.filter(|q| q.zone == meter.zone).collect(),
+        )
+    };
     let rules = Rules {
         version: RULES_VERSION,
         settlement: meter.settlement,
@@ -269,7 +308,9 @@ pub(super) fn fingerprint(meter: &Meter, registry: &Registry, limits: &str) -> V
             .customer_of(meter)
             .map(|c| (c.class, c.households, c.design_flow_m3h)),
         changes: changes_of(registry, meter).collect(),
-        limits,
+        gas: (meter.settlement == SettlementTotal::Work).then(gas),
+        limits: basis.limits,
+        calendar: &basis.calendar,
     };
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
     let json = serde_json::to_vec(&rules).unwrap_or_default();
@@ -333,8 +374,8 @@ fn compute_all(
     let registry = Arc::clone(&deps.registry.borrow());
     let pass = Pass {
         deps,
+        means: Means::new(&registry, &deps.journal)?,
         registry: &registry,
-        exchanges: exchanges_by_meter(&registry),
         work,
         next: AtomicUsize::new(0),
         outcome: Mutex::new(Ok((0, 0))),
@@ -373,21 +414,62 @@ fn changes_of<'a>(
         .filter(|change| Some(&change.customer) == meter.customer.as_ref())
 }
 
-pub(super) fn exchanges_by_meter(registry: &Registry) -> BTreeMap<MeterId, Vec<MeterExchange>> {
-    let mut by_meter: BTreeMap<MeterId, Vec<MeterExchange>> = BTreeMap::new();
-    for exchange in &registry.exchanges {
-        by_meter
-            .entry(exchange.meter.clone())
-            .or_default()
-            .push(exchange.clone());
+/// What curves are computed with, by meter and zone.
+pub(super) struct Means {
+    exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
+    conversions: BTreeMap<ZoneId, ZoneConversion>,
+    edits: BTreeMap<MeterId, Vec<CurveEdit>>,
+}
+
+impl Means {
+    pub(super) fn new(registry: &Registry, journal: &Journal) -> Result<Self, StoreError> {
+        let mut exchanges: BTreeMap<MeterId, Vec<MeterExchange>> = BTreeMap::new();
+        for exchange in &registry.exchanges {
+            exchanges
+                .entry(exchange.meter.clone())
+                .or_default()
+                .push(exchange.clone());
+        }
+        let conversion = |zone| {
+            ZoneConversion::new(
+                Some(zone),
+                &registry.gas_qualities,
+                journal.clock(),
+                registry.company.reference,
+            )
+        };
+        let mut edits: BTreeMap<MeterId, Vec<CurveEdit>> = BTreeMap::new();
+        for edit in journal.edits_in_force()? {
+            edits.entry(edit.meter.clone()).or_default().push(edit);
+        }
+        Ok(Self {
+            exchanges,
+            conversions: registry
+                .zones
+                .values()
+                .map(|zone| (zone.id.clone(), conversion(zone)))
+                .collect(),
+            edits,
+        })
     }
-    by_meter
+
+    /// The rules of a meter, without the curves before.
+    pub(super) fn rules<'a>(&'a self, meter: &'a Meter, calendar: &'a Calendar) -> CurveRules<'a> {
+        let is_work = meter.settlement == SettlementTotal::Work;
+        CurveRules {
+            exchanges: self.exchanges.get(&meter.id).map_or(&[], Vec::as_slice),
+            conversion: self.conversions.get(&meter.zone).filter(|_| is_work),
+            calendar: Some(calendar),
+            edits: self.edits.get(&meter.id).map_or(&[], Vec::as_slice),
+            ..CurveRules::plain(meter)
+        }
+    }
 }
 
 struct Pass<'a> {
     deps: &'a CurveDeps,
     registry: &'a Registry,
-    exchanges: BTreeMap<MeterId, Vec<MeterExchange>>,
+    means: Means,
     work: Vec<Vec<DirtyDay>>,
     next: AtomicUsize,
     outcome: Mutex<Result<(usize, usize), StoreError>>,
@@ -451,11 +533,7 @@ impl Pass<'_> {
         else {
             return Ok(Vec::new());
         };
-        let rules = CurveRules {
-            meter,
-            exchanges: self.exchanges.get(&meter.id).map_or(&[], Vec::as_slice),
-            shape: None,
-        };
+        let rules = self.means.rules(meter, &self.deps.calendar);
         let mut spans = Vec::new();
         for (first, last) in runs(marks) {
             spans.push(self.widen(&rules, first, last)?);
@@ -503,7 +581,6 @@ impl Pass<'_> {
         let end = after.last().map_or(to, |curve| curve.day.plus(1));
         let readings = journal.curve_readings(&meter.id, rules.item(), from, end, AROUND)?;
         let points = expand(&readings, rules.item());
-        let built = build_days(rules, clock, from, end, &points);
         let mut history: BTreeMap<GasDay, LoadCurve> = journal
             .curves_of(&meter.id, from.plus(-HISTORY_DAYS), from)?
             .into_iter()
@@ -513,6 +590,11 @@ impl Pass<'_> {
             history.insert(*day, write.curve.clone());
         }
         let mut history: Vec<LoadCurve> = history.into_values().collect();
+        let rules = CurveRules {
+            history: &history,
+            ..*rules
+        };
+        let built = build_days(&rules, clock, from, end, &points);
         let customer = self.registry.customer_of(meter);
         let changes: Vec<ProductionChange> = changes_of(self.registry, meter).cloned().collect();
         for (curve, mut findings) in built {
@@ -547,9 +629,15 @@ pub(super) fn build_curves(
     from: GasDay,
     to: GasDay,
 ) -> Result<Vec<LoadCurve>, StoreError> {
-    let readings = journal.curve_readings(&rules.meter.id, rules.item(), from, to, AROUND)?;
+    let meter = &rules.meter.id;
+    let readings = journal.curve_readings(meter, rules.item(), from, to, AROUND)?;
+    let history = journal.curves_of(meter, from.plus(-HISTORY_DAYS), from)?;
+    let rules = CurveRules {
+        history: &history,
+        ..*rules
+    };
     let points = expand(&readings, rules.item());
-    let built = build_days(rules, journal.clock(), from, to, &points);
+    let built = build_days(&rules, journal.clock(), from, to, &points);
     Ok(built.into_iter().map(|(curve, _)| curve).collect())
 }
 
@@ -565,17 +653,24 @@ fn runs(marks: &[DirtyDay]) -> Vec<(GasDay, GasDay)> {
     runs
 }
 
-/// Sums the demand of gas days whose curves changed, and of those filled from them.
+/// Sums the demand of gas days whose curves changed, and of later ones that rest on estimates; what a
+/// document was made from is restated.
 fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
     let stale = deps.journal.stale_demand_days()?;
     let Some((_, last)) = deps.journal.curve_span()? else {
         return Ok(0);
     };
     let mut days: BTreeSet<GasDay> = BTreeSet::new();
-    for StaleDay { day, .. } in &stale {
-        days.extend((0..=deps.fill_days.max(0)).map(|after| day.plus(after)));
+    if let (Some(first), Some(newest)) = (stale.first(), stale.last()) {
+        let reach = |after: i64| newest.day.plus(after.max(0) + 1);
+        let estimated = deps.book.estimated_days(first.day, reach(deps.fill_days))?;
+        for StaleDay { day, .. } in &stale {
+            days.insert(*day);
+            days.extend(estimated.range(*day..=day.plus(deps.fill_days.max(0))));
+        }
     }
     let days: Vec<GasDay> = days.into_iter().filter(|day| *day <= last).collect();
+    let clock = deps.journal.clock();
     for chunk in days.chunks(DEMAND_DAYS_MAX) {
         let mut demand = Vec::new();
         let mut events = Vec::new();
@@ -587,7 +682,16 @@ fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
             });
             demand.extend((deps.sum_day)(*day, &curves));
         }
-        deps.book.replace_demand_days(chunk.to_vec(), demand)?;
+        let mut dated = Vec::with_capacity(chunk.len());
+        for day in chunk {
+            dated.push(RestatedDay {
+                day: *day,
+                ended_at: clock.end_of(*day),
+                decided_at: deps.journal.last_decision_on(*day)?,
+            });
+        }
+        deps.book
+            .restate_demand_days(dated, demand, deps.clock.now())?;
         for event in events {
             // Nobody need be listening.
             deps.live.send(event).ok();

@@ -6,20 +6,16 @@ use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::sync::{Notify, broadcast};
 
 use crate::decode::{CSV_PREFIX, DecodeContext, JSON_PUSH};
-use crate::domain::calendar::GasDay;
-use crate::domain::id::{MeterId, ProfileId};
+use crate::domain::id::ProfileId;
 use crate::domain::live::LiveEvent;
-use crate::domain::quantity::StdVolume;
-use crate::ledger::demand::sum_day;
 use crate::run::app::App;
 use crate::run::clocks::Clocks;
 use crate::run::curves::CurveDeps;
+use crate::run::estimating::Estimator;
 use crate::run::forwarding::ForwardHealth;
 use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
+use crate::validate::estimate::CONTRACT_DAYS;
 use crate::validate::limits::LimitTable;
-
-/// Gas days back in which a like day is looked for when a meter is silent.
-pub const FILL_DAYS: i64 = 28;
 
 /// What ingestion and curves share.
 #[derive(Debug, Clone)]
@@ -85,35 +81,15 @@ pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
     }
 }
 
-/// For [`crate::run::curves::run`].
-///
-/// A meter without an hour takes it from its own last like day: same weekday first, then any day of
-/// the same type, at most [`FILL_DAYS`] back.
+/// For [`crate::run::curves::run`]: hours without a value are estimated.
 pub fn curves(app: &App, stages: &Stages) -> CurveDeps {
-    let (registry, calendar, journal) = (
-        app.registry.clone(),
-        Arc::clone(&app.calendar),
-        app.journal.clone(),
-    );
-    let fill = move |meter: &MeterId, day: GasDay| -> Option<[StdVolume; 24]> {
-        let curves = journal.curves_of(meter, day.plus(-FILL_DAYS), day).ok()?;
-        let wanted = calendar.day_type(day.0);
-        let complete = || curves.iter().rev().filter(|c| c.is_complete());
-        complete()
-            .find(|c| day.days_since(c.day) % 7 == 0 && calendar.day_type(c.day.0) == wanted)
-            .or_else(|| complete().find(|c| calendar.day_type(c.day.0) == wanted))
-            .or_else(|| complete().next())
-            .map(|c| c.hours)
-    };
+    let estimator = Estimator::new(app);
     CurveDeps {
         journal: app.journal.clone(),
         book: app.book.clone(),
         registry: app.registry.clone(),
-        sum_day: Arc::new(move |day, curves| {
-            let registry = Arc::clone(&registry.borrow());
-            sum_day(&registry, day, curves, &fill)
-        }),
-        fill_days: FILL_DAYS,
+        sum_day: Arc::new(move |day, curves| estimator.sum_day(day, curves)),
+        fill_days: CONTRACT_DAYS,
         calendar: Arc::clone(&app.calendar),
         limits: Arc::new(LimitTable::default()),
         clock: Arc::clone(&app.clock),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::Band;
@@ -198,6 +199,25 @@ pub fn workbook(app: &App) -> anyhow::Result<Vec<u8>> {
     let entries = entries(app)?;
     let company = &app.registry().company;
     Ok(export::workbook(&entries, app.clock.now(), &company.name)?)
+}
+
+/// The workbook for somebody, noted as given out, so that what later restates it can be told.
+///
+/// # Errors
+/// What the stores say, or a workbook that cannot be written.
+pub fn export(app: &App, who: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = workbook(app)?;
+    let body = serde_json::json!({ "sha256": hex::encode(Sha256::digest(&bytes)) });
+    let (now, key) = (app.clock.now(), format!("export {}", app.today()));
+    app.book.put_document(
+        DocumentKind::Ledger,
+        &key,
+        body,
+        now,
+        who,
+        "ledger exported",
+    )?;
+    Ok(bytes)
 }
 
 fn members_on(app: &App, registry: &Registry, today: GasDay) -> anyhow::Result<Members> {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::domain::text::error_chain;
 use crate::settings::RejectSettings;
 use crate::store::StoreError;
 use crate::store::journal::{Dropped, Journal};
@@ -61,7 +62,7 @@ pub async fn run(
             Err(error) => warn!(
                 code = error.code(),
                 "Rejected frames are not dropped now: {}",
-                crate::run::chain(&error)
+                error_chain(&error)
             ),
         }
         tokio::select! {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::real_duration;
 use crate::collect::weather::open_meteo::OpenMeteo;
 use crate::collect::weather::{WeatherError, check_stations, read_file};
+use crate::domain::calendar::GasDay;
 use crate::domain::live::LiveEvent;
 use crate::domain::weather::{WeatherKind, WeatherVintage};
 use crate::run::app::App;
@@ -25,7 +26,25 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub fn take_file(app: &App, file: &Path) -> anyhow::Result<u64> {
     let vintages = read_file(file, app.clock.now())?;
     check_stations(&app.registry(), &vintages)?;
-    Ok(app.book.put_weather(vintages)?)
+    put(app, vintages)
+}
+
+/// Keeps vintages; demand that rests on estimates of days whose temperature is known now is summed again.
+fn put(app: &App, vintages: Vec<WeatherVintage>) -> anyhow::Result<u64> {
+    let clock = app.gas_day_clock();
+    let days: BTreeSet<GasDay> = vintages
+        .iter()
+        .filter(|vintage| vintage.kind == WeatherKind::Observed)
+        .flat_map(|vintage| &vintage.points)
+        .map(|point| clock.day_of(point.at))
+        .collect();
+    let new = app.book.put_weather(vintages)?;
+    if let (true, Some(first), Some(last)) = (new > 0, days.first(), days.last()) {
+        let mut estimated = app.book.estimated_days(*first, last.plus(1))?;
+        estimated.retain(|day| days.contains(day));
+        app.journal.mark_stale_demand(estimated)?;
+    }
+    Ok(new)
 }
 
 /// What a source last said, so that a failure is told once and its end as well.
@@ -195,7 +214,7 @@ async fn keep(app: &App, vintages: Vec<WeatherVintage>) -> anyhow::Result<anyhow
                 }
             }
         }
-        Ok(worker.book.put_weather(new)?)
+        put(&worker, new)
     })
     .await?)
 }

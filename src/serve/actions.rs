@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 
 use crate::domain::calendar::{GasDay, GasMonth};
+use crate::domain::id::MeterId;
+use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
+use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::problem::ApiProblem;
 
@@ -79,4 +82,13 @@ pub trait Actions: Debug + Send + Sync {
 
     /// Deletes rejected frames.
     fn purge_rejects(&self, request: &PurgeRequest) -> Result<PurgeResult, ActionError>;
+
+    /// Takes a decision about hours of a curve.
+    fn edit_curve(&self, request: &EditRequest) -> Result<EditView, ActionError>;
+
+    /// Takes such a decision back.
+    fn revoke_edit(&self, id: i64, request: &RevokeRequest) -> Result<EditView, ActionError>;
+
+    /// What is estimated of a meter's gas day.
+    fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError>;
 }

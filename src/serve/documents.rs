@@ -3,6 +3,8 @@
 //! Documents are JSON written by other stages, some of them by earlier versions of the program;
 //! a field that is not there is null, never a failure.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ use crate::serve::figures::forecast::QualityRow;
 use crate::serve::figures::instant_text;
 use crate::serve::figures::overview::{AlertCounts, NominatedDay};
 use crate::serve::live::{Notice, NoticeKind, NoticeLevel};
-use crate::store::book::{Document, DocumentKind, ForecastHeader};
+use crate::store::book::{Document, DocumentKind, ForecastHeader, Restatement};
 use crate::store::journal::StoredReject;
 
 /// Curves of days further back change in bulk, after an import or a change of the registry.
@@ -220,6 +222,44 @@ pub(super) fn run_notice(run: &ForecastHeader) -> Notice {
     }
 }
 
+/// One notice for each document that late truth restated: the sum over its days and nodes.
+pub(super) fn restatement_notices(restated: &[Restatement]) -> Vec<Notice> {
+    let mut documents: BTreeMap<(&str, &str, u32), Vec<&Restatement>> = BTreeMap::new();
+    for one in restated {
+        let document = (one.kind.key(), one.key.as_str(), one.version);
+        documents.entry(document).or_default().push(one);
+    }
+    let notice = |((kind, key, version), of): (_, Vec<&Restatement>)| {
+        let at = of.iter().map(|one| one.at).max()?;
+        let (first, last) = (
+            of.iter().map(|one| one.day).min()?,
+            of.iter().map(|one| one.day).max()?,
+        );
+        let before: f64 = of.iter().map(|one| one.before_m3).sum();
+        let after: f64 = of.iter().map(|one| one.after_m3).sum();
+        let name = match kind {
+            "declaration" => "月度申报",
+            "nomination" => "日指定",
+            _ => "台账",
+        };
+        Some(Notice {
+            at,
+            kind: NoticeKind::Alert,
+            level: NoticeLevel::Yellow,
+            code: "A403".to_owned(),
+            title_zh: format!(
+                "追溯:{first} 至 {last} 用气量由 {before:.0} 改为 {after:.0} m³,涉及{name} {key} 第 {version} 版"
+            ),
+            title_en: format!(
+                "restated: demand of {first} to {last} was {before:.0} m³ and is {after:.0} m³; \
+                 {kind} {key}, version {version}, was made from it"
+            ),
+            subject: Some(format!("{kind} {key}")),
+        })
+    };
+    documents.into_iter().filter_map(notice).collect()
+}
+
 /// What the program itself tells while it happens and no store records: notices of the program, and
 /// completed days of the past week whose curves changed. What stores record is found there.
 pub(super) fn event_notice(event: &LiveEvent, now: DateTime<Utc>, today: GasDay) -> Option<Notice> {
@@ -378,6 +418,35 @@ mod tests {
         let plain = document_notice(&document(DocumentKind::Nomination, json!({})));
         assert_eq!(plain.code, "nomination.written");
         assert!(plain.title_zh.contains("第 3 版"));
+    }
+
+    #[test]
+    fn what_is_restated_of_a_document_is_one_notice() {
+        use crate::domain::customer::CustomerClass::{Commercial, Industrial};
+        let restated = |day: &str, class, before_m3, after_m3| Restatement {
+            day: fixture::day(day),
+            node: crate::domain::demand::DemandNode {
+                zone: "north".into(),
+                class,
+            },
+            kind: DocumentKind::Declaration,
+            key: "2026-12".into(),
+            version: 2,
+            before_m3,
+            after_m3,
+            at: fixture::at("2026-11-21T12:00:00+08:00"),
+            cause: crate::store::book::RestatementCause::Readings,
+        };
+        let notices = restatement_notices(&[
+            restated("2026-11-19", Industrial, 100.0, 140.0),
+            restated("2026-11-20", Commercial, 50.0, 45.0),
+        ]);
+        assert_eq!(notices.len(), 1);
+        assert_eq!(notices[0].code, "A403");
+        assert_eq!(
+            notices[0].title_zh,
+            "追溯:2026-11-19 至 2026-11-20 用气量由 150 改为 185 m³,涉及月度申报 2026-12 第 2 版"
+        );
     }
 
     #[test]

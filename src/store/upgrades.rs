@@ -45,6 +45,10 @@ const JOURNAL_ROWS: &[&str] = &[
      INSERT INTO inbox VALUES (1, x'0180B9B9BABF68F02E10010500020120DC9FEF0B0A2390A10F000280B9B9BABF68F02E0E010500020120E8070A2390A10F00');",
     "INSERT INTO outbox_refused VALUES (1, 1795219900000, 'gas_reading,meter=m1 temperature_c=3.5 1795219800000',
        'field type conflict');",
+    // Of hour 3 of m1's day: 2.5 m³ by decision, and a decision that was taken back.
+    "INSERT INTO edits VALUES (1, 1, 20778, '{\"3\":\"2.5000\"}', 'li', 'meter stood', 1795226500000);
+     INSERT INTO edits VALUES (2, 1, 20778, '{\"3\":\"9.0000\"}', 'li', 'typo', 1795226600000);
+     INSERT INTO edit_revocations VALUES (2, 'li', 'wrong hour', 1795226700000);",
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -56,6 +60,8 @@ const BOOK_ROWS: &[&str] = &[
     "INSERT INTO push_answers VALUES ('t', 'k', x'01', 1795219800000, 202, x'7B7D');",
     "INSERT INTO inputs VALUES (x'AB', x'7B7D');
      INSERT INTO run_inputs VALUES ('R1', 'calendar', x'AB');",
+    "INSERT INTO restatements VALUES (20778, 'north', 'industrial', 'nomination', '2026-11-23', 1, 240.0,
+       252.0, 1795319800000, 'readings');",
 ];
 
 /// A file as the program with the first `schema` migrations left it.
@@ -118,6 +124,10 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
             accepted = 3;
         }
         assert_eq!(totals(&journal, "m1"), of_m1, "schema {schema}");
+        let edits = journal.edits_in_force().unwrap();
+        let hours: Vec<_> = edits.iter().map(|edit| (edit.id, edit.hours[&3])).collect();
+        let kept = vec![(1, StdVolume::from_units(25_000))];
+        assert_eq!(hours, if schema >= 5 { kept } else { vec![] });
         let refused = journal.refused_len().unwrap();
         assert_eq!(refused, u64::from(schema >= 4), "schema {schema}");
         let first = journal

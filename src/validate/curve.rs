@@ -3,19 +3,29 @@
 //! A curve depends on the totals of its gas day and on three totals on either side: the nearest
 //! that bounds it, one more in case that one is an outlier, and one more to tell. Whoever marks
 //! days for computing again relies on this (`AROUND`).
+//!
+//! Beyond that, a gap of at most [`PROFILE_GAP`] is spread by the meter's own *measured* hours of the
+//! [`PROFILE_DAYS`] gas days before the one it begins on. Measured hours depend on totals alone, never
+//! on a spread, so the order of computing cannot matter; and a day depends on hours at most 28 days
+//! before it, which is how far whoever computes a day again looks ahead.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::calendar::{Calendar, DayType, GasDay, GasDayClock};
+use crate::domain::edit::CurveEdit;
 use crate::domain::finding::{Finding, Quality};
 use crate::domain::meter::{Meter, MeterExchange, SettlementTotal};
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::{Item, Reading};
 use crate::domain::series::LoadCurve;
+use crate::validate::convert::interval::ZoneConversion;
 use crate::validate::interval::{Advance, Totaliser, outliers};
 use crate::validate::points::TotalPoint;
 use crate::validate::rules::{
-    v01_duplicate, v04_decreasing_total, v05_rollover, v06_over_capacity, v11_stuck, v21_gap,
+    v01_duplicate, v04_decreasing_total, v05_rollover, v06_over_capacity, v11_stuck, v16_sibling,
+    v21_gap,
 };
 use crate::validate::spread::spread;
 
@@ -27,6 +37,15 @@ pub const AROUND: usize = 3;
 const MEASURED_MAX: TimeDelta = TimeDelta::minutes(75);
 /// Longest interval that is spread. Beyond it a spread says nothing of any day.
 const SPREAD_MAX: TimeDelta = TimeDelta::days(400);
+/// Longest gap that is spread by the meter's own profile; a longer one is spread by time.
+pub const PROFILE_GAP: TimeDelta = TimeDelta::days(7);
+/// Gas days before a gap whose measured hours make its profile. With [`PROFILE_GAP`] this is 28 days.
+pub const PROFILE_DAYS: i64 = 21;
+/// Measured values of an hour that its profile needs.
+const PROFILE_MIN: i64 = 2;
+/// A part of the profile's mean that is added to every hour, so that an hour in which nothing was ever
+/// seen to flow is not ruled out.
+const PROFILE_FLOOR: i64 = 20;
 const HOUR_MS: i64 = 3_600_000;
 
 /// What a meter's curves are computed with.
@@ -36,18 +55,26 @@ pub struct CurveRules<'a> {
     pub meter: &'a Meter,
     /// Exchanges in time order; those of other meters are passed over.
     pub exchanges: &'a [MeterExchange],
-    /// Relative use by hour of the gas day, to spread gaps with; flat if none. It must not depend
-    /// on other curves, or the order of computing would matter.
-    pub shape: Option<&'a [f64; 24]>,
+    /// Converts intervals of a working total by the state of the gas at their ends.
+    pub conversion: Option<&'a ZoneConversion>,
+    /// Working days and holidays; without it, Saturdays and Sundays only.
+    pub calendar: Option<&'a Calendar>,
+    /// Curves of the 28 gas days before those that are built, in order.
+    pub history: &'a [LoadCurve],
+    /// Decisions about this meter's hours, in the order in which they were taken.
+    pub edits: &'a [CurveEdit],
 }
 
 impl<'a> CurveRules<'a> {
-    /// No exchanges, flat gaps.
+    /// No exchanges, the fixed factor, no history.
     pub const fn plain(meter: &'a Meter) -> Self {
         Self {
             meter,
             exchanges: &[],
-            shape: None,
+            conversion: None,
+            calendar: None,
+            history: &[],
+            edits: &[],
         }
     }
 
@@ -91,8 +118,9 @@ pub fn build_days(
     let totaliser = Totaliser {
         meter: rules.meter,
         exchanges: rules.exchanges,
+        conversion: rules.conversion,
     };
-    let mut days = Days::new(clock, from, to);
+    let mut days = Days::new(rules, clock, from, to);
     let is_outlier = outliers(totaliser, points);
     let mut kept: Vec<&TotalPoint> = Vec::with_capacity(points.len());
     for (index, (point, is_outlier)) in points.iter().zip(&is_outlier).enumerate() {
@@ -111,10 +139,11 @@ pub fn build_days(
     }
     for pair in kept.windows(2) {
         if let [a, b] = pair {
-            days.interval(rules, totaliser, a, b);
+            days.interval(totaliser, a, b);
         }
     }
-    days.finish(rules.meter)
+    days.spread_gaps();
+    days.finish()
 }
 
 /// Findings of the rules that look at samples rather than totals, of readings in time order; only
@@ -137,13 +166,28 @@ pub fn readings_of(clock: GasDayClock, day: GasDay, readings: &[Reading]) -> &[R
 }
 
 /// The hours of some gas days while they fill.
-struct Days {
+struct Days<'a> {
+    rules: &'a CurveRules<'a>,
     clock: GasDayClock,
     from: GasDay,
     to: GasDay,
     first_hour: i64,
     cells: Vec<Cell>,
+    /// What the decisions in force say of an hour.
+    edited: BTreeMap<i64, StdVolume>,
+    /// Bounded gaps that wait until every measured hour is known.
+    gaps: Vec<Gap>,
+    /// How the intervals that begin on each day were converted.
+    conversions: BTreeMap<GasDay, v16_sibling::Conversions>,
     findings: Vec<Finding>,
+}
+
+/// A bounded gap with its volume.
+#[derive(Clone, Copy)]
+struct Gap {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    units: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -153,20 +197,31 @@ struct Cell {
     quality: Quality,
 }
 
-impl Days {
-    fn new(clock: GasDayClock, from: GasDay, to: GasDay) -> Self {
+impl<'a> Days<'a> {
+    fn new(rules: &'a CurveRules<'a>, clock: GasDayClock, from: GasDay, to: GasDay) -> Self {
         let empty = Cell {
             units: 0,
             covered_ms: 0,
             quality: Quality::Measured,
         };
         let days = usize::try_from(to.days_since(from)).unwrap_or(0);
+        let mut edited = BTreeMap::new();
+        for edit in rules.edits.iter().filter(|edit| edit.revoked.is_none()) {
+            let start = hour_of(clock.start_of(edit.day));
+            for (hour, volume) in &edit.hours {
+                edited.insert(start + i64::from(*hour), *volume);
+            }
+        }
         Self {
+            rules,
             clock,
             from,
             to,
             first_hour: hour_of(clock.start_of(from)),
             cells: vec![empty; days * 24],
+            edited,
+            gaps: Vec::new(),
+            conversions: BTreeMap::new(),
             findings: Vec::new(),
         }
     }
@@ -181,18 +236,12 @@ impl Days {
         }
     }
 
-    fn interval(
-        &mut self,
-        rules: &CurveRules<'_>,
-        totaliser: Totaliser<'_>,
-        a: &TotalPoint,
-        b: &TotalPoint,
-    ) {
+    fn interval(&mut self, totaliser: Totaliser<'_>, a: &TotalPoint, b: &TotalPoint) {
         let last_hour = self.first_hour + i64::try_from(self.cells.len()).unwrap_or(0);
         if hour_of(b.at) < self.first_hour || hour_of(a.at) > last_hour {
             return;
         }
-        let meter = rules.meter;
+        let meter = self.rules.meter;
         match totaliser.advance(a, b) {
             Advance::Reverse => {
                 self.find(Some(v04_decreasing_total::finding(&meter.id, a, b)));
@@ -208,31 +257,32 @@ impl Days {
             Advance::By {
                 std_units,
                 is_rollover,
+                is_by_state,
             } => {
+                if self.rules.conversion.is_some() && meter.settlement == SettlementTotal::Work {
+                    let of_day = self.conversions.entry(self.clock.day_of(a.at)).or_default();
+                    of_day.add(a.at, is_by_state);
+                }
                 if is_rollover {
                     self.find(Some(v05_rollover::finding(&meter.id, a, b)));
                 }
                 self.find(v21_gap::check(meter, a, b));
                 let quality = quality_of(a, b);
-                let shape = if quality == Quality::Estimated {
-                    rules.shape
+                if quality == Quality::Estimated {
+                    self.gaps.push(Gap {
+                        from: a.at,
+                        to: b.at,
+                        units: std_units,
+                    });
                 } else {
-                    None
-                };
-                self.volume(a, b, std_units, quality, shape);
+                    self.volume(a, b, std_units, quality);
+                }
             }
         }
     }
 
-    /// Spreads a volume over the hours of an interval, all of them, and keeps those of the days.
-    fn volume(
-        &mut self,
-        a: &TotalPoint,
-        b: &TotalPoint,
-        units: i64,
-        quality: Quality,
-        shape: Option<&[f64; 24]>,
-    ) {
+    /// Divides a volume over the hours of an interval by time, and keeps those of the days.
+    fn volume(&mut self, a: &TotalPoint, b: &TotalPoint, units: i64, quality: Quality) {
         if hour_of(a.at) == hour_of(b.at - TimeDelta::milliseconds(1)) {
             // By far the most intervals lie within one hour.
             let ms = (b.at - a.at).num_milliseconds();
@@ -240,12 +290,91 @@ impl Days {
             return;
         }
         let spans = hour_spans(a.at, b.at);
-        let weights: Vec<u64> = spans
-            .iter()
-            .map(|(hour, ms)| ms.cast_unsigned() * shape_weight(self.clock, shape, *hour))
-            .collect();
-        let parts = spread(units, &weights);
-        self.cover(a, b, quality, Some(&parts));
+        let weights: Vec<u64> = spans.iter().map(|(_, ms)| ms.cast_unsigned()).collect();
+        self.parts(&spans, quality, &spread(units, &weights));
+    }
+
+    /// Spreads the gaps by the profile of what was measured before each (E1).
+    fn spread_gaps(&mut self) {
+        let mut profiles: BTreeMap<GasDay, Option<Profile>> = BTreeMap::new();
+        for gap in std::mem::take(&mut self.gaps) {
+            let spans = hour_spans(gap.from, gap.to);
+            let profile = if gap.to - gap.from <= PROFILE_GAP {
+                let day = self.clock.day_of(gap.from);
+                let of_day = profiles.entry(day).or_insert_with(|| self.profile(day));
+                of_day.as_ref()
+            } else {
+                None
+            };
+            let weights: Vec<u64> = spans
+                .iter()
+                .map(|(hour, ms)| {
+                    let weight = profile.map_or(1, |profile| {
+                        let (day, index) = self.place_of(*hour);
+                        profile.weight(self.is_workday(day), index)
+                    });
+                    ms.cast_unsigned().saturating_mul(weight)
+                })
+                .collect();
+            self.parts(&spans, Quality::Estimated, &spread(gap.units, &weights));
+        }
+    }
+
+    fn parts(&mut self, spans: &[(i64, i64)], quality: Quality, parts: &[i64]) {
+        for ((hour, ms), units) in spans.iter().zip(parts) {
+            self.cover_hour(*hour, *ms, quality, *units);
+        }
+    }
+
+    /// Gas day and index of an hour since 1970.
+    fn place_of(&self, hour: i64) -> (GasDay, usize) {
+        let from_first = hour - self.first_hour;
+        let index = usize::try_from(from_first.rem_euclid(24)).unwrap_or(0);
+        (self.from.plus(from_first.div_euclid(24)), index)
+    }
+
+    fn is_workday(&self, day: GasDay) -> bool {
+        match self.rules.calendar {
+            Some(calendar) => calendar.day_type(day.0) == DayType::Workday,
+            None => Calendar::default().day_type(day.0) == DayType::Workday,
+        }
+    }
+
+    /// The volume of an hour if it is measured: whatever was spread or decided does not count.
+    fn measured(&self, day: GasDay, index: usize) -> Option<i64> {
+        let is_measured = |quality: Quality| quality <= Quality::Validated;
+        if day < self.from {
+            let at = self
+                .rules
+                .history
+                .binary_search_by_key(&day, |c| c.day)
+                .ok()?;
+            let curve = self.rules.history.get(at)?;
+            return is_measured(*curve.quality.get(index)?)
+                .then(|| curve.hours.get(index).map(|volume| volume.units()))?;
+        }
+        let hour = day.days_since(self.from) * 24 + i64::try_from(index).ok()?;
+        let cell = self.cells.get(usize::try_from(hour).ok()?)?;
+        let is_whole = cell.covered_ms == HOUR_MS && is_measured(cell.quality);
+        let is_edited = self.edited.contains_key(&(self.first_hour + hour));
+        (is_whole && !is_edited).then_some(cell.units)
+    }
+
+    /// The meter's own hours before a day, by working day or not; none if an hour was never measured.
+    fn profile(&self, day: GasDay) -> Option<Profile> {
+        let mut sums = [[(0_i64, 0_i64); 24]; 2];
+        for back in 1..=PROFILE_DAYS {
+            let before = day.plus(-back);
+            let [off, worked] = &mut sums;
+            let of_kind = if self.is_workday(before) { worked } else { off };
+            for (index, (sum, count)) in of_kind.iter_mut().enumerate() {
+                if let Some(units) = self.measured(before, index) {
+                    *sum += units;
+                    *count += 1;
+                }
+            }
+        }
+        Profile::of(&sums)
     }
 
     /// Marks the hours of an interval as covered, with the parts of its volume if it has one.
@@ -267,23 +396,31 @@ impl Days {
         }
     }
 
-    fn finish(mut self, meter: &Meter) -> Vec<(LoadCurve, Vec<Finding>)> {
+    fn finish(mut self) -> Vec<(LoadCurve, Vec<Finding>)> {
+        let meter = self.rules.meter;
+        for conversions in std::mem::take(&mut self.conversions).into_values() {
+            self.find(v16_sibling::fixed_factor(meter, &conversions));
+        }
         self.findings
             .sort_by(|x, y| (x.at, x.rule, &x.message).cmp(&(y.at, y.rule, &y.message)));
         let mut findings = std::mem::take(&mut self.findings).into_iter().peekable();
         let mut curves = Vec::new();
-        let mut day = self.from;
+        let (mut day, mut at) = (self.from, self.first_hour);
         for cells in self.cells.chunks_exact(24) {
             let mut curve = LoadCurve::missing(meter.id.clone(), day);
             let hours = curve.hours.iter_mut().zip(&mut curve.quality);
             for (cell, (volume, quality)) in cells.iter().zip(hours) {
                 // An hour with an open end has no volume yet, however much of it is covered.
-                if cell.covered_ms == HOUR_MS {
+                if let Some(edited) = self.edited.get(&at) {
+                    *quality = Quality::Edited;
+                    *volume = *edited;
+                } else if cell.covered_ms == HOUR_MS {
                     *quality = cell.quality;
                     if quality.has_volume() {
                         *volume = StdVolume::from_units(cell.units);
                     }
                 }
+                at += 1;
             }
             let mut of_day = Vec::new();
             let end = self.clock.end_of(day);
@@ -294,6 +431,44 @@ impl Days {
             day = day.plus(1);
         }
         curves
+    }
+}
+
+/// Mean measured volume of each hour, of days off and of working days.
+struct Profile {
+    weights: [[u64; 24]; 2],
+}
+
+impl Profile {
+    /// From sum and count of each hour. An hour that one kind of day has not seen often enough is taken
+    /// from all days.
+    fn of(sums: &[[(i64, i64); 24]; 2]) -> Option<Self> {
+        let [off, worked] = sums;
+        let mut means = [[0_i64; 24]; 2];
+        for (of_kind, kind) in means.iter_mut().zip(sums) {
+            let hours = of_kind.iter_mut().zip(kind).zip(off.iter().zip(worked));
+            for ((mean, (sum, count)), (off, worked)) in hours {
+                let (sum, count) = if *count >= PROFILE_MIN {
+                    (*sum, *count)
+                } else {
+                    (off.0 + worked.0, off.1 + worked.1)
+                };
+                if count < PROFILE_MIN {
+                    return None;
+                }
+                *mean = (sum / count).max(0);
+            }
+        }
+        let weights = means.map(|of_kind| {
+            let floor = of_kind.iter().sum::<i64>() / 24 / PROFILE_FLOOR;
+            of_kind.map(|mean| (mean + floor).cast_unsigned())
+        });
+        Some(Self { weights })
+    }
+
+    fn weight(&self, is_workday: bool, index: usize) -> u64 {
+        let of_kind = self.weights.get(usize::from(is_workday));
+        of_kind.and_then(|w| w.get(index)).copied().unwrap_or(0)
     }
 }
 
@@ -329,27 +504,6 @@ fn hour_spans(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(i64, i64)> {
         at = end;
     }
     spans
-}
-
-/// The weight of an hour of the gas day, in parts of a million of the greatest.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "between 0 and a million"
-)]
-fn shape_weight(clock: GasDayClock, shape: Option<&[f64; 24]>, hour: i64) -> u64 {
-    let Some(shape) = shape else { return 1 };
-    let greatest = shape.iter().copied().fold(0.0_f64, f64::max);
-    if !(greatest > 0.0 && greatest.is_finite()) {
-        return 1;
-    }
-    let index = (hour + 8 - i64::from(clock.start_hour)).rem_euclid(24);
-    let weight = usize::try_from(index)
-        .ok()
-        .and_then(|index| shape.get(index))
-        .copied()
-        .unwrap_or(0.0);
-    (weight.clamp(0.0, greatest) / greatest * 1e6).round() as u64
 }
 
 #[cfg(test)]

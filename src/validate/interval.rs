@@ -1,6 +1,7 @@
 //! From one total to the next: how much gas, or why it cannot be said.
 
 use crate::domain::meter::{Meter, MeterExchange, SettlementTotal};
+use crate::validate::convert::interval::ZoneConversion;
 use crate::validate::points::TotalPoint;
 use crate::validate::rules::{v05_rollover, v06_over_capacity};
 
@@ -16,6 +17,8 @@ pub(super) enum Advance {
         std_units: i64,
         /// Across a rollover.
         is_rollover: bool,
+        /// Converted by the pressure and temperature of its own ends.
+        is_by_state: bool,
     },
     /// It went back.
     Reverse,
@@ -35,6 +38,8 @@ pub(super) struct Totaliser<'a> {
     pub(super) meter: &'a Meter,
     /// In time order; those of other meters are passed over.
     pub(super) exchanges: &'a [MeterExchange],
+    /// What gives intervals of a working total their own factor.
+    pub(super) conversion: Option<&'a ZoneConversion>,
 }
 
 impl Totaliser<'_> {
@@ -44,7 +49,10 @@ impl Totaliser<'_> {
     /// the new one from its first.
     pub(super) fn advance(&self, from: &TotalPoint, to: &TotalPoint) -> Advance {
         let limit = v06_over_capacity::limit(self.meter, from, to);
-        let mut sum = Sum::default();
+        let mut sum = Sum {
+            factor: self.interval_factor(from, to),
+            ..Sum::default()
+        };
         let mut start = from.units;
         for exchange in self.exchanges.iter().filter(|exchange| {
             exchange.meter == self.meter.id
@@ -65,6 +73,21 @@ impl Totaliser<'_> {
         Advance::By {
             std_units: sum.std_units,
             is_rollover: sum.is_rollover,
+            is_by_state: sum.factor.is_some(),
+        }
+    }
+
+    /// The factor of an interval: the mean of those at its two ends, or the one that is known.
+    fn interval_factor(&self, from: &TotalPoint, to: &TotalPoint) -> Option<i64> {
+        if self.meter.settlement == SettlementTotal::Std {
+            return None;
+        }
+        let conversion = self.conversion?;
+        // The gas of the interval's start at both ends: it is one gas.
+        let of = |point: &TotalPoint| conversion.factor(from.at, point.state?);
+        match (of(from), of(to)) {
+            (Some(a), Some(b)) => Some((a + b + 1) / 2),
+            (a, b) => a.or(b),
         }
     }
 
@@ -73,13 +96,19 @@ impl Totaliser<'_> {
         let digits = self.meter.total_digits;
         if to >= from {
             sum.register = sum.register.saturating_add(to.saturating_sub(from));
-            sum.std_units += self.standard(to) - self.standard(from);
+            sum.std_units += match sum.factor {
+                Some(factor) => scaled(to - from, factor, ZoneConversion::scale()),
+                None => self.standard(to) - self.standard(from),
+            };
             return true;
         }
         match v05_rollover::across(digits, from, to).zip(v05_rollover::modulus(digits)) {
             Some((register, modulus)) if register <= limit => {
                 sum.register = sum.register.saturating_add(register);
-                sum.std_units += self.standard(modulus) - self.standard(from) + self.standard(to);
+                sum.std_units += match sum.factor {
+                    Some(factor) => scaled(register, factor, ZoneConversion::scale()),
+                    None => self.standard(modulus) - self.standard(from) + self.standard(to),
+                };
                 sum.is_rollover = true;
                 true
             }
@@ -94,22 +123,33 @@ impl Totaliser<'_> {
     /// factor, however many readings lie between.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a factor is far below 1e9, a total times it far below 2^127, and the result is clamped"
+        reason = "a factor is far below 1e9, and 1e9 times it far below 2^63"
     )]
     fn standard(&self, units: i64) -> i64 {
         if self.meter.settlement == SettlementTotal::Std {
             return units;
         }
-        let scale = FACTOR_SCALE as i128;
-        let factor = (self.meter.fixed_factor * FACTOR_SCALE).round() as i128;
-        let scaled = i128::from(units) * factor;
-        let half = if scaled >= 0 { scale / 2 } else { -scale / 2 };
-        ((scaled + half) / scale).clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
+        let factor = (self.meter.fixed_factor * FACTOR_SCALE).round() as i64;
+        scaled(units, factor, FACTOR_SCALE as i64)
     }
+}
+
+/// `units` times `factor` parts of `scale`, half away from zero.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a total times a factor is far below 2^127, and the result is clamped"
+)]
+fn scaled(units: i64, factor: i64, scale: i64) -> i64 {
+    let scale = i128::from(scale);
+    let product = i128::from(units) * i128::from(factor);
+    let half = if product >= 0 { scale / 2 } else { -scale / 2 };
+    ((product + half) / scale).clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
 #[derive(Default)]
 struct Sum {
+    /// The interval's own factor, if it has one.
+    factor: Option<i64>,
     register: i64,
     std_units: i64,
     is_rollover: bool,

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod convert;
 pub mod curve;
 pub mod day;
+pub mod estimate;
 mod interval;
 pub mod limits;
 pub mod points;

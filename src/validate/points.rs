@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::frame::Transport;
 use crate::domain::reading::{Item, Reading};
+use crate::validate::convert::interval::MeteredState;
 
 /// A total at an instant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +23,8 @@ pub struct TotalPoint {
     pub transport: Transport,
     /// Working to standard conversion at that instant, as the device says, where it does.
     pub factor: Option<f64>,
+    /// Pressure and temperature at that instant, where the reading has both.
+    pub state: Option<MeteredState>,
 }
 
 /// Instants further than this from the epoch are not added up; a device's clock can say anything.
@@ -45,6 +48,7 @@ pub fn expand(readings: &[Reading], item: Item) -> Vec<TotalPoint> {
                 contradicted_by: None,
                 transport: reading.transport,
                 factor: reading.float(Item::ConversionFactor),
+                state: MeteredState::of(reading),
             });
         }
         for array in reading.frozen.iter().filter(|array| array.item == item) {
@@ -64,6 +68,7 @@ pub fn expand(readings: &[Reading], item: Item) -> Vec<TotalPoint> {
                     contradicted_by: None,
                     transport: reading.transport,
                     factor: None,
+                    state: None,
                 });
             }
         }
@@ -78,6 +83,7 @@ pub fn expand(readings: &[Reading], item: Item) -> Vec<TotalPoint> {
                 let of = |point: &TotalPoint| point.factor.unwrap_or(f64::NEG_INFINITY);
                 of(b).total_cmp(&of(a))
             })
+            .then_with(|| MeteredState::order(b.state, a.state))
     });
     points.dedup_by(|later, kept| {
         let is_same = later.at == kept.at;

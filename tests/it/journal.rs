@@ -192,6 +192,7 @@ fn sum_day(day: GasDay, curves: &[LoadCurve]) -> Vec<DemandDay> {
         day,
         hours_m3,
         coverage: known as f64 / (curves.len() * 24).max(1) as f64,
+        uncertainty_m3: 0.0,
     }]
 }
 
@@ -399,17 +400,34 @@ fn a_changed_factor_computes_its_meter_again_and_no_other() {
 }
 
 #[test]
-fn demand_of_later_days_is_summed_again_where_they_may_be_filled_from_a_changed_one() {
-    let mut bench = Bench::new(1.0);
-    bench.deps.fill_days = 2;
-    bench.commit(city(20_000).into_iter().map(entry).collect());
-    bench.outcome();
-    let values = vec![exact(Item::TotalStd, 5_000_000 + 10 * 20_000 + 600)];
-    let late = reading("hourly", 10 * 60 + 30, values);
-    bench.commit(vec![entry(late)]);
-    let report = curves::drain(&bench.deps).unwrap();
-    assert_eq!(report.changed, 1);
-    assert_eq!(report.demand_days, 3, "the changed day and two after it");
+fn demand_of_later_days_is_summed_again_where_it_rests_on_estimates() {
+    let days = |off: fn(GasDay) -> bool| {
+        let mut bench = Bench::new(1.0);
+        bench.deps.fill_days = 3;
+        bench.deps.sum_day = Arc::new(move |day, curves| {
+            let mut demand = sum_day(day, curves);
+            for node in demand.iter_mut().filter(|node| off(node.day)) {
+                node.uncertainty_m3 = 1.0;
+            }
+            demand
+        });
+        bench.commit(city(20_000).into_iter().map(entry).collect());
+        bench.outcome();
+        let values = vec![exact(Item::TotalStd, 5_000_000 + 10 * 20_000 + 600)];
+        let late = reading("hourly", 10 * 60 + 30, values);
+        bench.commit(vec![entry(late)]);
+        let report = curves::drain(&bench.deps).unwrap();
+        assert_eq!(report.changed, 1);
+        report.demand_days
+    };
+    assert_eq!(days(|_| false), 1, "the changed day alone");
+    assert_eq!(days(|_| true), 4, "the changed day and three after it");
+    assert_eq!(
+        days(|day| day == first_day().plus(2)),
+        2,
+        "the estimated one"
+    );
+    assert_eq!(days(|day| day == first_day().plus(4)), 1, "too far off");
 }
 
 #[test]
@@ -419,7 +437,7 @@ fn curves_are_what_their_readings_give_and_one_that_is_not_is_named() {
     bench.outcome();
     let check = |extent| {
         let registry = Arc::clone(&bench.deps.registry.borrow());
-        check_curves(&bench.deps.journal, &registry, extent).unwrap()
+        check_curves(&bench.deps.journal, &registry, &bench.deps.calendar, extent).unwrap()
     };
     let whole = check(Extent::Whole);
     assert_eq!(whole.different, []);

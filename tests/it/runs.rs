@@ -40,6 +40,7 @@ fn fill(app: &App, days: i64) {
                 100.0 + (back * 7 % 13) as f64 + h as f64 / 3.0 + f64::from(back % 7 == 0) * 20.0
             }),
             coverage: 1.0,
+            uncertainty_m3: 0.0,
         })
         .collect();
     app.book.put_demand_days(demand).unwrap();

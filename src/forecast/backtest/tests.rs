@@ -65,6 +65,7 @@ fn city(days: usize) -> BacktestRequest {
                 day,
                 hours_m3: [volume / 24.0; 24],
                 coverage: 1.0,
+                uncertainty_m3: 0.0,
             });
         }
     }

@@ -63,6 +63,7 @@ fn request(days: i64) -> ForecastRequest {
                     day: first().plus(day),
                     hours_m3,
                     coverage: 1.0,
+                    uncertainty_m3: 0.0,
                 });
             }
         }
@@ -236,6 +237,7 @@ fn short_histories_step_down_the_ladder_and_say_so() {
             day: first().plus(day),
             hours_m3,
             coverage: 1.0,
+            uncertainty_m3: 0.0,
         });
     }
     let forecast = run(&mixed).unwrap();
@@ -337,6 +339,7 @@ fn a_festival_effect_that_is_known_is_recovered_within_a_fifth() {
                 day,
                 hours_m3: [volume / 24.0; 24],
                 coverage: 1.0,
+                uncertainty_m3: 0.0,
             });
         }
         request.shares = vec![vec![("north".into(), "pipe".into(), 1.0)]; 62];

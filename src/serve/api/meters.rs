@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
+use crate::domain::estimate::Estimate;
 use crate::domain::id::MeterId;
 use crate::domain::series::LoadCurve;
 use crate::serve::api::{Asked, gas_day};
@@ -16,12 +17,16 @@ use crate::serve::figures::overview::key_of;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
 use crate::store::history::History as _;
+use crate::validate::estimate::of_curve;
 
 /// Gas days in one answer at most.
 const DAYS_MAX: i64 = 400;
 
 /// How long somebody who looks at curves waits for the second store.
 const HISTORY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Gas days of one answer whose missing hours are estimated.
+const ESTIMATED_DAYS: i64 = 31;
 
 /// Gas days if `from` is not given.
 const DAYS_DEFAULT: i64 = 7;
@@ -75,13 +80,35 @@ pub struct CurveDay {
     pub hours_m3: Vec<Option<String>>,
     /// Quality of each hour.
     pub quality: Vec<String>,
+    /// How each hour came about that is not measured, `E1` to `E10`; null where it is.
+    pub method: Vec<Option<String>>,
+    /// In about four of five hours the truth lies within so much of the volume, m³; null where it is
+    /// measured.
+    pub uncertainty_m3: Vec<Option<String>>,
+    /// Estimated volume, m³, of hours that have none: what demand is summed from until totals come.
+    /// Of the newest 31 days asked for.
+    pub estimates_m3: Vec<Option<String>>,
     /// Where it was read from.
     pub store: CurveStore,
 }
 
 impl CurveDay {
-    fn new(curve: &LoadCurve, store: CurveStore) -> Self {
+    fn new(curve: &LoadCurve, missing: &[Option<Estimate>; 24], store: CurveStore) -> Self {
+        let found: Vec<Option<Estimate>> = of_curve(curve)
+            .into_iter()
+            .zip(missing)
+            .map(|(bounded, missing)| bounded.or(*missing))
+            .collect();
+        let each = |show: fn(&Estimate) -> String| -> Vec<Option<String>> {
+            found.iter().map(|e| e.as_ref().map(show)).collect()
+        };
         Self {
+            method: each(|e| e.method.key().to_owned()),
+            uncertainty_m3: each(|e| e.uncertainty.to_string()),
+            estimates_m3: missing
+                .iter()
+                .map(|e| e.map(|e| e.volume.to_string()))
+                .collect(),
             store,
             day: curve.day,
             hours_m3: curve
@@ -133,13 +160,21 @@ pub(super) async fn get_meter_curve(
         ));
     }
     let of = meter.clone();
-    let curves = state
-        .blocking(move |state| state.curves_of(&of, from, to))
+    let mut days: Vec<CurveDay> = state
+        .blocking(move |state| {
+            let curves = state.curves_of(&of, from, to)?;
+            let of_day = |curve: &LoadCurve| -> Result<CurveDay, ApiProblem> {
+                let is_near = to.days_since(curve.day) < ESTIMATED_DAYS;
+                let missing = if curve.is_complete() || !is_near {
+                    [None; 24]
+                } else {
+                    state.actions().estimates(&of, curve.day)?.missing
+                };
+                Ok(CurveDay::new(curve, &missing, CurveStore::Journal))
+            };
+            curves.iter().map(of_day).collect()
+        })
         .await?;
-    let mut days: Vec<CurveDay> = curves
-        .iter()
-        .map(|curve| CurveDay::new(curve, CurveStore::Journal))
-        .collect();
     let mut missing = None;
     match older(&state, &meter, from, to, &days).await {
         Ok(older) => days.extend(older),
@@ -182,7 +217,7 @@ async fn older(
         Ok(Ok(curves)) => Ok(curves
             .iter()
             .filter(|curve| !is_known(curve.day))
-            .map(|curve| CurveDay::new(curve, CurveStore::Influx))
+            .map(|curve| CurveDay::new(curve, &[None; 24], CurveStore::Influx))
             .collect()),
         Ok(Err(error)) => Err(failed(error.code(), error.to_string())),
         Err(_) => Err(failed(

@@ -1,6 +1,8 @@
 //! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
 
+pub mod collection;
 pub mod declarations;
+pub mod edits;
 pub mod forecast;
 pub mod ledger;
 pub mod live;
@@ -53,10 +55,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(collection::get_collection))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))
         .routes(routes!(meters::get_meter_curve))
+        .routes(routes!(edits::get_edits, edits::post_edit))
+        .routes(routes!(edits::post_revoke))
+        .routes(routes!(edits::get_restatements))
         .routes(routes!(meta::get_meta))
         .routes(routes!(meta::get_openapi))
 }

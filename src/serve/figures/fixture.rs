@@ -220,6 +220,7 @@ pub(crate) fn demand(registry: &Registry, first: GasDay, days: i64) -> Vec<Deman
                 day: first.plus(offset),
                 hours_m3,
                 coverage: 1.0,
+                uncertainty_m3: 0.0,
             });
         }
     }

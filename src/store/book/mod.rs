@@ -10,6 +10,7 @@ mod documents;
 mod filings;
 mod forecasts;
 mod push;
+mod restatements;
 mod weather;
 
 #[cfg(test)]
@@ -28,11 +29,13 @@ pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
 pub use self::forecasts::{ForecastHeader, RunPart};
 pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
+pub use self::restatements::{DEPENDS_DAYS, RestatedDay, Restatement, RestatementCause};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_book.sql"),
     include_str!("migrations/0002_push_answers.sql"),
     include_str!("migrations/0003_run_inputs.sql"),
+    include_str!("migrations/0004_restatements.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

@@ -87,6 +87,7 @@ fn demand(day: GasDay, class: CustomerClass, value: f64) -> DemandDay {
         day,
         hours_m3: std::array::from_fn(|hour| value + hour as f64 / 3.0),
         coverage: 0.75,
+        uncertainty_m3: 0.0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Load curves, and which of them have to be computed again.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
@@ -301,6 +303,29 @@ impl Journal {
                     })
                 })?
                 .collect()
+        })
+    }
+
+    /// Marks gas days whose demand is to be summed again though no curve changed. Blocks.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn mark_stale_demand(&self, days: BTreeSet<GasDay>) -> Result<(), StoreError> {
+        if days.is_empty() {
+            return Ok(());
+        }
+        let cache = std::sync::Arc::clone(&self.cache);
+        self.write_now("marking stale demand days", move |t| {
+            let cache = &mut locked(&cache);
+            cache.mark += 1;
+            let mut statement = t.prepare_cached(
+                "INSERT INTO stale_demand VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET mark = excluded.mark",
+            )?;
+            for day in &days {
+                statement.execute(params![day.epoch_day(), cache.mark])?;
+            }
+            Ok(())
         })
     }
 

@@ -9,6 +9,7 @@ mod body;
 mod check;
 mod clocks;
 mod curves;
+mod edits;
 mod findings;
 mod history;
 mod inbox;
@@ -41,6 +42,7 @@ use crate::store::time::{instant, millis};
 pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
+pub use self::edits::{EditFilter, NewEdit, RevokeOutcome};
 pub use self::findings::FindingFilter;
 pub use self::history::MeterPoint;
 use self::ingest::Place;
@@ -52,6 +54,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_rejects_and_clocks.sql"),
     include_str!("migrations/0003_inbox.sql"),
     include_str!("migrations/0004_outbox.sql"),
+    include_str!("migrations/0005_edits.sql"),
 ];
 
 /// What one frame became.

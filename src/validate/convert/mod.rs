@@ -6,6 +6,7 @@
 
 mod aga8;
 pub mod audit;
+pub mod interval;
 mod nx19;
 mod sgerg88;
 
@@ -175,6 +176,14 @@ impl Converter {
     /// The reference conditions.
     pub fn reference(&self) -> ReferenceConditions {
         self.reference
+    }
+
+    /// P/P₀ · T₀/T of a state, the factor of an ideal gas; none of what is no state.
+    pub fn ideal(&self, state: GasState) -> Option<f64> {
+        let base = GasState::from(self.reference);
+        let ideal =
+            (state.pressure_kpa / base.pressure_kpa) * (base.temperature_k / state.temperature_k);
+        (ideal.is_finite() && ideal > 0.0).then_some(ideal)
     }
 
     /// The factor of a state.

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::finding::RuleId;
 use crate::domain::frame::Transport;
 use crate::domain::quantity::WorkVolume;
+use crate::validate::convert::interval::MeteredState;
 use crate::validate::points::expand;
 use crate::validate::rules::testing::{at, day, frozen, meter, rules_of, sequence};
 
@@ -16,6 +17,7 @@ fn point(minute: i64, units: i64) -> TotalPoint {
         contradicted_by: None,
         transport: Transport::Mqtt,
         factor: None,
+        state: None,
     }
 }
 
@@ -126,20 +128,148 @@ fn a_working_total_is_converted_without_drift() {
     );
 }
 
+/// Three days before the test's, measured: 1 m³ in even hours, 3 m³ in odd ones.
+fn measured_before() -> Vec<LoadCurve> {
+    (1..=3)
+        .rev()
+        .map(|back| LoadCurve {
+            hours: std::array::from_fn(|hour| {
+                StdVolume::from_m3(if hour % 2 == 0 { 1 } else { 3 })
+            }),
+            quality: [Quality::Measured; 24],
+            ..LoadCurve::missing("m".into(), day().plus(-back))
+        })
+        .collect()
+}
+
 #[test]
-fn a_gap_follows_the_shape_it_is_given() {
+fn a_gap_follows_what_the_meter_measured_before() {
     let meter = meter();
-    let mut shape = [0.0; 24];
-    shape[2] = 3.0;
-    shape[3] = 1.0;
+    let history = measured_before();
     let rules = CurveRules {
-        shape: Some(&shape),
+        history: &history,
         ..CurveRules::plain(&meter)
     };
-    let (curve, _) = curve_of(&rules, &[point(0, 0), point(300, 1_000)]);
+    let gap = [point(0, 0), point(240, 84_000)];
+    let (curve, _) = curve_of(&rules, &gap);
     let units: Vec<_> = curve.hours[..5].iter().map(|v| v.units()).collect();
-    assert_eq!(units, [0, 0, 750, 250, 0]);
-    assert_eq!(curve.quality[..5], [Quality::Estimated; 5]);
+    // Weights 1 and 3 with a twentieth of their mean of 2 added: 1.1 and 3.1 of 8.4.
+    assert_eq!(units, [11_000, 31_000, 11_000, 31_000, 0]);
+    assert_eq!(curve.quality[..4], [Quality::Estimated; 4]);
+    // What was spread itself, or decided, is no measure.
+    for quality in [Quality::Estimated, Quality::Suspect, Quality::Edited] {
+        let spread: Vec<LoadCurve> = history
+            .iter()
+            .map(|curve| LoadCurve {
+                quality: [quality; 24],
+                ..curve.clone()
+            })
+            .collect();
+        let rules = CurveRules {
+            history: &spread,
+            ..rules
+        };
+        let (flat, _) = curve_of(&rules, &gap);
+        assert_eq!(flat.hours[0].units(), 21_000);
+    }
+}
+
+#[test]
+fn a_decision_stands_above_the_totals_until_it_is_taken_back() {
+    let meter = meter();
+    let mut edits = vec![CurveEdit {
+        id: 1,
+        meter: "m".into(),
+        day: day(),
+        hours: [(1, StdVolume::from_units(77)), (5, StdVolume::ZERO)].into(),
+        who: "li".into(),
+        reason: "meter stood".into(),
+        at: at(30),
+        revoked: None,
+    }];
+    let points = [point(0, 0), point(60, 500), point(120, 1_000)];
+    let with = |edits: &[CurveEdit]| {
+        let rules = CurveRules {
+            edits,
+            ..CurveRules::plain(&meter)
+        };
+        curve_of(&rules, &points).0
+    };
+    let curve = with(&edits);
+    assert_eq!(
+        curve.hours[..2]
+            .iter()
+            .map(|v| v.units())
+            .collect::<Vec<_>>(),
+        [500, 77]
+    );
+    assert_eq!(curve.quality[1], Quality::Edited);
+    assert_eq!(curve.quality[5], Quality::Edited, "also where no total is");
+    // The later decision counts.
+    edits.push(CurveEdit {
+        id: 2,
+        hours: [(1, StdVolume::from_units(88))].into(),
+        ..edits[0].clone()
+    });
+    assert_eq!(with(&edits).hours[1].units(), 88);
+    for edit in &mut edits {
+        edit.revoked = Some(crate::domain::edit::Revocation {
+            who: "li".into(),
+            reason: "it ran".into(),
+            at: at(40),
+        });
+    }
+    assert_eq!(with(&edits), with(&[]));
+}
+
+#[test]
+fn each_interval_of_a_working_total_has_the_factor_of_its_ends() {
+    let meter = Meter {
+        fixed_factor: 2.0,
+        ..meter()
+    };
+    let conversion = ZoneConversion::new(
+        None,
+        &[],
+        GasDayClock::default(),
+        crate::domain::quantity::ReferenceConditions::CHINA,
+    );
+    let rules = CurveRules {
+        conversion: Some(&conversion),
+        ..CurveRules::plain(&meter)
+    };
+    // At 20 °C the factor of an ideal gas is the absolute pressure over 101.325 kPa.
+    let with = |minute, units, pressure_kpa: f64| TotalPoint {
+        state: Some(MeteredState {
+            pressure_kpa,
+            is_gauge: false,
+            temperature_c: 20.0,
+        }),
+        ..point(minute, units)
+    };
+    let points = [
+        with(0, 0, 101.325),
+        with(60, 1_000, 303.975),
+        point(120, 2_000),
+        point(180, 3_000),
+    ];
+    let (curve, findings) = curve_of(&rules, &points);
+    let units: Vec<_> = curve.hours[..3].iter().map(|v| v.units()).collect();
+    // The mean of 1 and 3; that of the one end that has a state; the fixed factor.
+    assert_eq!(units, [2_000, 3_000, 2_000]);
+    assert_eq!(rules_of(&findings), [RuleId::V16]);
+    assert_eq!(
+        findings[0].message,
+        "1 of 3 intervals of the day have no pressure and temperature to convert them by; \
+         the fixed factor 2 was used"
+    );
+    // A standard total is never converted.
+    let std_meter = crate::validate::rules::testing::std_meter();
+    let rules = CurveRules {
+        meter: &std_meter,
+        ..rules
+    };
+    assert_eq!(curve_of(&rules, &points).0.hours[0].units(), 1_000);
 }
 
 #[test]
@@ -221,6 +351,7 @@ proptest! {
             // A day alone, with three totals on either side, is the same to the bit.
             let first = points.partition_point(|p| p.at < start).saturating_sub(AROUND);
             let last = (points.partition_point(|p| p.at < end) + AROUND).min(points.len());
+            let rules = CurveRules { history: &before(&all, index), ..rules };
             let (alone, found) = build(&rules, clock, day, &points[first..last]);
             prop_assert_eq!(&alone, curve);
             prop_assert_eq!(&found, findings);
@@ -252,9 +383,81 @@ proptest! {
             let last = points.partition_point(|p| p.at < clock.end_of(day));
             let first = first.saturating_sub(AROUND + shifted);
             let last = (last + AROUND + shifted).min(points.len());
+            let rules = CurveRules { history: &before(&all, index), ..rules };
             let (alone, found) = build(&rules, clock, day, &points[first..last]);
             prop_assert_eq!(&alone, curve);
             prop_assert_eq!(&found, findings);
         }
     }
+
+    #[test]
+    fn a_profile_reaches_back_four_weeks_and_no_further(
+        hours in prop::collection::vec((0_i64..90, any::<bool>()), 24 * 40..24 * 45),
+        gaps in prop::collection::vec((0_usize..24 * 40, 2_usize..24 * 6), 1..5),
+        state_kpa in prop::collection::vec(90.0_f64..500.0, 24 * 45),
+        edited in 0_i64..40,
+    ) {
+        let meter = meter();
+        let clock = GasDayClock::default();
+        let conversion = ZoneConversion::new(
+            None,
+            &[],
+            clock,
+            crate::domain::quantity::ReferenceConditions::CHINA,
+        );
+        let edits = [CurveEdit {
+            id: 1,
+            meter: "m".into(),
+            day: day().plus(edited),
+            hours: (0..24).map(|hour| (hour, StdVolume::from_units(5))).collect(),
+            who: "li".into(),
+            reason: "r".into(),
+            at: at(0),
+            revoked: None,
+        }];
+        let rules = CurveRules {
+            conversion: Some(&conversion),
+            edits: &edits,
+            ..CurveRules::plain(&meter)
+        };
+        let mut total = 0;
+        let points: Vec<TotalPoint> = hours
+            .iter()
+            .zip(&state_kpa)
+            .enumerate()
+            .filter_map(|(index, ((m3, has_state), pressure_kpa))| {
+                total += m3 * 10_000;
+                let is_gap = |gap: &(usize, usize)| (gap.0..gap.0 + gap.1).contains(&index);
+                let state = MeteredState {
+                    pressure_kpa: *pressure_kpa,
+                    is_gauge: false,
+                    temperature_c: 5.0,
+                };
+                (!gaps.iter().any(is_gap)).then(|| TotalPoint {
+                    state: has_state.then_some(state),
+                    ..point(i64::try_from(index).unwrap() * 60, total)
+                })
+            })
+            .collect();
+        let all = build_days(&rules, clock, day(), day().plus(46), &points);
+        for (index, (curve, findings)) in all.iter().enumerate() {
+            let day = day().plus(i64::try_from(index).unwrap());
+            let first = points.partition_point(|p| p.at < clock.start_of(day)).saturating_sub(AROUND);
+            let last = points.partition_point(|p| p.at < clock.end_of(day)) + AROUND;
+            let rules = CurveRules { history: &before(&all, index), ..rules };
+            let last = last.min(points.len());
+            let (alone, found) = build(&rules, clock, day, &points[first..last]);
+            prop_assert_eq!(&alone, curve);
+            prop_assert_eq!(&found, findings);
+        }
+    }
+}
+
+/// The curves of the 28 days before one of many.
+fn before(all: &[(LoadCurve, Vec<Finding>)], index: usize) -> Vec<LoadCurve> {
+    let from = index.saturating_sub(28);
+    all[from..index]
+        .iter()
+        .map(|(curve, _)| curve.clone())
+        .collect()
 }

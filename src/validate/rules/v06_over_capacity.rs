@@ -121,6 +121,7 @@ mod tests {
             contradicted_by: None,
             transport: crate::domain::frame::Transport::Mqtt,
             factor,
+            state: None,
         };
         let known = limit(&std_meter, &point(0, 0, Some(3.0)), &point(1, 0, Some(3.1)));
         assert_eq!(known, 3_720_000);

@@ -4,6 +4,8 @@
 //! a family and not the other is found if more than half of the day's readings that have the one
 //! have the other too: a device that never says it is not at fault.
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::finding::{Finding, RuleId, Severity};
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Item, Reading};
@@ -22,6 +24,43 @@ const FAMILIES: [[(&str, Has); 2]; 2] = [
         ("the temperature", |r| r.value(Item::Temperature).is_some()),
     ],
 ];
+
+/// How the intervals of a working total that begin on a day were converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::validate) struct Conversions {
+    by_state: u32,
+    fixed: u32,
+    first_fixed_at: Option<DateTime<Utc>>,
+}
+
+impl Conversions {
+    pub(in crate::validate) fn add(&mut self, at: DateTime<Utc>, is_by_state: bool) {
+        if is_by_state {
+            self.by_state += 1;
+        } else {
+            self.fixed += 1;
+            self.first_fixed_at = self.first_fixed_at.or(Some(at));
+        }
+    }
+}
+
+/// Intervals of a day that had to be converted with the fixed factor, among others that had not.
+pub(in crate::validate) fn fixed_factor(meter: &Meter, of_day: &Conversions) -> Option<Finding> {
+    let at = of_day.first_fixed_at.filter(|_| of_day.by_state > 0)?;
+    Some(Finding {
+        rule: RuleId::V16,
+        severity: Severity::Info,
+        meter: meter.id.clone(),
+        at,
+        message: format!(
+            "{} of {} intervals of the day have no pressure and temperature to convert them by; \
+             the fixed factor {} was used",
+            of_day.fixed,
+            of_day.fixed + of_day.by_state,
+            meter.fixed_factor
+        ),
+    })
+}
 
 /// Checks the readings of a day; one finding for each family and missing member, at the first
 /// reading without it.

@@ -9,19 +9,23 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
+use qiliang::collect::health::CollectHealth;
 use qiliang::collect::push::{Gate, Push};
 use qiliang::domain::calendar::{Calendar, GasDay, GasMonth};
 use qiliang::domain::contract::SupplyContract;
 use qiliang::domain::demand::{DemandCube, DemandDay, DemandForecast, Draws, NodeForecast};
 use qiliang::domain::finding::Quality;
 use qiliang::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
+use qiliang::domain::id::MeterId;
 use qiliang::domain::live::LiveEvent;
 use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
 use qiliang::domain::registry::{Registry, RegistryParts};
 use qiliang::domain::series::LoadCurve;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
+use qiliang::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
@@ -159,6 +163,7 @@ fn demand(registry: &Registry, first: GasDay, days: i64) -> Vec<DemandDay> {
                 day: first.plus(offset),
                 hours_m3,
                 coverage: 1.0,
+                uncertainty_m3: 0.0,
             });
         }
     }
@@ -320,6 +325,24 @@ impl Actions for Program {
         })
     }
 
+    fn edit_curve(&self, request: &EditRequest) -> Result<EditView, ActionError> {
+        Err(ActionError::NotFound {
+            code: "edit.unknown",
+            message: format!("the registry has no meter {}", request.meter),
+        })
+    }
+
+    fn revoke_edit(&self, id: i64, _: &RevokeRequest) -> Result<EditView, ActionError> {
+        Err(ActionError::NotFound {
+            code: "edit.unknown",
+            message: format!("there is no decision {id}"),
+        })
+    }
+
+    fn estimates(&self, _: &MeterId, _: GasDay) -> Result<HourEstimates, ActionError> {
+        Ok(HourEstimates::default())
+    }
+
     fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError> {
         Ok(ReplayResult {
             unknown: request.ids.clone(),
@@ -414,6 +437,7 @@ impl City {
             clock: Arc::new(ManualClock::new(now())),
             actions,
             push,
+            collection: CollectHealth::default(),
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             live: live.clone(),

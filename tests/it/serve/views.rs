@@ -362,6 +362,12 @@ async fn rejects_curves_nudges_notices_and_names_are_shown() {
     assert!(today["hours_m3"][3].as_str().unwrap().contains('.'));
     assert!(today["hours_m3"][4].is_null());
     assert_eq!(today["quality"][4], "missing");
+    for field in ["method", "uncertainty_m3", "estimates_m3"] {
+        assert_eq!(today[field].as_array().unwrap().len(), 24, "{field}");
+        assert!(today[field][3].is_null(), "{field}: the hour is measured");
+    }
+    assert_eq!(city.json("/api/v1/curve-edits?all=true").await, json!([]));
+    assert_eq!(city.json("/api/v1/restatements").await, json!([]));
 
     assert_eq!(city.json("/api/v1/nudges").await[0]["nudge_id"], "N-1");
 

@@ -4,6 +4,58 @@
  */
 
 export interface paths {
+    "/api/v1/collection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+        get: operations["get_collection"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/curve-edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Decisions about hours of curves, oldest first */
+        get: operations["get_edits"];
+        put?: never;
+        /** Decides what hours of a curve are; readings and estimates stay as they are beneath */
+        post: operations["post_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/curve-edits/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a decision about a curve back; it stays on record */
+        post: operations["post_revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/declarations": {
         parameters: {
             query?: never;
@@ -368,6 +420,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What late truth restated of declarations, nominations and exported ledgers, last changed first */
+        get: operations["get_restatements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/totals": {
         parameters: {
             query?: never;
@@ -488,6 +557,46 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description The session at a broker. */
+        BrokerView: {
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /** @description `host:port`. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            connects: number;
+            /** @description Whether it has accepted us and not gone since. */
+            is_connected: boolean;
+            /** @description Whether it has granted every topic. */
+            is_subscribed: boolean;
+            /** @description What keeps us from being connected, and what to do. */
+            last_error: string | null;
+            /** @description What is amiss although it works. */
+            last_notice: string | null;
+            /** @description Its name in the configuration. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Messages received, redeliveries included.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Of these, marked as delivered before.
+             */
+            redelivered: number;
+            /**
+             * Format: int64
+             * @description Times the broker had lost the session it should have kept for us.
+             */
+            sessions_lost: number;
+        };
         /** @description 昨 / 今 / 明. */
         Cards: {
             /** @description The gas day that runs. */
@@ -593,6 +702,14 @@ export interface components {
              */
             rejected: number;
         };
+        /** @description How the collectors fare now. Counters count from the start of the program. */
+        CollectionView: {
+            /** @description Brokers in order of the configuration. */
+            brokers: components["schemas"]["BrokerView"][];
+            /** @description Modbus gateways by identifier. */
+            gateways: components["schemas"]["GatewayView"][];
+            listener: components["schemas"]["ListenerView"] | null;
+        };
         /** @description One component of a contract. */
         ComponentLine: {
             /** @description Component. */
@@ -685,12 +802,24 @@ export interface components {
         CurveDay: {
             /** @description Gas day. */
             day: string;
+            /**
+             * @description Estimated volume, m³, of hours that have none: what demand is summed from until totals come.
+             *     Of the newest 31 days asked for.
+             */
+            estimates_m3: (string | null)[];
             /** @description 24 exact volumes, m³, from the start hour; null where the quality says there is none. */
             hours_m3: (string | null)[];
+            /** @description How each hour came about that is not measured, `E1` to `E10`; null where it is. */
+            method: (string | null)[];
             /** @description Quality of each hour. */
             quality: string[];
             /** @description Where it was read from. */
             store: components["schemas"]["CurveStore"];
+            /**
+             * @description In about four of five hours the truth lies within so much of the volume, m³; null where it is
+             *     measured.
+             */
+            uncertainty_m3: (string | null)[];
         };
         /**
          * @description A store that curves are read from.
@@ -827,6 +956,68 @@ export interface components {
          * @enum {string}
          */
         Dimension: "total" | "source" | "class" | "slot";
+        /** @description A decision to be taken: these hours have these volumes. */
+        EditRequest: {
+            /** @description Gas day, `YYYY-MM-DD`. */
+            day: string;
+            /** @description Exact volume, m³, by hour of the gas day from its start hour, `0` to `23`. */
+            hours_m3: {
+                [key: string]: string;
+            };
+            /** @description Meter (表号). */
+            meter: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Who decides. */
+            who: string;
+        };
+        /** @description A decision about hours of a curve (人工修正). */
+        EditView: {
+            /** @description When, RFC 3339. */
+            at: string;
+            /** @description Gas day. */
+            day: string;
+            /** @description Exact volume, m³, by hour of the gas day. */
+            hours_m3: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Number.
+             */
+            id: number;
+            /** @description Meter. */
+            meter: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Why it was taken back. */
+            revoke_reason: string | null;
+            /** @description When it was taken back. */
+            revoked_at: string | null;
+            /** @description Who took it back; null while it counts. */
+            revoked_by: string | null;
+            /** @description Who decided. */
+            who: string;
+        };
+        /** @description A meter whose last poll failed. */
+        FailingMeter: {
+            /**
+             * Format: int64
+             * @description Polls that failed since the last good one.
+             */
+            failures_in_row: number;
+            /** @description The last failure. */
+            last_error: string | null;
+            /** @description The last good poll since the start. */
+            last_poll_at: string | null;
+            /** @description Meter. */
+            meter: string;
+            /**
+             * Format: int32
+             * @description Unit number on the bus.
+             */
+            unit: number;
+        };
         /** @description A point in the future. */
         ForecastPoint: {
             /**
@@ -914,6 +1105,48 @@ export interface components {
              * @description Expected to be moved to the swing contract over all sources.
              */
             swing_m3: number;
+        };
+        /** @description A gateway and the meters on it that do not answer. */
+        GatewayView: {
+            /** @description `host:port`, or a serial port. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections opened.
+             */
+            connects: number;
+            /**
+             * Format: int64
+             * @description Attempts to connect that failed.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Polls that brought nothing in their period, of all its meters.
+             */
+            failed_polls: number;
+            /** @description Meters whose last poll failed, longest silent first. */
+            failing: components["schemas"]["FailingMeter"][];
+            /** @description Identifier. */
+            gateway: string;
+            /** @description Whether a connection is open. */
+            is_connected: boolean;
+            /** @description The last failure to connect. */
+            last_error: string | null;
+            /** @description When that was. */
+            last_error_at: string | null;
+            /** @description Meters on it. */
+            meters: number;
+            /**
+             * Format: int64
+             * @description Polls delivered, of all its meters.
+             */
+            polls: number;
+            /**
+             * Format: int64
+             * @description Attempts made again within a period, of all its meters.
+             */
+            retries: number;
         };
         /** @description A row of the heat map. */
         HeatmapDay: {
@@ -1336,6 +1569,41 @@ export interface components {
          * @enum {string}
          */
         Level: "blue" | "yellow" | "orange" | "red";
+        /** @description The listener for meters without a broker. */
+        ListenerView: {
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /**
+             * Format: int64
+             * @description Meters connected.
+             */
+            connected: number;
+            /** @description The last refusal. */
+            last_error: string | null;
+            /**
+             * Format: int64
+             * @description Messages received.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Connections refused, or closed for what the peer did.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Times that reading rested because a meter sent faster than it may.
+             */
+            slowed: number;
+        };
         /** @description `event: overview` of `/api/v1/live`: the part of the overview that moves. */
         LiveOverview: {
             /** @description Collection. */
@@ -1879,7 +2147,9 @@ export interface components {
              */
             id: number;
             /** @description Why, and what to do. */
-            message: string;
+            message_en: string;
+            /** @description What the code means, in Chinese; empty where there is no sentence. */
+            message_zh: string;
             /** @description Topic, gateway or file. */
             origin: string;
             /** @description Its first 1024 bytes, hexadecimal. */
@@ -1931,6 +2201,50 @@ export interface components {
             refused: components["schemas"]["RefusedAgain"][];
             /** @description Identifiers that are none. */
             unknown: number[];
+        };
+        /** @description What a document was made from and is no longer so (追溯). */
+        RestatementView: {
+            /**
+             * Format: double
+             * @description Demand of the day now, m³.
+             */
+            after_m3: number;
+            /** @description When it last changed, RFC 3339. */
+            at: string;
+            /**
+             * Format: double
+             * @description Demand of the day when the document was written, m³.
+             */
+            before_m3: number;
+            /** @description Why: `readings` came late, a `decision` was taken, or the `registry` changed. */
+            cause: string;
+            /** @description Class. */
+            class: string;
+            /** @description Gas day whose demand changed. */
+            day: string;
+            /**
+             * Format: double
+             * @description `after_m3` − `before_m3`.
+             */
+            difference_m3: number;
+            /** @description What the document is about: its month or day. */
+            document: string;
+            /** @description Kind of the document: `declaration`, `nomination` or `ledger`. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Its version, which is the one in force when the demand changed.
+             */
+            version: number;
+            /** @description Zone. */
+            zone: string;
+        };
+        /** @description A decision to be taken back. */
+        RevokeRequest: {
+            /** @description Why. */
+            reason: string;
+            /** @description Who takes it back. */
+            who: string;
         };
         /** @description A run in the list. */
         RunSummary: {
@@ -2222,6 +2536,205 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionView"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_edits: {
+        parameters: {
+            query?: {
+                /** @description Only about this meter. */
+                meter?: string;
+                /** @description First gas day, `YYYY-MM-DD`. */
+                from?: string;
+                /** @description Last gas day, included. */
+                to?: string;
+                /** @description Also those that were taken back. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Decisions about hours of curves, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_edit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Decides what hours of a curve are; readings and estimates stay as they are beneath */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the decision */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeRequest"];
+            };
+        };
+        responses: {
+            /** @description Takes a decision about a curve back; it stays on record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_declarations: {
         parameters: {
             query?: never;
@@ -3190,6 +3703,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReplayResult"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_restatements: {
+        parameters: {
+            query?: {
+                /** @description At most so many, 1 to 1000; 100 if not given. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What late truth restated of declarations, nominations and exported ledgers, last changed first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestatementView"][];
                 };
             };
             /** @description The request does not say what it must */

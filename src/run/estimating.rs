@@ -1,0 +1,313 @@
+//! Gathers what the estimation ladder asks for: the one place where hours without totals get a volume,
+//! for demand and for whoever looks at a curve.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::domain::calendar::{Calendar, GasDay};
+use crate::domain::customer::CustomerClass;
+use crate::domain::demand::{DemandDay, DemandNode};
+use crate::domain::estimate::Estimate;
+use crate::domain::finding::Quality;
+use crate::domain::id::{CustomerId, MeterId, ZoneId};
+use crate::domain::meter::{Meter, MeterRole};
+use crate::domain::quantity::StdVolume;
+use crate::domain::registry::Registry;
+use crate::domain::series::LoadCurve;
+use crate::domain::text::error_chain;
+use crate::forecast::weather::ZoneWeather;
+use crate::ledger::demand::{HourEstimates, is_in_use, sum_day};
+use crate::run::app::App;
+use crate::store::StoreError;
+use crate::store::book::Book;
+use crate::store::journal::Journal;
+use crate::validate::estimate::{
+    CONTRACT_DAYS, GateHour, LIKE_DAYS, LadderFacts, PeerHour, ladder, of_curve,
+};
+
+/// Estimates by what journal, book and registry hold.
+#[derive(Debug, Clone)]
+pub struct Estimator {
+    journal: Journal,
+    book: Book,
+    registry: watch::Receiver<Arc<Registry>>,
+    calendar: Arc<Calendar>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Estimator {
+    /// Over an app's stores.
+    pub fn new(app: &App) -> Self {
+        Self {
+            journal: app.journal.clone(),
+            book: app.book.clone(),
+            registry: app.registry.clone(),
+            calendar: Arc::clone(&app.calendar),
+            clock: Arc::clone(&app.clock),
+        }
+    }
+
+    /// Demand of every node on a gas day from its curves, the rest estimated. Blocks.
+    pub fn sum_day(&self, day: GasDay, curves: &[LoadCurve]) -> Vec<DemandDay> {
+        let registry = Arc::clone(&self.registry.borrow());
+        let facts = Around::new(self, &registry, day, curves);
+        sum_day(&registry, day, curves, &|meter, curve| HourEstimates {
+            missing: facts.missing(meter, curve).unwrap_or_else(|error| {
+                warn!(
+                    code = error.code(),
+                    meter = %meter.id,
+                    error = %error_chain(&error),
+                    "Hours without a value cannot be estimated"
+                );
+                [None; 24]
+            }),
+            bounded: curve.map_or([None; 24], of_curve),
+        })
+    }
+
+    /// Estimates of a meter's hours on a gas day: what its curve lacks, and how what it has came about
+    /// where it is not measured. Blocks.
+    ///
+    /// # Errors
+    /// What the stores say.
+    pub fn of_meter(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, StoreError> {
+        let registry = Arc::clone(&self.registry.borrow());
+        let Some(meter) = registry.meters.get(meter) else {
+            return Ok(HourEstimates::default());
+        };
+        let curves = self.journal.curves_on(day)?;
+        let curve = curves.iter().find(|curve| curve.meter == meter.id);
+        Ok(HourEstimates {
+            missing: if is_in_use(&registry, meter, day) {
+                Around::new(self, &registry, day, &curves).missing(meter, curve)?
+            } else {
+                [None; 24]
+            },
+            bounded: curve.map_or([None; 24], of_curve),
+        })
+    }
+}
+
+/// What is gathered once for all meters of a day, when the first asks for it.
+struct Around<'a> {
+    of: &'a Estimator,
+    registry: &'a Registry,
+    day: GasDay,
+    curves: BTreeMap<&'a MeterId, &'a LoadCurve>,
+    peers: OnceCell<BTreeMap<DemandNode, [PeerHour; 24]>>,
+    gates: OnceCell<BTreeMap<ZoneId, [Option<GateHour>; 24]>>,
+    plans: OnceCell<BTreeMap<CustomerId, StdVolume>>,
+    temperatures: OnceCell<BTreeMap<ZoneId, BTreeMap<GasDay, f64>>>,
+}
+
+/// The largest flow in 0.01 m³/h.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "flows of meters are far below 2^53"
+)]
+fn size_of(meter: &Meter) -> i64 {
+    (meter.flow_max_m3h.max(0.0) * 100.0).round() as i64
+}
+
+fn hour_of(curve: &LoadCurve, hour: usize) -> Option<StdVolume> {
+    let quality = curve.quality.get(hour)?;
+    let volume = curve.hours.get(hour).copied();
+    volume.filter(|_| *quality <= Quality::Estimated)
+}
+
+impl<'a> Around<'a> {
+    fn new(
+        of: &'a Estimator,
+        registry: &'a Registry,
+        day: GasDay,
+        curves: &'a [LoadCurve],
+    ) -> Self {
+        Self {
+            of,
+            registry,
+            day,
+            curves: curves
+                .iter()
+                .filter(|curve| curve.day == day)
+                .map(|curve| (&curve.meter, curve))
+                .collect(),
+            peers: OnceCell::new(),
+            gates: OnceCell::new(),
+            plans: OnceCell::new(),
+            temperatures: OnceCell::new(),
+        }
+    }
+
+    fn missing(
+        &self,
+        meter: &Meter,
+        curve: Option<&LoadCurve>,
+    ) -> Result<[Option<Estimate>; 24], StoreError> {
+        if curve.is_some_and(LoadCurve::is_complete) {
+            return Ok([None; 24]);
+        }
+        let history = |days: i64| {
+            self.of
+                .journal
+                .curves_of(&meter.id, self.day.plus(-days), self.day)
+        };
+        let class = self.registry.customer_of(meter).map(|c| c.class);
+        let nowhere = BTreeMap::new();
+        let temperatures = if class.is_some_and(CustomerClass::is_heating) {
+            self.temperatures()?.get(&meter.zone).unwrap_or(&nowhere)
+        } else {
+            &nowhere
+        };
+        let node = self.registry.node_of(meter);
+        let near = history(LIKE_DAYS)?;
+        let facts = LadderFacts {
+            day: self.day,
+            curve,
+            history: &near,
+            calendar: &self.of.calendar,
+            class,
+            temperatures,
+            size: size_of(meter),
+            peers: node.as_ref().and_then(|node| self.peers().get(node)),
+            gate: self.gates().get(&meter.zone),
+            plan: self.plan_of(meter)?,
+        };
+        let found = ladder(&facts);
+        let lacks = |hour: usize| {
+            let has_own = curve
+                .and_then(|c| c.quality.get(hour))
+                .is_some_and(|q| q.has_volume());
+            !has_own && found.get(hour).is_some_and(Option::is_none)
+        };
+        if !(0..24).any(lacks) {
+            return Ok(found);
+        }
+        // Only the contract's rule looks further back.
+        let far = history(CONTRACT_DAYS)?;
+        Ok(ladder(&LadderFacts {
+            history: &far,
+            ..facts
+        }))
+    }
+
+    /// What the meters of each node used in the hours that they have.
+    fn peers(&self) -> &BTreeMap<DemandNode, [PeerHour; 24]> {
+        self.peers.get_or_init(|| {
+            let mut nodes: BTreeMap<DemandNode, [PeerHour; 24]> = BTreeMap::new();
+            for meter in self.registry.meters.values() {
+                let (Some(node), Some(curve)) =
+                    (self.registry.node_of(meter), self.curves.get(&meter.id))
+                else {
+                    continue;
+                };
+                for (hour, peer) in nodes.entry(node).or_default().iter_mut().enumerate() {
+                    if let Some(volume) = hour_of(curve, hour) {
+                        peer.volume += volume;
+                        peer.size += size_of(meter);
+                        peer.meters += 1;
+                    }
+                }
+            }
+            nodes
+        })
+    }
+
+    /// What came through each zone's gates and no meter used; none where a gate lacks the hour.
+    fn gates(&self) -> &BTreeMap<ZoneId, [Option<GateHour>; 24]> {
+        self.gates.get_or_init(|| {
+            let mut zones: BTreeMap<ZoneId, [Option<GateHour>; 24]> = BTreeMap::new();
+            let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate;
+            for meter in self.registry.meters.values().filter(is_gate) {
+                let curve = self.curves.get(&meter.id);
+                let none = GateHour {
+                    left: StdVolume::ZERO,
+                    size: 0,
+                };
+                let hours = zones.entry(meter.zone.clone()).or_insert([Some(none); 24]);
+                for (hour, gate) in hours.iter_mut().enumerate() {
+                    let volume = curve.and_then(|curve| hour_of(curve, hour));
+                    *gate = gate.zip(volume).map(|(gate, volume)| GateHour {
+                        left: gate.left + volume,
+                        ..gate
+                    });
+                }
+            }
+            let is_used = |meter: &&Meter| {
+                meter.role == MeterRole::Customer && is_in_use(self.registry, meter, self.day)
+            };
+            for meter in self.registry.meters.values().filter(is_used) {
+                let Some(hours) = zones.get_mut(&meter.zone) else {
+                    continue;
+                };
+                let curve = self.curves.get(&meter.id);
+                for (hour, gate) in hours.iter_mut().enumerate() {
+                    let Some(gate) = gate else { continue };
+                    match curve.and_then(|curve| hour_of(curve, hour)) {
+                        Some(volume) => gate.left -= volume,
+                        None => gate.size += size_of(meter),
+                    }
+                }
+            }
+            zones
+        })
+    }
+
+    /// The meter's part, by largest flow, of what its customer planned for the day.
+    fn plan_of(&self, meter: &Meter) -> Result<Option<StdVolume>, StoreError> {
+        let Some(customer) = &meter.customer else {
+            return Ok(None);
+        };
+        let Some(plan) = self.plans()?.get(customer) else {
+            return Ok(None);
+        };
+        let all: i64 = self.registry.meters_of(customer).map(size_of).sum();
+        if all <= 0 {
+            return Ok(None);
+        }
+        let part = i128::from(plan.units()) * i128::from(size_of(meter)) / i128::from(all);
+        Ok(i64::try_from(part).ok().map(StdVolume::from_units))
+    }
+
+    /// The newest plan of each customer for the day, from files and from the book.
+    fn plans(&self) -> Result<&BTreeMap<CustomerId, StdVolume>, StoreError> {
+        if let Some(plans) = self.plans.get() {
+            return Ok(plans);
+        }
+        let (day, now) = (self.day, self.of.clock.now());
+        let mut plans = self.of.book.filed_plans_known_at(day, day.plus(1), now)?;
+        let of_files = self.registry.filed_plans.iter();
+        plans.extend(
+            of_files
+                .filter(|p| p.day == day && p.available_at <= now)
+                .cloned(),
+        );
+        plans.sort_by_key(|plan| plan.available_at);
+        let newest = plans.into_iter().map(|p| (p.customer, p.volume)).collect();
+        Ok(self.plans.get_or_init(|| newest))
+    }
+
+    /// Observed mean temperatures of each zone, of the day and those before it.
+    fn temperatures(&self) -> Result<&BTreeMap<ZoneId, BTreeMap<GasDay, f64>>, StoreError> {
+        if let Some(temperatures) = self.temperatures.get() {
+            return Ok(temperatures);
+        }
+        let (clock, now) = (self.of.journal.clock(), self.of.clock.now());
+        let from = clock.start_of(self.day.plus(-LIKE_DAYS));
+        let to = clock.end_of(self.day);
+        let mut found = BTreeMap::new();
+        for zone in self.registry.zones.values() {
+            let points = self
+                .of
+                .book
+                .observed_of(&zone.weather_station, from, to, now)?;
+            let weather = ZoneWeather::from_points(clock, to, &points, &[], None);
+            found.insert(zone.id.clone(), weather.observed);
+        }
+        Ok(self.temperatures.get_or_init(|| found))
+    }
+}

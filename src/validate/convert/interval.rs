@@ -1,0 +1,286 @@
+//! The factor of one interval of a working total, by the pressure and temperature at its ends.
+//!
+//! A zone's gas has a dated quality; each quality gives a converter. K is computed at the state rounded
+//! to 1 kPa and 0.5 K and kept, since Z hardly changes within such a step (at 400 kPa less than 6e-5)
+//! while the ideal part, which does, is computed from the state itself. What is kept is a function of
+//! the rounded state alone, so that the order of asking cannot matter.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use super::{ConvertError, Converter, GasState, SgergGas, ZMethod};
+use crate::domain::calendar::GasDayClock;
+use crate::domain::quantity::ReferenceConditions;
+use crate::domain::reading::{Item, Reading};
+use crate::domain::source::{GasQuality, Zone};
+
+/// Steps of the state at which K is computed.
+const PRESSURE_STEP_KPA: f64 = 1.0;
+const TEMPERATURE_STEP_K: f64 = 0.5;
+/// States kept; distribution pressure and weather need a few thousand.
+const KEPT_MAX: usize = 100_000;
+/// Decimal places of a factor: it multiplies whole numbers, so that the result is the same everywhere.
+const FACTOR_SCALE: f64 = 1e9;
+/// Factors outside are slips of a device, not states of a gas.
+const FACTOR_MIN: f64 = 0.5;
+const FACTOR_MAX: f64 = 150.0;
+
+/// Pressure and temperature as a reading has them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeteredState {
+    /// kPa; above the atmosphere if `is_gauge`, else absolute.
+    pub pressure_kpa: f64,
+    /// Gauge pressure (表压).
+    pub is_gauge: bool,
+    /// °C.
+    pub temperature_c: f64,
+}
+
+impl MeteredState {
+    /// What a reading says; absolute pressure wins over gauge pressure.
+    pub fn of(reading: &Reading) -> Option<Self> {
+        let absolute = reading.float(Item::PressureAbs);
+        let pressure_kpa = absolute.or_else(|| reading.float(Item::PressureGauge))?;
+        Some(Self {
+            pressure_kpa,
+            is_gauge: absolute.is_none(),
+            temperature_c: reading.float(Item::Temperature)?,
+        })
+    }
+
+    /// A total order, so that of several states of one instant always the same one is taken.
+    pub fn order(a: Option<Self>, b: Option<Self>) -> Ordering {
+        let key = |state: Option<Self>| {
+            state.map(|s| {
+                (
+                    s.is_gauge,
+                    s.pressure_kpa.to_bits(),
+                    s.temperature_c.to_bits(),
+                )
+            })
+        };
+        key(a).cmp(&key(b))
+    }
+}
+
+/// Converts intervals of the meters of one zone.
+#[derive(Debug)]
+pub struct ZoneConversion {
+    atmosphere_kpa: f64,
+    /// In order of the instant from which each holds; before the first the gas is ideal.
+    qualities: Vec<(DateTime<Utc>, Gas)>,
+    ideal: Gas,
+}
+
+#[derive(Debug)]
+struct Gas {
+    converter: Option<Converter>,
+    kept: RwLock<BTreeMap<(i32, i32), Option<f64>>>,
+}
+
+impl ZoneConversion {
+    /// For a zone, by the gas qualities that are its own. A quality that SGERG-88 does not cover counts
+    /// as none: the gas is converted as an ideal one, as before the first.
+    pub fn new(
+        zone: Option<&Zone>,
+        qualities: &[GasQuality],
+        clock: GasDayClock,
+        reference: ReferenceConditions,
+    ) -> Self {
+        let mut dated: Vec<&GasQuality> = qualities
+            .iter()
+            .filter(|quality| zone.is_some_and(|zone| zone.id == quality.zone))
+            .collect();
+        dated.sort_by_key(|quality| quality.from_on);
+        Self {
+            atmosphere_kpa: zone.map_or(reference.pressure_kpa, |zone| zone.atmosphere_kpa),
+            qualities: dated
+                .into_iter()
+                .map(|quality| {
+                    let from = clock.start_of(crate::domain::calendar::GasDay(quality.from_on));
+                    (
+                        from,
+                        Gas::new(sgerg(quality, reference).ok().or_else(|| ideal(reference))),
+                    )
+                })
+                .collect(),
+            ideal: Gas::new(ideal(reference)),
+        }
+    }
+
+    /// `V_std/V_work` of a state at an instant, in parts of [`Self::scale`]; none if no gas is like that.
+    #[expect(clippy::cast_possible_truncation, reason = "at most 150e9")]
+    pub fn factor(&self, at: DateTime<Utc>, state: MeteredState) -> Option<i64> {
+        let atmosphere = if state.is_gauge {
+            self.atmosphere_kpa
+        } else {
+            0.0
+        };
+        let state = GasState::celsius(state.pressure_kpa + atmosphere, state.temperature_c);
+        let known = self.qualities.partition_point(|(from, _)| *from <= at);
+        let gas = known
+            .checked_sub(1)
+            .and_then(|index| self.qualities.get(index))
+            .map_or(&self.ideal, |(_, gas)| gas);
+        let factor = gas.factor(state)?;
+        (FACTOR_MIN..=FACTOR_MAX)
+            .contains(&factor)
+            .then(|| (factor * FACTOR_SCALE).round() as i64)
+    }
+
+    /// What a factor of 1 is.
+    #[expect(clippy::cast_possible_truncation, reason = "1e9")]
+    pub const fn scale() -> i64 {
+        FACTOR_SCALE as i64
+    }
+}
+
+fn sgerg(quality: &GasQuality, reference: ReferenceConditions) -> Result<Converter, ConvertError> {
+    let gas = SgergGas {
+        calorific_value_mjm3: quality.calorific_value_mjm3,
+        relative_density: quality.relative_density,
+        co2: quality.co2,
+        h2: quality.h2,
+    };
+    Converter::new(ZMethod::Sgerg88(gas.solve()?), reference)
+}
+
+fn ideal(reference: ReferenceConditions) -> Option<Converter> {
+    Converter::new(ZMethod::Ideal, reference).ok()
+}
+
+impl Gas {
+    fn new(converter: Option<Converter>) -> Self {
+        Self {
+            converter,
+            kept: RwLock::default(),
+        }
+    }
+
+    fn factor(&self, state: GasState) -> Option<f64> {
+        let converter = self.converter.as_ref()?;
+        let ideal = converter.ideal(state)?;
+        Some(ideal * self.k(converter, state)?)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast of a float saturates; such a state is refused by the method"
+    )]
+    fn k(&self, converter: &Converter, state: GasState) -> Option<f64> {
+        let key = (
+            (state.pressure_kpa / PRESSURE_STEP_KPA).round() as i32,
+            (state.temperature_k / TEMPERATURE_STEP_K).round() as i32,
+        );
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(k) = kept.get(&key) {
+            return *k;
+        }
+        drop(kept);
+        let rounded = GasState {
+            pressure_kpa: f64::from(key.0) * PRESSURE_STEP_KPA,
+            temperature_k: f64::from(key.1) * TEMPERATURE_STEP_K,
+        };
+        let k = converter
+            .convert(rounded)
+            .ok()
+            .map(|conversion| conversion.k);
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_MAX {
+            kept.insert(key, k);
+        }
+        k
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::calendar::GasDay;
+
+    fn zone() -> Zone {
+        Zone {
+            id: "z".into(),
+            name: "z".into(),
+            weather_station: "s".into(),
+            atmosphere_kpa: 100.0,
+        }
+    }
+
+    fn quality(from_on: &str) -> GasQuality {
+        GasQuality {
+            zone: "z".into(),
+            from_on: from_on.parse().unwrap(),
+            calorific_value_mjm3: 40.66,
+            relative_density: 0.581,
+            co2: 0.006,
+            h2: 0.0,
+        }
+    }
+
+    fn conversion() -> ZoneConversion {
+        ZoneConversion::new(
+            Some(&zone()),
+            &[quality("2026-11-01")],
+            GasDayClock::default(),
+            ReferenceConditions::CHINA,
+        )
+    }
+
+    fn at(day: &str) -> DateTime<Utc> {
+        GasDayClock::default().start_of(GasDay(day.parse().unwrap()))
+    }
+
+    /// Table 4 of the domain reference, §3.7: 300 kPa gauge, 10 °C, 100 kPa of atmosphere.
+    #[test]
+    fn the_worked_example_by_the_gas_of_the_zone() {
+        let state = MeteredState {
+            pressure_kpa: 300.0,
+            is_gauge: true,
+            temperature_c: 10.0,
+        };
+        let factor = conversion().factor(at("2026-11-21"), state).unwrap() as f64 / 1e9;
+        assert!((factor / 4.115_995 - 1.0).abs() < 1e-4, "{factor}");
+        // Before the first quality the gas is ideal.
+        let before = conversion().factor(at("2026-10-31"), state).unwrap() as f64 / 1e9;
+        assert!((before / 4.087_114 - 1.0).abs() < 1e-6, "{before}");
+    }
+
+    #[test]
+    fn rounding_the_state_for_k_costs_less_than_a_ten_thousandth() {
+        let (conversion, gas) = (conversion(), quality("2026-11-01"));
+        let exact = sgerg(&gas, ReferenceConditions::CHINA).unwrap();
+        for step in 0..500 {
+            let step = f64::from(step);
+            let state = MeteredState {
+                pressure_kpa: 101.0 + step * 1.037,
+                is_gauge: false,
+                temperature_c: -15.0 + step * 0.113,
+            };
+            let ours = conversion.factor(at("2026-11-21"), state).unwrap() as f64 / 1e9;
+            let theirs = exact
+                .convert(GasState::celsius(state.pressure_kpa, state.temperature_c))
+                .unwrap()
+                .factor;
+            assert!(
+                (ours / theirs - 1.0).abs() < 1e-4,
+                "{state:?}: {ours} {theirs}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_state_of_a_gas_has_no_factor() {
+        for (pressure_kpa, temperature_c) in [(0.0, 10.0), (f64::NAN, 10.0), (400.0, -300.0)] {
+            let state = MeteredState {
+                pressure_kpa,
+                is_gauge: false,
+                temperature_c,
+            };
+            assert_eq!(conversion().factor(at("2026-11-21"), state), None);
+        }
+    }
+}
