@@ -1,6 +1,8 @@
 //! `cargo run --release --example forecast_load -- CUSTOMERS DAYS THREADS`: a CSV task of so many
 //! customers through the whole of `qiliang forecast-csv`, files included: wall seconds, peak memory.
 
+#![allow(clippy::print_stdout, reason = "its output is the result")]
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;

@@ -117,7 +117,8 @@ pub fn temperature_features(
     first_harmonic: &[f64],
 ) -> [f64; TEMPERATURE_FEATURES] {
     let below = |knot: f64, value: f64| (knot - value).max(0.0);
-    let [a, b, c, d, e, f] = knots.effective.map(|knot| below(knot, felt.effective));
+    let [hinge8, hinge25, hinge42, hinge58, hinge75, hinge92] =
+        knots.effective.map(|knot| below(knot, felt.effective));
     let (sine, cosine) = match first_harmonic {
         [sine, cosine] => (*sine, *cosine),
         _ => year_angle(day.day.0).sin_cos(),
@@ -125,21 +126,21 @@ pub fn temperature_features(
     let off_day = f64::from(u8::from(day.day_type != DayType::Workday));
     [
         felt.effective,
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
+        hinge8,
+        hinge25,
+        hinge42,
+        hinge58,
+        hinge75,
+        hinge92,
         (felt.effective - knots.effective[5]).max(0.0),
         felt.today,
         below(knots.today, felt.today),
         felt.slow,
         below(knots.slow, felt.slow),
-        off_day * d,
-        d * sine,
-        d * cosine,
-        d * years,
+        off_day * hinge58,
+        hinge58 * sine,
+        hinge58 * cosine,
+        hinge58 * years,
     ]
 }
 

@@ -54,25 +54,29 @@ impl Gram {
 
     fn add_four(&mut self, rows: &[f64], weights: [f64; TOGETHER]) {
         let wide = self.columns + 1;
-        let (a, rest) = rows.split_at(wide);
-        let (b, rest) = rest.split_at(wide);
-        let (c, d) = rest.split_at(wide);
+        let (first, rest) = rows.split_at(wide);
+        let (second, rest) = rest.split_at(wide);
+        let (third, fourth) = rest.split_at(wide);
         let mut sums = self.sums.as_mut_slice();
         for j in 0..wide {
             let (line, rest) = sums.split_at_mut(wide - j);
             sums = rest;
-            let [p, q, r, s] = [
-                weights[0] * a[j],
-                weights[1] * b[j],
-                weights[2] * c[j],
-                weights[3] * d[j],
+            let of = [
+                weights[0] * first[j],
+                weights[1] * second[j],
+                weights[2] * third[j],
+                weights[3] * fourth[j],
             ];
-            if p == 0.0 && q == 0.0 && r == 0.0 && s == 0.0 {
+            if of == [0.0; TOGETHER] {
                 continue; // most calendar columns are zero on most days
             }
-            let others = a[j..].iter().zip(&b[j..]).zip(&c[j..]).zip(&d[j..]);
-            for (sum, (((a, b), c), d)) in line.iter_mut().zip(others) {
-                *sum += (p * a + q * b) + (r * c + s * d);
+            let others = first[j..]
+                .iter()
+                .zip(&second[j..])
+                .zip(&third[j..])
+                .zip(&fourth[j..]);
+            for (sum, (((w, x), y), z)) in line.iter_mut().zip(others) {
+                *sum += (of[0] * w + of[1] * x) + (of[2] * y + of[3] * z);
             }
         }
     }
@@ -184,7 +188,9 @@ impl Gram {
                 return None;
             }
             let root = pivot.sqrt().recip();
-            row.iter_mut().for_each(|value| *value *= root);
+            for value in row.iter_mut() {
+                *value *= root;
+            }
             start += wide - j;
         }
         Some(())

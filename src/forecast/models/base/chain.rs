@@ -9,7 +9,8 @@ use crate::forecast::linear::dot;
 use crate::forecast::linear::gram::Gram;
 
 /// Parts of the year that are summed apart.
-const SEASONS: usize = 13;
+const SEASONS: u64 = 13;
+const LEAP_YEAR: u64 = 366;
 const YEAR_DAYS: f64 = 365.25;
 /// Reweightings at an anchor.
 const ROUNDS: usize = 2;
@@ -118,7 +119,7 @@ impl Stage {
             at: anchor,
             knots,
             columns,
-            seasons: vec![Gram::new(columns); SEASONS],
+            seasons: (0..SEASONS).map(|_| Gram::new(columns)).collect(),
             largest: vec![0.0; columns],
             scale: None,
             latest: None,
@@ -235,7 +236,9 @@ impl Stage {
             None => vec![0.0; rows.days.len()],
         };
         let shift = median(&mut errors.clone()).unwrap_or(0.0);
-        errors.iter_mut().for_each(|e| *e = (*e - shift).abs());
+        for error in &mut errors {
+            *error = (*error - shift).abs();
+        }
         let news = robust_scale(&mut errors.clone());
         self.scale = match (self.scale, news) {
             (Some(old), Some(new)) => Some(old + SCALE_NEWS * (new.min(4.0 * old) - old)),
@@ -262,10 +265,9 @@ impl Stage {
             .exp();
         self.mixed.clear();
         let year = chrono::NaiveDate::from_yo_opt(2001, 1)?;
-        for (season, sums) in self.seasons.iter().enumerate() {
-            let middle = ((season as f64 + 0.5) * YEAR_DAYS / SEASONS as f64) as u64;
-            let apart = season_distance(year + chrono::Days::new(middle), centre)
-                / options.season_width_days;
+        for (season, sums) in (0..).zip(&self.seasons) {
+            let middle = year + chrono::Days::new((2 * season + 1) * LEAP_YEAR / (2 * SEASONS));
+            let apart = season_distance(middle, centre) / options.season_width_days;
             let same = (-0.5 * apart * apart).exp();
             let weight = options.season_floor + (1.0 - options.season_floor) * same;
             self.mixed.add_scaled(sums, recent * weight);
@@ -293,8 +295,8 @@ impl Stage {
 
 fn season_of(input: BaseInput<'_>, day: usize) -> usize {
     use chrono::Datelike;
-    let ordinal = f64::from(input.series.traits[day].day.0.ordinal0());
-    ((ordinal / YEAR_DAYS * SEASONS as f64) as usize).min(SEASONS - 1)
+    let ordinal = u64::from(input.series.traits[day].day.0.ordinal0());
+    usize::try_from(ordinal * SEASONS / LEAP_YEAR).unwrap_or(0)
 }
 
 fn huber(size: f64, limit: f64, input: BaseInput<'_>, day: usize) -> f64 {
