@@ -67,7 +67,7 @@ impl Gram {
                 weights[2] * third[j],
                 weights[3] * fourth[j],
             ];
-            if of == [0.0; TOGETHER] {
+            if of.iter().all(|factor| *factor == 0.0) {
                 continue; // most calendar columns are zero on most days
             }
             let others = first[j..]
