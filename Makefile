@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
+.PHONY: demo test lint web bench bench-collect bench-faults bench-forecast bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -55,6 +55,12 @@ fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo 
 
 outage-influx: setup-test  ## 30 minutes of 1,000 readings/s without the second store, then its speed (QILIANG_TEST_INFLUXD)
 	cargo test --test it -- --ignored --nocapture --test-threads 1 influx::outage
+
+bench-forecast:  ## forecasts: a daily and an hourly series on one core, then many customers on two
+	mkdir -p web/dist
+	cargo bench --bench forecast
+	cargo build --release --example forecast_load
+	for size in "1000 730" "1000 1826" "3000 1826" "10000 730" "10000 1826"; do target/release/examples/forecast_load $$size 2; done
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

@@ -98,6 +98,9 @@ pub(super) fn csv(task: &ForecastCsv) -> Result<(), Failure> {
     for (model, count) in &summary.models {
         println!("  {model}: {count}");
     }
+    for repeated in &summary.repeated {
+        eprintln!("repeated: {repeated}");
+    }
     for reason in &summary.skipped {
         eprintln!("skipped: {reason}");
     }

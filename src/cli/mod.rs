@@ -564,7 +564,7 @@ struct ForecastCsv {
     /// Temperatures a model may use after the origin.
     #[arg(long, value_enum)]
     mode: WeatherMode,
-    /// Where to write `origin,series,timestamp,q10,q50,q90`.
+    /// Where to write `origin,series,timestamp,q10,q50,q90,quality`.
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
     /// Series forecast at the same time.

@@ -15,13 +15,13 @@ use chrono::{NaiveDateTime, TimeDelta, Timelike};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{GasDay, GasMonth};
-use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::ForecastError;
-use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
+use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::{DayTraits, traits_of_named_holidays};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::hourly::{Draws, HourlyModel, spread};
 use crate::forecast::models::monthly::{self, MonthlySeries};
-use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::models::shape::ShapeDay;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead};
 
 use files::{Freq, OutRow, Row, TaskFiles};
@@ -88,6 +88,8 @@ pub struct Summary {
     pub rows: usize,
     /// Series and origin that could not be forecast, with the reason.
     pub skipped: Vec<String>,
+    /// Series whose rows repeat a timestamp, of which the mean was taken.
+    pub repeated: Vec<String>,
     /// Series and origins by the model that made them.
     pub models: Vec<(String, usize)>,
 }
@@ -95,6 +97,10 @@ pub struct Summary {
 /// Draws from which quantiles are read.
 const DRAWS: usize = 400;
 const SEED: u64 = 20_261_122;
+const DAYS: &str = "days";
+const MONTHS: &str = "months";
+/// What [`seasonal_naive`](crate::forecast::models::seasonal_naive) needs.
+const DAYS_NEEDED: &str = "8 of which one in the last 8 weeks";
 
 /// Forecasts a task and writes the CSV file that `score.py` reads.
 ///
@@ -144,6 +150,15 @@ pub fn run_with(
         origins: files.origins.len(),
         rows: 0,
         skipped: Vec::new(),
+        repeated: files
+            .repeats
+            .iter()
+            .map(|(name, (count, first))| {
+                format!(
+                    "`{name}`: {count} rows repeat a timestamp, first {first}; means were taken"
+                )
+            })
+            .collect(),
         models: Vec::new(),
     };
     let mut models = std::collections::BTreeMap::<String, usize>::new();
@@ -169,14 +184,21 @@ struct SeriesResult {
 }
 
 impl SeriesResult {
-    fn skip(&mut self, name: &str, origin: NaiveDateTime) {
-        self.skipped
-            .push(format!("`{name}` at {origin}: too little history"));
+    fn skip(&mut self, name: &str, origin: NaiveDateTime, have: usize, step: &str) {
+        let need = if step == MONTHS {
+            "1 in the last 24"
+        } else {
+            DAYS_NEEDED
+        };
+        self.skipped.push(format!(
+            "`{name}` at {origin}: {have} complete {step} up to the origin, the simplest model \
+             needs {need}"
+        ));
     }
 
-    fn skip_all(&mut self, name: &str, origins: &[NaiveDateTime]) {
+    fn skip_all(&mut self, name: &str, origins: &[NaiveDateTime], step: &str) {
         for origin in origins {
-            self.skip(name, *origin);
+            self.skip(name, *origin, 0, step);
         }
     }
 }
@@ -237,7 +259,7 @@ fn daily(
 ) -> SeriesResult {
     let mut result = SeriesResult::default();
     let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
-        result.skip_all(name, &files.origins);
+        result.skip_all(name, &files.origins, DAYS);
         return result;
     };
     let first = GasDay(first.at.date());
@@ -263,15 +285,16 @@ fn daily(
             .map(|k| origin + TimeDelta::days(k))
             .collect();
         let given = given(files, name, rows, mode, origin, &steps);
-        let forecast = days_between(first, GasDay(origin.date()))
-            .and_then(|at| model.forecast(at, steps.len(), mode.ahead(), &given));
+        let at = days_between(first, GasDay(origin.date()));
+        let forecast = at.and_then(|at| model.forecast(at, steps.len(), mode.ahead(), &given));
         let Some(forecast) = forecast else {
-            result.skip(name, origin);
+            let have = at.map_or(0, |at| model.series().days_known(at));
+            result.skip(name, origin, have, DAYS);
             continue;
         };
         result.models.push(forecast.model);
         let quantiles = quantiles(&forecast, GasDay(origin.date()));
-        push(&mut result.rows, origin, &steps, &quantiles);
+        push(&mut result.rows, origin, &steps, &quantiles, forecast.model);
     }
     result
 }
@@ -281,11 +304,13 @@ fn push(
     origin: NaiveDateTime,
     steps: &[NaiveDateTime],
     quantiles: &[[f64; 3]],
+    quality: &'static str,
 ) {
     rows.extend(steps.iter().zip(quantiles).map(|(at, quantiles)| OutRow {
         origin,
         at: *at,
         quantiles: *quantiles,
+        quality,
     }));
 }
 
@@ -302,11 +327,6 @@ fn quantiles(forecast: &DailyForecast, origin: GasDay) -> Vec<[f64; 3]> {
             [low.min(p50), p50, high.max(p50)]
         })
         .collect()
-}
-
-fn spread(mut draws: Vec<f64>) -> [f64; 3] {
-    draws.sort_by(f64::total_cmp);
-    [0.1, 0.5, 0.9].map(|q| quantile_of_sorted(&draws, q))
 }
 
 /// Days whose last hour is the origins' hour, so that a horizon begins with a whole day.
@@ -354,7 +374,7 @@ fn hourly_ending(
     let start = TimeDelta::hours(i64::from((end + 1) % 24));
     let day_of = |at: NaiveDateTime| GasDay((at - start).date());
     let (Some(first), Some(last)) = (rows.first(), origins.iter().max()) else {
-        result.skip_all(name, origins);
+        result.skip_all(name, origins, DAYS);
         return;
     };
     let first = day_of(first.at);
@@ -381,26 +401,14 @@ fn hourly_ending(
         }
     };
     let temperatures: Vec<f64> = warmth.into_iter().map(mean).collect();
-    let shapes = ShapeBook::new(
-        (0..known)
-            .map(|i| ShapeDay {
-                traits: traits[i],
-                temperature: temperatures[i],
-                hours: book[i],
-            })
-            .collect(),
-    );
-    let errors = shapes.share_errors(0);
-    let series = DailySeries {
-        values: book.iter().map(day_total).collect(),
-        traits,
-        temperatures: if mode == Mode::None {
-            Vec::new()
-        } else {
-            temperatures
-        },
-    };
-    let mut model = DailyModel::new(series, *options);
+    let days = (0..known)
+        .map(|i| ShapeDay {
+            traits: traits[i],
+            temperature: temperatures[i],
+            hours: book[i],
+        })
+        .collect();
+    let mut model = HourlyModel::new(days, &traits[known..], mode != Mode::None, *options);
     for &origin in origins {
         let steps: Vec<NaiveDateTime> = (1_i64..)
             .take(horizon_days * 24)
@@ -422,77 +430,32 @@ fn hourly_ending(
             })
             .collect();
         let at = days_between(first, day_of(origin));
-        let Some((at, forecast)) =
-            at.and_then(|at| Some((at, model.forecast(at, horizon_days, mode.ahead(), &given)?)))
-        else {
-            result.skip(name, origin);
+        let draws = Draws {
+            count: DRAWS,
+            seed: SEED,
+        };
+        let forecast =
+            at.and_then(|at| model.forecast(at, horizon_days, mode.ahead(), &given, draws));
+        let Some(forecast) = forecast else {
+            let have = at.map_or(0, |at| model.series().days_known(at));
+            result.skip(name, origin, have, DAYS);
             continue;
         };
         result.models.push(forecast.model);
-        let quantiles = hourly_quantiles(&forecast, &shapes, &errors, model.series(), at, &given);
         push(
             &mut result.rows,
             origin,
             &steps[..files.task.horizon],
-            &quantiles,
+            &forecast.quantiles,
+            forecast.model,
         );
     }
-}
-
-/// Sum of a day's hours; up to four missing ones are taken to be like the others.
-fn day_total(hours: &[f64; 24]) -> f64 {
-    let known: Vec<f64> = hours.iter().copied().filter(|v| v.is_finite()).collect();
-    if known.len() >= 20 {
-        known.iter().sum::<f64>() * 24.0 / known.len() as f64
-    } else {
-        f64::NAN
-    }
-}
-
-/// P10, P50 and P90 of each hour; the P50 is the median of the hour's own draws, which for a small
-/// consumer that burns on and off is far from its mean.
-fn hourly_quantiles(
-    forecast: &DailyForecast,
-    shapes: &ShapeBook,
-    errors: &[Option<[f64; 24]>],
-    series: &DailySeries,
-    origin: usize,
-    given: &[f64],
-) -> Vec<[f64; 3]> {
-    let first = series.first();
-    let day = series.traits[origin].day;
-    let shares: Vec<[f64; 24]> = (0..forecast.p50.len())
-        .map(|lead| {
-            let temperature = given.get(lead).copied().unwrap_or(f64::NAN);
-            shapes.shares(&series.traits[origin + 1 + lead], temperature, origin + 1)
-        })
-        .collect();
-    let mut hours: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); forecast.p50.len() * 24];
-    for past in choose_origins([forecast.paths.as_slice()], day, DRAWS, SEED) {
-        let path = path_for(&forecast.paths, past);
-        let drawn = daily_draw(&forecast.p50, path);
-        for (lead, volume) in drawn.into_iter().enumerate() {
-            // The hours of the past day that gave the daily error, if it is known at this origin.
-            let error = path
-                .and_then(|p| days_between(first, p.origin))
-                .map(|i| i + 1 + lead)
-                .filter(|i| *i <= origin)
-                .and_then(|i| errors.get(i)?.as_ref());
-            for (h, value) in hours_of(volume, &shares[lead], error)
-                .into_iter()
-                .enumerate()
-            {
-                hours[lead * 24 + h].push(value);
-            }
-        }
-    }
-    hours.into_iter().map(spread).collect()
 }
 
 fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesResult {
     let mut result = SeriesResult::default();
     let (Some(first), Some(last)) = (rows.first(), files.origins.iter().max()) else {
-        result.skip_all(name, &files.origins);
+        result.skip_all(name, &files.origins, MONTHS);
         return result;
     };
     let month_of = |at: NaiveDateTime| GasDay(at.date()).month();
@@ -538,15 +501,19 @@ fn monthly(files: &TaskFiles, name: &str, rows: &[Row], mode: Mode) -> SeriesRes
             monthly::forecast(&upto, at, files.task.horizon, mode.ahead(), &given)
         });
         let Some(forecast) = forecast else {
-            result.skip(name, origin);
+            let upto = at.map_or(&[][..], |at| &all.values[..=at]);
+            let have = upto.iter().filter(|v| v.is_finite()).count();
+            result.skip(name, origin, have, MONTHS);
             continue;
         };
         result.models.push(forecast.model);
         let quantiles = quantiles(&forecast, GasDay(origin.date()));
-        push(&mut result.rows, origin, &steps, &quantiles);
+        push(&mut result.rows, origin, &steps, &quantiles, forecast.model);
     }
     result
 }
 
+#[cfg(test)]
+mod bad_input_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@
 //! through its reflections would be nearly all the time of a forecast, so they are first condensed
 //! to as many rows as columns, with the same solution.
 
+pub mod gram;
+
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_linear::LinearRegression;

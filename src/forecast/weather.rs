@@ -128,7 +128,7 @@ pub enum WeatherAhead {
 
 /// Typical temperature by date: the mean of the same dates ±7 days of earlier years, else a
 /// two-harmonic year fitted to all that is known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Climatology {
     year: Vec<f64>,
 }

@@ -61,6 +61,9 @@ pub type Ahead = BTreeMap<(String, NaiveDateTime), BTreeMap<NaiveDateTime, f64>>
 /// Public holidays by country and date.
 pub type Holidays = BTreeMap<String, BTreeMap<NaiveDate, String>>;
 
+/// Rows of a series whose timestamp was there before, and the first such timestamp.
+pub type Repeats = BTreeMap<String, (usize, NaiveDateTime)>;
+
 /// Everything a task reads.
 #[derive(Debug)]
 pub struct TaskFiles {
@@ -70,6 +73,8 @@ pub struct TaskFiles {
     pub origins: Vec<NaiveDateTime>,
     /// Observations by series, in time order.
     pub rows: BTreeMap<String, Vec<Row>>,
+    /// Series with repeated timestamps, of which the mean was taken.
+    pub repeats: Repeats,
     /// Weather ahead of modes `clim` and `noisy`.
     pub ahead: Ahead,
     /// Holidays.
@@ -99,7 +104,7 @@ impl TaskFiles {
                     .ok_or_else(|| bad(path, format!("origin `{text}` is not a date or time")))
             })
             .collect::<Result<_, _>>()?;
-        let rows = observations(&root.join("data").join(&task.file), &task.series)?;
+        let (rows, repeats) = observations(&root.join("data").join(&task.file), &task.series)?;
         let ahead = match mode {
             Mode::Clim | Mode::Noisy => weather(&root.join("weather").join(format!(
                 "{}.{}.csv",
@@ -118,6 +123,7 @@ impl TaskFiles {
             task,
             origins,
             rows,
+            repeats,
             ahead,
             holidays,
         })
@@ -194,8 +200,13 @@ fn number(text: &str) -> Result<f64, String> {
     if text.is_empty() {
         return Ok(f64::NAN);
     }
-    text.parse()
-        .map_err(|_| format!("`{text}` is not a number"))
+    let value: f64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number"))?;
+    if value.is_infinite() {
+        return Err(format!("`{text}` is not a finite number"));
+    }
+    Ok(value)
 }
 
 fn at(text: &str) -> Result<NaiveDateTime, String> {
@@ -206,7 +217,7 @@ fn at(text: &str) -> Result<NaiveDateTime, String> {
 fn observations(
     path: &Path,
     series: &[String],
-) -> Result<BTreeMap<String, Vec<Row>>, ForecastError> {
+) -> Result<(BTreeMap<String, Vec<Row>>, Repeats), ForecastError> {
     let mut rows: BTreeMap<String, Vec<Row>> =
         series.iter().map(|s| (s.clone(), Vec::new())).collect();
     table(
@@ -223,10 +234,38 @@ fn observations(
             Ok(())
         },
     )?;
-    for of_series in rows.values_mut() {
+    let mut repeats = BTreeMap::new();
+    for (name, of_series) in &mut rows {
         of_series.sort_by_key(|row| row.at);
+        if let Some(first) = merge_repeats(of_series) {
+            repeats.insert(name.clone(), first);
+        }
     }
-    Ok(rows)
+    Ok((rows, repeats))
+}
+
+/// Rows that repeat a timestamp (the hour a clock is set back, a file joined twice) become one row
+/// of their means. How many there were, and the first of them.
+fn merge_repeats(rows: &mut Vec<Row>) -> Option<(usize, NaiveDateTime)> {
+    let first = rows.windows(2).find(|pair| pair[0].at == pair[1].at)?[0].at;
+    let before = rows.len();
+    let mean = |of_step: &[Row], pick: fn(&Row) -> f64| {
+        let (sum, count) = of_step
+            .iter()
+            .map(pick)
+            .filter(|v| v.is_finite())
+            .fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+        if count > 0.0 { sum / count } else { f64::NAN }
+    };
+    *rows = rows
+        .chunk_by(|a, b| a.at == b.at)
+        .map(|of_step| Row {
+            at: of_step[0].at,
+            value: mean(of_step, |row| row.value),
+            temperature: mean(of_step, |row| row.temperature),
+        })
+        .collect();
+    Some((before - rows.len(), first))
 }
 
 fn weather(path: &Path) -> Result<Ahead, ForecastError> {
@@ -265,18 +304,22 @@ pub struct OutRow {
     pub at: NaiveDateTime,
     /// P10, P50, P90.
     pub quantiles: [f64; 3],
+    /// The model that the history allowed, best first: `regression` or `seasonal_smoothing`, then
+    /// `seasonal_naive`.
+    pub quality: &'static str,
 }
 
 /// Writes the forecasts of all series.
 pub fn write(path: &Path, rows: &[(String, Vec<OutRow>)]) -> Result<(), ForecastError> {
-    let mut lines = vec!["origin,series,timestamp,q10,q50,q90".to_owned()];
+    let mut lines = vec!["origin,series,timestamp,q10,q50,q90,quality".to_owned()];
     for (series, of_series) in rows {
         for row in of_series {
             let [low, mid, high] = row.quantiles;
             let origin = row.origin.format("%Y-%m-%d %H:%M:%S");
             let at = row.at.format("%Y-%m-%d %H:%M:%S");
             lines.push(format!(
-                "{origin},{series},{at},{low:.6},{mid:.6},{high:.6}"
+                "{origin},{series},{at},{low:.6},{mid:.6},{high:.6},{}",
+                row.quality
             ));
         }
     }

@@ -72,6 +72,9 @@ const HARMONICS: usize = 4;
 /// Number of calendar features.
 pub const CALENDAR_FEATURES: usize = 2 + 7 + 3 + 3 + 2 * HARMONICS + 2 + FESTIVAL_KNOTS.len() - 2;
 
+/// Columns of the first harmonic of the year, sine and cosine.
+pub const FIRST_HARMONIC: std::ops::Range<usize> = 15..17;
+
 /// Calendar features of `days[index]`; the intercept is first, the trend second.
 ///
 /// The trend counts years from `epoch`. Neighbours are taken from `days`, so a list should reach
@@ -98,13 +101,19 @@ pub fn calendar_features(days: &[DayTraits], index: usize, epoch: GasDay) -> Vec
     row.push(flag(is_work && holiday(before)));
     row.push(flag(is_work && off(before) && off(after)));
     let angle = year_angle(day.day.0);
-    for k in 1..=HARMONICS {
-        row.push((k as f64 * angle).sin());
-        row.push((k as f64 * angle).cos());
+    let (sine, cosine) = angle.sin_cos();
+    let (mut of_k, mut co_of_k) = (sine, cosine);
+    for _ in 0..HARMONICS {
+        row.push(of_k);
+        row.push(co_of_k);
+        (of_k, co_of_k) = (
+            of_k * cosine + co_of_k * sine,
+            co_of_k * cosine - of_k * sine,
+        );
     }
     let off_day = flag(day.is_off());
-    row.push(off_day * angle.sin());
-    row.push(off_day * angle.cos());
+    row.push(off_day * sine);
+    row.push(off_day * cosine);
     festival_features(day.festival, &mut row);
     row
 }

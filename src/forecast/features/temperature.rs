@@ -107,33 +107,41 @@ pub const TEMPERATURE_FEATURES: usize = 1 + 6 + 1 + 2 + 2 + 1 + 2 + 1;
 
 /// Temperature features of a day: effective temperature with hinges `(knot − T)⁺`, today's and the
 /// slow mean with one hinge each, and the response on days off, over the year and over the years.
+///
+/// `first_harmonic` are sine and cosine of the day's place in the year; empty to have them computed.
 pub fn temperature_features(
     felt: Felt,
     knots: &Knots,
     day: &DayTraits,
     years: f64,
-    row: &mut Vec<f64>,
-) {
+    first_harmonic: &[f64],
+) -> [f64; TEMPERATURE_FEATURES] {
     let below = |knot: f64, value: f64| (knot - value).max(0.0);
-    row.push(felt.effective);
-    for knot in knots.effective {
-        row.push(below(knot, felt.effective));
-    }
-    row.push((felt.effective - knots.effective[5]).max(0.0));
-    row.push(felt.today);
-    row.push(below(knots.today, felt.today));
-    row.push(felt.slow);
-    row.push(below(knots.slow, felt.slow));
-    let cold = below(knots.effective[3], felt.effective);
-    row.push(if day.day_type == DayType::Workday {
-        0.0
-    } else {
-        cold
-    });
-    let angle = year_angle(day.day.0);
-    row.push(cold * angle.sin());
-    row.push(cold * angle.cos());
-    row.push(cold * years);
+    let [hinge8, hinge25, hinge42, hinge58, hinge75, hinge92] =
+        knots.effective.map(|knot| below(knot, felt.effective));
+    let (sine, cosine) = match first_harmonic {
+        [sine, cosine] => (*sine, *cosine),
+        _ => year_angle(day.day.0).sin_cos(),
+    };
+    let off_day = f64::from(u8::from(day.day_type != DayType::Workday));
+    [
+        felt.effective,
+        hinge8,
+        hinge25,
+        hinge42,
+        hinge58,
+        hinge75,
+        hinge92,
+        (felt.effective - knots.effective[5]).max(0.0),
+        felt.today,
+        below(knots.today, felt.today),
+        felt.slow,
+        below(knots.slow, felt.slow),
+        off_day * hinge58,
+        hinge58 * sine,
+        hinge58 * cosine,
+        hinge58 * years,
+    ]
 }
 
 #[cfg(test)]

@@ -6,31 +6,66 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::{Design, Penalty, Robust, dot, robust_ridge};
-
-/// Residuals known at an origin, and what they are called in the regression.
-#[derive(Debug, Clone, Default)]
-pub struct KnownResiduals {
-    /// Base residuals of the last 28 days, latest first; NaN where the day has no value.
-    pub recent: Vec<f64>,
-    /// Base expectation of the same days, latest first.
-    pub expected: Vec<f64>,
-    /// How much the weather of the last days moved the expectation away from typical weather,
-    /// latest first; empty where weather ahead is known.
-    pub weather_effect: Vec<f64>,
-}
+use crate::forecast::linear::Penalty;
+use crate::forecast::linear::gram::Gram;
 
 /// Days of residuals that are read.
 pub const RESIDUAL_DAYS: usize = 28;
 /// Features of the correction.
 pub const CORRECTION_FEATURES: usize = 11;
+const WEEK: usize = 7;
 
-fn mean_known(values: &[f64]) -> Option<f64> {
-    let known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values
+        .into_iter()
+        .filter(|v| v.is_finite())
+        .fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
+/// What an origin knows of its own errors, as the regression calls it.
+#[derive(Debug, Clone)]
+pub struct KnownResiduals {
+    last: f64,
+    three: f64,
+    week: f64,
+    month: f64,
+    /// By days before the origin: the residual, the mean of that weekday, the expectation.
+    same: [[f64; 3]; WEEK],
+    warm: f64,
+    warm_week: f64,
+    has_weather_effect: bool,
 }
 
 impl KnownResiduals {
+    /// From base residuals and expectations of the last days, latest first, NaN where a day has no
+    /// value; `weather_effect` says how much the weather of the last days moved the expectation away
+    /// from typical weather, and is empty where weather ahead is known.
+    pub fn new(recent: &[f64], expected: &[f64], weather_effect: &[f64]) -> Self {
+        let head = |values: &[f64], count: usize| mean_known(values.iter().take(count).copied());
+        let month = head(recent, RESIDUAL_DAYS).unwrap_or(0.0);
+        let week = head(recent, WEEK).unwrap_or(month);
+        let three = head(recent, 3).unwrap_or(week);
+        let at = |values: &[f64], i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+        let same = std::array::from_fn(|back| {
+            let residual = at(recent, back);
+            let of_weekday = (0..RESIDUAL_DAYS / WEEK).map(|k| at(recent, back + WEEK * k));
+            let weekday_mean = mean_known(of_weekday).unwrap_or(week);
+            let residual = if residual.is_finite() { residual } else { week };
+            [residual, weekday_mean, at(expected, back)]
+        });
+        Self {
+            last: head(recent, 1).unwrap_or(three),
+            three,
+            week,
+            month,
+            same,
+            warm: head(weather_effect, 1).unwrap_or(0.0),
+            warm_week: head(weather_effect, WEEK).unwrap_or(0.0),
+            has_weather_effect: !weather_effect.is_empty(),
+        }
+    }
+
     /// Features for a lead whose base expectation is `expected_ahead`; `angle` is the target's season.
     pub fn features(
         &self,
@@ -38,67 +73,28 @@ impl KnownResiduals {
         expected_ahead: f64,
         angle: f64,
     ) -> [f64; CORRECTION_FEATURES] {
-        let month = mean_known(&self.recent).unwrap_or(0.0);
-        let head = |count: usize| {
-            self.recent
-                .get(..count.min(self.recent.len()))
-                .unwrap_or(&[])
-        };
-        let week = mean_known(head(7)).unwrap_or(month);
-        let three = mean_known(head(3)).unwrap_or(week);
-        let last = mean_known(head(1)).unwrap_or(three);
         // The latest known day with the target's weekday lies (7 − lead) mod 7 days before the origin.
-        let same = (7 - lead % 7) % 7;
-        let at = |values: &[f64], i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-        let same_weekday = at(&self.recent, same);
-        let weekday_mean = mean_known(&[
-            same_weekday,
-            at(&self.recent, same + 7),
-            at(&self.recent, same + 14),
-            at(&self.recent, same + 21),
-        ])
-        .unwrap_or(week);
+        let [same_weekday, weekday_mean, expected] = self.same[(WEEK - lead % WEEK) % WEEK];
         // With `same_weekday` this makes the seasonal-naive forecast one of the choices.
-        let drift = at(&self.expected, same) - expected_ahead;
-        let (warm, warm_week) = if self.weather_effect.is_empty() {
-            (0.0, 0.0)
-        } else {
-            let head = &self.weather_effect[..7.min(self.weather_effect.len())];
-            (
-                mean_known(&self.weather_effect[..1]).unwrap_or(0.0),
-                mean_known(head).unwrap_or(0.0),
-            )
-        };
-        let seasonal = f64::from(u8::from(!self.weather_effect.is_empty()));
+        let drift = expected - expected_ahead;
         [
             1.0,
-            last,
-            three,
-            week,
-            month,
-            if same_weekday.is_finite() {
-                same_weekday
-            } else {
-                week
-            },
+            self.last,
+            self.three,
+            self.week,
+            self.month,
+            same_weekday,
             weekday_mean,
             if drift.is_finite() { drift } else { 0.0 },
-            warm,
-            warm_week,
-            seasonal * angle.cos(),
+            self.warm,
+            self.warm_week,
+            if self.has_weather_effect {
+                angle.cos()
+            } else {
+                0.0
+            },
         ]
     }
-}
-
-/// One past origin and lead.
-#[derive(Debug, Clone)]
-pub struct Example {
-    /// Day of the origin.
-    pub origin: GasDay,
-    /// Features.
-    pub features: [f64; CORRECTION_FEATURES],
-    /// What the base regression missed, m³.
-    pub missed: f64,
 }
 
 /// Choices of the correction.
@@ -138,37 +134,153 @@ impl CorrectionOptions {
     }
 }
 
-/// The correction of one lead or group of leads.
-#[derive(Debug, Clone)]
-pub struct Correction(Vec<f64>);
+/// Past origins and a lead, or group of leads, of which a correction is learnt.
+#[derive(Debug, Clone, Default)]
+pub struct Examples {
+    /// Features, and what the base regression missed (m³), row by row.
+    rows: Vec<f64>,
+    weights: Vec<f64>,
+    /// First example of each part of the past but the first.
+    parts: Vec<usize>,
+}
 
-impl Correction {
-    /// Learns from past origins; without enough of them it corrects nothing.
-    pub fn fit(examples: &[Example], origin: GasDay, options: &CorrectionOptions) -> Self {
-        const EXAMPLES_MIN: usize = 40;
-        let nothing = Self(vec![0.0; CORRECTION_FEATURES]);
-        if examples.len() < EXAMPLES_MIN {
-            return nothing;
-        }
-        let mut x = Design::new(CORRECTION_FEATURES);
-        let mut y = Vec::with_capacity(examples.len());
-        let mut weights = Vec::with_capacity(examples.len());
-        for example in examples {
-            x.push(&example.features);
-            y.push(example.missed);
-            weights.push(options.weight_of(example.origin, origin));
-        }
-        let robust = Robust {
-            penalty: options.penalty,
-            clip: options.clip,
-            rounds: 2,
-        };
-        robust_ridge(&x, &y, &weights, robust, None, &[]).map_or(nothing, Self)
+impl Examples {
+    const WIDE: usize = CORRECTION_FEATURES + 1;
+
+    /// What follows is of the next part of the past.
+    pub fn next_part(&mut self) {
+        self.parts.push(self.weights.len());
     }
 
+    /// Adds what was missed, m³, and what it counts.
+    pub fn push(&mut self, features: &[f64; CORRECTION_FEATURES], missed: f64, weight: f64) {
+        self.rows.extend_from_slice(features);
+        self.rows.push(missed);
+        self.weights.push(weight);
+    }
+
+    fn row(&self, i: usize) -> &[f64] {
+        &self.rows[i * Self::WIDE..(i + 1) * Self::WIDE]
+    }
+
+    fn largest(&self) -> [f64; CORRECTION_FEATURES] {
+        let mut largest = [0.0_f64; CORRECTION_FEATURES];
+        for row in self.rows.chunks_exact(Self::WIDE) {
+            for (most, value) in largest.iter_mut().zip(row) {
+                *most = most.max(value.abs());
+            }
+        }
+        largest
+    }
+}
+
+/// The corrections of one lead or group of leads: learnt from all of the past, and from all but
+/// each part of it.
+#[derive(Debug, Clone)]
+pub struct Corrections {
+    /// Learnt from everything.
+    pub all: Correction,
+    /// Learnt without one part, by part.
+    pub without: Vec<Correction>,
+}
+
+/// Examples a correction is learnt from at least.
+const EXAMPLES_MIN: usize = 40;
+/// Reweightings.
+const ROUNDS: usize = 2;
+
+impl Corrections {
+    /// Robust ridge from sums by part; without enough examples nothing is corrected.
+    pub fn fit(examples: &Examples, options: &CorrectionOptions) -> Self {
+        let count = examples.weights.len();
+        let bounds: Vec<usize> = std::iter::once(0)
+            .chain(examples.parts.iter().copied())
+            .chain([count])
+            .collect();
+        let parts: Vec<_> = bounds.windows(2).map(|w| w[0]..w[1]).collect();
+        let nothing = Correction([0.0; CORRECTION_FEATURES]);
+        if count < EXAMPLES_MIN {
+            return Self {
+                all: nothing.clone(),
+                without: vec![nothing; parts.len()],
+            };
+        }
+        let largest = examples.largest();
+        let mut sums: Vec<Gram> = parts
+            .iter()
+            .map(|part| {
+                let mut sum = Gram::new(CORRECTION_FEATURES);
+                sum.add(
+                    &examples.rows[part.start * Examples::WIDE..part.end * Examples::WIDE],
+                    &examples.weights[part.clone()],
+                );
+                sum
+            })
+            .collect();
+        let solve = |sums: &[Gram], without: Option<usize>| {
+            let mut mixed = Gram::new(CORRECTION_FEATURES);
+            for (part, sum) in sums.iter().enumerate() {
+                if without != Some(part) {
+                    mixed.add_scaled(sum, 1.0);
+                }
+            }
+            let b = mixed.solve(options.penalty, &largest, &[]);
+            b.and_then(|b| b.try_into().ok()).map(Correction)
+        };
+        let mut all = solve(&sums, None);
+        let mut counted = vec![1.0; count];
+        let mut sizes = vec![0.0; count];
+        for _ in 0..ROUNDS {
+            let Some(b) = &all else { break };
+            for (i, size) in sizes.iter_mut().enumerate() {
+                let row = examples.row(i);
+                let said: f64 = b.0.iter().zip(row).map(|(b, x)| b * x).sum();
+                *size = (row[CORRECTION_FEATURES] - said).abs();
+            }
+            let middle = *sizes
+                .clone()
+                .select_nth_unstable_by(count / 2, f64::total_cmp)
+                .1;
+            let limit = options.clip * 1.4826 * middle;
+            if limit <= 0.0 {
+                break;
+            }
+            for (part, range) in parts.iter().enumerate() {
+                for i in range.clone() {
+                    let now = (limit / sizes[i]).min(1.0);
+                    if (now - counted[i]).abs() > 0.02 {
+                        let change = (now - counted[i]) * examples.weights[i];
+                        sums[part].add_one(examples.row(i), change);
+                        counted[i] = now;
+                    }
+                }
+            }
+            all = solve(&sums, None);
+        }
+        let without = parts
+            .iter()
+            .enumerate()
+            .map(|(part, range)| {
+                let is_enough = count - range.len() >= EXAMPLES_MIN;
+                let learnt = is_enough.then(|| solve(&sums, Some(part))).flatten();
+                learnt.unwrap_or_else(|| nothing.clone())
+            })
+            .collect();
+        Self {
+            all: all.unwrap_or(nothing),
+            without,
+        }
+    }
+}
+
+/// The correction of one lead or group of leads.
+#[derive(Debug, Clone)]
+pub struct Correction([f64; CORRECTION_FEATURES]);
+
+impl Correction {
     /// The correction for these features, m³.
     pub fn of(&self, features: &[f64; CORRECTION_FEATURES]) -> f64 {
-        dot(&self.0, features)
+        self.0.iter().zip(features).map(|(b, x)| b * x).sum()
     }
 }
 

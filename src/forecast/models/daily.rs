@@ -12,10 +12,11 @@ use crate::forecast::features::calendar::{
 };
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::linear::Design;
-use crate::forecast::models::base::{BaseFit, BaseOptions};
+use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput, BaseOptions};
 use crate::forecast::models::blend::{Blend, Case, Members};
 use crate::forecast::models::correction::{
-    Correction, CorrectionOptions, Example, KnownResiduals, LEAD_GROUPS, RESIDUAL_DAYS, lead_group,
+    CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples, KnownResiduals,
+    LEAD_GROUPS, RESIDUAL_DAYS, lead_group,
 };
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
 use crate::forecast::models::seasonal_naive;
@@ -125,6 +126,7 @@ pub struct DailyModel {
     options: DailyOptions,
     fixed: Design,
     felt: Option<Vec<Felt>>,
+    chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
 }
 
@@ -151,6 +153,7 @@ impl DailyModel {
             options,
             fixed,
             felt,
+            chain: BaseChain::default(),
             fits: BTreeMap::new(),
         }
     }
@@ -197,21 +200,14 @@ impl DailyModel {
 
     fn prepare(&mut self, cut: usize) -> bool {
         if !self.fits.contains_key(&cut) {
-            let warm = self
-                .fits
-                .range(..cut)
-                .next_back()
-                .filter(|(at, _)| cut - **at <= CUT_DAYS)
-                .and_then(|(_, fit)| fit.as_ref());
-            let fit = BaseFit::fit(
-                &self.series,
-                &self.fixed,
-                self.felt.as_deref(),
-                cut,
-                &self.options.base,
-                warm.map(|f| &f.base),
-            )
-            .map(|base| self.around(cut, base));
+            let input = BaseInput {
+                series: &self.series,
+                fixed: &self.fixed,
+                felt: self.felt.as_deref(),
+                options: &self.options.base,
+            };
+            let fit = self.chain.fit(input, cut, CUT_DAYS);
+            let fit = fit.map(|base| self.around(cut, base));
             self.fits.insert(cut, fit);
         }
         self.fits.get(&cut).is_some_and(Option::is_some)
@@ -259,7 +255,14 @@ impl DailyModel {
             return None;
         }
         let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
-        let climatology = Climatology::new(self.series.first(), known_weather);
+        let is_known = ahead == WeatherAhead::Perfect
+            && given.len() >= horizon
+            && given.iter().all(|t| t.is_finite());
+        let climatology = if is_known || self.felt.is_none() {
+            Climatology::default()
+        } else {
+            Climatology::new(self.series.first(), known_weather)
+        };
         let weather = Weather {
             ahead,
             climatology: &climatology,
@@ -284,18 +287,16 @@ impl DailyModel {
                 views.push(view);
             }
         }
-        let corrections = self.corrections(&views, origin, horizon, None);
-        // What each past origin would have been corrected by, had it not been learnt from.
-        let honest: Vec<Vec<Correction>> = (0..BLOCKS)
-            .map(|block| self.corrections(&views, origin, horizon, Some(block)))
-            .collect();
+        let corrections = self.corrections(&views, origin, horizon);
         let past_members: Vec<Vec<Members>> = views
             .iter()
             .enumerate()
             .map(|(i, view)| {
-                let corrections = &honest[block_of(i, views.len())];
+                // What it would have been corrected by, had it not been learnt from.
+                let part = block_of(i, views.len());
+                let honest = |lead| &corrections[lead_group(lead)].without[part];
                 (1..=horizon)
-                    .map(|lead| self.members(view, lead, corrections))
+                    .map(|lead| self.members(view, lead, honest(lead)))
                     .collect()
             })
             .collect();
@@ -303,7 +304,7 @@ impl DailyModel {
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
                 blends[lead_group(lead)]
-                    .of(self.members(&now, lead, &corrections))
+                    .of(self.members(&now, lead, &corrections[lead_group(lead)].all))
                     .max(0.0)
             })
             .collect();
@@ -368,11 +369,12 @@ impl DailyModel {
             .saturating_sub(RESIDUAL_DAYS)
             .max(fit.expected_from);
         let expected_of = |i: usize| fit.expected.get(i.checked_sub(fit.expected_from)?).copied();
-        let mut known = KnownResiduals::default();
+        let mut recent = Vec::with_capacity(RESIDUAL_DAYS);
+        let mut expected_then = Vec::with_capacity(RESIDUAL_DAYS);
         for i in (from..=at).rev() {
             let expected = expected_of(i).unwrap_or(f64::NAN);
-            known.recent.push(self.series.values[i] - expected);
-            known.expected.push(expected);
+            recent.push(self.series.values[i] - expected);
+            expected_then.push(expected);
         }
         let uses_weather = fit.base.uses_weather() && self.felt.is_some();
         let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
@@ -398,13 +400,22 @@ impl DailyModel {
             });
             self.expected_under(fit, at, &temperatures, horizon)
         };
-        if uses_weather && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect) {
-            known.weather_effect = self.weather_effects(fit, at, weather);
-        }
+        let effects = if uses_weather
+            && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect)
+        {
+            self.weather_effects(fit, at, weather)
+        } else {
+            Vec::new()
+        };
+        let known = KnownResiduals::new(&recent, &expected_then, &effects);
+        let features = (1..)
+            .zip(&expected)
+            .map(|(lead, expected)| known.features(lead, *expected, self.angle(at + lead)))
+            .collect();
         Some(View {
             at,
-            known,
             expected,
+            features,
             level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
         })
     }
@@ -455,40 +466,39 @@ impl DailyModel {
             .collect()
     }
 
-    /// Corrections learnt from all views, or from those outside of a block.
-    fn corrections(
-        &self,
-        views: &[View],
-        origin: usize,
-        horizon: usize,
-        without: Option<usize>,
-    ) -> Vec<Correction> {
-        let mut examples: Vec<Vec<Example>> = vec![Vec::new(); LEAD_GROUPS];
+    /// Corrections learnt from past views, by lead group.
+    fn corrections(&self, views: &[View], origin: usize, horizon: usize) -> Vec<Corrections> {
+        let groups = lead_group(horizon) + 1;
+        let mut examples = vec![Examples::default(); groups];
+        let day = self.series.traits[origin].day;
+        let mut part = 0;
         for (i, view) in views.iter().enumerate() {
-            if without == Some(block_of(i, views.len())) {
-                continue;
+            while part < block_of(i, views.len()) {
+                examples.iter_mut().for_each(Examples::next_part);
+                part += 1;
             }
+            let past = self.series.traits[view.at].day;
+            let weight = self.options.correction.weight_of(past, day);
             for lead in 1..=horizon.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
-                    examples[lead_group(lead)].push(Example {
-                        origin: self.series.traits[view.at].day,
-                        features: view.features(lead, self.angle(view.at + lead)),
-                        missed,
-                    });
+                    examples[lead_group(lead)].push(&view.features[lead - 1], missed, weight);
                 }
             }
         }
-        let day = self.series.traits[origin].day;
+        while part + 1 < BLOCKS {
+            examples.iter_mut().for_each(Examples::next_part);
+            part += 1;
+        }
         examples
             .iter()
-            .map(|of_lead| Correction::fit(of_lead, day, &self.options.correction))
+            .map(|of_lead| Corrections::fit(of_lead, &self.options.correction))
             .collect()
     }
 
     /// What each member says of a lead.
-    fn members(&self, view: &View, lead: usize, corrections: &[Correction]) -> Members {
-        let regression = view.corrected(lead, corrections, self.angle(view.at + lead));
+    fn members(&self, view: &View, lead: usize, correction: &Correction) -> Members {
+        let regression = view.expected[lead - 1] + correction.of(&view.features[lead - 1]);
         let values = &self.series.values;
         let (recent, last_year) = if lead < BLEND_FROM_LEAD {
             (None, None)
@@ -573,24 +583,10 @@ struct Weather<'a> {
 /// An origin as it was seen: errors known, expectations ahead.
 struct View {
     at: usize,
-    known: KnownResiduals,
     expected: Vec<f64>,
+    features: Vec<[f64; CORRECTION_FEATURES]>,
     /// Level of the last four weeks to that of the same weeks a year before.
     level_ratio: Option<f64>,
-}
-
-impl View {
-    fn features(
-        &self,
-        lead: usize,
-        angle: f64,
-    ) -> [f64; crate::forecast::models::correction::CORRECTION_FEATURES] {
-        self.known.features(lead, self.expected[lead - 1], angle)
-    }
-
-    fn corrected(&self, lead: usize, corrections: &[Correction], angle: f64) -> f64 {
-        self.expected[lead - 1] + corrections[lead_group(lead)].of(&self.features(lead, angle))
-    }
 }
 
 /// What each day's weather was felt as; gaps keep the last known. None without temperatures.

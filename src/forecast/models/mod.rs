@@ -3,12 +3,14 @@
 //! [`daily`] is what callers use: it takes the richest model the history allows. [`base`] is the
 //! robust regression on calendar and weather, [`correction`] its direct correction by lead with the
 //! node's own recent residuals, [`seasonal_naive`] the baseline and the fallback, [`paths`] the
-//! residual paths from which draws are made, [`blend`] the ensemble of later leads, [`monthly`] the model of monthly series.
+//! residual paths from which draws are made, [`blend`] the ensemble of later leads; [`hourly`] and
+//! [`monthly`] are the models of hourly and monthly series.
 
 pub mod base;
 pub mod blend;
 pub mod correction;
 pub mod daily;
+pub mod hourly;
 pub mod monthly;
 pub mod paths;
 pub mod seasonal_naive;

@@ -1,8 +1,8 @@
-//! The model of monthly series, a year ahead: damped seasonal smoothing of weather-free months.
+//! The model of monthly series, a year ahead: damped seasonal smoothing of weather-normal months.
 //!
-//! A robust regression on season, trend and temperature gives the weather response only. What is
-//! left of each month without its weather is carried from the same month of the last three years
-//! (0.7, 0.2, 0.1), moved by a damped part of the last three months' departure from it.
+//! A robust regression on season, trend and temperature gives the weather response only. Each month
+//! under the typical weather of its place in the year is carried from the same month of the last
+//! three years (0.5, 0.3, 0.2), times a damped part of the ratio of the last three months to theirs.
 
 use crate::domain::calendar::GasMonth;
 use crate::forecast::features::calendar::year_angle;
@@ -15,8 +15,10 @@ use crate::forecast::weather::WeatherAhead;
 pub const NAME: &str = "seasonal_smoothing";
 /// Name of the baseline in results.
 pub const BASELINE: &str = "seasonal_naive";
-/// Months the regression needs before its first fit.
-const MONTHS_MIN: usize = 25;
+/// Months the model needs: one whole year.
+const MONTHS_MIN: usize = 12;
+/// Months the weather response needs, and those from which on it has all its columns.
+const RESPONSE_MONTHS: std::ops::Range<usize> = 18..36;
 const SEASON: usize = 12;
 const COLUMNS: usize = FIRST_WEATHER + 5;
 
@@ -130,17 +132,55 @@ pub fn baseline(series: &MonthlySeries, origin: usize, horizon: usize) -> Option
 }
 
 /// Weights of the same month one, two and three years back.
-const YEARS: [f64; 3] = [0.7, 0.2, 0.1];
+const YEARS: [f64; 3] = [0.5, 0.3, 0.2];
 /// Part of the last months' departure from the seasonal profile that is carried on, and what is
 /// left of it from each month to the next.
-const CARRIED: f64 = 0.6;
-const DAMPING: f64 = 0.85;
+const CARRIED: f64 = 0.8;
+const DAMPING: f64 = 0.9;
+/// Ratios beyond these say that the profile is of another network.
+const RATIO: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+/// Errors of a typical monthly series, as part of its level, which stand in until its own are many.
+const TYPICAL_ERROR: f64 = 0.15;
+/// As many of them as a year has months: twelfths of a normal distribution, in no order.
+const TYPICAL_DRAWS: [f64; SEASON] = [
+    0.32, -1.15, 0.81, -0.10, 1.73, -0.55, 0.10, -1.73, 0.55, -0.81, 1.15, -0.32,
+];
+/// Own errors are widened by `1 + this / their number`: they overlap, and were seen in few years.
+const FEW_PATHS: f64 = 1.5;
 
-/// What is known of a series at an origin: its weather response, and its weather-free months.
+/// What is known of a series at an origin: its weather response, and its weather-normal months.
 struct MonthView<'a> {
     series: &'a MonthlySeries,
     origin: usize,
-    response: Option<(Vec<f64>, [f64; 3])>,
+    /// Mean day of each month up to the origin under typical weather.
+    normal: Vec<f64>,
+    response: Option<Response>,
+    /// Ratio of the last three months to their profile.
+    ratio: f64,
+}
+
+struct Response {
+    coefficients: Vec<f64>,
+    knots: [f64; 3],
+    /// Mean temperature of the months of a year, by index modulo twelve; NaN where unknown.
+    typical: [f64; SEASON],
+}
+
+impl Response {
+    /// What a temperature adds to the mean day of a month, against typical weather.
+    fn effect(&self, series: &MonthlySeries, index: usize, temperature: f64) -> f64 {
+        let typical = self.typical[index % SEASON];
+        if !temperature.is_finite() || !typical.is_finite() {
+            return 0.0;
+        }
+        let part = |temperature: f64| {
+            dot(
+                &self.coefficients[FIRST_WEATHER..],
+                &series.row(index, temperature, self.knots)[FIRST_WEATHER..],
+            )
+        };
+        part(temperature) - part(typical)
+    }
 }
 
 impl<'a> MonthView<'a> {
@@ -148,55 +188,49 @@ impl<'a> MonthView<'a> {
         let known: Vec<usize> = (0..=origin)
             .filter(|i| series.values[*i].is_finite())
             .collect();
-        if known.len() < MONTHS_MIN {
+        if known.len() < MONTHS_MIN || origin - known.last()? > SEASON {
             return None;
         }
         let temperature = |i: usize| series.temperatures.get(i).copied().unwrap_or(f64::NAN);
-        let has_weather = known.iter().all(|i| temperature(*i).is_finite());
+        let with_weather: Vec<usize> = known
+            .iter()
+            .copied()
+            .filter(|i| temperature(*i).is_finite())
+            .collect();
+        let has_weather = with_weather.len() >= RESPONSE_MONTHS.start
+            && with_weather.len() * 10 >= known.len() * 8;
         let response = has_weather
-            .then(|| response(series, origin, &known))
+            .then(|| response(series, origin, &with_weather))
             .flatten();
-        Some(Self {
+        let normal = (0..=origin)
+            .map(|i| {
+                let effect = response
+                    .as_ref()
+                    .map_or(0.0, |r| r.effect(series, i, temperature(i)));
+                series.per_day(i) - effect
+            })
+            .collect();
+        let mut view = Self {
             series,
             origin,
+            normal,
             response,
-        })
-    }
-
-    /// Effect of a temperature on the mean day of a month, against no weather terms at all.
-    fn weather(&self, index: usize, temperature: f64) -> f64 {
-        let Some((b, knots)) = &self.response else {
-            return 0.0;
+            ratio: 1.0,
         };
-        if !temperature.is_finite() {
-            return 0.0;
-        }
-        dot(
-            &b[FIRST_WEATHER..],
-            &self.series.row(index, temperature, *knots)[FIRST_WEATHER..],
-        )
+        view.ratio = view.present_ratio();
+        Some(view)
     }
 
-    /// Mean day of a known month without its weather.
-    fn free(&self, index: usize) -> f64 {
-        let temperature = self
-            .series
-            .temperatures
-            .get(index)
-            .copied()
-            .unwrap_or(f64::NAN);
-        self.series.per_day(index) - self.weather(index, temperature)
-    }
-
-    /// Weather-free mean day of a month from the same month of the years known at `known`.
+    /// Weather-normal mean day of a month from the same month of the years known at `known`, else
+    /// from the last twelve known months.
     fn profile(&self, index: usize, known: usize) -> Option<f64> {
         let first = (1..=10).find(|year| index.saturating_sub(year * SEASON) <= known)?;
         let (mut sum, mut weights) = (0.0, 0.0);
         for (year, weight) in (first..).zip(YEARS) {
             let value = index
                 .checked_sub(year * SEASON)
-                .map_or(f64::NAN, |i| self.free(i));
-            if value.is_finite() {
+                .and_then(|i| self.normal.get(i));
+            if let Some(value) = value.filter(|v| v.is_finite()) {
                 sum += weight * value;
                 weights += weight;
             }
@@ -204,55 +238,93 @@ impl<'a> MonthView<'a> {
         (weights > 0.0).then(|| sum / weights)
     }
 
-    /// How far the last three months lay from their profile, as it was a year ago.
-    fn departure(&self) -> f64 {
-        let departures: Vec<f64> = (0..3)
-            .filter_map(|back| self.origin.checked_sub(back))
-            .filter_map(|i| Some(self.free(i) - self.profile(i, i.checked_sub(SEASON)?)?))
-            .filter(|d| d.is_finite())
-            .collect();
-        departures.iter().sum::<f64>() / (departures.len() as f64).max(1.0)
+    /// How high the last three months lay against their profile, as it was a year before.
+    fn present_ratio(&self) -> f64 {
+        let (mut now, mut then) = (0.0, 0.0);
+        for i in (0..3).filter_map(|back| self.origin.checked_sub(back)) {
+            let profile = i.checked_sub(SEASON).and_then(|a| self.profile(i, a));
+            if let Some(profile) = profile.filter(|p| p.is_finite() && self.normal[i].is_finite()) {
+                now += self.normal[i];
+                then += profile;
+            }
+        }
+        let ratio = now / then;
+        if then > 0.0 && ratio.is_finite() {
+            ratio.clamp(*RATIO.start(), *RATIO.end())
+        } else {
+            1.0
+        }
     }
 
-    fn expected(&self, lead: usize, temperature: f64) -> Option<f64> {
+    fn level(&self) -> f64 {
+        let last: Vec<f64> = (0..SEASON)
+            .filter_map(|back| self.normal.get(self.origin.checked_sub(back)?))
+            .copied()
+            .filter(|v| v.is_finite())
+            .collect();
+        last.iter().sum::<f64>() / (last.len() as f64).max(1.0)
+    }
+
+    fn expected(&self, lead: usize, temperature: f64) -> f64 {
         let index = self.origin + lead;
-        let exponent = i32::try_from(lead.saturating_sub(1)).ok()?;
-        let carried = CARRIED * DAMPING.powi(exponent) * self.departure();
-        let value = self.profile(index, self.origin)? + carried + self.weather(index, temperature);
-        Some(value.max(0.0) * self.series.days(index))
+        let exponent = i32::try_from(lead.saturating_sub(1)).unwrap_or(i32::MAX);
+        let ratio = 1.0 + CARRIED * DAMPING.powi(exponent) * (self.ratio - 1.0);
+        let profile = self
+            .profile(index, self.origin)
+            .unwrap_or_else(|| self.level());
+        let effect = self
+            .response
+            .as_ref()
+            .map_or(0.0, |r| r.effect(self.series, index, temperature));
+        (profile * ratio + effect).max(0.0) * self.series.days(index)
     }
 }
 
 /// Columns of the weather response start here in a row.
 const FIRST_WEATHER: usize = 10;
 
-fn response(
-    series: &MonthlySeries,
-    origin: usize,
-    known: &[usize],
-) -> Option<(Vec<f64>, [f64; 3])> {
+fn response(series: &MonthlySeries, origin: usize, known: &[usize]) -> Option<Response> {
     let mut sorted: Vec<f64> = known.iter().map(|i| series.temperatures[*i]).collect();
     sorted.sort_by(f64::total_cmp);
     let knots = [0.2, 0.5, 0.8].map(|q| crate::domain::demand::quantile_of_sorted(&sorted, q));
+    let is_short = known.len() < RESPONSE_MONTHS.end;
     let mut x = Design::new(COLUMNS);
     let mut y = Vec::new();
     let mut weights = Vec::new();
     for &i in known {
-        x.push(&series.row(i, series.temperatures[i], knots));
+        let mut row = series.row(i, series.temperatures[i], knots);
+        if is_short {
+            // Two years cannot tell a trend, a sharp season or a curved response apart.
+            for column in [1, 4, 5, 6, 7, 8, 9, 11, 13, 14] {
+                row[column] = 0.0;
+            }
+        }
+        x.push(&row);
         y.push(series.per_day(i));
         weights.push(0.5_f64.powf((origin - i) as f64 / 36.0));
     }
-    let penalty = Penalty {
-        relative: 0.005,
-        pseudo_days: 0.0,
-    };
     let robust = Robust {
-        penalty,
+        penalty: Penalty {
+            relative: if is_short { 0.05 } else { 0.005 },
+            pseudo_days: 0.0,
+        },
         clip: 2.0,
         rounds: 2,
     };
-    let b = robust_ridge(&x, &y, &weights, robust, None, &[])?;
-    Some((b, knots))
+    let coefficients = robust_ridge(&x, &y, &weights, robust, None, &[])?;
+    let typical = std::array::from_fn(|month| {
+        let same: Vec<f64> = known
+            .iter()
+            .filter(|i| *i % SEASON == month)
+            .map(|i| series.temperatures[*i])
+            .collect();
+        same.iter().sum::<f64>() / same.len() as f64
+    });
+    Some(Response {
+        coefficients,
+        knots,
+        typical,
+    })
 }
 
 fn regression(
@@ -278,38 +350,46 @@ fn regression(
             let typical = || series.typical_temperature(origin, origin + lead);
             now.expected(lead, given.unwrap_or_else(typical))
         })
-        .collect::<Option<_>>()?;
+        .collect();
+    if p50.iter().any(|v| !v.is_finite()) {
+        return None;
+    }
     let typical = p50.iter().sum::<f64>() / horizon.max(1) as f64;
-    let mut paths = Vec::new();
-    for past in MONTHS_MIN - 1..origin {
-        let Some(view) = MonthView::new(series, past) else {
-            continue;
-        };
-        let residuals = (1..=horizon)
-            .map(|lead| {
-                let then = view.expected(lead, temperature_of_past(past, lead));
-                match (then, series.values.get(past + lead)) {
-                    (Some(then), Some(truth)) if past + lead <= origin => {
+    let mut paths: Vec<ResidualPath> = (MONTHS_MIN - 1..origin)
+        .filter_map(|past| {
+            let view = MonthView::new(series, past)?;
+            let residuals: Vec<f64> = (1..=horizon)
+                .map(|lead| match series.values.get(past + lead) {
+                    Some(truth) if past + lead <= origin => {
+                        let then = view.expected(lead, temperature_of_past(past, lead));
                         (truth - then) * level_factor(p50[lead - 1], then, typical)
                     }
                     _ => f64::NAN,
-                }
+                })
+                .collect();
+            let is_known = residuals.iter().any(|r| r.is_finite());
+            is_known.then(|| ResidualPath {
+                origin: series.months[past].first_day(),
+                residuals,
             })
-            .collect();
-        paths.push(ResidualPath {
-            origin: series.months[past].first_day(),
-            residuals,
-        });
-    }
-    if paths.len() < 6 {
-        return None;
-    }
-    // Paths overlap, so a few years of them have seen few different errors: the fewer, the wider.
-    let widening = 1.0 + 6.0 / paths.len() as f64;
+        })
+        .collect();
+    let widening = 1.0 + FEW_PATHS / (paths.len() as f64).max(1.0);
     for residual in paths.iter_mut().flat_map(|p| &mut p.residuals) {
         *residual *= widening;
     }
     fill_unknown(&mut paths);
+    // Errors of a typical series, in the middle of the last twelve months.
+    let middle = series.months[origin].first_day().plus(14);
+    for (back, draw) in (0..).zip(TYPICAL_DRAWS) {
+        let of_lead = |p50: &f64| draw * TYPICAL_ERROR * (0.3 * typical + 0.7 * p50);
+        paths.push(ResidualPath {
+            origin: middle.plus(-(back * 1461) / 48),
+            residuals: p50.iter().map(of_lead).collect(),
+        });
+    }
+    paths.sort_by_key(|path| path.origin);
+    paths.dedup_by_key(|path| path.origin);
     Some(DailyForecast {
         model: NAME,
         p50,
@@ -365,10 +445,29 @@ mod tests {
     }
 
     #[test]
-    fn two_years_fall_back_to_last_year() {
-        let known = series(20, 12);
-        let model = forecast(&known, 19, 12, WeatherAhead::None, &[]).unwrap();
+    fn less_than_a_year_falls_back_to_what_is_known() {
+        let known = series(11, 12);
+        let model = forecast(&known, 10, 12, WeatherAhead::None, &[]).unwrap();
         assert_eq!(model.model, BASELINE);
-        assert_eq!(model.p50[0].to_bits(), known.values[8].to_bits());
+        assert_eq!(model.p50[1].to_bits(), known.values[0].to_bits());
+    }
+
+    #[test]
+    fn a_year_is_enough_and_a_new_level_is_carried_on() {
+        let mut known = series(24, 12);
+        known.temperatures.clear();
+        for i in 12..24 {
+            known.values[i] = 0.6 * known.values[i - 12];
+        }
+        let model = forecast(&known, 23, 12, WeatherAhead::None, &[]).unwrap();
+        assert_eq!(model.model, NAME);
+        let carried = model.p50[0] / known.values[12];
+        // The profile lies between the old level and the new one, the ratio brings it down.
+        assert!((0.8..1.1).contains(&carried), "{carried}");
+        let short = forecast(&series(13, 12), 12, 12, WeatherAhead::None, &[]).unwrap();
+        assert_eq!(short.model, NAME);
+        let last = |p: &ResidualPath| p.residuals[11];
+        assert!(short.paths.iter().any(|p| last(p) > 0.0));
+        assert!(short.paths.iter().any(|p| last(p) < 0.0));
     }
 }

@@ -3,8 +3,10 @@
 //! A like day has the same kind of weekday and a temperature near the target's, and is recent or
 //! of the same season. Shapes are weighted sums of volumes, so days without gas do not count.
 
+use chrono::Datelike;
+
 use crate::domain::calendar::DayType;
-use crate::forecast::features::calendar::{DayTraits, season_distance};
+use crate::forecast::features::calendar::DayTraits;
 
 /// One past day with its hours.
 #[derive(Debug, Clone)]
@@ -21,15 +23,24 @@ pub struct ShapeDay {
 #[derive(Debug, Clone, Default)]
 pub struct ShapeBook {
     days: Vec<ShapeDay>,
+    /// Whether every hour of the day is known, and its place in the year.
+    facts: Vec<(bool, u32)>,
 }
 
 /// Past days looked at.
 const DAYS_MAX: usize = 420;
+/// Days before which no day has a share error: too few are like it.
+const FIRST_DAYS: usize = 14;
 
 impl ShapeBook {
     /// Takes past days, earliest first.
     pub fn new(days: Vec<ShapeDay>) -> Self {
-        Self { days }
+        let fact = |day: &ShapeDay| {
+            let is_known = day.hours.iter().all(|h| h.is_finite());
+            (is_known, day.traits.day.0.ordinal0())
+        };
+        let facts = days.iter().map(fact).collect();
+        Self { days, facts }
     }
 
     /// Shares of the 24 hours (summing to 1) for a day, from the days before `before`.
@@ -42,8 +53,13 @@ impl ShapeBook {
         let before = before.min(self.days.len());
         let mut sums = [0.0; 24];
         let mut total = 0.0;
-        for day in &self.days[before.saturating_sub(DAYS_MAX)..before] {
-            let weight = likeness(target, temperature, day);
+        let place = target.day.0.ordinal0();
+        let past = before.saturating_sub(DAYS_MAX)..before;
+        for (day, (is_known, of_year)) in self.days[past.clone()].iter().zip(&self.facts[past]) {
+            if !is_known {
+                continue;
+            }
+            let weight = likeness(target, temperature, day, place.abs_diff(*of_year));
             if weight < 1e-6 {
                 continue;
             }
@@ -64,20 +80,20 @@ impl ShapeBook {
     /// from `from` on; none for a day without gas or with an unknown hour.
     pub fn share_errors(&self, from: usize) -> Vec<Option<[f64; 24]>> {
         (0..self.days.len())
-            .map(|i| {
-                if i < from.max(14) {
-                    return None;
-                }
-                let day = &self.days[i];
-                let total: f64 = day.hours.iter().sum();
-                if !total.is_finite() || total <= 0.0 {
-                    return None;
-                }
-                // The day before is not known in full when a day is forecast.
-                let expected = self.shares(&day.traits, day.temperature, i - 1);
-                Some(std::array::from_fn(|h| day.hours[h] / total - expected[h]))
-            })
+            .map(|i| (i >= from).then(|| self.share_error(i)).flatten())
             .collect()
+    }
+
+    /// The same of one day; none in the first two weeks.
+    pub fn share_error(&self, index: usize) -> Option<[f64; 24]> {
+        let day = self.days.get(index).filter(|_| index >= FIRST_DAYS)?;
+        let total: f64 = day.hours.iter().sum();
+        if !total.is_finite() || total <= 0.0 {
+            return None;
+        }
+        // The day before is not known in full when a day is forecast.
+        let expected = self.shares(&day.traits, day.temperature, index - 1);
+        Some(std::array::from_fn(|h| day.hours[h] / total - expected[h]))
     }
 
     /// The days.
@@ -86,10 +102,8 @@ impl ShapeBook {
     }
 }
 
-fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay) -> f64 {
-    if day.hours.iter().any(|h| !h.is_finite()) {
-        return 0.0;
-    }
+/// `apart` is how far the two dates lie apart within the year, either way round, days.
+fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay, apart: u32) -> f64 {
     let same_kind = match (target.day_type, day.traits.day_type) {
         (a, b) if a == b && target.weekday == day.traits.weekday => 1.0,
         (DayType::Workday, DayType::Workday) => 0.5,
@@ -97,15 +111,17 @@ fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay) -> f64 {
         (DayType::Holiday, DayType::Weekend) | (DayType::Weekend, DayType::Holiday) => 0.3,
         _ => 0.005,
     };
+    let age = target.day.days_since(day.traits.day).max(0) as f64;
+    let apart = f64::from(apart);
+    let season = apart.min(365.25 - apart).abs() / 30.0;
+    let recent =
+        (-std::f64::consts::LN_2 / 45.0 * age).exp() + 0.3 * (-0.5 * season * season).exp() + 0.01;
     let near = if temperature.is_finite() && day.temperature.is_finite() {
         let apart = (temperature - day.temperature) / 4.0;
         (-0.5 * apart * apart).exp().max(0.01)
     } else {
         0.3
     };
-    let age = target.day.days_since(day.traits.day).max(0) as f64;
-    let season = season_distance(target.day.0, day.traits.day.0) / 30.0;
-    let recent = 0.5_f64.powf(age / 45.0) + 0.3 * (-0.5 * season * season).exp() + 0.01;
     same_kind * near * recent
 }
 

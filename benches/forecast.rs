@@ -1,0 +1,95 @@
+//! One series, fit and forecast from nothing: days by history and horizon, hours of three years.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use qiliang::domain::calendar::GasDay;
+use qiliang::forecast::features::calendar::traits_of_named_holidays;
+use qiliang::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
+use qiliang::forecast::models::hourly::{Draws, HourlyModel};
+use qiliang::forecast::models::shape::ShapeDay;
+use qiliang::forecast::weather::WeatherAhead;
+
+const YEAR: usize = 365;
+
+/// Heating demand with weekends and noise.
+fn series(days: usize) -> DailySeries {
+    let first = GasDay::from_epoch_day(18_262);
+    let traits = traits_of_named_holidays(&std::collections::BTreeMap::new(), first, days + 70);
+    let noise = |i: usize, k: usize| ((i * 7919 + k * 104_729) % 1009) as f64 / 504.5 - 1.0;
+    let temperatures: Vec<f64> = (0..days)
+        .map(|i| {
+            let wave = (std::f64::consts::TAU * i as f64 / 365.25).cos();
+            12.0 - 9.0 * wave + 3.0 * noise(i / 3, 1) + noise(i, 2)
+        })
+        .collect();
+    let values = temperatures
+        .iter()
+        .zip(&traits)
+        .enumerate()
+        .map(|(i, (t, day))| {
+            let week = if day.weekday >= 5 { 0.8 } else { 1.0 };
+            week * (100.0 + 10.0 * (16.0 - t).max(0.0)) + 5.0 * noise(i, 3)
+        })
+        .collect();
+    DailySeries {
+        values,
+        traits,
+        temperatures,
+    }
+}
+
+fn days(c: &mut Criterion) {
+    let mut group = c.benchmark_group("forecast/days");
+    for (years, horizon) in [(1, 7), (2, 7), (3, 7), (5, 7), (8, 7), (5, 31), (5, 62)] {
+        let series = series(years * YEAR);
+        let given = vec![8.0; horizon];
+        let name = BenchmarkId::from_parameter(format!("{years} years, {horizon} ahead"));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let origin = series.values.len() - 1;
+                DailyModel::new(black_box(series.clone()), DailyOptions::default()).forecast(
+                    origin,
+                    horizon,
+                    WeatherAhead::Perfect,
+                    &given,
+                )
+            });
+        });
+    }
+    group.finish();
+}
+
+fn hours(c: &mut Criterion) {
+    let daily = series(3 * YEAR);
+    let count = daily.values.len();
+    let days: Vec<ShapeDay> = (0..count)
+        .map(|i| ShapeDay {
+            traits: daily.traits[i],
+            temperature: daily.temperatures[i],
+            hours: std::array::from_fn(|h| {
+                daily.values[i] / 24.0 * (1.0 + 0.4 * (h as f64 / 4.0).sin())
+                    + ((i * 7919 + h * 31) % 101) as f64 / 100.0
+            }),
+        })
+        .collect();
+    let draws = Draws {
+        count: 400,
+        seed: 1,
+    };
+    c.bench_function("forecast/hours/3 years, 168 ahead", |b| {
+        b.iter(|| {
+            let ahead = &daily.traits[count..];
+            HourlyModel::new(
+                black_box(days.clone()),
+                ahead,
+                true,
+                DailyOptions::default(),
+            )
+            .forecast(count - 1, 7, WeatherAhead::Perfect, &[8.0; 7], draws)
+        });
+    });
+}
+
+criterion_group!(benches, days, hours);
+criterion_main!(benches);

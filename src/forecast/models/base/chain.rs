@@ -1,0 +1,318 @@
+//! Fits at successive cuts from sums that are only added to.
+
+use super::{BaseFit, BaseInput, is_rare, learnable};
+use crate::forecast::features::calendar::{FIRST_HARMONIC, season_distance};
+use crate::forecast::features::temperature::{
+    Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
+};
+use crate::forecast::linear::dot;
+use crate::forecast::linear::gram::Gram;
+
+/// Parts of the year that are summed apart.
+const SEASONS: u64 = 13;
+const LEAP_YEAR: u64 = 366;
+const YEAR_DAYS: f64 = 365.25;
+/// Reweightings at an anchor.
+const ROUNDS: usize = 2;
+/// Part of the scale of errors that the latest four weeks make.
+const SCALE_NEWS: f64 = 0.3;
+/// From this history on, anchors lie so many days apart.
+const ANCHOR_DAYS: usize = 1096;
+
+/// The fits of a series, cut after cut.
+#[derive(Debug, Default)]
+pub struct BaseChain {
+    stage: Option<Stage>,
+}
+
+impl BaseChain {
+    /// The fit of the days `..=cut`; the same whichever cuts were asked for before.
+    ///
+    /// `grid` is how far cuts lie apart. None if too few days have a value.
+    pub fn fit(&mut self, input: BaseInput<'_>, cut: usize, grid: usize) -> Option<BaseFit> {
+        let first = input.series.values.iter().position(|v| v.is_finite())?;
+        let anchor = anchor_of(cut, first, grid)?;
+        let usable = |stage: &Stage| stage.anchor == anchor && stage.at <= cut;
+        if !self.stage.as_ref().is_some_and(usable) {
+            self.stage = Some(Stage::new(input, first, anchor)?);
+        }
+        let stage = self.stage.as_mut()?;
+        while stage.at < cut {
+            stage.advance(input, grid);
+        }
+        stage.fit(input)
+    }
+}
+
+/// The cut from which the sums for `cut` start: itself in the first year, then the first one after
+/// one, two, three years, and so on in steps of three.
+fn anchor_of(cut: usize, first: usize, grid: usize) -> Option<usize> {
+    let span = cut.checked_sub(first)?;
+    let years = match span {
+        0..365 => return Some(cut),
+        365..730 => 365,
+        730..ANCHOR_DAYS => 730,
+        _ => span - span % ANCHOR_DAYS,
+    };
+    Some(cut - (span - years) / grid * grid)
+}
+
+/// Sums from an anchor on.
+#[derive(Debug)]
+struct Stage {
+    first: usize,
+    anchor: usize,
+    /// Days up to and with this one are in the sums.
+    at: usize,
+    knots: Option<Knots>,
+    columns: usize,
+    seasons: Vec<Gram>,
+    largest: Vec<f64>,
+    /// Robust standard deviation of errors.
+    scale: Option<f64>,
+    /// Coefficients of the latest fit.
+    latest: Option<Vec<f64>>,
+    mixed: Gram,
+}
+
+/// Rows of some days, as [`Gram::add`] takes them.
+#[derive(Default)]
+struct Rows {
+    wide: usize,
+    values: Vec<f64>,
+    days: Vec<usize>,
+}
+
+impl Rows {
+    fn row(&self, i: usize) -> &[f64] {
+        &self.values[i * self.wide..(i + 1) * self.wide]
+    }
+
+    fn residual(&self, i: usize, b: &[f64]) -> f64 {
+        let row = self.row(i);
+        row[self.wide - 1] - dot(b, &row[..self.wide - 1])
+    }
+}
+
+impl Stage {
+    fn new(input: BaseInput<'_>, first: usize, anchor: usize) -> Option<Self> {
+        let from = first.max((anchor + 1).saturating_sub(input.options.history_days));
+        let known = |i: &usize| input.series.values[*i].is_finite();
+        let knots = input.felt.and_then(|felt| {
+            let count = (from..=anchor).filter(known).count();
+            let of_known: Vec<Felt> = (from..=anchor)
+                .filter(known)
+                .map(|i| felt[i])
+                .filter(Felt::is_known)
+                .collect();
+            (of_known.len() * 10 >= count * 8).then(|| Knots::new(&of_known))?
+        });
+        let weather = if knots.is_some() {
+            TEMPERATURE_FEATURES
+        } else {
+            0
+        };
+        let columns = input.fixed.columns() + weather;
+        let mut stage = Self {
+            first,
+            anchor,
+            at: anchor,
+            knots,
+            columns,
+            seasons: (0..SEASONS).map(|_| Gram::new(columns)).collect(),
+            largest: vec![0.0; columns],
+            scale: None,
+            latest: None,
+            mixed: Gram::new(columns),
+        };
+        let rows = stage.rows(input, from..=anchor);
+        stage.sum_all(input, &rows)?;
+        Some(stage)
+    }
+
+    fn rows(&self, input: BaseInput<'_>, days: std::ops::RangeInclusive<usize>) -> Rows {
+        let mut rows = Rows {
+            wide: self.columns + 1,
+            values: Vec::with_capacity(days.clone().count() * (self.columns + 1)),
+            days: Vec::with_capacity(days.clone().count()),
+        };
+        for i in days {
+            let value = input.series.values[i];
+            if !value.is_finite() {
+                continue;
+            }
+            if let (Some(knots), Some(felt)) = (&self.knots, input.felt) {
+                if !felt[i].is_known() {
+                    continue;
+                }
+                rows.values.extend_from_slice(input.fixed.row(i));
+                let years = (i as f64 - self.first as f64) / YEAR_DAYS;
+                rows.values.extend(temperature_features(
+                    felt[i],
+                    knots,
+                    &input.series.traits[i],
+                    years,
+                    &input.fixed.row(i)[FIRST_HARMONIC],
+                ));
+            } else {
+                rows.values.extend_from_slice(input.fixed.row(i));
+            }
+            rows.values.push(value);
+            rows.days.push(i);
+        }
+        rows
+    }
+
+    /// What a day counts at the anchor, whatever the season.
+    fn weight(&self, input: BaseInput<'_>, day: usize) -> f64 {
+        let age = self.anchor as f64 - day as f64;
+        (-std::f64::consts::LN_2 * age / input.options.half_life_days).exp()
+    }
+
+    fn note_largest(&mut self, rows: &Rows) {
+        for row in rows.values.chunks_exact(rows.wide) {
+            for (most, value) in self.largest.iter_mut().zip(row) {
+                *most = most.max(value.abs());
+            }
+        }
+    }
+
+    /// Adds rows to the sums of their seasons, each run of days of a season at once.
+    fn sum(&mut self, rows: &Rows, season: &[usize], weights: &[f64]) {
+        let mut start = 0;
+        for run in season.chunk_by(|a, b| a == b) {
+            let end = start + run.len();
+            self.seasons[run[0]].add(
+                &rows.values[start * rows.wide..end * rows.wide],
+                &weights[start..end],
+            );
+            start = end;
+        }
+    }
+
+    /// All days up to the anchor, reweighted until errors count as they should.
+    fn sum_all(&mut self, input: BaseInput<'_>, rows: &Rows) -> Option<()> {
+        self.note_largest(rows);
+        let plain: Vec<f64> = rows
+            .days
+            .iter()
+            .map(|day| self.weight(input, *day))
+            .collect();
+        let season: Vec<usize> = rows.days.iter().map(|day| season_of(input, *day)).collect();
+        self.sum(rows, &season, &plain);
+        let mut counted = vec![1.0; rows.days.len()];
+        for _ in 0..ROUNDS {
+            let b = self.solve(input)?;
+            let sizes: Vec<f64> = (0..rows.days.len())
+                .map(|i| rows.residual(i, &b).abs())
+                .collect();
+            self.scale = robust_scale(&mut sizes.clone());
+            let Some(limit) = self.scale.map(|s| input.options.clip * s) else {
+                break; // most residuals are zero: nothing to gain
+            };
+            for (i, day) in rows.days.iter().enumerate() {
+                let now = huber(sizes[i], limit, input, *day);
+                if (now - counted[i]).abs() > 0.02 {
+                    self.seasons[season[i]].add_one(rows.row(i), (now - counted[i]) * plain[i]);
+                    counted[i] = now;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Adds the days up to the next cut. Errors are those of the latest fit less their own median,
+    /// so that a shift of the level is learnt and not taken for four weeks of errors.
+    fn advance(&mut self, input: BaseInput<'_>, grid: usize) {
+        let last = (self.at + grid).min(input.series.values.len() - 1);
+        let rows = self.rows(input, self.at + 1..=last);
+        self.at += grid;
+        if self.latest.is_none() {
+            self.latest = self.solve(input);
+        }
+        self.note_largest(&rows);
+        let mut errors: Vec<f64> = match &self.latest {
+            Some(b) => (0..rows.days.len()).map(|i| rows.residual(i, b)).collect(),
+            None => vec![0.0; rows.days.len()],
+        };
+        let shift = median(&mut errors.clone()).unwrap_or(0.0);
+        for error in &mut errors {
+            *error = (*error - shift).abs();
+        }
+        let news = robust_scale(&mut errors.clone());
+        self.scale = match (self.scale, news) {
+            (Some(old), Some(new)) => Some(old + SCALE_NEWS * (new.min(4.0 * old) - old)),
+            (old, new) => old.or(new),
+        };
+        let limit = self.scale.map_or(f64::INFINITY, |s| input.options.clip * s);
+        let weights: Vec<f64> = rows
+            .days
+            .iter()
+            .zip(&errors)
+            .map(|(day, error)| self.weight(input, *day) * huber(*error, limit, input, *day))
+            .collect();
+        let season: Vec<usize> = rows.days.iter().map(|day| season_of(input, *day)).collect();
+        self.sum(&rows, &season, &weights);
+        self.latest = None;
+    }
+
+    /// Coefficients as of the latest day in the sums.
+    fn solve(&mut self, input: BaseInput<'_>) -> Option<Vec<f64>> {
+        let options = input.options;
+        let centre = input.series.traits[self.at].day.plus(14).0;
+        let recent = (-std::f64::consts::LN_2 * (self.at - self.anchor) as f64
+            / options.half_life_days)
+            .exp();
+        self.mixed.clear();
+        let year = chrono::NaiveDate::from_yo_opt(2001, 1)?;
+        for (season, sums) in (0..).zip(&self.seasons) {
+            let middle = year + chrono::Days::new((2 * season + 1) * LEAP_YEAR / (2 * SEASONS));
+            let apart = season_distance(middle, centre) / options.season_width_days;
+            let same = (-0.5 * apart * apart).exp();
+            let weight = options.season_floor + (1.0 - options.season_floor) * same;
+            self.mixed.add_scaled(sums, recent * weight);
+        }
+        let alive = learnable(self.at - self.first, self.columns);
+        self.mixed.solve(options.penalty, &self.largest, &alive)
+    }
+
+    fn fit(&mut self, input: BaseInput<'_>) -> Option<BaseFit> {
+        let b = match self.latest.take() {
+            Some(b) => b,
+            None => self.solve(input)?,
+        };
+        let (calendar, weather) = b.split_at(input.fixed.columns());
+        let fit = BaseFit {
+            calendar: calendar.to_vec(),
+            weather: weather.to_vec(),
+            knots: self.knots,
+            epoch_index: self.first,
+        };
+        self.latest = Some(b);
+        Some(fit)
+    }
+}
+
+fn season_of(input: BaseInput<'_>, day: usize) -> usize {
+    use chrono::Datelike;
+    let ordinal = u64::from(input.series.traits[day].day.0.ordinal0());
+    usize::try_from(ordinal * SEASONS / LEAP_YEAR).unwrap_or(0)
+}
+
+fn huber(size: f64, limit: f64, input: BaseInput<'_>, day: usize) -> f64 {
+    if size > limit && !is_rare(&input.series.traits[day]) {
+        limit / size
+    } else {
+        1.0
+    }
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
+}
+
+/// 1.4826 × median of sizes; none if it is zero.
+fn robust_scale(sizes: &mut [f64]) -> Option<f64> {
+    median(sizes).filter(|m| *m > 0.0).map(|m| 1.4826 * m)
+}

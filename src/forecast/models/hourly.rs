@@ -1,0 +1,143 @@
+//! The model of one hourly series: days by [`DailyModel`], cut into hours by the shapes of like days.
+
+use crate::domain::demand::quantile_of_sorted;
+use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
+use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::weather::WeatherAhead;
+
+/// Hours of a day that must be known for the day to count; the others are taken to be like them.
+const HOURS_MIN: usize = 20;
+
+/// An hourly series with its daily model.
+#[derive(Debug)]
+pub struct HourlyModel {
+    daily: DailyModel,
+    shapes: ShapeBook,
+    /// Share errors of past days as they are first asked for.
+    errors: Vec<Option<ShareError>>,
+}
+
+/// None for a day without gas or with an unknown hour.
+type ShareError = Option<[f64; 24]>;
+
+/// Joint draws from which quantiles are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws {
+    /// Number.
+    pub count: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// P10, P50 and P90 of every hour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HourlyForecast {
+    /// Model the days come from.
+    pub model: &'static str,
+    /// By hour after the origin.
+    pub quantiles: Vec<[f64; 3]>,
+}
+
+impl HourlyModel {
+    /// Takes complete days without holes in their calendar, and the calendar of the days ahead.
+    /// `uses_weather` says whether the days' temperatures are read.
+    pub fn new(
+        days: Vec<ShapeDay>,
+        ahead: &[DayTraits],
+        uses_weather: bool,
+        options: DailyOptions,
+    ) -> Self {
+        let series = DailySeries {
+            values: days.iter().map(|day| day_total(&day.hours)).collect(),
+            traits: days
+                .iter()
+                .map(|day| day.traits)
+                .chain(ahead.iter().copied())
+                .collect(),
+            temperatures: if uses_weather {
+                days.iter().map(|day| day.temperature).collect()
+            } else {
+                Vec::new()
+            },
+        };
+        Self {
+            errors: vec![None; days.len()],
+            daily: DailyModel::new(series, options),
+            shapes: ShapeBook::new(days),
+        }
+    }
+
+    /// The daily series.
+    pub fn series(&self) -> &DailySeries {
+        self.daily.series()
+    }
+
+    /// Forecasts the hours of the `horizon` days after `origin`, the index of the last day known;
+    /// `given` are their daily mean temperatures, °C. None where even the baseline cannot be.
+    ///
+    /// The P50 is the median of the hour's own draws, which for a small consumer that burns on and
+    /// off is far from its mean.
+    pub fn forecast(
+        &mut self,
+        origin: usize,
+        horizon: usize,
+        ahead: WeatherAhead,
+        given: &[f64],
+        draws: Draws,
+    ) -> Option<HourlyForecast> {
+        let forecast = self.daily.forecast(origin, horizon, ahead, given)?;
+        let series = self.daily.series();
+        let first = series.first();
+        let shares: Vec<[f64; 24]> = (0..horizon)
+            .map(|lead| {
+                let temperature = given.get(lead).copied().unwrap_or(f64::NAN);
+                let target = &series.traits[origin + 1 + lead];
+                self.shapes.shares(target, temperature, origin + 1)
+            })
+            .collect();
+        let mut hours = vec![Vec::with_capacity(draws.count); horizon * 24];
+        let paths = &forecast.paths;
+        let day = series.traits[origin].day;
+        for past in choose_origins([paths.as_slice()], day, draws.count, draws.seed) {
+            let path = path_for(paths, past);
+            let drawn = daily_draw(&forecast.p50, path);
+            for (lead, volume) in drawn.into_iter().enumerate() {
+                // The hours of the past day that gave the daily error, if it is known at this origin.
+                let error = path
+                    .and_then(|p| usize::try_from(p.origin.days_since(first)).ok())
+                    .map(|i| i + 1 + lead)
+                    .filter(|i| *i <= origin)
+                    .and_then(|i| {
+                        let cached = self.errors.get_mut(i)?;
+                        *cached.get_or_insert_with(|| self.shapes.share_error(i))
+                    });
+                let cut = hours_of(volume, &shares[lead], error.as_ref());
+                for (hour, value) in hours[lead * 24..].iter_mut().zip(cut) {
+                    hour.push(value);
+                }
+            }
+        }
+        Some(HourlyForecast {
+            model: forecast.model,
+            quantiles: hours.into_iter().map(spread).collect(),
+        })
+    }
+}
+
+/// P10, P50 and P90 of draws.
+pub fn spread(mut draws: Vec<f64>) -> [f64; 3] {
+    draws.sort_unstable_by(f64::total_cmp);
+    [0.1, 0.5, 0.9].map(|q| quantile_of_sorted(&draws, q))
+}
+
+/// Sum of a day's hours; up to four missing ones are taken to be like the others.
+fn day_total(hours: &[f64; 24]) -> f64 {
+    let known: Vec<f64> = hours.iter().copied().filter(|v| v.is_finite()).collect();
+    if known.len() >= HOURS_MIN {
+        known.iter().sum::<f64>() * 24.0 / known.len() as f64
+    } else {
+        f64::NAN
+    }
+}
