@@ -585,6 +585,7 @@ pub fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each subcommand")]
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
     match arguments.command {

@@ -1,5 +1,6 @@
 //! Collection: bytes and addresses from brokers, meters and gateways; not what they mean.
 
+pub mod health;
 pub mod ledger;
 pub mod listen;
 pub mod mqtt;

@@ -18,4 +18,5 @@ pub mod registry;
 pub mod series;
 pub mod slot;
 pub mod source;
+pub mod text;
 pub mod weather;

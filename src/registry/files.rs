@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::contract::SupplyContract;
 use crate::domain::problem::Problem;
+use crate::domain::text::one_line;
 
 /// A value and the line it was read from.
 #[derive(Debug)]
@@ -269,10 +270,6 @@ fn describe(
         );
     }
     (line, one_line(&error.to_string()))
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::domain::calendar::{GasDay, GasMonth};
+use crate::domain::text::error_chain;
 use crate::ledger::entry::LedgerEntry;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
@@ -70,7 +71,7 @@ fn store_failed(error: &StoreError) -> ActionError {
     ActionError::Failed {
         code: error.code(),
         message: "the journal did not take this; nothing that was not answered has changed".into(),
-        cause: crate::run::chain(error),
+        cause: error_chain(error),
     }
 }
 

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry as MetricRegistry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::domain::text::error_chain;
 use crate::run::retention::{Rest, rest};
 use crate::store::StoreError;
 use crate::store::book::Book;
@@ -218,7 +219,7 @@ fn look_at<S: Compactable>(store: &S, metrics: &StoreMetrics, stop: &Cancellatio
             code = error.code(),
             file = S::FILE,
             "Space is not given back now: {}",
-            crate::run::chain(&error)
+            error_chain(&error)
         );
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::id::MeterId;
 use crate::domain::meter::MeterExchange;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::domain::text::fnv1a;
 use crate::run::curves::{build_curves, exchanges_by_meter, fingerprint};
 use crate::store::StoreError;
 use crate::store::journal::Journal;
@@ -126,16 +127,13 @@ impl Chosen {
         if self.step == 1 {
             return true;
         }
-        // FNV-1a: spread evenly, the same everywhere.
         let day = day.epoch_day().to_le_bytes();
         let bytes = meter
             .as_str()
             .bytes()
             .chain(day)
             .chain(self.seed.to_le_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a(bytes);
         (hash >> 16).is_multiple_of(self.step)
     }
 }

@@ -33,6 +33,7 @@ use crate::domain::live::LiveEvent;
 use crate::domain::meter::{Meter, MeterExchange};
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::domain::text::error_chain;
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
@@ -157,7 +158,7 @@ pub async fn run(
                 has_failed = true;
                 error!(
                     code = error.code(),
-                    error = %super::chain(&error),
+                    error = %error_chain(&error),
                     "Curves wait until the store takes them"
                 );
             }

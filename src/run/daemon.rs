@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::Delivery;
+use crate::collect::health::{BrokerHealth, CollectHealth};
 use crate::collect::listen::{self, ListenHealth, Ports};
-use crate::collect::modbus::{self, Fleet, ModbusHealth};
+use crate::collect::modbus::{self, Fleet};
 use crate::collect::mqtt::{self, MqttHealth, Subscription};
 use crate::collect::push::Push;
 use crate::collect::tls::TlsPort;
@@ -109,7 +110,7 @@ pub fn start(
         push: push_socket,
         proofs,
     } = sockets.edge;
-    start_collectors(app, &topics, &sender, (mqtt, &proofs), supervisor);
+    let collection = start_collectors(app, &topics, &sender, (mqtt, &proofs), supervisor);
     let push = Push::new(
         app.settings.push.clone(),
         proofs.gate(app)?,
@@ -140,6 +141,7 @@ pub fn start(
         clock: Arc::clone(&app.clock),
         actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
         push,
+        collection,
         metrics: Arc::new(metrics),
         events: stages.live.clone(),
         live: live.clone(),
@@ -262,22 +264,31 @@ fn start_collectors(
     sender: &mpsc::Sender<Delivery>,
     (ports, proofs): (Ports, &Proofs),
     supervisor: &mut Supervisor,
-) {
+) -> CollectHealth {
     let stop = supervisor.stop_token();
+    let mut fares = CollectHealth::default();
     for broker in app.settings.mqtt.broker.clone() {
         let name = format!("mqtt {}", broker.name);
+        let health = Arc::new(MqttHealth::default());
+        fares.brokers.push(BrokerHealth {
+            name: broker.name.clone(),
+            address: format!("{}:{}", broker.host, broker.port),
+            health: Arc::clone(&health),
+        });
         let task = mqtt::subscribe(Subscription {
             broker,
             topics: watch::channel(Arc::clone(topics)).1,
             state_dir: app.data_dir().to_owned(),
             clock: Arc::clone(&app.clock),
             sender: sender.clone(),
-            health: Arc::new(MqttHealth::default()),
+            health,
             stop: stop.clone(),
         });
         supervisor.spawn(name, async move { Ok(task.await?) });
     }
     if ports.plain.is_some() || ports.tls.is_some() {
+        let health = Arc::new(ListenHealth::default());
+        fares.listener = Some(Arc::clone(&health));
         let task = listen::serve(
             ports,
             app.settings.mqtt.listen.clone(),
@@ -285,7 +296,7 @@ fn start_collectors(
             Arc::clone(topics),
             Arc::clone(&app.clock),
             sender.clone(),
-            Arc::new(ListenHealth::default()),
+            health,
             stop.clone(),
         );
         supervisor.spawn("mqtt listener", async move { Ok(task.await?) });
@@ -295,10 +306,11 @@ fn start_collectors(
         profiles: app.profiles.clone(),
         settings: app.settings.modbus.clone(),
         clock: Arc::clone(&app.clock),
-        health: Arc::new(ModbusHealth::default()),
+        health: Arc::clone(&fares.modbus),
         sender: sender.clone(),
     };
     supervisor.spawn("modbus", async move { Ok(modbus::run(fleet, stop).await?) });
+    fares
 }
 
 /// Runs until SIGTERM, SIGINT or a failure, then drains in the direction of the flow.

@@ -14,6 +14,7 @@ use crate::collect::credentials::{CredentialFile, Credentials, Tokens, Users};
 use crate::collect::listen::Ports;
 use crate::collect::push::{Gate, write_local_secret};
 use crate::collect::tls::TlsPort;
+use crate::domain::text::error_chain;
 use crate::run::app::App;
 use crate::settings::TlsSettings;
 
@@ -105,7 +106,7 @@ impl EdgeSockets {
 /// Tells of a file that was not taken.
 fn kept<E: std::error::Error>(reloaded: Result<(), E>) {
     if let Err(error) = reloaded {
-        warn!("Kept what was in force: {}", super::chain(&error));
+        warn!("Kept what was in force: {}", error_chain(&error));
     }
 }
 

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::calendar::GasDayClock;
+use crate::domain::text::error_chain;
 use crate::settings::InfluxSettings;
 use crate::store::StoreError;
 use crate::store::influx::{Bucket, Influx, InfluxError, InfluxHealth, Outcome, line, send};
@@ -343,7 +344,7 @@ impl Forwarder {
                 warn!(
                     code = error.code(),
                     "The outbox cannot be read now: {}",
-                    crate::run::chain(&error)
+                    error_chain(&error)
                 );
                 Ok(None)
             }
@@ -437,7 +438,7 @@ impl Forwarder {
             warn!(
                 code = error.code(),
                 "What was forwarded cannot be noted now: {}",
-                crate::run::chain(&error)
+                error_chain(&error)
             );
             return Ok(Step::Failed);
         }

@@ -24,6 +24,7 @@ use crate::domain::live::LiveEvent;
 use crate::domain::meter::Meter;
 use crate::domain::reading::{Decoded, Reading};
 use crate::domain::registry::Registry;
+use crate::domain::text::error_chain;
 use crate::run::clocks::Clocks;
 use crate::run::retention;
 use crate::settings::{IngestSettings, RetentionSettings};
@@ -327,7 +328,7 @@ async fn commit(
             error!(
                 code = error.code(),
                 frames = entries.len(),
-                error = %crate::run::chain(&error),
+                error = %error_chain(&error),
                 "Readings wait unacknowledged until the journal takes them"
             );
             notice(deps, error.code(), &error.to_string());

@@ -28,15 +28,3 @@ pub mod reload;
 pub mod edge;
 pub mod daemon;
 pub mod demo;
-
-/// An error with its causes, in one line for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

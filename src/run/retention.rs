@@ -22,6 +22,7 @@ use crate::domain::customer::CustomerClass;
 use crate::domain::id::MeterId;
 use crate::domain::meter::Meter;
 use crate::domain::registry::Registry;
+use crate::domain::text::error_chain;
 use crate::run::compaction::{self, StoreMetrics};
 use crate::settings::{KeptDays, RejectSettings, RetentionSettings};
 use crate::store::StoreError;
@@ -400,7 +401,7 @@ fn look(deps: &RetentionDeps, memory: &mut Memory, stop: &CancellationToken) {
         Err(error) => warn!(
             code = error.code(),
             "Rejected frames are not dropped now: {}",
-            crate::run::chain(&error)
+            error_chain(&error)
         ),
     }
     let registry = Arc::clone(&deps.registry.borrow());
@@ -414,13 +415,17 @@ fn look(deps: &RetentionDeps, memory: &mut Memory, stop: &CancellationToken) {
         Err(error) => warn!(
             code = error.code(),
             "What is kept no longer is not dropped now: {}",
-            crate::run::chain(&error)
+            error_chain(&error)
         ),
     }
     compaction::look(&deps.journal, &deps.book, &deps.metrics, stop);
 }
 
 /// Leaves the writer to ingestion for nine times as long as it was used.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "on a thread for blocking work, not on the runtime's"
+)]
 pub(super) fn rest(took: Duration, stop: &CancellationToken) -> Rest {
     std::thread::sleep((took * PAUSE_FACTOR).max(Duration::from_millis(5)));
     if stop.is_cancelled() {

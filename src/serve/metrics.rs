@@ -191,42 +191,27 @@ pub struct Moment {
     pub coverage_ratio: Option<f64>,
     /// Age of the latest forecast run, s.
     pub forecast_age_s: Option<f64>,
+    /// Connections of the collectors, by way in.
+    pub ways_in: Vec<WayIn>,
+}
+
+/// How many connections a way in should have, and has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WayIn {
+    /// `broker`, `listener` or `gateway`.
+    pub kind: &'static str,
+    /// Configured; the listener has none to expect.
+    pub expected: u64,
+    /// Connected now.
+    pub connected: u64,
+    /// Failures to connect, refusals, lost sessions since the start.
+    pub failures: u64,
 }
 
 impl Collector for Moment {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counts = &self.counts;
-        for (name, help, value) in [
-            (
-                "collect_frames",
-                "Frames committed in whatever form; accepted, duplicate and rejected ones sum to it",
-                counts.received,
-            ),
-            (
-                "decode_rejected_frames",
-                "Frames kept because they could not be taken",
-                counts.rejected,
-            ),
-            (
-                "store_accepted_frames",
-                "Frames that added a reading",
-                counts.accepted,
-            ),
-            (
-                "store_duplicate_frames",
-                "Frames that said nothing new",
-                counts.duplicates,
-            ),
-            (
-                "store_conflicting_frames",
-                "Accepted frames that contradicted what was known",
-                counts.conflicts,
-            ),
-        ] {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
+        frames(&mut encoder, counts)?;
         gauge_family(
             &mut encoder,
             "decode_kept_rejects",
@@ -251,6 +236,7 @@ impl Collector for Moment {
             Some(&Unit::Bytes),
             counts.reject_bytes.map(|n| n as f64),
         )?;
+        ways_in(&mut encoder, &self.ways_in)?;
         gauge(
             &mut encoder,
             "store_journal_lag",
@@ -294,6 +280,68 @@ impl Collector for Moment {
             self.forecast_age_s,
         )
     }
+}
+
+/// Frames by the way they took.
+fn frames(encoder: &mut DescriptorEncoder<'_>, counts: &CollectCounts) -> Result<(), fmt::Error> {
+    for (name, help, value) in [
+        (
+            "collect_frames",
+            "Frames committed in whatever form; accepted, duplicate and rejected ones sum to it",
+            counts.received,
+        ),
+        (
+            "decode_rejected_frames",
+            "Frames kept because they could not be taken",
+            counts.rejected,
+        ),
+        (
+            "store_accepted_frames",
+            "Frames that added a reading",
+            counts.accepted,
+        ),
+        (
+            "store_duplicate_frames",
+            "Frames that said nothing new",
+            counts.duplicates,
+        ),
+        (
+            "store_conflicting_frames",
+            "Accepted frames that contradicted what was known",
+            counts.conflicts,
+        ),
+    ] {
+        let counter = ConstCounter::new(value);
+        let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+        counter.encode(metric)?;
+    }
+    Ok(())
+}
+
+/// Connections that should be there, that are, and that failed.
+fn ways_in(encoder: &mut DescriptorEncoder<'_>, ways: &[WayIn]) -> Result<(), fmt::Error> {
+    let of = |value: fn(&WayIn) -> u64| ways.iter().map(move |way| (way.kind, value(way)));
+    gauge_family(
+        encoder,
+        "collect_connections_expected",
+        "Brokers and gateways that are configured",
+        "way",
+        of(|way| way.expected),
+    )?;
+    gauge_family(
+        encoder,
+        "collect_connections",
+        "Brokers and gateways that are connected, and meters on the listener",
+        "way",
+        of(|way| way.connected),
+    )?;
+    gauge_family(
+        encoder,
+        "collect_connection_failures",
+        "Failed attempts, refusals and lost sessions since the start",
+        "way",
+        of(|way| way.failures),
+    )
 }
 
 /// The codes in order, the rest of too many as `other`.

@@ -13,6 +13,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::text::error_chain;
+
 /// Media type of a problem body.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -104,7 +106,7 @@ impl ApiProblem {
             format!(
                 "{what} could not be read; try again, and look in the log for the reference if it stays"
             ),
-            chain(error),
+            error_chain(error),
         )
     }
 
@@ -162,18 +164,6 @@ impl IntoResponse for ApiProblem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// An error with all its sources, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 /// Numbers the problems of this process: `<start in seconds, base 16>-<count>`.

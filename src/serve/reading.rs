@@ -13,6 +13,7 @@ use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::domain::text::error_chain;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::api::declarations::DeclarationSummary;
 use crate::serve::api::forecast::RunSummary;
@@ -26,8 +27,8 @@ use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS, Run, met
 use crate::serve::figures::today::{Today, today};
 use crate::serve::figures::weather::StationPoints;
 use crate::serve::live::Notice;
-use crate::serve::metrics::{CollectCounts, Moment};
-use crate::serve::problem::{ApiProblem, chain};
+use crate::serve::metrics::{CollectCounts, Moment, WayIn};
+use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
@@ -268,7 +269,38 @@ impl AppState {
             forecast_age_s: latest
                 .first()
                 .map(|run| (now - run.origin_at).as_seconds_f64()),
+            ways_in: self.ways_in(),
         })
+    }
+
+    fn ways_in(&self) -> Vec<WayIn> {
+        let health = self.collection();
+        let brokers: Vec<_> = health.brokers.iter().map(|b| b.health.snapshot()).collect();
+        let gateways = health.modbus.snapshot();
+        let mut ways = vec![
+            WayIn {
+                kind: "broker",
+                expected: brokers.len() as u64,
+                connected: brokers.iter().filter(|b| b.is_connected).count() as u64,
+                failures: brokers.iter().map(|b| b.sessions_lost).sum(),
+            },
+            WayIn {
+                kind: "gateway",
+                expected: gateways.len() as u64,
+                connected: gateways.iter().filter(|g| g.is_connected).count() as u64,
+                failures: gateways.iter().map(|g| g.errors).sum(),
+            },
+        ];
+        if let Some(listener) = &health.listener {
+            let now = listener.snapshot();
+            ways.push(WayIn {
+                kind: "listener",
+                expected: 0,
+                connected: now.connected,
+                failures: now.refused,
+            });
+        }
+        ways
     }
 
     /// Rejected frames.
@@ -470,10 +502,10 @@ impl AppState {
         let mut reasons = Vec::new();
         // An empty transaction goes through the one writer, so it fails when that has stopped.
         if let Err(error) = self.journal().mark_dirty(Vec::new()) {
-            reasons.push(NotReady::new("journal", error.code(), &chain(&error)));
+            reasons.push(NotReady::new("journal", error.code(), &error_chain(&error)));
         }
         if let Err(error) = self.book().forecast_runs(1) {
-            reasons.push(NotReady::new("book", error.code(), &chain(&error)));
+            reasons.push(NotReady::new("book", error.code(), &error_chain(&error)));
         }
         if self.registry().meters.is_empty() {
             reasons.push(NotReady::new(
@@ -485,12 +517,12 @@ impl AppState {
         reasons
     }
 
-    /// What is amiss and keeps nobody from working: the second store.
+    /// What is amiss and keeps nobody from working: a way in, or the second store.
     pub(super) fn warnings(&self) -> Vec<NotReady> {
+        let mut warnings = self.collection_warnings();
         let Some(state) = self.second().map(|second| second.health.state()) else {
-            return Vec::new();
+            return warnings;
         };
-        let mut warnings = Vec::new();
         if let Some((failure, since)) = &state.failure {
             let message = format!("{failure}; since {since}, {} row(s) wait", state.waiting);
             warnings.push(NotReady::new("influx", failure.code(), &message));
@@ -503,6 +535,25 @@ impl AppState {
             warnings.push(NotReady::new("influx", "influx.refused", &message));
         }
         warnings
+    }
+
+    /// Brokers and gateways that cannot be reached; what they hold comes later.
+    fn collection_warnings(&self) -> Vec<NotReady> {
+        let health = self.collection();
+        let brokers = health.brokers.iter().filter_map(|broker| {
+            let now = broker.health.snapshot();
+            (!now.is_connected).then(|| {
+                let why = now.last_error.unwrap_or_else(|| "not connected yet".into());
+                let message = format!("broker {} ({}): {why}", broker.name, broker.address);
+                NotReady::new("collect", "collect.broker_away", &message)
+            })
+        });
+        let gateways = health.modbus.snapshot().into_iter().filter_map(|gateway| {
+            let why = gateway.last_error.filter(|_| !gateway.is_connected)?;
+            let message = format!("gateway {} ({}): {why}", gateway.gateway, gateway.address);
+            Some(NotReady::new("collect", "collect.gateway_away", &message))
+        });
+        brokers.chain(gateways).collect()
     }
 }
 

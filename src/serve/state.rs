@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::collect::health::CollectHealth;
 use crate::collect::push::Push;
 use crate::domain::calendar::GasDay;
 use crate::domain::id::RunId;
@@ -62,6 +63,8 @@ pub struct AppParts {
     pub actions: Arc<dyn Actions>,
     /// The way of pushed readings.
     pub push: Push,
+    /// How the collectors fare.
+    pub collection: CollectHealth,
     /// Metrics of the whole program.
     pub metrics: Arc<Metrics>,
     /// What other stages tell while it happens.
@@ -149,6 +152,10 @@ impl AppState {
 
     pub(super) fn journal(&self) -> &Journal {
         &self.0.parts.journal
+    }
+
+    pub(super) fn collection(&self) -> &CollectHealth {
+        &self.0.parts.collection
     }
 
     pub(super) fn second(&self) -> Option<&SecondStore> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat};
 
 use crate::domain::problem::Problem;
+use crate::domain::text::one_line;
 
 use super::{ClientCertificate, NudgeChannelKind, PathSettings, Settings};
 
@@ -291,10 +292,6 @@ fn problem(
         remedy: remedy.to_owned(),
         is_warning: false,
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn last_key(path: &str) -> String {

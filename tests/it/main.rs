@@ -18,6 +18,7 @@ mod architecture;
 mod backup;
 mod bad_input;
 mod balance;
+mod collection;
 mod crash;
 mod crash_matrix;
 mod faults;

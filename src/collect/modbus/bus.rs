@@ -30,6 +30,7 @@ use crate::domain::calendar::beijing_civil;
 use crate::domain::frame::{RawFrame, Transport};
 use crate::domain::id::MeterId;
 use crate::domain::meter::{Gateway, GatewayTransport, Meter};
+use crate::domain::text::fnv1a;
 use crate::settings::ModbusSettings;
 
 /// Shortest real time between two polls of a meter, however fast the clock runs.
@@ -518,9 +519,7 @@ pub(super) fn retry_delay(
     Duration::from_millis(doubled).mul_f64(rng.random_range(0.5..1.0))
 }
 
-/// FNV-1a: the same meter wanders the same way on every run.
+/// The same meter wanders the same way on every run.
 pub(super) fn seed(id: &str) -> u64 {
-    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    fnv1a(id.bytes())
 }

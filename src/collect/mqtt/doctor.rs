@@ -20,12 +20,13 @@ use tokio::time::Instant;
 
 use self::caller::Caller;
 use self::sys::SysTopics;
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::memory::Memory;
 use super::secrets::{self, Secrets};
 use super::wire::{Grant, Incoming, Limits};
 use crate::clock::Clock;
 use crate::collect::topic::TopicSet;
+use crate::domain::text::error_chain;
 use crate::settings::{BrokerSettings, MqttVersion};
 
 /// Retained messages and `$SYS` come at once; this long without one means there are no more.
@@ -127,7 +128,7 @@ pub async fn examine(examination: Examination<'_>) -> Report {
             report.add(
                 Severity::Critical,
                 "doctor.broker_files",
-                chain(&error),
+                error_chain(&error),
                 "mend the file; the daemon does not start without it",
             );
             return report;

@@ -3,6 +3,7 @@
 use super::link::{CONNECT_TIMEOUT, LinkError};
 use super::secrets::SecretError;
 use super::wire::{Refusal, RefusalKind, WireError};
+use crate::domain::text::error_chain;
 use crate::settings::BrokerSettings;
 
 /// Kinds of failure; a change of kind is worth a line in the log, a repetition is not.
@@ -49,7 +50,7 @@ impl Failure {
                     "cannot be reached: {cause}; check host and port of [[mqtt.broker]] and that the broker runs"
                 ),
             ),
-            LinkError::Tls(cause) => (FailureKind::Tls, tls(broker, &chain(cause))),
+            LinkError::Tls(cause) => (FailureKind::Tls, tls(broker, &error_chain(cause))),
             LinkError::WebSocket(cause) => (
                 FailureKind::WebSocket,
                 format!(
@@ -160,7 +161,7 @@ impl Failure {
         Self::new(
             broker,
             FailureKind::Secrets,
-            &format!("is not connected to: {}", chain(error)),
+            &format!("is not connected to: {}", error_chain(error)),
         )
     }
 
@@ -201,18 +202,4 @@ fn tls(broker: &BrokerSettings, cause: &str) -> String {
         "check that the port is a TLS port and that both sides speak TLS 1.2 or later".to_owned()
     };
     format!("does not speak TLS with us: {cause}; {remedy}")
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !out.contains(&text) {
-            out = format!("{out}: {text}");
-        }
-        source = cause.source();
-    }
-    out
 }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::domain::text::{chained, error_chain};
 use crate::nudge::channels::{ChannelError, NudgeChannel, Outgoing, Receipt};
 
 /// Fewest bytes of a secret.
@@ -163,17 +164,11 @@ enum Attempt {
 }
 
 fn cause(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() {
-        "timed out".to_string()
+    if error.is_timeout() {
+        chained("timed out".to_owned(), error)
     } else {
-        error.to_string()
-    };
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
+        error_chain(error)
     }
-    text
 }
 
 /// Scheme and host: paths and queries of webhooks are keys as often as not.

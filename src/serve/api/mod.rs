@@ -1,5 +1,6 @@
 //! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
 
+pub mod collection;
 pub mod declarations;
 pub mod forecast;
 pub mod ledger;
@@ -53,6 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(collection::get_collection))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))

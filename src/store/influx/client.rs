@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::domain::calendar::GasDayClock;
+use crate::domain::text::{error_chain, one_line};
 use crate::settings::InfluxSettings;
 
 /// What the other store said, or why it said nothing.
@@ -206,7 +207,7 @@ impl Influx {
             .map_err(|_| {
                 self.unreachable(format!("no answer within {} s", self.settings.timeout_s))
             })?
-            .map_err(|error| self.unreachable(chain(&error)))?;
+            .map_err(|error| self.unreachable(error_chain(&error)))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -323,7 +324,7 @@ impl Influx {
                 }
             }
             Ok(Err(RequestError::ReqwestProcessing { source })) => {
-                Err(self.unreachable(chain(&source)))
+                Err(self.unreachable(error_chain(&source)))
             }
             Ok(Err(other)) => Err(self.misunderstood(other)),
         }
@@ -361,18 +362,5 @@ fn reason(text: &str) -> String {
         of("message").or_else(|| of("error"))
     });
     let message = message.unwrap_or_else(|| text.to_owned());
-    let one_line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line.chars().take(500).collect()
-}
-
-/// An error with what it came from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    one_line(&message).chars().take(500).collect()
 }

@@ -322,15 +322,15 @@ impl Body {
     /// for this meter and instant.
     pub(super) fn decode(stand: Stand, bytes: &[u8]) -> Option<Self> {
         let at = stand.at;
-        let mut bytes = match bytes.first()? {
-            &FORMAT => {
+        let mut bytes = match *bytes.first()? {
+            FORMAT => {
                 let (body, checksum) = bytes.split_last_chunk::<2>()?;
                 if stand.checksum(body) != *checksum {
                     return None;
                 }
                 Bytes(body)
             }
-            &FORMAT_UNCHECKED => Bytes(bytes),
+            FORMAT_UNCHECKED => Bytes(bytes),
             _ => return None,
         };
         bytes.byte()?;

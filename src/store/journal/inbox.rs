@@ -26,7 +26,7 @@ use crate::domain::reading::Reading;
 const MOVE_FROM: usize = 24_000;
 /// In a stream so fast that these come within a moment more are waited for, since each page that is
 /// written then takes more of them; as long as this, and nobody who reads waits much longer.
-const GATHER: Duration = Duration::from_millis(1_000);
+const GATHER: Duration = Duration::from_secs(1);
 /// But not more rows than this. Twice as many can be in memory, a hundred bytes each.
 const MOVE_MAX: usize = 200_000;
 

@@ -83,7 +83,7 @@ fn of_a_sound_store_all_is_saved_from_file_and_log() {
     let (found, all) = saved(copy.path(), &dir.path().join("saved"));
     assert_eq!(found.lost, []);
     assert_eq!(all, readings(&journal));
-    assert_eq!(all.len() as i64, METERS * HOURS + 1);
+    assert_eq!(all.len(), usize::try_from(METERS * HOURS + 1).unwrap());
     assert_eq!(found.saved[&("readings.db", "meters".to_owned())], 12);
 }
 

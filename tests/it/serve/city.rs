@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
+use qiliang::collect::health::CollectHealth;
 use qiliang::collect::push::{Gate, Push};
 use qiliang::domain::calendar::{Calendar, GasDay, GasMonth};
 use qiliang::domain::contract::SupplyContract;
@@ -414,6 +415,7 @@ impl City {
             clock: Arc::new(ManualClock::new(now())),
             actions,
             push,
+            collection: CollectHealth::default(),
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             live: live.clone(),

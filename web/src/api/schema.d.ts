@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/collection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+        get: operations["get_collection"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/declarations": {
         parameters: {
             query?: never;
@@ -488,6 +505,46 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description The session at a broker. */
+        BrokerView: {
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /** @description `host:port`. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            connects: number;
+            /** @description Whether it has accepted us and not gone since. */
+            is_connected: boolean;
+            /** @description Whether it has granted every topic. */
+            is_subscribed: boolean;
+            /** @description What keeps us from being connected, and what to do. */
+            last_error: string | null;
+            /** @description What is amiss although it works. */
+            last_notice: string | null;
+            /** @description Its name in the configuration. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Messages received, redeliveries included.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Of these, marked as delivered before.
+             */
+            redelivered: number;
+            /**
+             * Format: int64
+             * @description Times the broker had lost the session it should have kept for us.
+             */
+            sessions_lost: number;
+        };
         /** @description 昨 / 今 / 明. */
         Cards: {
             /** @description The gas day that runs. */
@@ -592,6 +649,14 @@ export interface components {
              * @description Frames kept with a reason.
              */
             rejected: number;
+        };
+        /** @description How the collectors fare now. Counters count from the start of the program. */
+        CollectionView: {
+            /** @description Brokers in order of the configuration. */
+            brokers: components["schemas"]["BrokerView"][];
+            /** @description Modbus gateways by identifier. */
+            gateways: components["schemas"]["GatewayView"][];
+            listener: components["schemas"]["ListenerView"] | null;
         };
         /** @description One component of a contract. */
         ComponentLine: {
@@ -827,6 +892,25 @@ export interface components {
          * @enum {string}
          */
         Dimension: "total" | "source" | "class" | "slot";
+        /** @description A meter whose last poll failed. */
+        FailingMeter: {
+            /**
+             * Format: int64
+             * @description Polls that failed since the last good one.
+             */
+            failures_in_row: number;
+            /** @description The last failure. */
+            last_error: string | null;
+            /** @description The last good poll since the start. */
+            last_poll_at: string | null;
+            /** @description Meter. */
+            meter: string;
+            /**
+             * Format: int32
+             * @description Unit number on the bus.
+             */
+            unit: number;
+        };
         /** @description A point in the future. */
         ForecastPoint: {
             /**
@@ -914,6 +998,48 @@ export interface components {
              * @description Expected to be moved to the swing contract over all sources.
              */
             swing_m3: number;
+        };
+        /** @description A gateway and the meters on it that do not answer. */
+        GatewayView: {
+            /** @description `host:port`, or a serial port. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Connections opened.
+             */
+            connects: number;
+            /**
+             * Format: int64
+             * @description Attempts to connect that failed.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Polls that brought nothing in their period, of all its meters.
+             */
+            failed_polls: number;
+            /** @description Meters whose last poll failed, longest silent first. */
+            failing: components["schemas"]["FailingMeter"][];
+            /** @description Identifier. */
+            gateway: string;
+            /** @description Whether a connection is open. */
+            is_connected: boolean;
+            /** @description The last failure to connect. */
+            last_error: string | null;
+            /** @description When that was. */
+            last_error_at: string | null;
+            /** @description Meters on it. */
+            meters: number;
+            /**
+             * Format: int64
+             * @description Polls delivered, of all its meters.
+             */
+            polls: number;
+            /**
+             * Format: int64
+             * @description Attempts made again within a period, of all its meters.
+             */
+            retries: number;
         };
         /** @description A row of the heat map. */
         HeatmapDay: {
@@ -1336,6 +1462,41 @@ export interface components {
          * @enum {string}
          */
         Level: "blue" | "yellow" | "orange" | "red";
+        /** @description The listener for meters without a broker. */
+        ListenerView: {
+            /**
+             * Format: int64
+             * @description Connections accepted.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Messages acknowledged after they were on disk.
+             */
+            acknowledged: number;
+            /**
+             * Format: int64
+             * @description Meters connected.
+             */
+            connected: number;
+            /** @description The last refusal. */
+            last_error: string | null;
+            /**
+             * Format: int64
+             * @description Messages received.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Connections refused, or closed for what the peer did.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Times that reading rested because a meter sent faster than it may.
+             */
+            slowed: number;
+        };
         /** @description `event: overview` of `/api/v1/live`: the part of the overview that moves. */
         LiveOverview: {
             /** @description Collection. */
@@ -1879,7 +2040,9 @@ export interface components {
              */
             id: number;
             /** @description Why, and what to do. */
-            message: string;
+            message_en: string;
+            /** @description What the code means, in Chinese; empty where there is no sentence. */
+            message_zh: string;
             /** @description Topic, gateway or file. */
             origin: string;
             /** @description Its first 1024 bytes, hexadecimal. */
@@ -2222,6 +2385,35 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the ways in fare: brokers, the listener for meters without a broker, Modbus gateways */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionView"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_declarations: {
         parameters: {
             query?: never;
