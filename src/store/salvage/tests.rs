@@ -25,7 +25,7 @@ fn reading(meter: i64, hour: i64) -> Reading {
     reading
 }
 
-/// A data directory with ten days of twelve meters, part of it still in the log.
+/// A data directory with ten days of twelve meters.
 fn store() -> TempDir {
     let dir = TempDir::new().unwrap();
     let journal = Journal::open(dir.path().join("readings.db"), GasDayClock::default()).unwrap();
@@ -36,8 +36,11 @@ fn store() -> TempDir {
         });
         journal.commit_blocking(entries.collect()).unwrap();
     }
+    // All of it in the file, so that what is changed there counts.
+    assert!(journal.cut_log().unwrap().is_cut);
     drop(journal);
-    drop(Book::open(dir.path().join("qiliang.db")).unwrap());
+    let book = Book::open(dir.path().join("qiliang.db")).unwrap();
+    assert!(book.cut_log().unwrap().is_cut);
     dir
 }
 
