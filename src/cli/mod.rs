@@ -674,6 +674,7 @@ fn of_nudges(context: &Context, what: NudgesCommand) -> Result<(), Failure> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each subcommand")]
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
     match arguments.command {

@@ -422,6 +422,10 @@ fn look(deps: &RetentionDeps, memory: &mut Memory, stop: &CancellationToken) {
 }
 
 /// Leaves the writer to ingestion for nine times as long as it was used.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "on a thread for blocking work, not on the runtime's"
+)]
 pub(super) fn rest(took: Duration, stop: &CancellationToken) -> Rest {
     std::thread::sleep((took * PAUSE_FACTOR).max(Duration::from_millis(5)));
     if stop.is_cancelled() {

@@ -94,6 +94,7 @@ pub fn run() {
     let year_ms = load::median(load::YEAR_ASKED.map(|meter| year(&journal, meter)).to_vec());
     let ((rows, _), day_s) = timed(|| scan(&journal, load::day_start()));
     assert_eq!(rows, u64::from(load::DAY_METERS) * 24);
+    journal.cut_log().expect("the log in the file");
     drop(journal);
     Figures {
         name: "qiliang",

@@ -30,7 +30,7 @@ struct City {
     journal: Journal,
     deps: CurveDeps,
     registry: Arc<Registry>,
-    _registry: watch::Sender<Arc<Registry>>,
+    swap: watch::Sender<Arc<Registry>>,
 }
 
 fn first_day() -> GasDay {
@@ -164,7 +164,7 @@ fn city() -> City {
         journal,
         deps,
         registry,
-        _registry: sender,
+        swap: sender,
     }
 }
 
@@ -281,7 +281,7 @@ fn a_curve_whose_readings_are_gone_is_final_and_those_after_it_come_out_the_same
     assert_eq!(city.curves(), curves_before);
     assert_eq!(city.demand(), demand_before);
     // Another factor counts from the first open day on.
-    city._registry.send(Arc::new(registry(2.0))).unwrap();
+    city.swap.send(Arc::new(registry(2.0))).unwrap();
     curves::drain(&city.deps).unwrap();
     let (closed, open): (Vec<_>, Vec<_>) = city
         .curves()
@@ -357,7 +357,7 @@ fn curves_and_findings_go_and_the_sums_of_their_days_stay() {
     assert_eq!(findings.len() as u64 + dropped, all as u64);
     assert!(findings.iter().all(|f| f.at >= at(50 * 24)));
     // Whatever is asked to be summed again, days without curves are not.
-    city._registry.send(Arc::new(registry(1.5))).unwrap();
+    city.swap.send(Arc::new(registry(1.5))).unwrap();
     curves::drain(&city.deps).unwrap();
     let after = city.demand();
     assert_eq!(after[..19], demand[..19]);

@@ -10,7 +10,7 @@
 //! total = 0 for none, else 1 + zigzag of the difference to the one before
 //! ```
 //! Numbers are LEB128, signed ones zigzag first; instants are milliseconds. `crc` is CRC-16/IBM-3740
-//! of meter number, instant and all before it, so that neither a changed value nor a changed key is
+//! of meter number, instant, time of arrival and all before it, so that neither a changed value nor a changed key is
 //! read as another reading; the bodies of before, which begin with 1, have none.
 
 use std::cmp::Ordering;
@@ -34,6 +34,8 @@ pub(super) struct Stand {
     pub(super) number: i64,
     /// Instant, ms.
     pub(super) at: i64,
+    /// When it was received, ms.
+    pub(super) received_at: i64,
 }
 
 impl Stand {
@@ -41,6 +43,7 @@ impl Stand {
         let mut digest = CRC.digest();
         digest.update(&self.number.to_le_bytes());
         digest.update(&self.at.to_le_bytes());
+        digest.update(&self.received_at.to_le_bytes());
         digest.update(body);
         digest.finalize().to_le_bytes()
     }
@@ -322,15 +325,15 @@ impl Body {
     /// for this meter and instant.
     pub(super) fn decode(stand: Stand, bytes: &[u8]) -> Option<Self> {
         let at = stand.at;
-        let mut bytes = match bytes.first()? {
-            &FORMAT => {
+        let mut bytes = match *bytes.first()? {
+            FORMAT => {
                 let (body, checksum) = bytes.split_last_chunk::<2>()?;
                 if stand.checksum(body) != *checksum {
                     return None;
                 }
                 Bytes(body)
             }
-            &FORMAT_UNCHECKED => Bytes(bytes),
+            FORMAT_UNCHECKED => Bytes(bytes),
             _ => return None,
         };
         bytes.byte()?;

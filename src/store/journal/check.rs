@@ -40,12 +40,13 @@ impl Journal {
         };
         self.check_days(
             READINGS,
-            "SELECT meter, at, body FROM readings WHERE day = ?1",
+            "SELECT meter, at, body, received_at FROM readings WHERE day = ?1",
             |row| {
                 let body = row.get_ref(2)?.as_blob()?;
                 let stand = Stand {
                     number: row.get(0)?,
                     at: row.get(1)?,
+                    received_at: row.get(3)?,
                 };
                 Ok(Body::decode(stand, body).is_some())
             },

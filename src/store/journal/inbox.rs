@@ -26,7 +26,7 @@ use crate::domain::reading::Reading;
 const MOVE_FROM: usize = 24_000;
 /// In a stream so fast that these come within a moment more are waited for, since each page that is
 /// written then takes more of them; as long as this, and nobody who reads waits much longer.
-const GATHER: Duration = Duration::from_millis(1_000);
+const GATHER: Duration = Duration::from_secs(1);
 /// But not more rows than this. Twice as many can be in memory, a hundred bytes each.
 const MOVE_MAX: usize = 200_000;
 
@@ -85,12 +85,18 @@ impl Rows {
     ) {
         let at = millis(reading.sampled_at);
         let start = self.bytes.len();
-        let traits = body::encode(reading, is_usable, Stand { number, at }, &mut self.bytes);
+        let received_at = millis(reading.received_at);
+        let stand = Stand {
+            number,
+            at,
+            received_at,
+        };
+        let traits = body::encode(reading, is_usable, stand, &mut self.bytes);
         let row = Row {
             day: epoch_day(clock, at),
             number,
             at,
-            received_at: millis(reading.received_at),
+            received_at,
             traits,
             start: 0,
             len: 0,
@@ -130,6 +136,7 @@ impl Rows {
         let stand = Stand {
             number: stored.number,
             at: stored.at,
+            received_at: stored.received_at,
         };
         let start = self.bytes.len();
         let row = Row {
@@ -158,12 +165,17 @@ impl Rows {
             bytes.0 = rest;
             let start = self.bytes.len();
             self.bytes.extend_from_slice(body);
+            let stand = Stand {
+                number,
+                at,
+                received_at,
+            };
             let row = Row {
                 day: epoch_day(clock, at),
                 number,
                 at,
                 received_at,
-                traits: Body::decode(Stand { number, at }, body)?.traits(),
+                traits: Body::decode(stand, body)?.traits(),
                 start: 0,
                 len: 0,
             };

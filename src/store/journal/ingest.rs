@@ -196,10 +196,11 @@ struct Key {
 }
 
 impl Key {
-    const fn stand(self) -> Stand {
+    const fn stand(self, received_at: i64) -> Stand {
         Stand {
             number: self.number,
             at: self.at,
+            received_at,
         }
     }
 }
@@ -233,7 +234,7 @@ fn put_rows(
             join_stored(t, clock, touched, row, body)?
         } else {
             let arrays = if row.traits.has_arrays {
-                Some(Body::decode(key.stand(), body).ok_or_else(unreadable)?)
+                Some(Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?)
             } else {
                 None
             };
@@ -275,7 +276,7 @@ fn join_stored(
         number: row.number,
         at: row.at,
     };
-    let mut body = Body::decode(key.stand(), body).ok_or_else(unreadable)?;
+    let mut body = Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?;
     let merged = merge_stored(t, key, row.received_at, &mut body)?;
     let outcome = if merged.conflicts.is_empty() {
         if merged.has_news {
@@ -310,7 +311,8 @@ fn merge_stored(
         .query_row(params![key.day, key.number, key.at], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
-    let mut stored = Body::decode(key.stand(), &bytes).ok_or_else(unreadable)?;
+    let mut stored = Body::decode(key.stand(stored_at), &bytes).ok_or_else(unreadable)?;
+    let first_at = stored_at.min(received_at);
     let merged = stored.merge(body);
     if merged.has_changed || received_at < stored_at {
         t.prepare_cached(
@@ -321,8 +323,8 @@ fn merge_stored(
             key.day,
             key.number,
             key.at,
-            stored_at.min(received_at),
-            stored.encode(key.stand())
+            first_at,
+            stored.encode(key.stand(first_at))
         ])?;
     }
     *body = stored;

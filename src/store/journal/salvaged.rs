@@ -24,6 +24,7 @@ impl StoredReading {
         let stand = Stand {
             number: self.number,
             at: self.at,
+            received_at: self.received_at,
         };
         Body::decode(stand, &self.body).is_some()
     }

@@ -272,11 +272,16 @@ pub(super) fn read_row(
     meter: &MeterId,
 ) -> rusqlite::Result<Row> {
     let at = row.get(0)?;
-    let stand = Stand { number, at };
+    let received_at = row.get(1)?;
+    let stand = Stand {
+        number,
+        at,
+        received_at,
+    };
     let body = Body::decode(stand, row.get_ref(2)?.as_blob()?).ok_or_else(|| damaged(meter, at))?;
     Ok(Row {
         is_usable: body.is_usable,
-        reading: body.into_reading(meter.clone(), instant(at), instant(row.get(1)?)),
+        reading: body.into_reading(meter.clone(), instant(at), instant(received_at)),
     })
 }
 

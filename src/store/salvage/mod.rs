@@ -81,13 +81,10 @@ pub fn salvage(
         };
         file.run(migrations, clock)?;
     }
-    let mut text = String::new();
-    for ((file, table), rows) in &found.saved {
-        text.push_str(&format!("saved: {file}: {table}: {rows} rows\n"));
-    }
-    for lost in &found.lost {
-        text.push_str(&format!("lost: {lost}\n"));
-    }
+    let saved = found.saved.iter();
+    let saved = saved.map(|((file, table), rows)| format!("saved: {file}: {table}: {rows} rows\n"));
+    let lost = found.lost.iter().map(|lost| format!("lost: {lost}\n"));
+    let text: String = saved.chain(lost).collect();
     let report = to.join(REPORT);
     fs::write(&report, text).map_err(io_error(&report, "writing the report"))?;
     backup::seal(to, now)?;

@@ -3,7 +3,7 @@
 //! Nothing here asks SQLite, and nothing is written: a file that SQLite refuses is read all the same.
 //! <https://www.sqlite.org/fileformat2.html>
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -20,7 +20,7 @@ const FRAME_HEADER: usize = 24;
 pub(super) struct Pages {
     file: File,
     /// The newest committed frame of a page, as an offset in the log.
-    log: Option<(File, HashMap<u32, u64>)>,
+    log: Option<(File, BTreeMap<u32, u64>)>,
     pub(super) page_bytes: usize,
     pub(super) count: u32,
     /// Schema version, if the header tells one.
@@ -58,7 +58,7 @@ impl Pages {
             version: None,
         };
         if let Some(log) = log {
-            let frames = committed(&log, page_bytes)?;
+            let frames = committed(&log, page_bytes);
             pages.count = frames.keys().copied().max().unwrap_or(0).max(pages.count);
             pages.log = Some((log, frames));
         }
@@ -79,12 +79,11 @@ impl Pages {
             .log
             .as_ref()
             .and_then(|(log, frames)| Some((log, *frames.get(&number)?)));
-        let read = match in_log {
-            Some((log, offset)) => log.read_exact_at(&mut page, offset),
-            None => {
-                let offset = u64::from(number - 1) * self.page_bytes as u64;
-                self.file.read_exact_at(&mut page, offset)
-            }
+        let read = if let Some((log, offset)) = in_log {
+            log.read_exact_at(&mut page, offset)
+        } else {
+            let offset = u64::from(number - 1) * self.page_bytes as u64;
+            self.file.read_exact_at(&mut page, offset)
         };
         read.ok().map(|()| page)
     }
@@ -92,26 +91,26 @@ impl Pages {
 
 /// Where the newest committed frame of each page stands. A log is valid up to the first frame whose
 /// checksum does not fit; what follows the last commit before that was never acknowledged.
-fn committed(log: &File, page_bytes: usize) -> io::Result<HashMap<u32, u64>> {
-    let mut frames = HashMap::new();
+fn committed(log: &File, page_bytes: usize) -> BTreeMap<u32, u64> {
+    let mut frames = BTreeMap::new();
     let mut header = [0; LOG_HEADER];
     if log.read_exact_at(&mut header, 0).is_err() {
-        return Ok(frames);
+        return frames;
     }
     let is_big = match be32(&header, 0) {
         Some(0x377f_0682) => false,
         Some(0x377f_0683) => true,
-        _ => return Ok(frames),
+        _ => return frames,
     };
     let told = be32(&header, 8).and_then(|bytes| usize::try_from(bytes).ok());
     let mut sum = add(is_big, (0, 0), header.get(..24).unwrap_or_default());
     if told != Some(page_bytes) || Some(sum) != be32(&header, 24).zip(be32(&header, 28)) {
-        return Ok(frames);
+        return frames;
     }
     let salt = header.get(16..24).map(<[u8]>::to_vec);
     let mut offset = LOG_HEADER as u64;
     let mut frame = vec![0; FRAME_HEADER + page_bytes];
-    let mut uncommitted = HashMap::new();
+    let mut uncommitted = BTreeMap::new();
     while log.read_exact_at(&mut frame, offset).is_ok() {
         sum = add(is_big, sum, frame.get(..8).unwrap_or_default());
         sum = add(is_big, sum, frame.get(FRAME_HEADER..).unwrap_or_default());
@@ -125,11 +124,11 @@ fn committed(log: &File, page_bytes: usize) -> io::Result<HashMap<u32, u64>> {
         }
         uncommitted.insert(page, offset + FRAME_HEADER as u64);
         if is_commit != 0 {
-            frames.extend(uncommitted.drain());
+            frames.append(&mut uncommitted);
         }
         offset += frame.len() as u64;
     }
-    Ok(frames)
+    frames
 }
 
 /// The checksum of a log, carried on over more bytes.

@@ -3,7 +3,11 @@
 use super::super::body::Stand;
 use super::*;
 
-const STAND: Stand = Stand { number: 3, at: 7 };
+const STAND: Stand = Stand {
+    number: 3,
+    at: 7,
+    received_at: 9,
+};
 
 fn arb_reading() -> impl Strategy<Value = Reading> {
     let value = prop_oneof![
@@ -57,7 +61,11 @@ proptest! {
                 prop_assert_eq!(Body::decode(STAND, &other), None, "byte {} ^ {}", index, change);
             }
         }
-        for stand in [Stand { number: 4, ..STAND }, Stand { at: 8, ..STAND }] {
+        for stand in [
+            Stand { number: 4, ..STAND },
+            Stand { at: 8, ..STAND },
+            Stand { received_at: 8, ..STAND },
+        ] {
             prop_assert_eq!(Body::decode(stand, &bytes), None);
         }
     }
