@@ -108,6 +108,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the validation rules found, newest first */
+        get: operations["get_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How often each rule found something */
+        get: operations["get_finding_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/forecast": {
         parameters: {
             query?: never;
@@ -125,6 +159,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/forecast/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a newer run says something else than an older one */
+        get: operations["get_explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Named factors, last entered first, with how they did */
+        get: operations["get_factors"];
+        put?: never;
+        /** Enters a named factor; the next run takes it in */
+        post: operations["post_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/factors/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirms a named factor for longer, or takes it back */
+        post: operations["change_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/outlook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Peak day, peak hour and the 1-in-20 design day */
+        get: operations["get_outlook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The four parts of the latest run */
+        get: operations["get_parts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How past forecasts did, by series and lead, and whether they drift */
+        get: operations["get_record"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/forecast/runs": {
         parameters: {
             query?: never;
@@ -134,6 +271,40 @@ export interface paths {
         };
         /** The latest runs, newest first */
         get: operations["get_forecast_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/runs/{run}/reproduction": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Makes a kept run again from what it was made from, and compares every bit */
+        get: operations["get_reproduction"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Past days like one to come (相似日) */
+        get: operations["get_similar"];
         put?: never;
         post?: never;
         delete?: never;
@@ -606,6 +777,59 @@ export interface components {
             /** @description The last completed gas day. */
             yesterday: components["schemas"]["YesterdayCard"];
         };
+        /** @description What moved the forecast of a gas day between two runs; the five parts sum to the change. */
+        ChangeDay: {
+            /**
+             * Format: int64
+             * @description Calendar, m³.
+             */
+            calendar_m3: number;
+            /** @description Gas day. */
+            gas_day: string;
+            /**
+             * Format: int64
+             * @description What was metered since, m³.
+             */
+            level_m3: number;
+            /**
+             * Format: int64
+             * @description P50 of the newer run, m³.
+             */
+            newer_m3: number;
+            /**
+             * Format: int64
+             * @description P50 of the older run, m³.
+             */
+            older_m3: number;
+            /**
+             * Format: int64
+             * @description Settings, customers, program, m³.
+             */
+            other_m3: number;
+            /**
+             * Format: int64
+             * @description Plans, production changes, projects, named factors, m³.
+             */
+            plans_m3: number;
+            /** @description In words, English. */
+            sentence_en: string;
+            /** @description In words, Chinese. */
+            sentence_zh: string;
+            /**
+             * Format: int64
+             * @description Weather, m³.
+             */
+            temperature_m3: number;
+        };
+        /** @description `GET /api/v1/forecast/explain`. */
+        ChangeView: {
+            /** @description Days both reach. */
+            days: components["schemas"]["ChangeDay"][];
+            /** @description Newer run. */
+            newer: string;
+            /** @description Older run. */
+            older: string;
+        };
         /** @description An hour of a class. */
         ClassHour: {
             /**
@@ -731,6 +955,26 @@ export interface components {
              * @description Price, 元/m³.
              */
             price_yuan_per_m3: number;
+        };
+        /** @description A large consumer tomorrow. */
+        ConsumerRow: {
+            /** @description Class. */
+            class: string;
+            /** @description 户号. */
+            customer: string;
+            /** @description Whether a filed plan stands in the place of its own expectation. */
+            is_planned: boolean;
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: double
+             * @description Relative bias its plans are corrected by.
+             */
+            plan_bias: number;
+            /** @description Tomorrow. */
+            tomorrow: components["schemas"]["Band"];
+            /** @description Zone. */
+            zone: string;
         };
         /** @description One contract. */
         ContractLine: {
@@ -951,6 +1195,37 @@ export interface components {
              */
             version: number;
         };
+        /** @description The 1-in-20 design day (二十年一遇). */
+        DesignDayView: {
+            /** @description Days of demand used. */
+            demand_days: number;
+            /** @description Fewer than twenty winters: the figure lies beyond what was seen. */
+            is_extrapolated: boolean;
+            /**
+             * Format: int64
+             * @description A further kelvin of cold, m³.
+             */
+            m3_per_kelvin: number;
+            /**
+             * Format: double
+             * @description Effective temperature undercut in one winter of twenty, °C.
+             */
+            one_in_20_c: number;
+            /**
+             * Format: int64
+             * @description Exceeded in one winter of twenty, m³.
+             */
+            one_in_20_m3: number;
+            /**
+             * Format: int64
+             * @description Exceeded every other winter, m³.
+             */
+            one_in_2_m3: number;
+            /** @description Winters of weather used. */
+            winters: number;
+            /** @description The first and the last of them. */
+            years: number[];
+        };
         /**
          * @description What the total is split by.
          * @enum {string}
@@ -999,6 +1274,94 @@ export interface components {
             /** @description Who decided. */
             who: string;
         };
+        /** @description A named factor, as it is kept. */
+        Factor: {
+            /** @description How much. */
+            amount: components["schemas"]["FactorAmount"];
+            /** @description Only this class; all if null. */
+            class: string | null;
+            /** @description When it was entered. */
+            entered_at: string;
+            /** @description Last gas day on which it holds without being confirmed again. */
+            expires_on: string;
+            /** @description First gas day. */
+            from_on: string;
+            /** @description Identifier, unique. */
+            id: string;
+            /** @description Kind. */
+            kind: components["schemas"]["FactorKind"];
+            /** @description Who says so. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Last gas day, included. */
+            to_on: string;
+            /** @description First gas day on which it no longer holds, if it was withdrawn. */
+            withdrawn_from: string | null;
+            /** @description Only this zone; all if null. */
+            zone: string | null;
+        };
+        /** @description How much. */
+        FactorAmount: {
+            /**
+             * Format: double
+             * @description Change of the daily volume, m³/d; over several nodes in proportion to their volume.
+             */
+            m3_per_day: number;
+        } | {
+            /**
+             * Format: double
+             * @description Change of the daily volume, per cent of what is expected without it.
+             */
+            percent: number;
+        };
+        /** @description Confirms a factor, or takes it back. */
+        FactorChange: {
+            /** @description New last gas day without confirmation; null takes the factor back from tomorrow on. */
+            expires_on: string | null;
+            /** @description Who. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+        };
+        /**
+         * @description Kind of a factor. domain.md §10.A.
+         * @enum {string}
+         */
+        FactorKind: "policy" | "event" | "early_heating" | "late_heating" | "maintenance" | "epidemic" | "market" | "weather" | "other";
+        /** @description Human against model, over the gas days a factor was in force and that are known by now. */
+        FactorScore: {
+            /**
+             * Format: double
+             * @description WAPE with named factors.
+             */
+            aided_wape: number;
+            /** @description Expectations scored. */
+            cases: number;
+            /**
+             * Format: double
+             * @description WAPE of the same runs without them.
+             */
+            unaided_wape: number;
+        };
+        /**
+         * @description Where a factor stands.
+         * @enum {string}
+         */
+        FactorState: "planned" | "active" | "ended" | "expired" | "withdrawn";
+        /** @description A factor with its state and score. */
+        FactorView: {
+            /** @description The factor. */
+            factor: components["schemas"]["Factor"];
+            score: components["schemas"]["FactorScore"] | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["FactorState"];
+            /**
+             * Format: int32
+             * @description Version of its document.
+             */
+            version: number;
+        };
         /** @description A meter whose last poll failed. */
         FailingMeter: {
             /**
@@ -1017,6 +1380,37 @@ export interface components {
              * @description Unit number on the bus.
              */
             unit: number;
+        };
+        /** @description A value in a finding. */
+        FindingValue: {
+            /** @description Its name in the sentence. */
+            name: string;
+            /**
+             * @description Unit of a number: `one`, `m3`, `m3_per_hour`, `celsius`, `kpa`, `percent`, `dbm`, `second`,
+             *     `minute`, `hour`, `day`.
+             */
+            unit: string | null;
+            /** @description The value: exact m³, a number, an instant (RFC 3339), a gas day, words by their keys. */
+            value: string;
+        };
+        /** @description What a rule found. */
+        FindingView: {
+            /** @description When. */
+            at: string;
+            /** @description In English. */
+            message_en: string;
+            /** @description In Chinese. */
+            message_zh: string;
+            /** @description Rule. */
+            rule: string;
+            /** @description `info`, `suspect` or `fail`. */
+            severity: string;
+            /** @description Its identifier. */
+            subject: string;
+            /** @description What it is of: `meter`, `zone` or `customer`. */
+            subject_kind: string;
+            /** @description The numbers behind it; none of findings that an earlier program made. */
+            values: components["schemas"]["FindingValue"][];
         };
         /** @description A point in the future. */
         ForecastPoint: {
@@ -1697,6 +2091,49 @@ export interface components {
              */
             taken_m3: number;
         };
+        /** @description `POST /api/v1/forecast/factors`. */
+        NewFactor: {
+            /** @description How much. */
+            amount: components["schemas"]["FactorAmount"];
+            /** @description Only this class. */
+            class: string | null;
+            /** @description Last gas day without confirmation; `to_on` if not given, at most a year. */
+            expires_on: string | null;
+            /** @description First gas day. */
+            from_on: string;
+            /** @description Kind. */
+            kind: components["schemas"]["FactorKind"];
+            /** @description Who says so. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Last gas day. */
+            to_on: string;
+            /** @description Only this zone. */
+            zone: string | null;
+        };
+        /** @description A class of a zone: its large consumers and the rest, tomorrow, m³. */
+        NodeRow: {
+            /** @description Class. */
+            class: string;
+            /**
+             * Format: int64
+             * @description Large consumers together.
+             */
+            consumers_m3: number;
+            /**
+             * Format: int64
+             * @description Everyone else.
+             */
+            rest_m3: number;
+            /**
+             * Format: int64
+             * @description Both.
+             */
+            total_m3: number;
+            /** @description Zone. */
+            zone: string;
+        };
         /**
          * @description A day-ahead nomination.
          *
@@ -1942,6 +2379,18 @@ export interface components {
              */
             unserved_m3: number;
         };
+        /** @description `GET /api/v1/forecast/outlook`. */
+        OutlookView: {
+            design_day: components["schemas"]["DesignDayView"] | null;
+            /** @description Why there is no design day, English. */
+            missing_en: string | null;
+            /** @description Why there is no design day, Chinese. */
+            missing_zh: string | null;
+            peak_day: components["schemas"]["PeakView"] | null;
+            peak_hour: components["schemas"]["PeakView"] | null;
+            /** @description The run the peaks come from. */
+            run_id: string;
+        };
         /** @description `GET /api/v1/overview`. */
         Overview: {
             /** @description Open alerts by level. */
@@ -1996,6 +2445,103 @@ export interface components {
             /** @description Stations. */
             weather: components["schemas"]["StationWeather"][];
         };
+        /** @description Parts of a gas day. */
+        PartsDay: {
+            /** @description Gas day. */
+            gas_day: string;
+            /** @description Its parts. */
+            parts: components["schemas"]["PartsM3"];
+        };
+        /** @description The four parts, m³; they sum to the published figure. */
+        PartsM3: {
+            /**
+             * Format: int64
+             * @description 新增/置换客户.
+             */
+            new_m3: number;
+            /**
+             * Format: int64
+             * @description 其他影响因素: production changes and named factors; may be negative.
+             */
+            other_m3: number;
+            /**
+             * Format: int64
+             * @description 计划用气客户: filed plans, corrected by each customer's bias.
+             */
+            planned_m3: number;
+            /**
+             * Format: int64
+             * @description 非计划用气客户: statistical.
+             */
+            statistical_m3: number;
+            /**
+             * Format: int64
+             * @description All four.
+             */
+            total_m3: number;
+        };
+        /** @description Parts of a member of the dimension. */
+        PartsRow: {
+            /** @description Member. */
+            key: string;
+            /** @description English name. */
+            name_en: string;
+            /** @description Chinese name. */
+            name_zh: string;
+            /** @description Today. */
+            today: components["schemas"]["PartsM3"];
+            /** @description Tomorrow. */
+            tomorrow: components["schemas"]["PartsM3"];
+        };
+        /** @description `GET /api/v1/forecast/parts`. */
+        PartsView: {
+            /** @description Split by. */
+            by: components["schemas"]["Dimension"];
+            /** @description Large consumers one by one, largest first. */
+            consumers: components["schemas"]["ConsumerRow"][];
+            /** @description Days of the run from today on. */
+            days: components["schemas"]["PartsDay"][];
+            /** @description Zone × class: large consumers and the rest. */
+            nodes: components["schemas"]["NodeRow"][];
+            /** @description Projects. */
+            projects: components["schemas"]["ProjectRow"][];
+            /** @description Members of the dimension; time slots have no parts of their own. */
+            rows: components["schemas"]["PartsRow"][];
+            /** @description The run. */
+            run_id: string;
+        };
+        /** @description A peak. */
+        PeakView: {
+            /**
+             * Format: int32
+             * @description Most likely Beijing hour; null for a day.
+             */
+            civil_hour: number | null;
+            /** @description Gas days looked at. */
+            days: number;
+            /** @description Most likely gas day. */
+            gas_day: string;
+            /**
+             * Format: int64
+             * @description As likely above as below, m³.
+             */
+            p50_m3: number;
+            /**
+             * Format: int64
+             * @description Exceeded in one future of ten, m³.
+             */
+            p90_m3: number;
+            /**
+             * Format: int64
+             * @description Exceeded in one of a hundred, m³.
+             */
+            p99_m3: number;
+            /**
+             * Format: double
+             * @description Part of the futures whose peak falls there.
+             */
+            probability: number;
+        };
         /** @description The body of every answer that is not a success. */
         ProblemBody: {
             /** @description Stable code; key of the sentence in the locale files. */
@@ -2013,6 +2559,46 @@ export interface components {
             title: string;
             /** @description `urn:qiliang:problem:<code>`. */
             type: string;
+        };
+        /** @description A project and what it adds. */
+        ProjectRow: {
+            /** @description Class. */
+            class: string;
+            /**
+             * Format: double
+             * @description 达产系数.
+             */
+            coefficient: number;
+            /**
+             * Format: double
+             * @description 开口气量, m³/d.
+             */
+            connected_m3_per_day: number;
+            /** @description First gas day with gas, as planned. */
+            connected_on: string;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * Format: double
+             * @description Expected on the last day of the run, m³.
+             */
+            last_day_m3: number;
+            /** @description 项目名称. */
+            name: string;
+            /**
+             * Format: double
+             * @description Probability that gas flows.
+             */
+            probability: number;
+            /** @description `signed`, `building`, `completed` or `connected`. */
+            stage: string;
+            /**
+             * Format: double
+             * @description Expected over the whole run, m³.
+             */
+            total_m3: number;
+            /** @description Zone. */
+            zone: string;
         };
         /** @description Which frames are deleted. */
         PurgeRequest: {
@@ -2123,6 +2709,55 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description Past forecasts of one series at one lead. */
+        RecordRow: {
+            /** @description `coverage`, `bias`, both or none. */
+            alarms: string[];
+            /**
+             * Format: double
+             * @description Σ(f − y) / Σ|y|.
+             */
+            bias: number;
+            /** @description Forecasts scored. */
+            cases: number;
+            /**
+             * Format: double
+             * @description Part within P10–P90.
+             */
+            coverage: number;
+            /**
+             * Format: double
+             * @description See `coverage_p`.
+             */
+            coverage_bound: number;
+            /**
+             * Format: double
+             * @description Chance of a coverage as far off were 80 % right; alarms below `coverage_bound`.
+             */
+            coverage_p: number;
+            /**
+             * Format: double
+             * @description Sum of the bias test, standard deviations; alarms beyond `cusum_bound`.
+             */
+            cusum: number;
+            /**
+             * Format: double
+             * @description See `cusum`.
+             */
+            cusum_bound: number;
+            /**
+             * Format: int64
+             * @description Gas days ahead.
+             */
+            lead: number;
+            /** @description `total`, a class, or `zone/class`. */
+            of: string;
+            /**
+             * Format: double
+             * @description Σ|y − f| / Σ|y|.
+             */
+            wape: number;
+        };
         /** @description A frame that is still refused. */
         RefusedAgain: {
             /** @description Why, as a stable code. */
@@ -2202,6 +2837,21 @@ export interface components {
             /** @description Identifiers that are none. */
             unknown: number[];
         };
+        /** @description `GET /api/v1/forecast/runs/{run}/reproduction`. */
+        ReproductionView: {
+            /** @description What is known of the same instant now and was not then. */
+            changed_since: string[];
+            /** @description Where they differ. */
+            differences: string[];
+            /** @description Whether every bit came out again. */
+            is_identical: boolean;
+            /** @description SHA-256 of what is kept. */
+            kept: string;
+            /** @description SHA-256 of what came out. */
+            made: string;
+            /** @description The run. */
+            run_id: string;
+        };
         /** @description What a document was made from and is no longer so (追溯). */
         RestatementView: {
             /**
@@ -2246,6 +2896,52 @@ export interface components {
             /** @description Who takes it back. */
             who: string;
         };
+        /** @description How often a rule found something. */
+        RuleStatView: {
+            /** @description Findings on each gas day. */
+            by_day: number[];
+            /** @description Customer class, if rows are split by it; none for gates. */
+            class: string | null;
+            /**
+             * Format: int64
+             * @description Findings.
+             */
+            findings: number;
+            /**
+             * Format: int64
+             * @description Gas days of meters that have a curve.
+             */
+            meter_days: number;
+            /** @description Its name in English. */
+            name_en: string;
+            /** @description Its name in Chinese. */
+            name_zh: string;
+            /** @description Rule. */
+            rule: string;
+            /**
+             * Format: double
+             * @description The part of them that has a finding, 0 to 1.
+             */
+            share: number | null;
+            /** @description Meters, zones or customers that have one. */
+            subjects: number;
+            /**
+             * Format: double
+             * @description Findings of the later half of the range over those of the earlier half.
+             */
+            trend: number | null;
+            /** @description Zone, if rows are split by it. */
+            zone: string | null;
+        };
+        /** @description Statistics of the rules over some gas days. */
+        RuleStatsView: {
+            /** @description First gas day. */
+            from: string;
+            /** @description A row for each rule that found something, in the order of the catalogue. */
+            rows: components["schemas"]["RuleStatView"][];
+            /** @description Last gas day. */
+            to: string;
+        };
         /** @description A run in the list. */
         RunSummary: {
             /** @description Gas days it reaches. */
@@ -2262,6 +2958,72 @@ export interface components {
             key: string;
             /** @description Aligned with `total`. */
             points: components["schemas"]["Band"][];
+        };
+        /** @description A past day like the one asked for. */
+        SimilarDayView: {
+            /**
+             * Format: double
+             * @description By age.
+             */
+            by_age: number;
+            /**
+             * Format: double
+             * @description By weekday, weekend, holiday.
+             */
+            by_day_type: number;
+            /**
+             * Format: double
+             * @description By days from the spring festival.
+             */
+            by_festival: number;
+            /**
+             * Format: double
+             * @description By time of the year.
+             */
+            by_season: number;
+            /**
+             * Format: double
+             * @description By temperature.
+             */
+            by_temperature: number;
+            /**
+             * Format: double
+             * @description How unlike: root of the sum of the squares of the five beside it.
+             */
+            distance: number;
+            /**
+             * Format: double
+             * @description Effective temperature, °C.
+             */
+            effective_c: number | null;
+            /** @description Gas day. */
+            gas_day: string;
+            /** @description Name of the holiday, if it was one. */
+            holiday: string | null;
+            /** @description Used by hour of the gas day, m³. */
+            hours_m3: number[];
+            /**
+             * Format: double
+             * @description Effective temperature less that of the day asked for, K.
+             */
+            temperature_k: number | null;
+            /**
+             * Format: int64
+             * @description Used, m³.
+             */
+            used_m3: number;
+        };
+        /** @description `GET /api/v1/forecast/similar`. */
+        SimilarView: {
+            /** @description Past days, most like first. */
+            days: components["schemas"]["SimilarDayView"][];
+            /**
+             * Format: double
+             * @description Its effective temperature, observed or forecast, °C.
+             */
+            effective_c: number | null;
+            /** @description The day asked for. */
+            gas_day: string;
         };
         /** @description One time slot. */
         SlotLine: {
@@ -2905,6 +3667,100 @@ export interface operations {
             };
         };
     };
+    get_findings: {
+        parameters: {
+            query?: {
+                /** @description Only of this meter. */
+                meter?: string;
+                /** @description Only of this rule, `V01` to `V26`. */
+                rule?: string;
+                /** @description Only of this gas day or later. */
+                from?: string;
+                /** @description Only of this gas day or earlier. */
+                to?: string;
+                /** @description At most so many, 1 to 1000; 100 if not given. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the validation rules found, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindingView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_finding_stats: {
+        parameters: {
+            query?: {
+                /** @description First gas day; 14 days up to the last one if not given. */
+                from?: string;
+                /** @description Last gas day; yesterday if not given. */
+                to?: string;
+                /** @description What rows are split by beside the rule: `class`, `zone` or `class,zone`. */
+                by?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How often each rule found something */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleStatsView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_forecast: {
         parameters: {
             query?: {
@@ -2959,6 +3815,318 @@ export interface operations {
             };
         };
     };
+    get_explain: {
+        parameters: {
+            query: {
+                /** @description Older run. */
+                older: string;
+                /** @description Newer run. */
+                newer: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Why a newer run says something else than an older one */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_factors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Named factors, last entered first, with how they did */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactorView"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFactor"];
+            };
+        };
+        responses: {
+            /** @description Enters a named factor; the next run takes it in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactorView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    change_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the factor */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FactorChange"];
+            };
+        };
+        responses: {
+            /** @description Confirms a named factor for longer, or takes it back */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactorView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_outlook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Peak day, peak hour and the 1-in-20 design day */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutlookView"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_parts: {
+        parameters: {
+            query?: {
+                /** @description What to split by; `class` if not given. */
+                by?: components["schemas"]["Dimension"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The four parts of the latest run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartsView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_record: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How past forecasts did, by series and lead, and whether they drift */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordRow"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_forecast_runs: {
         parameters: {
             query?: never;
@@ -2975,6 +4143,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunSummary"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_reproduction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Makes a kept run again from what it was made from, and compares every bit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReproductionView"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_similar: {
+        parameters: {
+            query?: {
+                /** @description Gas day; tomorrow if not given. */
+                day?: string;
+                /** @description Days at most, 7 if not given. */
+                count?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Past days like one to come (相似日) */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimilarView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */
