@@ -1,7 +1,7 @@
 //! Gas days of a zone: what came in through its gates beside what its meters had, day by day.
 //!
 //! A day counts when all gate meters of the zone have a complete curve. A meter without one on such a
-//! day is filled with its own mean over the days it has; a day of which more than [`FILLED_MAX`] of
+//! day is filled with its own mean over the days it has; a day of which more than a twentieth of
 //! the gas is filled that way is left out. Meters without any day are not seen at all: their gas is
 //! missing every day alike.
 

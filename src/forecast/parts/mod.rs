@@ -4,7 +4,7 @@
 //! The engine forecasts zone × class from its history. Here, what is known by other means is put in
 //! its place: a customer's corrected plan for its own expectation, projects and factors on top. What
 //! such knowledge already did to the past is taken out of the history before learning
-//! ([`taken_out`]), so that nothing counts twice. All of it happens draw by draw.
+//! (`taken_out`), so that nothing counts twice. All of it happens draw by draw.
 
 mod consumers;
 mod mix;
