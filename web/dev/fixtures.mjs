@@ -398,6 +398,61 @@ function file(response, path) {
 /** Set by `POST /__fixture/fail?times=n`: the next answers are problems, to see the error states. */
 let failures = 0
 
+/** One way of each kind, one of them away. */
+function collection() {
+  return {
+    brokers: [
+      {
+        name: 'emqx',
+        address: '10.0.0.8:1883',
+        is_connected: true,
+        is_subscribed: true,
+        connects: 1,
+        received: 184_211,
+        redelivered: 12,
+        acknowledged: 184_207,
+        sessions_lost: 0,
+        last_error: null,
+        last_notice: null,
+      },
+    ],
+    listener: { connected: 148, accepted: 151, refused: 2, slowed: 0, received: 40_120, acknowledged: 40_120, last_error: null },
+    gateways: [
+      {
+        gateway: 'gw-07',
+        address: '10.0.7.2:502',
+        is_connected: true,
+        connects: 3,
+        errors: 2,
+        last_error: 'connection refused',
+        last_error_at: stamp(now() - 4 * HOUR_MS),
+        meters: 6,
+        polls: 8_640,
+        retries: 31,
+        failed_polls: 12,
+        failing: [{ meter: 'GW07-4', unit: 4, failures_in_row: 12, last_poll_at: stamp(now() - HOUR_MS), last_error: 'no answer within 900 ms' }],
+      },
+    ],
+  }
+}
+
+/** Two frames with the same reason. */
+function rejects() {
+  return [1, 2].map((id) => ({
+    id,
+    received_at: stamp(now() - id * HOUR_MS),
+    transport: 'mqtt',
+    origin: 'gas/xy/gw-07/TX-4/up/reading',
+    device: 'TX-4',
+    code: 'decode.truncated',
+    message_zh: '帧不完整,已存入拒收',
+    message_en: 'the frame ends after 9 of 22 bytes',
+    size_bytes: 9,
+    payload_hex: '684d150000112233aa',
+    times: id,
+  }))
+}
+
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://fixture')
   const path = url.pathname
@@ -446,6 +501,9 @@ const server = createServer((request, response) => {
     const entry = ledger().find(({ row }) => row.account_no === account)
     return entry ? json(response, entry.profile) : problem(response, 404, 'ledger.unknown_account', `no enterprise \`${account}\` is on the ledger; check the account number`)
   }
+  if (path === '/api/v1/collection') return json(response, collection())
+  if (path === '/api/v1/rejects') return json(response, rejects())
+  if (path === '/api/v1/rejects/replay') return json(response, { accepted: 0, duplicate: 0, refused: [], unknown: [], next_after: null })
   if (path === '/api/v1/declarations') return json(response, declarations())
   if (path.startsWith('/api/v1/declarations/')) return json(response, {})
   if (path === '/api/v1/nudges') return json(response, nudges())

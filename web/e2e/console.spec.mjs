@@ -53,6 +53,13 @@ const PAGES = [
     ready: ['declarations', 'nudges'],
     texts: { 'zh-CN': ['月度申报计划', '避峰用气提醒', '下载 xlsx'], en: ['Monthly declarations', 'Off-peak suggestions'] },
   },
+  {
+    name: 'data',
+    path: '/data',
+    charts: [],
+    ready: ['ways-in', 'rejects'],
+    texts: { 'zh-CN': ['数据质量', '采集通道', '表具直连', '拒收报文'], en: ['Data quality', 'Ways in', 'Rejected frames'] },
+  },
 ]
 
 let base = process.env.BASE_URL

@@ -8,6 +8,7 @@ export const router = createRouter({
     { path: '/forecast', name: 'forecast', component: () => import('./pages/forecast/ForecastPage.vue') },
     { path: '/ledger', name: 'ledger', component: () => import('./pages/ledger/LedgerPage.vue') },
     { path: '/planning', name: 'planning', component: () => import('./pages/planning/PlanningPage.vue') },
+    { path: '/data', name: 'data', component: () => import('./pages/data/DataPage.vue') },
     { path: '/:path(.*)*', redirect: '/' },
   ],
 })

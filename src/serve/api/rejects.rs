@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::id::DeviceId;
 use crate::serve::api::{Asked, limited};
+use crate::serve::codes::sentence;
 use crate::serve::figures::instant_text;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
@@ -43,8 +44,10 @@ pub struct RejectView {
     pub device: Option<String>,
     /// Why, as a stable code.
     pub code: String,
+    /// What the code means, in Chinese; empty where there is no sentence.
+    pub message_zh: String,
     /// Why, and what to do.
-    pub message: String,
+    pub message_en: String,
     /// Size of the payload, bytes.
     pub size_bytes: usize,
     /// Its first 1024 bytes, hexadecimal.
@@ -63,8 +66,11 @@ impl From<StoredReject> for RejectView {
             transport: frame.transport.key().to_owned(),
             origin: frame.origin,
             device: frame.device.map(|d| d.to_string()),
+            message_zh: sentence(&reject.rejected.reason.code)
+                .unwrap_or_default()
+                .to_owned(),
             code: reject.rejected.reason.code,
-            message: reject.rejected.reason.message,
+            message_en: reject.rejected.reason.message,
             size_bytes: frame.bytes.len(),
             payload_hex: hex::encode(shown),
             times: reject.times,

@@ -2147,7 +2147,9 @@ export interface components {
              */
             id: number;
             /** @description Why, and what to do. */
-            message: string;
+            message_en: string;
+            /** @description What the code means, in Chinese; empty where there is no sentence. */
+            message_zh: string;
             /** @description Topic, gateway or file. */
             origin: string;
             /** @description Its first 1024 bytes, hexadecimal. */

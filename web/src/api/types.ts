@@ -38,6 +38,10 @@ export type LedgerStatus = Schemas['LedgerStatus']
 export type LedgerRow = Schemas['LedgerRow']
 export type LedgerProfile = Schemas['LedgerDetail']
 
+export type Collection = Schemas['CollectionView']
+export type Reject = Schemas['RejectView']
+export type Replay = Schemas['ReplayResult']
+
 export type DeclarationSummary = Schemas['DeclarationSummary']
 
 /** A nudge document; the API passes it through as its room wrote it. See `planning.ts`. */

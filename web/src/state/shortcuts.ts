@@ -4,7 +4,7 @@ import { useRouter } from 'vue-router'
 /** The second key of a pair has to follow within this time. */
 const PAIR_MS = 1_200
 
-const TARGETS: Record<string, string> = { d: '/', f: '/forecast', l: '/ledger', p: '/planning' }
+const TARGETS: Record<string, string> = { d: '/', f: '/forecast', l: '/ledger', p: '/planning', q: '/data' }
 
 function isTyping(event: KeyboardEvent): boolean {
   const target = event.target
@@ -14,7 +14,7 @@ function isTyping(event: KeyboardEvent): boolean {
   )
 }
 
-/** `g d`, `g f`, `g l`, `g p` change the page, `/` goes to the search field. */
+/** `g d`, `g f`, `g l`, `g p`, `g q` change the page, `/` goes to the search field. */
 export function useShortcuts(focusSearch: () => void): void {
   const router = useRouter()
   let startedAt = 0
