@@ -1,6 +1,6 @@
 //! `qiliang findings list` and `stats`: what the validation rules found.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Context, Failure};
@@ -10,6 +10,24 @@ use crate::domain::id::MeterId;
 use crate::serve::api::findings::{FindingView, RuleStatView, split_of};
 use crate::store::journal::FindingFilter;
 use crate::validate::stats::{RuleStat, rule_stats};
+
+/// What is asked of findings.
+#[derive(Debug, Subcommand)]
+pub(super) enum FindingsCommand {
+    /// List them, newest first.
+    List(Listed),
+    /// How often each rule found something: findings, meters, share of meter days, and the later half
+    /// of the range against the earlier.
+    Stats(Counted),
+}
+
+/// Does what was asked.
+pub(super) fn dispatch(context: &Context, what: FindingsCommand) -> Result<(), Failure> {
+    match what {
+        FindingsCommand::List(listed) => list(context, listed),
+        FindingsCommand::Stats(counted) => stats(context, &counted),
+    }
+}
 
 /// Gas days without `--from`.
 const DAYS: i64 = 14;

@@ -1,11 +1,93 @@
 //! `qiliang forecast` and `qiliang forecast-csv`.
 
+use clap::Subcommand;
+
 use super::{Context, Failure, ForecastCsv, WeatherMode};
+use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandView;
 use crate::domain::id::RunId;
 use crate::forecast::csv_task::{self, Mode};
 use crate::run::explain::Language;
 use crate::run::{explain, forecasting, runs};
+
+/// What is asked of forecasts.
+#[derive(Debug, Subcommand)]
+pub(super) enum ForecastCommand {
+    /// Say why a newer run forecasts something else than an older one: temperature, calendar, plans,
+    /// level and the rest, adding up to the change.
+    Explain {
+        /// Older run.
+        older: String,
+        /// Newer run.
+        newer: String,
+        /// Sentences in English.
+        #[arg(long)]
+        english: bool,
+        /// As JSON.
+        #[arg(long, conflicts_with = "english")]
+        json: bool,
+    },
+    /// What the latest run consists of: filed plans, statistics, new connections, other factors.
+    Parts {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Peak day and peak hour of the days ahead, and the 1-in-20 design day (二十年一遇).
+    Outlook {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Past days like one to come (相似日).
+    Similar {
+        /// Gas day, `YYYY-MM-DD`; tomorrow's by default.
+        #[arg(long)]
+        day: Option<GasDay>,
+        /// Days at most.
+        #[arg(long, default_value_t = 7)]
+        count: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How past forecasts did against what came, by series and lead, and whether they drift; exit
+    /// code 1 if one does.
+    Record {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a kept run again from what it was made from, compare every bit, and say what is known
+    /// since; exit code 1 if it comes out otherwise.
+    Reproduce {
+        /// Run, as `qiliang forecast` and the console name it.
+        run: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does what was asked.
+pub(super) fn dispatch(context: &Context, what: Option<ForecastCommand>) -> Result<(), Failure> {
+    match what {
+        None => run(context),
+        Some(ForecastCommand::Reproduce { run, json }) => reproduce(context, &run, json),
+        Some(ForecastCommand::Explain {
+            older,
+            newer,
+            english,
+            json,
+        }) => explain(context, (&older, &newer), english, json),
+        Some(ForecastCommand::Parts { json }) => super::outlook::parts(context, json),
+        Some(ForecastCommand::Outlook { json }) => super::outlook::outlook(context, json),
+        Some(ForecastCommand::Similar { day, count, json }) => {
+            super::outlook::similar(context, day, count, json)
+        }
+        Some(ForecastCommand::Record { json }) => super::outlook::record(context, json),
+    }
+}
 
 /// Makes a run (kept where the stores are free) and prints its totals.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {

@@ -130,7 +130,7 @@ enum Command {
     /// What the validation rules found, and how often.
     Findings {
         #[command(subcommand)]
-        what: FindingsCommand,
+        what: findings::FindingsCommand,
     },
     /// Meters whose clock is off, by what their frames showed.
     Clocks {
@@ -170,7 +170,7 @@ enum Command {
     /// Make and keep a forecast run; print its totals by day.
     Forecast {
         #[command(subcommand)]
-        what: Option<ForecastCommand>,
+        what: Option<forecast::ForecastCommand>,
     },
     /// Score the last year through both operational gates, beside seasonal-naive.
     Backtest {
@@ -213,7 +213,7 @@ enum Command {
     /// Off-peak nudges: list them, approve a draft, send what is approved.
     Nudges {
         #[command(subcommand)]
-        what: NudgesCommand,
+        what: nudges::NudgesCommand,
     },
     /// Write a simulated city's registry, weather and faults, and its history if asked for.
     Simulate {
@@ -405,15 +405,6 @@ impl From<TimePrecision> for crate::collect::import::Precision {
 }
 
 #[derive(Debug, Subcommand)]
-enum FindingsCommand {
-    /// List them, newest first.
-    List(findings::Listed),
-    /// How often each rule found something: findings, meters, share of meter days, and the later half
-    /// of the range against the earlier.
-    Stats(findings::Counted),
-}
-
-#[derive(Debug, Subcommand)]
 enum RejectsCommand {
     /// List them, last received first.
     List {
@@ -480,80 +471,6 @@ enum RejectsCommand {
         #[arg(long)]
         yes: bool,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum ForecastCommand {
-    /// Say why a newer run forecasts something else than an older one: temperature, calendar, plans,
-    /// level and the rest, adding up to the change.
-    Explain {
-        /// Older run.
-        older: String,
-        /// Newer run.
-        newer: String,
-        /// Sentences in English.
-        #[arg(long)]
-        english: bool,
-        /// As JSON.
-        #[arg(long, conflicts_with = "english")]
-        json: bool,
-    },
-    /// What the latest run consists of: filed plans, statistics, new connections, other factors.
-    Parts {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Peak day and peak hour of the days ahead, and the 1-in-20 design day (二十年一遇).
-    Outlook {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Past days like one to come (相似日).
-    Similar {
-        /// Gas day, `YYYY-MM-DD`; tomorrow's by default.
-        #[arg(long)]
-        day: Option<GasDay>,
-        /// Days at most.
-        #[arg(long, default_value_t = 7)]
-        count: usize,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// How past forecasts did against what came, by series and lead, and whether they drift; exit
-    /// code 1 if one does.
-    Record {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Make a kept run again from what it was made from, compare every bit, and say what is known
-    /// since; exit code 1 if it comes out otherwise.
-    Reproduce {
-        /// Run, as `qiliang forecast` and the console name it.
-        run: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum NudgesCommand {
-    /// List them, newest first.
-    List,
-    /// Let a draft go.
-    Approve {
-        /// Identifier, as `list` prints it.
-        id: String,
-        /// Who approves.
-        #[arg(long)]
-        who: String,
-    },
-    /// Send what is approved, through the configured channel.
-    Send,
 }
 
 #[derive(Debug, Args)]
@@ -647,33 +564,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn of_forecast(context: &Context, what: Option<ForecastCommand>) -> Result<(), Failure> {
-    match what {
-        None => forecast::run(context),
-        Some(ForecastCommand::Reproduce { run, json }) => forecast::reproduce(context, &run, json),
-        Some(ForecastCommand::Explain {
-            older,
-            newer,
-            english,
-            json,
-        }) => forecast::explain(context, (&older, &newer), english, json),
-        Some(ForecastCommand::Parts { json }) => outlook::parts(context, json),
-        Some(ForecastCommand::Outlook { json }) => outlook::outlook(context, json),
-        Some(ForecastCommand::Similar { day, count, json }) => {
-            outlook::similar(context, day, count, json)
-        }
-        Some(ForecastCommand::Record { json }) => outlook::record(context, json),
-    }
-}
-
-fn of_nudges(context: &Context, what: NudgesCommand) -> Result<(), Failure> {
-    match what {
-        NudgesCommand::List => nudges::list(context),
-        NudgesCommand::Approve { id, who } => nudges::approve(context, &id, &who),
-        NudgesCommand::Send => nudges::send(context),
-    }
-}
-
 #[expect(clippy::too_many_lines, reason = "one arm for each subcommand")]
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context::new(arguments.config, arguments.at);
@@ -697,7 +587,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => dispatch_rejects(&context, what),
         Command::Curves { what } => curves::run(&context, what),
-        Command::Findings { what } => dispatch_findings(&context, what),
+        Command::Findings { what } => findings::dispatch(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
         Command::Correctors { meter, days, json } => {
             let question = correctors::Question {
@@ -719,7 +609,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             CredentialsCommand::Token { id, rights } => credentials::token(&id, &rights),
         },
         Command::Ledger { export } => ledger::run(&context, export.as_deref()),
-        Command::Forecast { what } => of_forecast(&context, what),
+        Command::Forecast { what } => forecast::dispatch(&context, what),
         Command::Backtest {
             days,
             json,
@@ -739,7 +629,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::ForecastCsv(task) => forecast::csv(&task),
         Command::Declare { month, export } => plan::declare(&context, month, export.as_deref()),
         Command::Nominate { day, export } => plan::nominate(&context, day, export.as_deref()),
-        Command::Nudges { what } => of_nudges(&context, what),
+        Command::Nudges { what } => nudges::dispatch(&context, what),
         Command::Simulate { out, history, city } => simulate::run(&out, history, &city),
         Command::Demo {
             data_dir,
@@ -778,13 +668,6 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => influx::retry(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
-    }
-}
-
-fn dispatch_findings(context: &Context, what: FindingsCommand) -> Result<(), Failure> {
-    match what {
-        FindingsCommand::List(listed) => findings::list(context, listed),
-        FindingsCommand::Stats(counted) => findings::stats(context, &counted),
     }
 }
 

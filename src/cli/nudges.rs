@@ -1,10 +1,37 @@
 //! `qiliang nudges list`, `approve` and `send`.
 
 use anyhow::Context as _;
+use clap::Subcommand;
 
 use super::{Context, Failure};
 use crate::domain::calendar::beijing_civil;
 use crate::run::nudging;
+
+/// What is asked of nudges.
+#[derive(Debug, Subcommand)]
+pub(super) enum NudgesCommand {
+    /// List them, newest first.
+    List,
+    /// Let a draft go.
+    Approve {
+        /// Identifier, as `list` prints it.
+        id: String,
+        /// Who approves.
+        #[arg(long)]
+        who: String,
+    },
+    /// Send what is approved, through the configured channel.
+    Send,
+}
+
+/// Does what was asked.
+pub(super) fn dispatch(context: &Context, what: NudgesCommand) -> Result<(), Failure> {
+    match what {
+        NudgesCommand::List => list(context),
+        NudgesCommand::Approve { id, who } => approve(context, &id, &who),
+        NudgesCommand::Send => send(context),
+    }
+}
 
 /// Prints drafts and later states, newest first.
 pub(super) fn list(context: &Context) -> Result<(), Failure> {

@@ -8,11 +8,9 @@ use crate::clock::ManualClock;
 use crate::domain::calendar::{Calendar, GasDayClock};
 use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::demand::{DemandDay, DemandNode};
-use crate::domain::quantity::ReferenceConditions;
 use crate::domain::reading::{FrozenTotals, Item, Reading};
-use crate::domain::registry::{Company, RegistryParts};
+use crate::domain::registry::RegistryParts;
 use crate::domain::series::LoadCurve;
-use crate::domain::slot::SlotTable;
 use crate::run::compaction::compact;
 use crate::run::curve_check::{Extent, check_curves};
 use crate::run::curves::{self, CurveDeps};
@@ -57,31 +55,12 @@ fn registry(factor: f64) -> Registry {
     });
     Registry::new(RegistryParts {
         version: format!("test {factor}"),
-        new_connections: Vec::new(),
-        company: Company {
-            name: "测试燃气".into(),
-            short_name: "测试".into(),
-            phone: String::new(),
-            gas_day_start_hour: GasDayClock::default(),
-            reference: ReferenceConditions::CHINA,
-            heating_from: "11-15".into(),
-            heating_to: "03-15".into(),
-            slots: SlotTable::default(),
-        },
-        zones: Vec::new(),
-        sources: Vec::new(),
-        shares: Vec::new(),
         customers: vec![
             customer("e", CustomerClass::Industrial),
             customer("h", CustomerClass::ResidentialCooking),
         ],
         meters: meters.to_vec(),
-        exchanges: Vec::new(),
-        gateways: Vec::new(),
-        contracts: Vec::new(),
-        production_changes: Vec::new(),
-        filed_plans: Vec::new(),
-        gas_qualities: Vec::new(),
+        ..testing::parts()
     })
 }
 
