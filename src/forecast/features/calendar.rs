@@ -44,7 +44,8 @@ impl DayTraits {
             .collect()
     }
 
-    fn is_off(&self) -> bool {
+    /// Whether it is a weekend day that is not worked, or a holiday.
+    pub fn is_off(&self) -> bool {
         self.day_type != DayType::Workday
     }
 }
@@ -70,51 +71,64 @@ const FESTIVAL_KNOTS: [i64; 12] = [-21, -14, -7, -3, -1, 0, 1, 3, 7, 11, 16, 24]
 const HARMONICS: usize = 4;
 
 /// Number of calendar features.
-pub const CALENDAR_FEATURES: usize = 2 + 7 + 3 + 3 + 2 * HARMONICS + 2 + FESTIVAL_KNOTS.len() - 2;
+pub const CALENDAR_FEATURES: usize = FIRST_HARMONIC.start + 2 * HARMONICS;
 
+// Columns in the order in which they are rarely to always other than zero: a sum of cross products
+// passes over a column that is zero, and all that is to the right of it (`linear::gram`).
+const FESTIVAL: std::ops::Range<usize> = 1..FESTIVAL_KNOTS.len() - 1;
+const HOLIDAYS: std::ops::Range<usize> = FESTIVAL.end..FESTIVAL.end + 3;
+const BESIDE_DAYS_OFF: std::ops::Range<usize> = HOLIDAYS.end..HOLIDAYS.end + 3;
+const WEEKDAYS: std::ops::Range<usize> = BESIDE_DAYS_OFF.end..BESIDE_DAYS_OFF.end + 7;
+/// Columns of the day off × first harmonic.
+pub const OFF_DAY_SEASON: std::ops::Range<usize> = WEEKDAYS.end..WEEKDAYS.end + 2;
+/// Column of the trend.
+pub const TREND: usize = OFF_DAY_SEASON.end;
 /// Columns of the first harmonic of the year, sine and cosine.
-pub const FIRST_HARMONIC: std::ops::Range<usize> = 15..17;
+pub const FIRST_HARMONIC: std::ops::Range<usize> = TREND + 1..TREND + 3;
 
-/// Calendar features of `days[index]`; the intercept is first, the trend second.
+/// Calendar features of `days[index]`; the intercept is first.
 ///
 /// The trend counts years from `epoch`. Neighbours are taken from `days`, so a list should reach
 /// one day further than is forecast.
-pub fn calendar_features(days: &[DayTraits], index: usize, epoch: GasDay) -> Vec<f64> {
+pub fn calendar_features(
+    days: &[DayTraits],
+    index: usize,
+    epoch: GasDay,
+) -> [f64; CALENDAR_FEATURES] {
     let day = days[index];
-    let mut row = Vec::with_capacity(CALENDAR_FEATURES);
-    row.push(1.0);
-    row.push(day.day.days_since(epoch) as f64 / 365.25);
-    let has_weekday = day.day_type != DayType::Holiday && !day.is_make_up_workday;
-    for weekday in 0..7 {
-        row.push(flag(has_weekday && weekday == day.weekday));
-    }
+    let mut row = [0.0; CALENDAR_FEATURES];
+    row[0] = 1.0;
+    festival_features(day.festival, &mut row[FESTIVAL]);
     let is_holiday = day.day_type == DayType::Holiday;
-    row.push(flag(is_holiday && day.weekday < 5));
-    row.push(flag(is_holiday && day.weekday >= 5));
-    row.push(flag(day.is_make_up_workday));
+    row[HOLIDAYS].copy_from_slice(&[
+        flag(is_holiday && day.weekday < 5),
+        flag(is_holiday && day.weekday >= 5),
+        flag(day.is_make_up_workday),
+    ]);
     let before = index.checked_sub(1).and_then(|i| days.get(i));
     let after = days.get(index + 1);
     let is_work = !day.is_off();
     let holiday = |d: Option<&DayTraits>| d.is_some_and(|d| d.day_type == DayType::Holiday);
     let off = |d: Option<&DayTraits>| d.is_some_and(DayTraits::is_off);
-    row.push(flag(is_work && holiday(after)));
-    row.push(flag(is_work && holiday(before)));
-    row.push(flag(is_work && off(before) && off(after)));
-    let angle = year_angle(day.day.0);
-    let (sine, cosine) = angle.sin_cos();
+    row[BESIDE_DAYS_OFF].copy_from_slice(&[
+        flag(is_work && holiday(after)),
+        flag(is_work && holiday(before)),
+        flag(is_work && off(before) && off(after)),
+    ]);
+    let has_weekday = !is_holiday && !day.is_make_up_workday;
+    row[WEEKDAYS][day.weekday] = flag(has_weekday);
+    let (sine, cosine) = year_angle(day.day.0).sin_cos();
+    let off_day = flag(day.is_off());
+    row[OFF_DAY_SEASON].copy_from_slice(&[off_day * sine, off_day * cosine]);
+    row[TREND] = day.day.days_since(epoch) as f64 / 365.25;
     let (mut of_k, mut co_of_k) = (sine, cosine);
-    for _ in 0..HARMONICS {
-        row.push(of_k);
-        row.push(co_of_k);
+    for pair in row[FIRST_HARMONIC.start..].chunks_exact_mut(2) {
+        pair.copy_from_slice(&[of_k, co_of_k]);
         (of_k, co_of_k) = (
             of_k * cosine + co_of_k * sine,
             co_of_k * cosine - of_k * sine,
         );
     }
-    let off_day = flag(day.is_off());
-    row.push(off_day * sine);
-    row.push(off_day * cosine);
-    festival_features(day.festival, &mut row);
     row
 }
 
@@ -122,14 +136,17 @@ fn flag(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
 
-fn festival_features(offset: Option<i64>, row: &mut Vec<f64>) {
-    for window in FESTIVAL_KNOTS.windows(3) {
+fn festival_features(offset: Option<i64>, row: &mut [f64]) {
+    if offset.is_none() {
+        return;
+    }
+    for (value, window) in row.iter_mut().zip(FESTIVAL_KNOTS.windows(3)) {
         let [low, at, high] = [window[0], window[1], window[2]];
-        row.push(match offset {
+        *value = match offset {
             Some(d) if low < d && d <= at => (d - low) as f64 / (at - low) as f64,
             Some(d) if at < d && d < high => (high - d) as f64 / (high - at) as f64,
             _ => 0.0,
-        });
+        };
     }
 }
 
@@ -209,23 +226,25 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_as_long_as_promised() {
+    fn columns_follow_each_other_without_a_hole() {
         let days = days();
-        for index in 0..days.len() {
-            assert_eq!(
-                calendar_features(&days, index, days[0].day).len(),
-                CALENDAR_FEATURES
-            );
-        }
+        let row = calendar_features(&days, at("2026-07-04"), days[0].day); // a Saturday
+        assert_eq!(CALENDAR_FEATURES, 35);
+        let other_than_zero: Vec<usize> = (0..row.len()).filter(|j| row[*j] != 0.0).collect();
+        let expected: Vec<usize> = [0, WEEKDAYS.start + 5]
+            .into_iter()
+            .chain(OFF_DAY_SEASON.start..CALENDAR_FEATURES)
+            .collect();
+        assert_eq!(other_than_zero, expected);
     }
 
     #[test]
     fn a_make_up_workday_is_neither_a_saturday_nor_a_holiday() {
         let days = days();
         let row = calendar_features(&days, at("2026-02-14"), days[0].day);
-        assert!(row[2..9].iter().all(|v| *v == 0.0), "no weekday of its own");
-        assert_eq!(row[9..12], [0.0, 0.0, 1.0]);
-        assert_eq!(row[12..15], [1.0, 0.0, 0.0], "the day before a holiday");
+        assert!(row[WEEKDAYS].iter().all(|v| *v == 0.0), "no weekday of its own");
+        assert_eq!(row[HOLIDAYS], [0.0, 0.0, 1.0]);
+        assert_eq!(row[BESIDE_DAYS_OFF], [1.0, 0.0, 0.0], "the day before a holiday");
     }
 
     #[test]
@@ -233,7 +252,7 @@ mod tests {
         let days = days();
         let block = |text: &str| {
             let row = calendar_features(&days, at(text), days[0].day);
-            row[CALENDAR_FEATURES - 10..].to_vec()
+            row[FESTIVAL].to_vec()
         };
         let on_the_day = block("2026-02-17");
         assert!((on_the_day.iter().sum::<f64>() - 1.0).abs() < 1e-12);

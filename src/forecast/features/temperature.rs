@@ -124,23 +124,24 @@ pub fn temperature_features(
         _ => year_angle(day.day.0).sin_cos(),
     };
     let off_day = f64::from(u8::from(day.day_type != DayType::Workday));
+    // Rarely to always other than zero, as with the calendar.
     [
-        felt.effective,
+        off_day * hinge58,
         hinge8,
+        (felt.effective - knots.effective[5]).max(0.0),
         hinge25,
         hinge42,
-        hinge58,
-        hinge75,
-        hinge92,
-        (felt.effective - knots.effective[5]).max(0.0),
-        felt.today,
-        below(knots.today, felt.today),
-        felt.slow,
         below(knots.slow, felt.slow),
-        off_day * hinge58,
+        below(knots.today, felt.today),
+        hinge58,
         hinge58 * sine,
         hinge58 * cosine,
         hinge58 * years,
+        hinge75,
+        hinge92,
+        felt.effective,
+        felt.today,
+        felt.slow,
     ]
 }
 

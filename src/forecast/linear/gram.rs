@@ -98,10 +98,23 @@ impl Gram {
         }
     }
 
-    /// Adds another's sums, times `factor`.
-    pub fn add_scaled(&mut self, other: &Self, factor: f64) {
-        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
-            *sum += factor * other;
+    /// Becomes the mix Σ factor · sums.
+    pub fn mix(&mut self, parts: &[Self], factors: &[f64]) {
+        self.clear();
+        let fours = parts.chunks(TOGETHER).zip(factors.chunks(TOGETHER));
+        for (parts, factors) in fours {
+            if let ([a, b, c, d], [p, q, r, s]) = (parts, factors) {
+                let of_four = a.sums.iter().zip(&b.sums).zip(&c.sums).zip(&d.sums);
+                for (sum, (((a, b), c), d)) in self.sums.iter_mut().zip(of_four) {
+                    *sum += (p * a + q * b) + (r * c + s * d);
+                }
+            } else {
+                for (part, factor) in parts.iter().zip(factors) {
+                    for (sum, other) in self.sums.iter_mut().zip(&part.sums) {
+                        *sum += factor * other;
+                    }
+                }
+            }
         }
     }
 
@@ -163,25 +176,30 @@ impl Gram {
             let row = &mut rest[..wide - j];
             let mut above = done;
             let mut k = 0;
-            while k + 1 < j {
+            while k + TOGETHER <= j {
                 let (first, rest) = above.split_at_mut(wide - k);
                 let (second, rest) = rest.split_at_mut(wide - k - 1);
+                let (third, rest) = rest.split_at_mut(wide - k - 2);
+                let (fourth, rest) = rest.split_at_mut(wide - k - 3);
                 above = rest;
                 let (first, second) = (&first[j - k..], &second[j - k - 1..]);
-                let (p, q) = (first[0], second[0]);
-                if p != 0.0 || q != 0.0 {
-                    for ((value, a), b) in row.iter_mut().zip(first).zip(second) {
-                        *value -= p * a + q * b;
-                    }
+                let (third, fourth) = (&third[j - k - 2..], &fourth[j - k - 3..]);
+                let [p, q, r, s] = [first[0], second[0], third[0], fourth[0]];
+                let of_four = first.iter().zip(second).zip(third).zip(fourth);
+                for (value, (((a, b), c), d)) in row.iter_mut().zip(of_four) {
+                    *value -= (p * a + q * b) + (r * c + s * d);
                 }
-                k += 2;
+                k += TOGETHER;
             }
-            if k < j {
-                let first = &above[j - k..];
-                let p = first[0];
-                for (value, a) in row.iter_mut().zip(first) {
+            while k < j {
+                let (line, rest) = above.split_at_mut(wide - k);
+                above = rest;
+                let line = &line[j - k..];
+                let p = line[0];
+                for (value, a) in row.iter_mut().zip(line) {
                     *value -= p * a;
                 }
+                k += 1;
             }
             let pivot = row[0];
             if !(pivot > 0.0 && pivot.is_finite()) {
@@ -272,9 +290,11 @@ mod tests {
         late.add(&rows[cut..], &weights[20..]);
         let last = &rows[rows.len() - columns - 1..];
         late.add_one(last, -weights[49]);
+        // Four of the parts are mixed at once, a fifth alone.
+        let nothing = Gram::new(columns);
+        let parts = [nothing.clone(), early, nothing.clone(), nothing, late];
         let mut mixed = Gram::new(columns);
-        mixed.add_scaled(&early, 0.25);
-        mixed.add_scaled(&late, 1.0);
+        mixed.mix(&parts, &[1.0, 0.25, 1.0, 1.0, 1.0]);
         let scaled: Vec<f64> = (0..49)
             .map(|i| if i < 20 { 0.25 } else { 1.0 } * weights[i])
             .collect();

@@ -2,12 +2,14 @@
 //! days and to the same season.
 //!
 //! A fit belongs to a cut and reads the days up to it. Cuts are met in order along a [`BaseChain`]:
-//! from an anchor on, at which all days so far are read, each four weeks add their own days to the
+//! from an anchor on, at which all days so far are read, each eight weeks add their own days to the
 //! sums of their part of the year, and a fit is a mix of these sums.
 
 mod chain;
 
-use crate::forecast::features::calendar::{DayTraits, FIRST_HARMONIC};
+use crate::forecast::features::calendar::{
+    CALENDAR_FEATURES, DayTraits, FIRST_HARMONIC, OFF_DAY_SEASON, TREND,
+};
 use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
 };
@@ -108,19 +110,16 @@ pub struct BaseInput<'a> {
 /// Columns that a history of so many days can tell apart; a history shorter than a season cannot
 /// tell season from trend. Empty if all can be.
 fn learnable(span_days: usize, columns: usize) -> Vec<bool> {
-    const TREND: usize = 1;
-    const HARMONICS: std::ops::Range<usize> = 15..23;
-    const OFF_DAY_SEASON: std::ops::Range<usize> = 23..25;
     if span_days >= 600 {
         return Vec::new();
     }
     let mut alive = vec![true; columns];
     alive[TREND] = false;
     if span_days < 200 {
-        alive[HARMONICS].fill(false);
+        alive[FIRST_HARMONIC.start..CALENDAR_FEATURES].fill(false);
         alive[OFF_DAY_SEASON].fill(false);
     } else if span_days < 330 {
-        alive[HARMONICS.start + 2..HARMONICS.end].fill(false);
+        alive[FIRST_HARMONIC.end..CALENDAR_FEATURES].fill(false);
     }
     alive
 }

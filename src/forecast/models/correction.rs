@@ -6,13 +6,15 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::Penalty;
+use crate::forecast::linear::{Penalty, dot};
 use crate::forecast::linear::gram::Gram;
 
 /// Days of residuals that are read.
 pub const RESIDUAL_DAYS: usize = 28;
 /// Features of the correction.
-pub const CORRECTION_FEATURES: usize = 11;
+pub const CORRECTION_FEATURES: usize = 17;
+/// Leads up to this one are corrected by what yesterday was like, too.
+const NEAR_LEADS: usize = 7;
 const WEEK: usize = 7;
 
 fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -27,6 +29,8 @@ fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 #[derive(Debug, Clone)]
 pub struct KnownResiduals {
     last: f64,
+    second: f64,
+    third: f64,
     three: f64,
     week: f64,
     month: f64,
@@ -51,11 +55,12 @@ impl KnownResiduals {
             let residual = at(recent, back);
             let of_weekday = (0..RESIDUAL_DAYS / WEEK).map(|k| at(recent, back + WEEK * k));
             let weekday_mean = mean_known(of_weekday).unwrap_or(week);
-            let residual = if residual.is_finite() { residual } else { week };
-            [residual, weekday_mean, at(expected, back)]
+            [or(residual, week), weekday_mean, at(expected, back)]
         });
         Self {
-            last: head(recent, 1).unwrap_or(three),
+            last: or(at(recent, 0), three),
+            second: or(at(recent, 1), three),
+            third: or(at(recent, 2), three),
             three,
             week,
             month,
@@ -66,35 +71,56 @@ impl KnownResiduals {
         }
     }
 
-    /// Features for a lead whose base expectation is `expected_ahead`; `angle` is the target's season.
-    pub fn features(
-        &self,
-        lead: usize,
-        expected_ahead: f64,
-        angle: f64,
-    ) -> [f64; CORRECTION_FEATURES] {
+    /// Features for a lead; those that are zero on most days first (see [`Gram`]).
+    pub fn features(&self, lead: usize, target: &Target) -> [f64; CORRECTION_FEATURES] {
         // The latest known day with the target's weekday lies (7 − lead) mod 7 days before the origin.
         let [same_weekday, weekday_mean, expected] = self.same[(WEEK - lead % WEEK) % WEEK];
-        // With `same_weekday` this makes the seasonal-naive forecast one of the choices.
-        let drift = expected - expected_ahead;
+        let is_near = lead <= NEAR_LEADS;
+        let near = |value: f64| if is_near { or(value, 0.0) } else { 0.0 };
+        let [off, off_before] = target.off.map(|is_off| f64::from(u8::from(is_off)));
         [
             1.0,
+            near(off),
+            near(off_before),
+            near((off - off_before) * self.last),
+            self.warm,
+            self.warm_week,
+            if self.has_weather_effect {
+                target.angle.cos()
+            } else {
+                0.0
+            },
+            near(target.warmer),
+            if is_near { self.third } else { 0.0 },
+            // With `last` this makes "as yesterday" one of the choices,
+            near(self.same[0][2] - target.expected),
             self.last,
-            self.three,
+            if is_near { self.second } else { self.three },
             self.week,
             self.month,
             same_weekday,
             weekday_mean,
-            if drift.is_finite() { drift } else { 0.0 },
-            self.warm,
-            self.warm_week,
-            if self.has_weather_effect {
-                angle.cos()
-            } else {
-                0.0
-            },
+            // and with `same_weekday` this the seasonal-naive forecast.
+            or(expected - target.expected, 0.0),
         ]
     }
+}
+
+fn or(value: f64, otherwise: f64) -> f64 {
+    if value.is_finite() { value } else { otherwise }
+}
+
+/// The day that is corrected, as the origin sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// Base expectation, m³.
+    pub expected: f64,
+    /// Place in the year, an angle.
+    pub angle: f64,
+    /// Whether it, and whether the origin, is a day off.
+    pub off: [bool; 2],
+    /// How much warmer it is than the origin, K; NaN where unknown.
+    pub warmer: f64,
 }
 
 /// Choices of the correction.
@@ -102,6 +128,9 @@ impl KnownResiduals {
 pub struct CorrectionOptions {
     /// Ridge.
     pub penalty: Penalty,
+    /// The relative penalty at lead 1, growing with the square of the lead up to that of `penalty`:
+    /// tomorrow's error is a matter of a few days, on which there are many examples.
+    pub relative_at_lead_1: f64,
     /// An origin counts half after so many days.
     pub half_life_days: f64,
     /// Weight of the opposite season.
@@ -117,6 +146,7 @@ impl Default for CorrectionOptions {
                 relative: 0.05,
                 pseudo_days: 0.0,
             },
+            relative_at_lead_1: 0.003,
             half_life_days: 365.0,
             season_floor: 0.3,
             clip: 1.5,
@@ -125,6 +155,15 @@ impl Default for CorrectionOptions {
 }
 
 impl CorrectionOptions {
+    /// The ridge of a group of leads.
+    fn penalty_of(&self, group: usize) -> Penalty {
+        let square = (group * group) as f64;
+        Penalty {
+            relative: (self.relative_at_lead_1 * square).min(self.penalty.relative),
+            ..self.penalty
+        }
+    }
+
     /// What a past origin counts at an origin.
     pub fn weight_of(&self, past: GasDay, origin: GasDay) -> f64 {
         let age = origin.days_since(past) as f64;
@@ -163,6 +202,42 @@ impl Examples {
         &self.rows[i * Self::WIDE..(i + 1) * Self::WIDE]
     }
 
+    /// Counts examples less that are far from what the first fit says, in the sums of their parts;
+    /// whether there was anything to change.
+    fn reweight(
+        &self,
+        first: &Correction,
+        clip: f64,
+        parts: &[std::ops::Range<usize>],
+        sums: &mut [Gram],
+    ) -> bool {
+        let sizes: Vec<f64> = self
+            .rows
+            .chunks_exact(Self::WIDE)
+            .map(|row| (row[CORRECTION_FEATURES] - dot(&first.0, row)).abs())
+            .collect();
+        let middle = sizes.len() / 2;
+        let median = *sizes
+            .clone()
+            .select_nth_unstable_by(middle, f64::total_cmp)
+            .1;
+        let limit = clip * 1.4826 * median;
+        if limit <= 0.0 {
+            return false;
+        }
+        let (mut rows, mut changes) = (Vec::new(), Vec::new());
+        for (range, sum) in parts.iter().zip(sums) {
+            rows.clear();
+            changes.clear();
+            for i in range.clone().filter(|i| sizes[*i] > limit) {
+                rows.extend_from_slice(self.row(i));
+                changes.push((limit / sizes[i] - 1.0) * self.weights[i]);
+            }
+            sum.add(&rows, &changes);
+        }
+        true
+    }
+
     fn largest(&self) -> [f64; CORRECTION_FEATURES] {
         let mut largest = [0.0_f64; CORRECTION_FEATURES];
         for row in self.rows.chunks_exact(Self::WIDE) {
@@ -184,14 +259,15 @@ pub struct Corrections {
     pub without: Vec<Correction>,
 }
 
+/// Parts of the past that are left out in turn, so that errors of past origins are honest.
+pub const BLOCKS: usize = 5;
 /// Examples a correction is learnt from at least.
 const EXAMPLES_MIN: usize = 40;
-/// Reweightings.
-const ROUNDS: usize = 2;
 
 impl Corrections {
-    /// Robust ridge from sums by part; without enough examples nothing is corrected.
-    pub fn fit(examples: &Examples, options: &CorrectionOptions) -> Self {
+    /// Robust ridge from sums by part, reweighted once; without enough examples nothing is
+    /// corrected. `group` is that of the leads.
+    pub fn fit(examples: &Examples, group: usize, options: &CorrectionOptions) -> Self {
         let count = examples.weights.len();
         let bounds: Vec<usize> = std::iter::once(0)
             .chain(examples.parts.iter().copied())
@@ -217,44 +293,22 @@ impl Corrections {
                 sum
             })
             .collect();
-        let solve = |sums: &[Gram], without: Option<usize>| {
-            let mut mixed = Gram::new(CORRECTION_FEATURES);
-            for (part, sum) in sums.iter().enumerate() {
-                if without != Some(part) {
-                    mixed.add_scaled(sum, 1.0);
-                }
+        let penalty = options.penalty_of(group);
+        let mut mixed = Gram::new(CORRECTION_FEATURES);
+        let mut solve = |sums: &[Gram], without: Option<usize>| {
+            let mut factors = [1.0; BLOCKS];
+            if let Some(factor) = without.and_then(|part| factors.get_mut(part)) {
+                *factor = 0.0;
             }
-            let b = mixed.solve(options.penalty, &largest, &[]);
+            mixed.mix(sums, &factors);
+            let b = mixed.solve(penalty, &largest, &[]);
             b.and_then(|b| b.try_into().ok()).map(Correction)
         };
         let mut all = solve(&sums, None);
-        let mut counted = vec![1.0; count];
-        let mut sizes = vec![0.0; count];
-        for _ in 0..ROUNDS {
-            let Some(b) = &all else { break };
-            for (i, size) in sizes.iter_mut().enumerate() {
-                let row = examples.row(i);
-                let said: f64 = b.0.iter().zip(row).map(|(b, x)| b * x).sum();
-                *size = (row[CORRECTION_FEATURES] - said).abs();
-            }
-            let middle = *sizes
-                .clone()
-                .select_nth_unstable_by(count / 2, f64::total_cmp)
-                .1;
-            let limit = options.clip * 1.4826 * middle;
-            if limit <= 0.0 {
-                break;
-            }
-            for (part, range) in parts.iter().enumerate() {
-                for i in range.clone() {
-                    let now = (limit / sizes[i]).min(1.0);
-                    if (now - counted[i]).abs() > 0.02 {
-                        let change = (now - counted[i]) * examples.weights[i];
-                        sums[part].add_one(examples.row(i), change);
-                        counted[i] = now;
-                    }
-                }
-            }
+        let is_changed = all
+            .as_ref()
+            .is_some_and(|first| examples.reweight(first, options.clip, &parts, &mut sums));
+        if is_changed {
             all = solve(&sums, None);
         }
         let without = parts

@@ -1,6 +1,6 @@
 //! The model of one daily series: base regression, correction by lead, residual paths.
 //!
-//! Fits are made on a grid of cuts four weeks apart, fixed in the calendar. A forecast at an origin
+//! Fits are made on a grid of cuts eight weeks apart, fixed in the calendar. A forecast at an origin
 //! uses the latest cut not after it, past origins use theirs: so past errors are out of sample and
 //! of the same kind as the error to come, and a rolling backtest pays for each cut once.
 
@@ -15,8 +15,8 @@ use crate::forecast::linear::Design;
 use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput, BaseOptions};
 use crate::forecast::models::blend::{Blend, Case, Members};
 use crate::forecast::models::correction::{
-    CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples, KnownResiduals,
-    LEAD_GROUPS, RESIDUAL_DAYS, lead_group,
+    BLOCKS, CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples, KnownResiduals,
+    LEAD_GROUPS, RESIDUAL_DAYS, Target, lead_group,
 };
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
 use crate::forecast::models::seasonal_naive;
@@ -86,7 +86,7 @@ impl Default for DailyOptions {
         Self {
             base: BaseOptions::default(),
             correction: CorrectionOptions::default(),
-            path_days: 730,
+            path_days: 1096,
             examples_max: 15_000,
             fit_age_min: 0,
         }
@@ -108,11 +108,9 @@ pub struct DailyForecast {
 pub const REGRESSION: &str = "regression";
 /// Complete days the regression needs before its first cut.
 pub const REGRESSION_DAYS_MIN: usize = 90;
-const CUT_DAYS: usize = 28;
+const CUT_DAYS: usize = 56;
 /// First lead at which other members have a say.
 const BLEND_FROM_LEAD: usize = 8;
-/// Parts of the past that are left out in turn, so that errors of past origins are honest.
-const BLOCKS: usize = 5;
 
 /// The part of the past that a view is in.
 const fn block_of(index: usize, count: usize) -> usize {
@@ -198,7 +196,17 @@ impl DailyModel {
         (self.series.days_known(cut) >= REGRESSION_DAYS_MIN).then_some(cut)
     }
 
-    fn prepare(&mut self, cut: usize) -> bool {
+    /// Makes the fit of a cut and its expectations for days up to `horizon` after the origins that
+    /// use it; false if there is none.
+    fn prepare(&mut self, cut: usize, horizon: usize) -> bool {
+        let until = cut + CUT_DAYS + self.options.fit_age_min + horizon;
+        let until = until.min(self.series.values.len());
+        if let Some(Some(fit)) = self.fits.get(&cut)
+            && fit.expected_from + fit.expected.len() < until
+        {
+            let longer = self.around(cut, fit.base.clone(), until);
+            self.fits.insert(cut, Some(longer));
+        }
         if !self.fits.contains_key(&cut) {
             let input = BaseInput {
                 series: &self.series,
@@ -207,15 +215,14 @@ impl DailyModel {
                 options: &self.options.base,
             };
             let fit = self.chain.fit(input, cut, CUT_DAYS);
-            let fit = fit.map(|base| self.around(cut, base));
+            let fit = fit.map(|base| self.around(cut, base, until));
             self.fits.insert(cut, fit);
         }
         self.fits.get(&cut).is_some_and(Option::is_some)
     }
 
-    fn around(&self, cut: usize, base: BaseFit) -> CutFit {
+    fn around(&self, cut: usize, base: BaseFit, until: usize) -> CutFit {
         let expected_from = cut.saturating_sub(RESIDUAL_DAYS);
-        let until = (cut + CUT_DAYS + self.options.fit_age_min + 64).min(self.series.values.len());
         let expected = (expected_from..until)
             .map(|i| {
                 base.predict(
@@ -248,10 +255,10 @@ impl DailyModel {
         let past = self.past_origins(origin, horizon);
         for at in &past {
             if let Some(cut) = self.cut_of(*at) {
-                self.prepare(cut);
+                self.prepare(cut, horizon);
             }
         }
-        if !self.prepare(cut) {
+        if !self.prepare(cut, horizon) {
             return None;
         }
         let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
@@ -378,12 +385,18 @@ impl DailyModel {
         }
         let uses_weather = fit.base.uses_weather() && self.felt.is_some();
         let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
-        let expected = if !uses_weather || is_observed {
+        let mut warmth = vec![f64::NAN; horizon];
+        let expected: Vec<f64> = if !uses_weather || is_observed {
             // Cached for the days after the cut; without weather, also those not yet observed.
             let under_observed = |i: usize| {
                 let felt = self.felt.as_ref().and_then(|f| f.get(i)).copied();
                 fit.base.predict(&self.series, &self.fixed, i, felt)
             };
+            if let Some(felt) = self.felt.as_ref().filter(|_| uses_weather) {
+                for (today, felt) in warmth.iter_mut().zip(&felt[at + 1..]) {
+                    *today = felt.today;
+                }
+            }
             (at + 1..=at + horizon)
                 .map(|i| expected_of(i).unwrap_or_else(|| under_observed(i)))
                 .collect()
@@ -398,7 +411,7 @@ impl DailyModel {
                     horizon,
                 )
             });
-            self.expected_under(fit, at, &temperatures, horizon)
+            self.expected_under(fit, at, &temperatures, &mut warmth)
         };
         let effects = if uses_weather
             && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect)
@@ -407,10 +420,19 @@ impl DailyModel {
         } else {
             Vec::new()
         };
+        let warmth_now = self.felt.as_ref().map_or(f64::NAN, |felt| felt[at].today);
         let known = KnownResiduals::new(&recent, &expected_then, &effects);
         let features = (1..)
             .zip(&expected)
-            .map(|(lead, expected)| known.features(lead, *expected, self.angle(at + lead)))
+            .map(|(lead, expected)| {
+                let target = Target {
+                    expected: *expected,
+                    angle: self.angle(at + lead),
+                    off: [at + lead, at].map(|i| self.series.traits[i].is_off()),
+                    warmer: warmth[lead - 1] - warmth_now,
+                };
+                known.features(lead, &target)
+            })
             .collect();
         Some(View {
             at,
@@ -420,24 +442,27 @@ impl DailyModel {
         })
     }
 
-    /// Base expectations of the leads under given temperatures.
+    /// Base expectations of the leads under given temperatures; `warmth` becomes what those are
+    /// where gaps are filled.
     fn expected_under(
         &self,
         fit: &CutFit,
         at: usize,
         temperatures: &[f64],
-        horizon: usize,
+        warmth: &mut [f64],
     ) -> Vec<f64> {
         let from = (at + 1).saturating_sub(SLOW_DAYS);
         let mut days = self.series.temperatures[from..=at].to_vec();
         let mut last = self.felt.as_ref().map(|f| f[at]);
-        (0..horizon)
-            .map(|i| {
+        (0..)
+            .zip(warmth)
+            .map(|(i, today)| {
                 days.push(temperatures.get(i).copied().unwrap_or(f64::NAN));
                 let felt = Felt::new(&days);
                 if felt.is_known() {
                     last = Some(felt);
                 }
+                *today = last.map_or(f64::NAN, |felt| felt.today);
                 fit.base
                     .predict(&self.series, &self.fixed, at + 1 + i, last)
             })
@@ -492,7 +517,8 @@ impl DailyModel {
         }
         examples
             .iter()
-            .map(|of_lead| Corrections::fit(of_lead, &self.options.correction))
+            .enumerate()
+            .map(|(group, of_lead)| Corrections::fit(of_lead, group, &self.options.correction))
             .collect()
     }
 

@@ -136,11 +136,14 @@ impl Stage {
             values: Vec::with_capacity(days.clone().count() * (self.columns + 1)),
             days: Vec::with_capacity(days.clone().count()),
         };
+        // Days of a part of the year together, for one sum; of these, like weekdays, so that rows
+        // that are added together are zero in the same columns.
+        let mut days: Vec<usize> = days
+            .filter(|i| input.series.values[*i].is_finite())
+            .collect();
+        days.sort_by_cached_key(|i| (season_of(input, *i), input.series.traits[*i].weekday));
         for i in days {
             let value = input.series.values[i];
-            if !value.is_finite() {
-                continue;
-            }
             if let (Some(knots), Some(felt)) = (&self.knots, input.felt) {
                 if !felt[i].is_known() {
                     continue;
@@ -201,6 +204,12 @@ impl Stage {
         let season: Vec<usize> = rows.days.iter().map(|day| season_of(input, *day)).collect();
         self.sum(rows, &season, &plain);
         let mut counted = vec![1.0; rows.days.len()];
+        let mut changed = Rows {
+            wide: rows.wide,
+            ..Rows::default()
+        };
+        let mut changes = Vec::new();
+        let mut changed_season = Vec::new();
         for _ in 0..ROUNDS {
             let b = self.solve(input)?;
             let sizes: Vec<f64> = (0..rows.days.len())
@@ -210,13 +219,19 @@ impl Stage {
             let Some(limit) = self.scale.map(|s| input.options.clip * s) else {
                 break; // most residuals are zero: nothing to gain
             };
+            changed.values.clear();
+            changes.clear();
+            changed_season.clear();
             for (i, day) in rows.days.iter().enumerate() {
                 let now = huber(sizes[i], limit, input, *day);
                 if (now - counted[i]).abs() > 0.02 {
-                    self.seasons[season[i]].add_one(rows.row(i), (now - counted[i]) * plain[i]);
+                    changed.values.extend_from_slice(rows.row(i));
+                    changes.push((now - counted[i]) * plain[i]);
+                    changed_season.push(season[i]);
                     counted[i] = now;
                 }
             }
+            self.sum(&changed, &changed_season, &changes);
         }
         Some(())
     }
@@ -263,15 +278,16 @@ impl Stage {
         let recent = (-std::f64::consts::LN_2 * (self.at - self.anchor) as f64
             / options.half_life_days)
             .exp();
-        self.mixed.clear();
         let year = chrono::NaiveDate::from_yo_opt(2001, 1)?;
-        for (season, sums) in (0..).zip(&self.seasons) {
+        let mut factors = Vec::with_capacity(self.seasons.len());
+        for season in 0..SEASONS {
             let middle = year + chrono::Days::new((2 * season + 1) * LEAP_YEAR / (2 * SEASONS));
             let apart = season_distance(middle, centre) / options.season_width_days;
             let same = (-0.5 * apart * apart).exp();
             let weight = options.season_floor + (1.0 - options.season_floor) * same;
-            self.mixed.add_scaled(sums, recent * weight);
+            factors.push(recent * weight);
         }
+        self.mixed.mix(&self.seasons, &factors);
         let alive = learnable(self.at - self.first, self.columns);
         self.mixed.solve(options.penalty, &self.largest, &alive)
     }
