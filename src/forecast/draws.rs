@@ -12,7 +12,7 @@ use crate::forecast::features::calendar::season_distance;
 use crate::forecast::models::paths::ResidualPath;
 
 /// How likely a past origin is drawn: seasons alike, recent years somewhat more.
-fn likelihood(origin: GasDay, past: GasDay) -> f64 {
+pub fn likelihood(origin: GasDay, past: GasDay) -> f64 {
     let apart = season_distance(origin.0, past.0) / 45.0;
     let age = origin.days_since(past).max(0) as f64;
     (0.05 + (-0.5 * apart * apart).exp()) * 0.5_f64.powf(age / 730.0)

@@ -252,7 +252,7 @@ fn prepare(
     let recent = book
         .days()
         .len()
-        .saturating_sub(DailyOptions::default().path_days);
+        .saturating_sub(DailyOptions::default().path_days_of(request.horizon_days));
     Some(PreparedNode {
         node: candidate.history.node.clone(),
         model: forecast.model,

@@ -6,8 +6,8 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::{Penalty, dot};
 use crate::forecast::linear::gram::Gram;
+use crate::forecast::linear::{Penalty, dot};
 
 /// Days of residuals that are read.
 pub const RESIDUAL_DAYS: usize = 28;
@@ -16,6 +16,8 @@ pub const CORRECTION_FEATURES: usize = 17;
 /// Leads up to this one are corrected by what yesterday was like, too.
 const NEAR_LEADS: usize = 7;
 const WEEK: usize = 7;
+/// Feature: the mean residual of four weeks.
+const MONTH: usize = 13;
 
 fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values
@@ -265,6 +267,16 @@ pub const BLOCKS: usize = 5;
 const EXAMPLES_MIN: usize = 40;
 
 impl Corrections {
+    /// The level of the last four weeks alone, learnt from nothing.
+    pub fn level() -> Self {
+        let mut b = [0.0; CORRECTION_FEATURES];
+        b[MONTH] = 1.0;
+        Self {
+            all: Correction(b),
+            without: vec![Correction(b); BLOCKS],
+        }
+    }
+
     /// Robust ridge from sums by part, reweighted once; without enough examples nothing is
     /// corrected. `group` is that of the leads.
     pub fn fit(examples: &Examples, group: usize, options: &CorrectionOptions) -> Self {
@@ -328,7 +340,7 @@ impl Corrections {
 }
 
 /// The correction of one lead or group of leads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Correction([f64; CORRECTION_FEATURES]);
 
 impl Correction {

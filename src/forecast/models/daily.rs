@@ -12,11 +12,12 @@ use crate::forecast::features::calendar::{
 };
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::linear::Design;
+use crate::forecast::models::bands::scale_by_record;
 use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput, BaseOptions};
-use crate::forecast::models::blend::{Blend, Case, Members};
+use crate::forecast::models::blend::{Blend, Case, Known, Members};
 use crate::forecast::models::correction::{
-    BLOCKS, CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples, KnownResiduals,
-    LEAD_GROUPS, RESIDUAL_DAYS, Target, lead_group,
+    BLOCKS, CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples,
+    KnownResiduals, LEAD_GROUPS, RESIDUAL_DAYS, Target, lead_group,
 };
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
 use crate::forecast::models::seasonal_naive;
@@ -73,10 +74,16 @@ pub struct DailyOptions {
     pub base: BaseOptions,
     /// The correction by lead.
     pub correction: CorrectionOptions,
-    /// Past origins up to this age make residual paths.
+    /// Past origins up to this age are learnt from and make residual paths.
     pub path_days: usize,
+    /// The same of forecasts beyond a week: months that are like the one to come are few.
+    pub late_path_days: usize,
     /// Most leads × past origins looked at, which bounds the time of one forecast.
     pub examples_max: usize,
+    /// The same of forecasts beyond a week, whose leads are alike.
+    pub late_examples_max: usize,
+    /// Ridge of the correction beyond a week, relative: far ahead, errors of today say little.
+    pub late_penalty: f64,
     /// Days a fit is old at least when it is used, so that the latest residuals are out of sample.
     pub fit_age_min: usize,
 }
@@ -86,9 +93,23 @@ impl Default for DailyOptions {
         Self {
             base: BaseOptions::default(),
             correction: CorrectionOptions::default(),
-            path_days: 1096,
+            path_days: 1_096,
+            late_path_days: 1_460,
             examples_max: 15_000,
+            late_examples_max: 8_000,
+            late_penalty: 3.0,
             fit_age_min: 0,
+        }
+    }
+}
+
+impl DailyOptions {
+    /// Age of the past origins that a forecast of `horizon` days looks back to.
+    pub fn path_days_of(&self, horizon: usize) -> usize {
+        if horizon < BLEND_FROM_LEAD {
+            self.path_days
+        } else {
+            self.late_path_days
         }
     }
 }
@@ -108,6 +129,8 @@ pub struct DailyForecast {
 pub const REGRESSION: &str = "regression";
 /// Complete days the regression needs before its first cut.
 pub const REGRESSION_DAYS_MIN: usize = 90;
+/// Days of history from which on past fits knew enough of the year to speak of far leads.
+const SEASONS_MET_DAYS: usize = 480;
 const CUT_DAYS: usize = 56;
 /// First lead at which other members have a say.
 const BLEND_FROM_LEAD: usize = 8;
@@ -338,9 +361,15 @@ impl DailyModel {
         } else {
             needs(REGRESSION_DAYS_MIN)
         };
-        let earliest = earliest.max(origin.saturating_sub(self.options.path_days));
+        let reach = self.options.path_days_of(horizon);
+        let earliest = earliest.max(origin.saturating_sub(reach));
         let count = origin.saturating_sub(earliest);
-        let most = (self.options.examples_max / horizon.max(1)).max(1);
+        let examples = if horizon < BLEND_FROM_LEAD {
+            self.options.examples_max
+        } else {
+            self.options.late_examples_max
+        };
+        let most = (examples / horizon.max(1)).max(1);
         let mut step = count.div_ceil(most).max(1);
         if step % 7 == 0 {
             step += 1; // every weekday must be met
@@ -439,6 +468,8 @@ impl DailyModel {
             expected,
             features,
             level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
+            carried: [RESIDUAL_DAYS, 7]
+                .map(|days| mean_of_known(&recent[..days.min(recent.len())])),
         })
     }
 
@@ -515,35 +546,53 @@ impl DailyModel {
             examples.iter_mut().for_each(Examples::next_part);
             part += 1;
         }
+        let near = self.options.correction;
+        let mut late = near;
+        late.penalty.relative = self.options.late_penalty;
+        late.relative_at_lead_1 = self.options.late_penalty;
+        let is_new = self.is_new_to_a_season(origin);
         examples
             .iter()
             .enumerate()
-            .map(|(group, of_lead)| Corrections::fit(of_lead, group, &self.options.correction))
+            .map(
+                |(group, of_lead)| match group < lead_group(BLEND_FROM_LEAD) {
+                    true => Corrections::fit(of_lead, group, &near),
+                    false if is_new => Corrections::level(),
+                    false => Corrections::fit(of_lead, group, &late),
+                },
+            )
             .collect()
+    }
+
+    /// Whether the fits of past origins had not met the seasons that the present fit has: what they
+    /// missed beyond a week says nothing of what it will miss.
+    fn is_new_to_a_season(&self, origin: usize) -> bool {
+        let first = self.series.values.iter().position(|v| v.is_finite());
+        origin - first.unwrap_or(origin).min(origin) < SEASONS_MET_DAYS
     }
 
     /// What each member says of a lead.
     fn members(&self, view: &View, lead: usize, correction: &Correction) -> Members {
-        let regression = view.expected[lead - 1] + correction.of(&view.features[lead - 1]);
-        let values = &self.series.values;
-        let (recent, last_year) = if lead < BLEND_FROM_LEAD {
-            (None, None)
-        } else {
-            (
-                seasonal_naive::recent_weeks(values, view.at, lead),
-                seasonal_naive::last_year(values, view.at, lead, view.level_ratio),
-            )
-        };
-        Members {
-            regression,
-            recent,
-            last_year,
+        let base = view.expected[lead - 1];
+        let corrected = base + correction.of(&view.features[lead - 1]);
+        if lead < BLEND_FROM_LEAD {
+            return Members::regression(corrected);
         }
+        let known = Known {
+            values: &self.series.values,
+            origin: view.at,
+            level_ratio: view.level_ratio,
+            carried: view.carried,
+        };
+        Members::new(&known, lead, corrected, base)
     }
 
     /// How the members are mixed, by lead group, as would have been best lately.
     fn blends(&self, views: &[View], members: &[Vec<Members>], origin: usize) -> Vec<Blend> {
         let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
+        if self.is_new_to_a_season(origin) {
+            return vec![Blend::REGRESSION; LEAD_GROUPS];
+        }
         let day = self.series.traits[origin].day;
         for (view, members) in views.iter().zip(members) {
             let past = self.series.traits[view.at].day;
@@ -558,6 +607,7 @@ impl DailyModel {
                     members: *members,
                     truth,
                     weight,
+                    origin: view.at,
                 });
             }
         }
@@ -596,6 +646,7 @@ impl DailyModel {
                 }
             })
             .collect();
+        scale_by_record(&mut paths, self.series.traits[origin].day);
         fill_unknown(&mut paths);
         paths
     }
@@ -613,6 +664,16 @@ struct View {
     features: Vec<[f64; CORRECTION_FEATURES]>,
     /// Level of the last four weeks to that of the same weeks a year before.
     level_ratio: Option<f64>,
+    /// Mean of the last 28 and of the last 7 known errors, m³.
+    carried: [f64; 2],
+}
+
+fn mean_of_known(values: &[f64]) -> f64 {
+    let (sum, count) = values
+        .iter()
+        .filter(|v| v.is_finite())
+        .fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
 }
 
 /// What each day's weather was felt as; gaps keep the last known. None without temperatures.

@@ -3,9 +3,11 @@
 //! [`daily`] is what callers use: it takes the richest model the history allows. [`base`] is the
 //! robust regression on calendar and weather, [`correction`] its direct correction by lead with the
 //! node's own recent residuals, [`seasonal_naive`] the baseline and the fallback, [`paths`] the
-//! residual paths from which draws are made, [`blend`] the ensemble of later leads; [`hourly`] and
+//! residual paths from which draws are made, [`bands`] what their size is learnt by, [`blend`] the
+//! ensemble of later leads; [`hourly`] and
 //! [`monthly`] are the models of hourly and monthly series.
 
+pub mod bands;
 pub mod base;
 pub mod blend;
 pub mod correction;

@@ -79,6 +79,38 @@ pub fn last_year(
     level_ratio.map(|ratio| value * ratio)
 }
 
+/// Years of which [`past_years`] is the mean.
+const YEARS_MEAN: usize = 3;
+
+/// Mean of the same weekday in the same week, and half as much in the weeks beside it, of up to three
+/// years, half the way (geometrically) to the present level: years vary more than their mean, and a
+/// new level seldom stays as new as it is.
+pub fn past_years(
+    values: &[f64],
+    origin: usize,
+    lead: usize,
+    level_ratio: Option<f64>,
+) -> Option<f64> {
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for year in 1..=YEARS_MEAN {
+        let Some(same) = (origin + lead + 7).checked_sub(YEAR_DAYS * year) else {
+            break;
+        };
+        for (later, weight) in [(0, 1.0), (7, 2.0), (14, 1.0)] {
+            // `same` is a week later than the day itself.
+            let Some(index) = same.checked_sub(later).filter(|i| *i <= origin) else {
+                continue;
+            };
+            if let Some(value) = values.get(index).filter(|v| v.is_finite()) {
+                sum += weight * value;
+                weights += weight;
+            }
+        }
+    }
+    let ratio = level_ratio?;
+    (weights > 0.0).then(|| sum / weights * ratio.sqrt())
+}
+
 /// Forecasts `horizon` days after `origin` with residual paths of the last `path_days` origins.
 ///
 /// None if nothing is known within eight weeks.
@@ -124,4 +156,30 @@ pub fn forecast(
         p50,
         paths,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_years_are_averaged_half_way_to_the_present_level() {
+        // Three years of 100, 120 and 140 in all their weeks, the latest last.
+        let values: Vec<f64> = (0..3 * YEAR_DAYS)
+            .map(|i| 100.0 + 20.0 * f64::from(u8::try_from(i / YEAR_DAYS).unwrap()))
+            .collect();
+        let origin = values.len() - 1;
+        let said = past_years(&values, origin, 100, Some(1.21)).unwrap();
+        assert!((said - 120.0 * 1.1).abs() < 1e-9, "{said}");
+        assert_eq!(past_years(&values, origin, 100, None), None);
+        assert_eq!(past_years(&values[..100], 99, 10, Some(1.0)), None);
+    }
+
+    #[test]
+    fn past_years_read_no_day_after_the_origin() {
+        let mut values = vec![100.0; 800];
+        let before = past_years(&values, 700, 364, Some(1.0));
+        values[701..].fill(9e9);
+        assert_eq!(past_years(&values, 700, 364, Some(1.0)), before);
+    }
 }

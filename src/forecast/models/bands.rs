@@ -1,0 +1,237 @@
+//! Bands that own up to their record: residual paths stretched or drawn in, lead group by lead group,
+//! so that the bands of the last year and a half would have held four truths in five.
+//!
+//! A path keeps its shape over days and its day is the same for every node, so draws stay joint and
+//! sums stay coherent; only its size changes.
+
+use crate::domain::calendar::GasDay;
+use crate::forecast::draws::likelihood;
+use crate::forecast::models::correction::lead_group;
+use crate::forecast::models::paths::ResidualPath;
+
+/// Part of the truths a band of P10 to P90 holds.
+const HELD: f64 = 0.8;
+/// Past origins of so many days are looked at.
+const LOOK_BACK_DAYS: i64 = 540;
+/// As many of them at most.
+const ORIGINS_MAX: usize = 40;
+/// A past band needs so many paths of its own past.
+const PATHS_MIN: usize = 60;
+/// Past bands without which nothing is said.
+const BANDS_MIN: usize = 10;
+/// An origin counts half after so many days.
+const HALF_LIFE_DAYS: f64 = 365.0;
+/// Independent past bands that weigh as much as the belief that bands are right.
+const BANDS_HALF: f64 = 10.0;
+/// Two errors at lead h are taken as independent from h / 2 days on.
+const OVERLAP: f64 = 0.5;
+/// Bands are halved or doubled at most.
+const SCALE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
+
+/// A past origin whose band is held against what came.
+struct Trial<'a> {
+    path: &'a ResidualPath,
+    /// How likely each earlier path would have been drawn at it.
+    likelihoods: Vec<f64>,
+    weight: f64,
+}
+
+/// Scales the residuals of each lead group by what its past bands missed.
+///
+/// At each of up to 40 past origins the band is made from the paths known then. With z the residual
+/// there ÷ the half of the band on its side, the 80 % quantile q of z is the factor that would have
+/// made the bands right (split conformal prediction); q is drawn towards 1 by n / (n + 10), n the
+/// number of independent bands. Residuals that are not known stay so.
+///
+/// # Source
+/// METHODS.md, "Bands that learn". H. Papadopoulos, V. Vovk, A. Gammerman, Regression conformal
+/// prediction with nearest neighbours, JAIR 40 (2011), normalised scores.
+pub fn scale_by_record(paths: &mut [ResidualPath], origin: GasDay) {
+    let horizon = paths.iter().map(|p| p.residuals.len()).min().unwrap_or(0);
+    let scales: Vec<f64> = {
+        let paths: &[ResidualPath] = paths;
+        let trials = trials(paths, origin);
+        let mut scales = Vec::with_capacity(horizon);
+        while scales.len() < horizon {
+            let first = scales.len() + 1;
+            let group = lead_group(first);
+            let in_group = (first..=horizon).take_while(|lead| lead_group(*lead) == group);
+            let last = in_group.last().unwrap_or(first);
+            let scale = scale_of(paths, &trials, origin, usize::midpoint(first, last));
+            scales.resize(last, scale);
+        }
+        scales
+    };
+    for path in paths.iter_mut() {
+        for (residual, scale) in path.residuals.iter_mut().zip(&scales) {
+            *residual *= scale;
+        }
+    }
+}
+
+fn trials(paths: &[ResidualPath], origin: GasDay) -> Vec<Trial<'_>> {
+    let age = |path: &ResidualPath| origin.days_since(path.origin);
+    let from = paths.partition_point(|path| age(path) > LOOK_BACK_DAYS);
+    let step = (paths.len() - from).div_ceil(ORIGINS_MAX).max(1);
+    (from..paths.len())
+        .rev()
+        .step_by(step)
+        .map(|at| Trial {
+            path: &paths[at],
+            likelihoods: paths[..at]
+                .iter()
+                .map(|earlier| likelihood(paths[at].origin, earlier.origin))
+                .collect(),
+            weight: 0.5_f64.powf(age(&paths[at]) as f64 / HALF_LIFE_DAYS),
+        })
+        .collect()
+}
+
+fn scale_of(paths: &[ResidualPath], trials: &[Trial<'_>], origin: GasDay, lead: usize) -> f64 {
+    let mut sorted: Vec<(f64, usize)> = paths
+        .iter()
+        .enumerate()
+        .map(|(i, path)| (path.residuals[lead - 1], i))
+        .filter(|(residual, _)| residual.is_finite())
+        .collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ahead = i64::try_from(lead).unwrap_or(i64::MAX);
+    let mut scores: Vec<(f64, f64)> = Vec::with_capacity(trials.len());
+    for trial in trials {
+        let residual = trial.path.residuals[lead - 1];
+        // Paths whose day had come by then.
+        let known = paths[..trial.likelihoods.len()]
+            .partition_point(|p| trial.path.origin.days_since(p.origin) >= ahead);
+        if !residual.is_finite() || known < PATHS_MIN {
+            continue;
+        }
+        let mut then: Vec<(f64, f64)> = Vec::with_capacity(known);
+        then.extend(
+            sorted
+                .iter()
+                .filter(|(_, i)| *i < known)
+                .map(|(residual, i)| (*residual, trial.likelihoods[*i])),
+        );
+        if then.len() < PATHS_MIN {
+            continue;
+        }
+        let half = if residual > 0.0 {
+            weighted_quantile(&then, 0.5 + 0.5 * HELD)
+        } else {
+            -weighted_quantile(&then, 0.5 - 0.5 * HELD)
+        };
+        let score = if half > 0.0 {
+            residual.abs() / half
+        } else if residual == 0.0 {
+            0.0
+        } else {
+            *SCALE.end()
+        };
+        scores.push((score, trial.weight));
+    }
+    if scores.len() < BANDS_MIN {
+        return 1.0;
+    }
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let wanted = weighted_quantile(&scores, HELD).clamp(*SCALE.start(), *SCALE.end());
+    let total: f64 = scores.iter().map(|(_, w)| w).sum();
+    let squares: f64 = scores.iter().map(|(_, w)| w * w).sum();
+    let span = trials
+        .last()
+        .map_or(0, |t| origin.days_since(t.path.origin));
+    let apart = span as f64 / trials.len().max(1) as f64;
+    let bands = total * total / squares / (1.0 + OVERLAP * lead as f64 / apart.max(1.0));
+    wanted.powf(bands / (bands + BANDS_HALF))
+}
+
+/// The least value with this part of the weight up to it; `sorted` by value.
+fn weighted_quantile(sorted: &[(f64, f64)], part: f64) -> f64 {
+    let total: f64 = sorted.iter().map(|(_, weight)| weight).sum();
+    let mut sum = 0.0;
+    for (value, weight) in sorted {
+        sum += weight;
+        if sum >= part * total {
+            return *value;
+        }
+    }
+    sorted.last().map_or(0.0, |(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const DAYS: i64 = 1_000;
+
+    /// Triangular errors, `late` times as large in the last 300 days.
+    fn paths(late: f64) -> (Vec<ResidualPath>, GasDay) {
+        let first = GasDay("2023-01-01".parse().unwrap());
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let paths = (0..DAYS)
+            .map(|i| {
+                let size = if i >= DAYS - 300 { late } else { 1.0 };
+                let mut draw = || rng.random::<f64>() - rng.random::<f64>();
+                ResidualPath {
+                    origin: first.plus(i),
+                    residuals: (0..7).map(|_| size * draw()).collect(),
+                }
+            })
+            .collect();
+        (paths, first.plus(DAYS))
+    }
+
+    fn mean_factor(late: f64) -> f64 {
+        let (before, origin) = paths(late);
+        let mut after = before.clone();
+        scale_by_record(&mut after, origin);
+        let size = |paths: &[ResidualPath]| -> f64 {
+            paths
+                .iter()
+                .flat_map(|p| &p.residuals)
+                .map(|r| r.abs())
+                .sum()
+        };
+        size(&after) / size(&before)
+    }
+
+    #[test]
+    fn honest_bands_stay_and_those_that_missed_grow() {
+        let honest = mean_factor(1.0);
+        assert!((0.93..1.07).contains(&honest), "{honest}");
+        let missed = mean_factor(2.0);
+        assert!(missed > 1.12, "{missed}");
+        let too_wide = mean_factor(0.5);
+        assert!(too_wide < 0.9, "{too_wide}");
+    }
+
+    #[test]
+    fn a_short_or_constant_past_changes_nothing() {
+        let (mut few, origin) = paths(1.0);
+        let mut few = few.split_off(few.len() - 65);
+        let before = few.clone();
+        scale_by_record(&mut few, origin);
+        assert_eq!(few, before);
+        scale_by_record(&mut [], origin);
+        let (mut flat, origin) = paths(1.0);
+        for path in &mut flat {
+            path.residuals.fill(0.0);
+        }
+        scale_by_record(&mut flat, origin);
+        assert!(flat.iter().all(|p| p.residuals.iter().all(|r| *r == 0.0)));
+    }
+
+    #[test]
+    fn unknown_residuals_stay_unknown() {
+        let (mut some, origin) = paths(2.0);
+        some[990].residuals[6] = f64::NAN;
+        scale_by_record(&mut some, origin);
+        assert!(some[990].residuals[6].is_nan());
+        let known = some
+            .iter()
+            .flat_map(|p| &p.residuals)
+            .filter(|r| r.is_finite());
+        assert_eq!(known.count(), 6_999);
+    }
+}
