@@ -242,9 +242,16 @@ mod tests {
     fn a_make_up_workday_is_neither_a_saturday_nor_a_holiday() {
         let days = days();
         let row = calendar_features(&days, at("2026-02-14"), days[0].day);
-        assert!(row[WEEKDAYS].iter().all(|v| *v == 0.0), "no weekday of its own");
+        assert!(
+            row[WEEKDAYS].iter().all(|v| *v == 0.0),
+            "no weekday of its own"
+        );
         assert_eq!(row[HOLIDAYS], [0.0, 0.0, 1.0]);
-        assert_eq!(row[BESIDE_DAYS_OFF], [1.0, 0.0, 0.0], "the day before a holiday");
+        assert_eq!(
+            row[BESIDE_DAYS_OFF],
+            [1.0, 0.0, 0.0],
+            "the day before a holiday"
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::{Penalty, dot};
 use crate::forecast::linear::gram::Gram;
+use crate::forecast::linear::{Penalty, dot};
 
 /// Days of residuals that are read.
 pub const RESIDUAL_DAYS: usize = 28;
@@ -185,6 +185,15 @@ pub struct Examples {
 
 impl Examples {
     const WIDE: usize = CORRECTION_FEATURES + 1;
+
+    /// None yet, with room for so many.
+    pub fn with_room_for(count: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(count * Self::WIDE),
+            weights: Vec::with_capacity(count),
+            parts: Vec::new(),
+        }
+    }
 
     /// What follows is of the next part of the past.
     pub fn next_part(&mut self) {

@@ -15,8 +15,8 @@ use crate::forecast::linear::Design;
 use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput, BaseOptions};
 use crate::forecast::models::blend::{Blend, Case, Members};
 use crate::forecast::models::correction::{
-    BLOCKS, CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples, KnownResiduals,
-    LEAD_GROUPS, RESIDUAL_DAYS, Target, lead_group,
+    BLOCKS, CORRECTION_FEATURES, Correction, CorrectionOptions, Corrections, Examples,
+    KnownResiduals, LEAD_GROUPS, RESIDUAL_DAYS, Target, lead_group,
 };
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
 use crate::forecast::models::seasonal_naive;
@@ -86,7 +86,7 @@ impl Default for DailyOptions {
         Self {
             base: BaseOptions::default(),
             correction: CorrectionOptions::default(),
-            path_days: 1096,
+            path_days: 730,
             examples_max: 15_000,
             fit_age_min: 0,
         }
@@ -124,6 +124,8 @@ pub struct DailyModel {
     options: DailyOptions,
     fixed: Design,
     felt: Option<Vec<Felt>>,
+    /// Complete days up to and with each.
+    known: Vec<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
 }
@@ -146,11 +148,20 @@ impl DailyModel {
             fixed.push(&calendar_features(&series.traits, index, epoch));
         }
         let felt = felt_of(&series.temperatures);
+        let known = series
+            .values
+            .iter()
+            .scan(0, |known, value| {
+                *known += usize::from(value.is_finite());
+                Some(*known)
+            })
+            .collect();
         Self {
             series,
             options,
             fixed,
             felt,
+            known,
             chain: BaseChain::default(),
             fits: BTreeMap::new(),
         }
@@ -193,7 +204,7 @@ impl DailyModel {
         let cut = usable
             .checked_sub(back)
             .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;
-        (self.series.days_known(cut) >= REGRESSION_DAYS_MIN).then_some(cut)
+        (*self.known.get(cut)? >= REGRESSION_DAYS_MIN).then_some(cut)
     }
 
     /// Makes the fit of a cut and its expectations for days up to `horizon` after the origins that
@@ -494,7 +505,9 @@ impl DailyModel {
     /// Corrections learnt from past views, by lead group.
     fn corrections(&self, views: &[View], origin: usize, horizon: usize) -> Vec<Corrections> {
         let groups = lead_group(horizon) + 1;
-        let mut examples = vec![Examples::default(); groups];
+        let mut examples: Vec<Examples> = (0..groups)
+            .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
+            .collect();
         let day = self.series.traits[origin].day;
         let mut part = 0;
         for (i, view) in views.iter().enumerate() {
