@@ -1,6 +1,6 @@
 //! The model of one daily series: base regression, correction by lead, residual paths.
 //!
-//! Fits are made on a grid of cuts eight weeks apart, fixed in the calendar. A forecast at an origin
+//! Fits are made on a grid of cuts four weeks apart, fixed in the calendar. A forecast at an origin
 //! uses the latest cut not after it, past origins use theirs: so past errors are out of sample and
 //! of the same kind as the error to come, and a rolling backtest pays for each cut once.
 
@@ -108,7 +108,7 @@ pub struct DailyForecast {
 pub const REGRESSION: &str = "regression";
 /// Complete days the regression needs before its first cut.
 pub const REGRESSION_DAYS_MIN: usize = 90;
-const CUT_DAYS: usize = 56;
+const CUT_DAYS: usize = 28;
 /// First lead at which other members have a say.
 const BLEND_FROM_LEAD: usize = 8;
 
