@@ -2,7 +2,7 @@
 //! days and to the same season.
 //!
 //! A fit belongs to a cut and reads the days up to it. Cuts are met in order along a [`BaseChain`]:
-//! from an anchor on, at which all days so far are read, each eight weeks add their own days to the
+//! from an anchor on, at which all days so far are read, each four weeks add their own days to the
 //! sums of their part of the year, and a fit is a mix of these sums.
 
 mod chain;

@@ -188,6 +188,15 @@ pub struct Examples {
 impl Examples {
     const WIDE: usize = CORRECTION_FEATURES + 1;
 
+    /// None yet, with room for so many.
+    pub fn with_room_for(count: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(count * Self::WIDE),
+            weights: Vec::with_capacity(count),
+            parts: Vec::new(),
+        }
+    }
+
     /// What follows is of the next part of the past.
     pub fn next_part(&mut self) {
         self.parts.push(self.weights.len());

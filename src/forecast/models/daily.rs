@@ -1,6 +1,6 @@
 //! The model of one daily series: base regression, correction by lead, residual paths.
 //!
-//! Fits are made on a grid of cuts eight weeks apart, fixed in the calendar. A forecast at an origin
+//! Fits are made on a grid of cuts four weeks apart, fixed in the calendar. A forecast at an origin
 //! uses the latest cut not after it, past origins use theirs: so past errors are out of sample and
 //! of the same kind as the error to come, and a rolling backtest pays for each cut once.
 
@@ -93,7 +93,7 @@ impl Default for DailyOptions {
         Self {
             base: BaseOptions::default(),
             correction: CorrectionOptions::default(),
-            path_days: 1_096,
+            path_days: 730,
             late_path_days: 1_460,
             examples_max: 15_000,
             late_examples_max: 8_000,
@@ -131,7 +131,7 @@ pub const REGRESSION: &str = "regression";
 pub const REGRESSION_DAYS_MIN: usize = 90;
 /// Days of history from which on past fits knew enough of the year to speak of far leads.
 const SEASONS_MET_DAYS: usize = 480;
-const CUT_DAYS: usize = 56;
+const CUT_DAYS: usize = 28;
 /// First lead at which other members have a say.
 const BLEND_FROM_LEAD: usize = 8;
 
@@ -147,6 +147,8 @@ pub struct DailyModel {
     options: DailyOptions,
     fixed: Design,
     felt: Option<Vec<Felt>>,
+    /// Complete days up to and with each.
+    known: Vec<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
 }
@@ -169,11 +171,20 @@ impl DailyModel {
             fixed.push(&calendar_features(&series.traits, index, epoch));
         }
         let felt = felt_of(&series.temperatures);
+        let known = series
+            .values
+            .iter()
+            .scan(0, |known, value| {
+                *known += usize::from(value.is_finite());
+                Some(*known)
+            })
+            .collect();
         Self {
             series,
             options,
             fixed,
             felt,
+            known,
             chain: BaseChain::default(),
             fits: BTreeMap::new(),
         }
@@ -216,7 +227,7 @@ impl DailyModel {
         let cut = usable
             .checked_sub(back)
             .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;
-        (self.series.days_known(cut) >= REGRESSION_DAYS_MIN).then_some(cut)
+        (*self.known.get(cut)? >= REGRESSION_DAYS_MIN).then_some(cut)
     }
 
     /// Makes the fit of a cut and its expectations for days up to `horizon` after the origins that
@@ -525,7 +536,9 @@ impl DailyModel {
     /// Corrections learnt from past views, by lead group.
     fn corrections(&self, views: &[View], origin: usize, horizon: usize) -> Vec<Corrections> {
         let groups = lead_group(horizon) + 1;
-        let mut examples = vec![Examples::default(); groups];
+        let mut examples: Vec<Examples> = (0..groups)
+            .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
+            .collect();
         let day = self.series.traits[origin].day;
         let mut part = 0;
         for (i, view) in views.iter().enumerate() {
