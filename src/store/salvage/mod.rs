@@ -23,7 +23,7 @@ use self::tree::{Gap, Record, Walker};
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::store::backup::{self, BackupError, FILES, io_error};
 use crate::store::damage::Damage;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, VERSIONS_AHEAD_MAX};
 use crate::store::journal::{self, Journal, StoredReading, of_inbox};
 use crate::store::{book, database};
 
@@ -116,7 +116,7 @@ impl FileJob<'_> {
         let version = self.pages.version.and_then(|v| usize::try_from(v).ok());
         let version = match version {
             // A header that tells of a thousand migrations is damaged; one of a few more is newer.
-            Some(found) if found > known && found < known + 1_000 => {
+            Some(found) if found > known && found < known + VERSIONS_AHEAD_MAX => {
                 return Err(BackupError::Store(StoreError::NewerVersion {
                     path: self.source.to_owned(),
                     found,
