@@ -136,7 +136,11 @@ async fn after_a_clean_stop_each_file_alone_is_all_of_its_store() {
     let from = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap() - TimeDelta::days(2);
     let client = Client::builder().no_proxy().build().unwrap();
     for seq in 0..60 {
-        let body = payload(seq % 2, seq, from + TimeDelta::minutes(seq as i64));
+        let body = payload(
+            seq % 2,
+            seq,
+            from + TimeDelta::minutes(i64::try_from(seq).unwrap()),
+        );
         let request = client
             .post(format!("http://{address}/api/v1/readings"))
             .header("content-type", "application/json");

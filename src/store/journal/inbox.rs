@@ -34,8 +34,10 @@ const FLOOD: f64 = 50_000.0;
 /// In a flood so many rows of each meter are waited for, but not longer than `FLOOD_GATHERS` times as long.
 const FLOOD_ROWS_EACH: usize = 8;
 const FLOOD_GATHERS: u32 = 5;
-/// But never more rows than this. Twice as many can be in memory, some 75 bytes each.
+/// But never more rows than this.
 const MOVE_MAX: usize = 800_000;
+/// Nor more bytes, where rows have arrays. Twice as much can be in memory.
+const HEAP_MAX: usize = 60 << 20;
 /// Each commit moves at least so many, so that a flood's rows come to their place behind a trickle, too.
 const MOVE_MIN: usize = 2_000;
 /// Rows that one transaction moves while nothing comes: some 50 ms.
@@ -70,6 +72,11 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// What they take in memory.
+    fn weight(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.bytes.len()
     }
 
     fn clear(&mut self) {
@@ -300,7 +307,9 @@ impl Inbox {
             self.appended = self.arriving.len();
         }
         let waited = self.since.map_or(self.gather, |since| since.elapsed());
-        if self.moving.len() == 0 && is_ripe(self.arriving.len(), meters, waited, self.gather) {
+        let is_full = self.arriving.weight() >= HEAP_MAX;
+        let is_ripe = is_full || is_ripe(self.arriving.len(), meters, waited, self.gather);
+        if self.moving.len() == 0 && is_ripe {
             self.begin_moving();
         }
         // A little more than arrives, so that the move ends before the next has to begin.

@@ -223,6 +223,12 @@ fn blocks(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
     Ok(first.zip(last))
 }
 
+/// The first and last day that any meter can have totals of.
+pub(super) fn span(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
+    let days = |(first, last): (i32, i32)| (first * BLOCK_DAYS, last * BLOCK_DAYS + BLOCK_DAYS - 1);
+    Ok(blocks(c)?.map(days))
+}
+
 /// Days under which rows stand that hold totals of a day, and whether arrays are among them.
 pub(super) fn row_days(
     c: &Connection,
