@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use super::{Context, Failure};
 use crate::domain::calendar::{GasDayClock, beijing_civil};
 use crate::run::forwarding;
-use crate::store::influx::{Influx, InfluxError, send};
+use crate::store::influx::{self, Influx, InfluxError, send};
 
 pub(super) fn store(context: &Context, clock: GasDayClock) -> Result<Influx, Failure> {
     let settings = context.settings()?;
@@ -61,10 +61,10 @@ async fn examine(influx: &Influx, context: &Context, found: &mut Found) -> Resul
     found.push(Ok(format!("{} answers{version}", settings.url)));
     if let Some(date) = ping.date {
         let ahead_s = (date - context.clock.now()).num_seconds();
-        let is_off = ahead_s.abs() > forwarding::CLOCK_TOLERANCE_S;
+        let is_off = ahead_s.abs() > influx::CLOCK_TOLERANCE_S;
         let fine = "its clock agrees with ours".to_owned();
         found.push(if is_off {
-            Err(forwarding::clock_text(ahead_s))
+            Err(influx::clock_text(ahead_s))
         } else {
             Ok(fine)
         });

@@ -163,7 +163,8 @@ pub async fn run(
                 is_new_registry = false;
                 has_failed = false;
             }
-            Err(error) if !error.is_transient() => return Err(error),
+            // What is damaged is told and stays; everything else goes on.
+            Err(error) if !error.is_transient() && !is_damage(&error) => return Err(error),
             Err(error) if !has_failed => {
                 has_failed = true;
                 error!(
@@ -473,6 +474,10 @@ impl Means {
     }
 }
 
+const fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. })
+}
+
 struct Pass<'a> {
     deps: &'a CurveDeps,
     registry: &'a Registry,
@@ -493,6 +498,11 @@ impl Pass<'_> {
             }
             match self.compute(marks) {
                 Ok(of_meter) => curves.extend(of_meter),
+                // The marks stay, the curves are those of before, and the next meter is computed.
+                Err(error) if is_damage(&error) => {
+                    self.tell_damage(marks, &error);
+                    continue;
+                }
                 Err(error) => return self.add(Err(error)),
             }
             cleared.extend_from_slice(marks);
@@ -529,6 +539,19 @@ impl Pass<'_> {
             (Ok(sum), Ok(part)) => *sum = (sum.0 + part.0, sum.1 + part.1),
             (Ok(_), Err(error)) => *outcome = Err(error),
             (Err(_), _) => {}
+        }
+    }
+
+    fn tell_damage(&self, marks: &[DirtyDay], error: &StoreError) {
+        let (Some(first), Some(last)) = (marks.first(), marks.last()) else {
+            return;
+        };
+        let what = format!(
+            "curves of {} on {}…{} are not computed: {error}",
+            first.meter, first.day, last.day
+        );
+        if self.deps.journal.note_damage(&what) {
+            error!(code = error.code(), "{what}");
         }
     }
 

@@ -318,6 +318,17 @@ fn start_collectors(
 /// # Errors
 /// The first task that failed, by name.
 pub async fn run(app: App, reload: Reload) -> anyhow::Result<()> {
+    for what in app
+        .journal
+        .damage_seen()
+        .into_iter()
+        .chain(app.book.damage_seen())
+    {
+        tracing::error!(
+            code = "store.damaged",
+            "Part of the store is lost: {what}; `qiliang verify` tells of all, `qiliang restore` takes a backup"
+        );
+    }
     let stop = CancellationToken::new();
     let mut supervisor = Supervisor::new(stop.clone());
     let sockets = Sockets::open(&app).await?;

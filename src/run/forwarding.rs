@@ -22,7 +22,9 @@ use crate::domain::calendar::GasDayClock;
 use crate::domain::text::error_chain;
 use crate::settings::InfluxSettings;
 use crate::store::StoreError;
-use crate::store::influx::{Bucket, Influx, InfluxError, InfluxHealth, Outcome, line, send};
+use crate::store::influx::{
+    Bucket, CLOCK_TOLERANCE_S, Influx, InfluxError, InfluxHealth, Outcome, clock_text, line, send,
+};
 use crate::store::journal::{Journal, OutboxBatch, Sent};
 
 /// How often an empty outbox is looked at.
@@ -35,8 +37,6 @@ const COUNT_EVERY_S: i64 = 5;
 const BATCH_ROWS: usize = 10_000;
 /// Longest that the other store may ask us to wait, s.
 const RETRY_AFTER_MAX_S: u64 = 600;
-/// A clock that is off by more than this makes a server drop or misplace what is new, s.
-pub const CLOCK_TOLERANCE_S: i64 = 60;
 
 /// How the second store does, for people and metrics.
 #[derive(Debug, Clone, Default)]
@@ -171,14 +171,6 @@ impl ForwardHealth {
             warn!(code = "influx.clock", "{}", clock_text(ahead_s));
         }
     }
-}
-
-/// What a clock that is off means, and what to do.
-pub fn clock_text(ahead_s: i64) -> String {
-    format!(
-        "the second store's clock is {ahead_s} s ahead of ours; set both by NTP, else it drops as too old, or keeps too \
-         long, what is sent"
-    )
 }
 
 /// What a bucket that keeps for another time than asked means; none if it is as asked.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
@@ -40,6 +41,9 @@ pub type Decode =
 const DECODED_MAX: usize = 1;
 /// Batches of so many frames are a stream: their readings are put at their place later.
 const BUSY_FROM: usize = 256;
+/// While more readings than this are not at their place, the next few do not take all of these along, which
+/// would be one long commit.
+const BACKLOG: u64 = 20_000;
 /// Readings that are not at their place come to it when no batch has followed for so long.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// First and longest wait before a failed commit is tried again.
@@ -223,16 +227,24 @@ async fn commit_batches(
     deps: &IngestDeps,
 ) -> Result<(), StoreError> {
     let mut waiting = 0;
+    let mut is_settling = false;
     loop {
         let next = if waiting == 0 {
             Ok(batches.recv().await)
+        } else if is_settling {
+            // What came meanwhile goes first.
+            match batches.try_recv() {
+                Ok(batch) => Ok(Some(batch)),
+                Err(TryRecvError::Disconnected) => Ok(None),
+                Err(TryRecvError::Empty) => Err(()),
+            }
         } else {
-            timeout(SETTLE_AFTER, batches.recv()).await
+            timeout(SETTLE_AFTER, batches.recv()).await.map_err(drop)
         };
         let (mut batch, is_last) = match next {
             Ok(Some(batch)) => (batch, false),
             Ok(None) => (Batch::default(), true),
-            Err(_) => (Batch::default(), false),
+            Err(()) => (Batch::default(), false),
         };
         if batch.entries.is_empty() && waiting == 0 {
             return Ok(());
@@ -244,11 +256,16 @@ async fn commit_batches(
         let entries = Arc::new(batch.entries);
         let pace = if batch.acks.iter().any(Ack::wants_outcome) {
             Pace::Reporting
-        } else if entries.len() >= BUSY_FROM {
+        } else if is_last {
+            Pace::Calm
+        } else if entries.is_empty() {
+            Pace::Settling
+        } else if entries.len() >= BUSY_FROM || waiting > BACKLOG {
             Pace::Busy
         } else {
             Pace::Calm
         };
+        is_settling = pace == Pace::Settling;
         let (report, outcomes) = commit(&entries, pace, deps).await?;
         waiting = report.waiting;
         acknowledge(batch.acks, &entries, &outcomes);
@@ -266,6 +283,8 @@ enum Pace {
     /// Readings come in such numbers that they are put at their place later, many at a time.
     Busy,
     Calm,
+    /// Nothing came: some of what waits is put at its place.
+    Settling,
     /// Someone wants to know what became of a frame: only a reading at its place can tell.
     Reporting,
 }
@@ -309,6 +328,7 @@ async fn commit(
         let committed = match pace {
             Pace::Busy => deps.journal.receive(entries_again).await.map(unasked),
             Pace::Calm => deps.journal.commit_shared(entries_again).await.map(unasked),
+            Pace::Settling => deps.journal.settle_some().await.map(unasked),
             Pace::Reporting => deps.journal.commit_each(entries_again).await,
         };
         let error = match committed {

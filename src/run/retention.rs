@@ -4,6 +4,7 @@
 //! The daemon looks every minute. Rows go a few thousand in a transaction, with pauses nine times as
 //! long, so that ingestion has nine tenths of the writer even while years are dropped.
 
+mod due;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
+use crate::domain::finding::Subject;
 use crate::domain::id::MeterId;
 use crate::domain::meter::Meter;
 use crate::domain::registry::Registry;
@@ -28,6 +30,8 @@ use crate::settings::{KeptDays, RejectSettings, RetentionSettings};
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::{DropRequest, Dropped, Held, Journal, KeptKind, WaitingDays};
+
+pub use self::due::{Due, explain};
 
 /// How often it is looked whether anything must go.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -91,6 +95,15 @@ pub fn class_of(registry: &Registry, meter: &MeterId) -> Option<CustomerClass> {
     registry.customer_of(meter).map(|customer| customer.class)
 }
 
+/// The class that decides about a subject of findings; none for a zone.
+fn class_of_subject(registry: &Registry, subject: &Subject) -> Option<CustomerClass> {
+    match subject {
+        Subject::Meter(meter) => class_of(registry, meter),
+        Subject::Customer(customer) => Some(registry.customers.get(customer)?.class),
+        Subject::Zone(_) => None,
+    }
+}
+
 /// Code of a reading of a day that is kept no longer.
 pub const TOO_OLD: &str = "ingest.kept_no_longer";
 
@@ -138,6 +151,8 @@ struct Done {
 pub struct Sweeper {
     registry_version: String,
     done: BTreeMap<(KeptKind, GasDay), Done>,
+    /// How many of the different lengths were over when findings of zones and customers were gone through.
+    done_subjects: BTreeMap<GasDay, usize>,
 }
 
 impl Sweeper {
@@ -156,6 +171,7 @@ impl Sweeper {
     ) -> Result<Swept, StoreError> {
         if self.registry_version != registry.version {
             self.done.clear();
+            self.done_subjects.clear();
             self.registry_version.clone_from(&registry.version);
         }
         let mut swept = Swept::default();
@@ -205,7 +221,53 @@ impl Sweeper {
                 }
             }
         }
+        let rows = self.sweep_subjects(journal, registry, kept, today, &mut rest)?;
+        if rows > 0 {
+            *swept.rows.entry(KeptKind::Findings).or_default() += rows;
+        }
         Ok(swept)
+    }
+
+    /// Drops findings of zones and customers; how many. Nothing is computed from them.
+    fn sweep_subjects(
+        &mut self,
+        journal: &Journal,
+        registry: &Registry,
+        kept: &RetentionSettings,
+        today: GasDay,
+        rest: &mut impl FnMut(Duration) -> Rest,
+    ) -> Result<u64, StoreError> {
+        let starts = starts(kept, KeptKind::Findings, today);
+        let Some(newest) = starts.last() else {
+            return Ok(0);
+        };
+        let mut dropped = 0;
+        for day in journal.subject_finding_days(*newest)? {
+            let lengths = starts.iter().filter(|start| day < **start).count();
+            if self.done_subjects.get(&day) == Some(&lengths) {
+                continue;
+            }
+            let subjects = journal.subjects_with_findings(day)?.into_iter();
+            let due: Vec<Subject> = subjects
+                .map(|(subject, _, _)| subject)
+                .filter(|subject| {
+                    let class = class_of_subject(registry, subject);
+                    kept_from(kept.of(class), KeptKind::Findings, today)
+                        .is_some_and(|start| day < start)
+                })
+                .collect();
+            let mut is_stopped = false;
+            if !due.is_empty() {
+                let started = Instant::now();
+                dropped += journal.drop_subject_findings(day, due)?;
+                is_stopped = rest(started.elapsed()) == Rest::Stop;
+            }
+            self.done_subjects.insert(day, lengths);
+            if is_stopped {
+                break;
+            }
+        }
+        Ok(dropped)
     }
 }
 
@@ -284,79 +346,6 @@ impl DayJob<'_> {
         }
         Ok(Ended::Done)
     }
-}
-
-/// What is kept no longer, of one kind and class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Kind of data.
-    pub kind: KeptKind,
-    /// Class of the customers; none for meters without one.
-    pub class: Option<CustomerClass>,
-    /// The first gas day that stays.
-    pub kept_from: GasDay,
-    /// First and last gas day with rows that go.
-    pub days: (GasDay, GasDay),
-    /// Meters.
-    pub meters: usize,
-    /// Rows.
-    pub rows: u64,
-    /// What their bodies or texts weigh, bytes.
-    pub bytes: u64,
-}
-
-/// What a sweep would drop today, without dropping it; the last days with totals of each meter, which
-/// later curves need, are among it and would stay. Blocks.
-///
-/// # Errors
-/// What the store says.
-pub fn explain(
-    journal: &Journal,
-    registry: &Registry,
-    kept: &RetentionSettings,
-    today: GasDay,
-) -> Result<Vec<Due>, StoreError> {
-    let mut found: BTreeMap<(KeptKind, Option<CustomerClass>), (Due, BTreeSet<MeterId>)> =
-        BTreeMap::new();
-    for kind in KeptKind::ALL {
-        let Some(newest) = starts(kept, kind, today).last().copied() else {
-            continue;
-        };
-        for day in journal
-            .days_with(kind)?
-            .into_iter()
-            .filter(|day| *day < newest)
-        {
-            for rows in journal.rows_with(kind, day)? {
-                let class = class_of(registry, &rows.meter);
-                let Some(start) = kept_from(kept.of(class), kind, today).filter(|s| day < *s)
-                else {
-                    continue;
-                };
-                let (due, meters) = found.entry((kind, class)).or_insert_with(|| {
-                    let due = Due {
-                        kind,
-                        class,
-                        kept_from: start,
-                        days: (day, day),
-                        meters: 0,
-                        rows: 0,
-                        bytes: 0,
-                    };
-                    (due, BTreeSet::new())
-                });
-                due.days.1 = day;
-                due.rows += rows.rows;
-                due.bytes += rows.bytes;
-                meters.insert(rows.meter);
-            }
-        }
-    }
-    let counted = found.into_values().map(|(due, meters)| Due {
-        meters: meters.len(),
-        ..due
-    });
-    Ok(counted.collect())
 }
 
 /// Looks every minute until told to stop.

@@ -46,6 +46,8 @@ pub struct CollectCounts {
     pub journal_lag_s: Option<f64>,
     /// Load curves that wait to be computed again.
     pub dirty_curves: Option<u64>,
+    /// Damaged places of the files that were met.
+    pub damaged: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -253,6 +255,13 @@ impl Collector for Moment {
         )?;
         gauge(
             &mut encoder,
+            "store_damaged_places",
+            "Damaged places of the files that were met since the start; /readyz lists them",
+            None,
+            Some(counts.damaged as f64),
+        )?;
+        gauge(
+            &mut encoder,
             "collect_meters_expected",
             "Meters in the registry",
             None,
@@ -415,6 +424,7 @@ mod tests {
             duplicates: 7,
             journal_lag_s: None,
             dirty_curves: Some(2),
+            damaged: 0,
         };
         let text = metrics
             .text(Moment {
@@ -431,6 +441,7 @@ mod tests {
             "qiliang_store_accepted_frames_total 90",
             "qiliang_store_duplicate_frames_total 7",
             "qiliang_store_dirty_curves 2.0",
+            "qiliang_store_damaged_places 0.0",
             "qiliang_test_frames_total 0",
             "qiliang_serve_requests_total{route=\"/api/v1/overview\",status=\"2xx\"} 1",
         ] {

@@ -34,6 +34,7 @@ use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::{DocumentKind, Restatement};
+use crate::store::influx::{CLOCK_TOLERANCE_S, clock_text};
 use crate::store::journal::{EditFilter, FindingFilter, RejectFilter, StoredReject};
 use crate::validate::stats::Counts;
 
@@ -268,6 +269,8 @@ impl AppState {
                 reject_bytes: Some(rejects.bytes),
                 journal_lag_s: None,
                 dirty_curves: Some(dirty),
+                damaged: (self.journal().damage_seen().len() + self.book().damage_seen().len())
+                    as u64,
             },
             meters: Some((meters.expected, meters.reporting)),
             coverage_ratio: (meters.expected > 0)
@@ -547,9 +550,18 @@ impl AppState {
         reasons
     }
 
-    /// What is amiss and keeps nobody from working: a way in, or the second store.
+    /// What is amiss and keeps nobody from working: a way in, a damaged part of a file, or the second store.
     pub(super) fn warnings(&self) -> Vec<NotReady> {
         let mut warnings = self.collection_warnings();
+        for (part, seen) in [
+            ("journal", self.journal().damage_seen()),
+            ("book", self.book().damage_seen()),
+        ] {
+            let damaged = seen
+                .iter()
+                .map(|what| NotReady::new(part, "store.damaged", what));
+            warnings.extend(damaged);
+        }
         let Some(state) = self.second().map(|second| second.health.state()) else {
             return warnings;
         };
@@ -563,6 +575,13 @@ impl AppState {
                 state.refused
             );
             warnings.push(NotReady::new("influx", "influx.refused", &message));
+        }
+        if let Some(ahead_s) = state.ahead_s.filter(|s| s.abs() > CLOCK_TOLERANCE_S) {
+            warnings.push(NotReady::new(
+                "influx",
+                "influx.clock",
+                &clock_text(ahead_s),
+            ));
         }
         warnings
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
+/// A header that tells of more schemas than this beyond those that are known is damaged.
+pub(super) const VERSIONS_AHEAD_MAX: usize = 1_000;
+
 /// A store could not do what it was asked.
 ///
 /// Cloneable, because one failed commit answers everyone who waited for it.
@@ -133,6 +136,19 @@ impl StoreError {
     pub(super) fn from_sqlite(path: &Path, doing: &'static str, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         let reason = error.to_string();
+        // A column of a type that no program writes there.
+        if matches!(
+            error,
+            rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..)
+        ) {
+            return Self::Damaged {
+                path,
+                detail: reason,
+            };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -148,6 +164,18 @@ impl StoreError {
                 doing,
                 source: Arc::new(error),
             },
+        }
+    }
+
+    /// Of a file whose schema this program does not know: a newer one, or one that no program wrote.
+    pub(super) fn unknown_version(path: &Path, found: i64, known: usize) -> Self {
+        match usize::try_from(found) {
+            Ok(found) if found < known + VERSIONS_AHEAD_MAX => Self::NewerVersion {
+                path: path.to_owned(),
+                found,
+                known,
+            },
+            _ => Self::damaged(path, format!("its header tells of schema {found}")),
         }
     }
 

@@ -31,7 +31,7 @@ const JOURNAL_ROWS: &[&str] = &[
      INSERT INTO latest VALUES (1, 20778, 1795219800000, 1795219803000);
      INSERT INTO conflicts VALUES (1, 1795219800000, x'01', x'009C85E30B', 2);
      INSERT INTO rejects (digest, transport, origin, device, meter, bytes, code, message, first_at,
-       last_at, times) VALUES (x'AB', 'mqtt', 'gas/x/up', 'd1', NULL, x'010203', 'decode.truncated',
+       last_at, times) VALUES (x'3F89E337A7C0F83549A3FE421EDFE96BC6B36D1EEAEBAA90EFB7447E9E66C91E', 'mqtt', 'gas/x/up', 'd1', NULL, x'010203', 'decode.truncated',
        'frame has 3 bytes, expected 40', 1795219900000, 1795219990000, 3);
      INSERT INTO findings VALUES (20778, 1, 0, 1795219800000, 'V02', x'', 1, 'is 402 days old');
      INSERT INTO dirty VALUES (20778, 1, 7);

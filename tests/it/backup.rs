@@ -122,3 +122,43 @@ async fn a_backup_beside_the_daemon_has_all_it_acknowledged_before_and_can_be_pu
         .unwrap();
     assert_eq!(accepted(&aside), all);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_clean_stop_each_file_alone_is_all_of_its_store() {
+    let site = Site::new(2);
+    let config = site.config("");
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon under test runs on the host's clock"
+    )]
+    let from = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap() - TimeDelta::days(2);
+    let client = Client::builder().no_proxy().build().unwrap();
+    for seq in 0..60 {
+        let body = payload(
+            seq % 2,
+            seq,
+            from + TimeDelta::minutes(i64::try_from(seq).unwrap()),
+        );
+        let request = client
+            .post(format!("http://{address}/api/v1/readings"))
+            .header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    }
+    // Somebody looks at it meanwhile, so that readers have the files open, too.
+    let seen = client.get(format!("http://{address}/api/v1/overview"));
+    assert!(seen.send().await.unwrap().status().is_success());
+    assert!(site.data_dir().join("readings.db-wal").exists());
+    assert!(daemon.stop().success());
+    let copied = tempfile::tempdir().unwrap();
+    for name in ["readings.db", "qiliang.db"] {
+        for rest in ["-wal", "-shm"] {
+            let beside = site.data_dir().join(format!("{name}{rest}"));
+            assert!(!beside.exists(), "{beside:?}");
+        }
+        fs::copy(site.data_dir().join(name), copied.path().join(name)).unwrap();
+    }
+    assert_eq!(accepted(copied.path()), 60);
+}

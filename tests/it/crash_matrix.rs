@@ -4,6 +4,9 @@
 
 #![cfg(debug_assertions)]
 
+mod disk;
+mod recompute;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
@@ -37,6 +40,14 @@ fn first_at() -> DateTime<Utc> {
     )]
     let now = Utc::now();
     DateTime::from_timestamp(now.timestamp(), 0).unwrap() - TimeDelta::days(2)
+}
+
+/// A row of the table; `scripts/crash-matrix` has its head.
+fn row(done: &str, rounds: u64, sums: &Sums, also: &str) {
+    println!(
+        "| {done} | {rounds} | {} | {} | {} | {} | {also} |",
+        sums.acknowledged, sums.repeated, sums.lost, sums.twice
+    );
 }
 
 #[derive(Default)]
@@ -135,18 +146,14 @@ async fn kill_at(file: &str, boundary: &str, count: u64, sums: &mut Sums) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_boundary_of_a_commit_loses_nothing_and_stores_nothing_twice() {
-    println!("| file | killed before | kills | acknowledged before | repeated | lost | twice |");
-    println!("|---|---|---:|---:|---:|---:|---:|");
     for file in ["readings.db", "qiliang.db"] {
         for boundary in ["begin", "commit", "answer", "rest"] {
             let mut sums = Sums::default();
             for round in 0..rounds() {
                 kill_at(file, boundary, 10 + round * 3, &mut sums).await;
             }
-            println!(
-                "| {file} | {boundary} | {} | {} | {} | {} | {} |",
-                sums.kills, sums.acknowledged, sums.repeated, sums.lost, sums.twice
-            );
+            let done = format!("`kill -9` before {boundary} of {file}");
+            row(&done, sums.kills, &sums, "");
             assert_eq!((sums.lost, sums.twice), (0, 0), "{file} {boundary}");
         }
     }
@@ -227,7 +234,7 @@ fn a_file_torn_at_any_byte_loses_whole_commits_from_its_end_or_is_named_damaged(
         fs::remove_file(torn.path().join("readings.db")).unwrap();
     }
     println!(
-        "| log cut at a random byte | {whole} | {shorter} ended earlier | 0 with half a commit |"
+        "| log cut at a random byte | {whole} | – | – | 0 | 0 | {shorter} ended some commits earlier, 0 within one |"
     );
     drop(journal);
 
@@ -265,7 +272,8 @@ fn a_file_torn_at_any_byte_loses_whole_commits_from_its_end_or_is_named_damaged(
         }
     }
     println!(
-        "| file cut at a random byte | {} | {refused} refused | {named} named by table and day |",
+        "| file cut at a random byte | {} | – | – | named | 0 | writing refused by all, reading by {refused}; {named} \
+         named by table and day |",
         refused + named
     );
 }

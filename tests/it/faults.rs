@@ -3,6 +3,7 @@
 //! `make bench-faults` runs each fault twenty times and prints the table; as a test each runs once.
 //! The real program, Debian's mosquitto, and meters that remember what was acknowledged.
 
+mod pages;
 mod telegraf;
 mod wal;
 
@@ -10,7 +11,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +21,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::support::daemon::{Daemon, qiliang};
+use crate::support::disk::SmallDisk;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::{Line, Proxy};
 use crate::support::publisher::{Acknowledged, Key, publish_all};
@@ -101,15 +102,7 @@ struct Bench {
     acknowledged: Acknowledged,
     from: DateTime<Utc>,
     random: StdRng,
-    mounted: Option<Unmount>,
-}
-
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
+    mounted: Option<SmallDisk>,
 }
 
 impl Bench {
@@ -122,7 +115,7 @@ impl Bench {
         };
         let site = Site::new(DEVICES);
         let mounted = match fault {
-            Fault::DiskFull => Some(small_disk(&site.data_dir())?),
+            Fault::DiskFull => Some(SmallDisk::mount(&site.data_dir())?),
             _ => None,
         };
         let ours = Proxy::start(broker.port()).await;
@@ -283,19 +276,6 @@ impl Bench {
             .collect();
         (keys, journal.counters().unwrap())
     }
-}
-
-fn small_disk(data: &Path) -> Option<Unmount> {
-    fs::create_dir_all(data).unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"])
-        .arg(data)
-        .output();
-    if mounted.is_ok_and(|m| m.status.success()) {
-        return Some(Unmount(data.to_owned()));
-    }
-    skipped("a small tmpfs cannot be mounted here (needs root): disk full");
-    None
 }
 
 /// One run; adds what came of it.

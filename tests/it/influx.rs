@@ -3,6 +3,7 @@
 mod conformance;
 mod fake;
 mod outage;
+mod skew;
 
 use std::collections::BTreeMap;
 

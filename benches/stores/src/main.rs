@@ -4,6 +4,7 @@
 //! `ORG=`, `BUCKET=`, `TOKEN=` and `PID=`); without it that row is left out, aloud. Files are under
 //! `TMPDIR`. Each part runs in a process of its own, so that its memory is its own.
 
+mod beside;
 mod influx;
 mod load;
 mod others;
@@ -74,6 +75,7 @@ fn main() {
         Some("fjall") => others::fjall(),
         Some("influx") => influx::run(),
         Some("recompute") => recompute::run(),
+        Some("beside") => beside::run(),
         _ => all(),
     }
 }
@@ -91,6 +93,8 @@ fn all() {
     }
     println!();
     child("recompute");
+    println!();
+    child("beside");
 }
 
 fn child(part: &str) {

@@ -53,11 +53,14 @@ fn entry(row: &Row) -> JournalEntry {
     }
 }
 
+pub fn entries(rows: &[Row]) -> Arc<Vec<JournalEntry>> {
+    Arc::new(rows.iter().map(entry).collect())
+}
+
 fn write(runtime: &Runtime, journal: &Journal, batches: impl Iterator<Item = Vec<Row>>) {
     for batch in batches {
-        let entries = Arc::new(batch.iter().map(entry).collect());
         runtime
-            .block_on(journal.receive(entries))
+            .block_on(journal.receive(entries(&batch)))
             .expect("a commit");
     }
     runtime.block_on(journal.settle()).expect("a commit");
@@ -112,11 +115,8 @@ pub fn growth() {
         .nth(2)
         .and_then(|text| text.parse().ok())
         .expect("meters");
-    let days = match meters {
-        ..5_000 => 10,
-        5_000..50_000 => 3,
-        _ => 1,
-    };
+    // As many rows for each size, so that none gets by without what only comes after a while.
+    let days = (load::DAY_METERS / meters).max(1);
     let dir = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
     let journal = open(dir.path());

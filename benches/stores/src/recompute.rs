@@ -1,21 +1,23 @@
 //! Curves: a year of 2,000 meters from nothing, and how soon a late reading is seen.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
 use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock};
+use qiliang::domain::customer::{Customer, CustomerClass, SaleMode, ShiftPattern};
 use qiliang::domain::frame::Transport;
 use qiliang::domain::id::MeterId;
 use qiliang::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
-use qiliang::domain::quantity::ReferenceConditions;
+use qiliang::domain::quantity::{ReferenceConditions, StdVolume, YuanPerM3};
 use qiliang::domain::reading::{AlarmSet, FrozenTotals, Item, ItemValue, Reading};
 use qiliang::domain::registry::{Company, Registry, RegistryParts};
 use qiliang::domain::slot::SlotTable;
 use qiliang::run::curves::{self, CurveDeps};
 use qiliang::store::book::Book;
-use qiliang::store::journal::JournalEntry;
+use qiliang::store::journal::{Journal, JournalEntry};
 use qiliang::validate::limits::LimitTable;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, broadcast, watch};
@@ -36,11 +38,11 @@ fn first_day() -> GasDay {
     GasDayClock::default().day_of(day_start()).plus(-DAYS)
 }
 
-fn registry() -> Registry {
+pub fn registry() -> Registry {
     let meter = |n| Meter {
         id: name(n).as_str().into(),
         device: name(n).as_str().into(),
-        customer: None,
+        customer: Some(format!("K{n}").as_str().into()),
         zone: "north".into(),
         role: MeterRole::Customer,
         kind: MeterKind::Turbine,
@@ -53,6 +55,30 @@ fn registry() -> Registry {
         gateway: None,
         unit: 0,
         installed_on: first_day().0,
+    };
+    let customer = |n: u32| Customer {
+        id: format!("K{n}").as_str().into(),
+        name: format!("Works {n}"),
+        class: CustomerClass::ALL[n as usize % CustomerClass::ALL.len()],
+        zone: "north".into(),
+        households: 1,
+        industry: String::new(),
+        grid: String::new(),
+        account_manager: String::new(),
+        contact_group: String::new(),
+        sale_mode: SaleMode::Direct,
+        design_flow_m3h: 900.0,
+        contract_annual: StdVolume::ZERO,
+        base_price: YuanPerM3::default(),
+        agreed_discount: YuanPerM3::default(),
+        shift: ShiftPattern::Three,
+        protection_rank: 5,
+        is_interruptible: false,
+        shiftable_m3_per_day: 0.0,
+        flow_min_safe_m3h: 0.0,
+        is_nudge_opted_in: false,
+        ledger_reason: String::new(),
+        connected_on: first_day().0,
     };
     Registry::new(RegistryParts {
         version: "bench".into(),
@@ -69,7 +95,7 @@ fn registry() -> Registry {
         zones: Vec::new(),
         sources: Vec::new(),
         shares: Vec::new(),
-        customers: Vec::new(),
+        customers: (0..METERS).map(customer).collect(),
         meters: (0..METERS).map(meter).collect(),
         exchanges: Vec::new(),
         gateways: Vec::new(),
@@ -130,6 +156,23 @@ fn single(meter: u32, at: DateTime<Utc>, units: i64) -> JournalEntry {
     entry
 }
 
+/// What curves are computed with; the sender keeps the registry there.
+pub fn deps(dir: &Path, journal: Journal) -> (watch::Sender<Arc<Registry>>, CurveDeps) {
+    let (sender, receiver) = watch::channel(Arc::new(registry()));
+    let deps = CurveDeps {
+        journal,
+        book: Book::open(dir.join("qiliang.db")).expect("a book"),
+        registry: receiver,
+        sum_day: Arc::new(|_, _| Vec::new()),
+        fill_days: 0,
+        calendar: Arc::new(Calendar::default()),
+        limits: watch::channel(Arc::new(LimitTable::default())).1,
+        clock: Arc::new(ManualClock::new(day_start() + TimeDelta::hours(12))),
+        live: broadcast::channel(1_024).0,
+    };
+    (sender, deps)
+}
+
 pub fn run() {
     let dir = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
@@ -141,18 +184,7 @@ pub fn run() {
             .expect("a commit");
     }
     runtime.block_on(journal.settle()).expect("a commit");
-    let (_registry, receiver) = watch::channel(Arc::new(registry()));
-    let deps = CurveDeps {
-        journal,
-        book: Book::open(dir.path().join("qiliang.db")).expect("a book"),
-        registry: receiver,
-        sum_day: Arc::new(|_, _| Vec::new()),
-        fill_days: 0,
-        calendar: Arc::new(Calendar::default()),
-        limits: Arc::new(LimitTable::default()),
-        clock: Arc::new(ManualClock::new(day_start() + TimeDelta::hours(12))),
-        live: broadcast::channel(1_024).0,
-    };
+    let (_registry, deps) = deps(dir.path(), journal);
     let (report, s) = timed(|| curves::drain(&deps).expect("curves"));
     println!(
         "{} curves of {METERS} meters and {DAYS} days computed in {s:.1} s, {:.0} MB",

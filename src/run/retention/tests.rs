@@ -8,6 +8,7 @@ use crate::clock::ManualClock;
 use crate::domain::calendar::{Calendar, GasDayClock};
 use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::demand::{DemandDay, DemandNode};
+use crate::domain::finding::{Finding, RuleId, Severity, Subject, Words};
 use crate::domain::reading::{FrozenTotals, Item, Reading};
 use crate::domain::registry::RegistryParts;
 use crate::domain::series::LoadCurve;
@@ -394,4 +395,70 @@ fn space_is_given_back_in_small_steps_and_the_log_is_cut() {
     assert_eq!(city.journal.check().unwrap().damage, []);
     // A reader that looks at an older state keeps the log, and nobody waits for it.
     assert_eq!(compact(&city.journal, 1 << 30, |_| Rest::GoOn).unwrap(), 0);
+}
+
+#[test]
+fn what_was_found_of_zones_and_customers_goes_with_the_findings_of_their_class() {
+    let city = city();
+    let rule = RuleId::V26;
+    let found = |subject: Subject, day: GasDay| Finding {
+        rule,
+        severity: Severity::Info,
+        subject,
+        at: GasDayClock::default().start_of(day),
+        words: Words::Text("apart".to_owned()),
+    };
+    let days = [first_day(), first_day().plus(60), today()];
+    for day in days {
+        let subjects = [
+            Subject::Zone("z".into()),
+            Subject::Customer("e".into()),
+            Subject::Customer("h".into()),
+        ];
+        let findings = subjects.map(|subject| found(subject, day)).to_vec();
+        city.journal
+            .put_subject_findings(day, vec![rule], findings)
+            .unwrap();
+    }
+    // Findings of industry stay for ever, all others for 80 days.
+    let industrial = ClassRetention {
+        findings_days: Some(0),
+        ..ClassRetention::default()
+    };
+    let kept = RetentionSettings {
+        findings_days: 80,
+        class: [(CustomerClass::Industrial, industrial)].into(),
+        ..RetentionSettings::for_ever()
+    };
+    let registry = Arc::clone(&city.deps.registry.borrow());
+    let due = explain(&city.journal, &registry, &kept, today()).unwrap();
+    let subjects: u64 = due
+        .iter()
+        .filter(|due| due.meters == 0)
+        .map(|due| due.rows)
+        .sum();
+    assert!(subjects >= 1, "{due:?}");
+    let mut sweeper = Sweeper::default();
+    let mut sweep = || {
+        let go_on = |_| Rest::GoOn;
+        sweeper
+            .sweep(&city.journal, &registry, &kept, today(), go_on)
+            .unwrap()
+    };
+    sweep();
+    let left = |day| city.journal.subjects_with_findings(day).unwrap();
+    assert_eq!(
+        left(days[0])
+            .into_iter()
+            .map(|(subject, _, _)| subject)
+            .collect::<Vec<_>>(),
+        [Subject::Customer("e".into())]
+    );
+    assert_eq!(left(days[1]).len(), 3);
+    assert_eq!(left(days[2]).len(), 3);
+    assert_eq!(
+        sweep().rows.get(&KeptKind::Findings),
+        None,
+        "nothing is left to drop"
+    );
 }

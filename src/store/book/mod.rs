@@ -52,6 +52,11 @@ impl Book {
     /// Reads every page of the file and tells what is wrong with it. Blocks.
     ///
     /// # Errors
+    /// What was met since the file was opened that is damaged, in whatever reading or writing.
+    pub fn damage_seen(&self) -> Vec<String> {
+        self.database.damage_seen()
+    }
+
     /// The file cannot be opened at all.
     pub fn check(&self) -> Result<Vec<Damage>, StoreError> {
         self.database.problems()

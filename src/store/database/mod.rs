@@ -2,14 +2,16 @@
 
 mod care;
 mod crash;
+pub(super) mod log;
 mod pool;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, Transaction};
 use rusqlite_migration::{M, Migrations};
@@ -37,12 +39,29 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// What is wrong with a file's pages is told so often at most.
 const PROBLEMS_MAX: u32 = 100;
 
+/// Places of damage that are remembered while the file is open.
+const SEEN_MAX: usize = 100;
+
 /// A handle on one file; clones share the writer thread and the pool.
 #[derive(Clone)]
 pub(super) struct Database {
     path: Arc<PathBuf>,
-    writer: Option<Arc<Writer>>,
+    /// Dropped before the writer, which can remove the log only when nobody reads any more.
     pool: Arc<ReaderPool>,
+    writer: Option<Arc<Writer>>,
+    seen: Seen,
+}
+
+/// What was met that is damaged, since the file was opened; clones are one.
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<BTreeSet<String>>>);
+
+impl Seen {
+    /// Whether it was not known.
+    fn note(&self, what: &str) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.len() < SEEN_MAX && seen.insert(what.to_owned())
+    }
 }
 
 impl fmt::Debug for Database {
@@ -66,6 +85,11 @@ impl Database {
     ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         check_length(path, Shorter::Refused)?;
+        let seen = Seen::default();
+        // SQLite takes such a log for a shorter one and writes over the rest.
+        if let Some(damage) = log::damage(path) {
+            seen.note(&damage);
+        }
         let fail = |doing| move |error| StoreError::from_sqlite(path, doing, error);
         let mut connection = Connection::open_with_flags(
             path,
@@ -95,8 +119,9 @@ impl Database {
         let writer = Writer::start(path, connection, lock, Box::new(on_rollback))?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
-            writer: Some(Arc::new(writer)),
             pool: Arc::new(ReaderPool::new(path)),
+            writer: Some(Arc::new(writer)),
+            seen,
         })
     }
 
@@ -113,14 +138,11 @@ impl Database {
                 .map_err(|error| StoreError::from_sqlite(path, "reading the version", error))
         })?;
         let known = migrations.len();
-        let found = usize::try_from(found).unwrap_or(usize::MAX);
-        if found > known {
-            return Err(StoreError::NewerVersion {
-                path: path.to_owned(),
-                found,
-                known,
-            });
+        let version = usize::try_from(found).unwrap_or(usize::MAX);
+        if version > known {
+            return Err(StoreError::unknown_version(path, found, known));
         }
+        let found = version;
         if found < known {
             return Err(StoreError::NotWritable {
                 path: path.to_owned(),
@@ -131,8 +153,9 @@ impl Database {
         }
         Ok(Self {
             path: Arc::new(path.to_owned()),
-            writer: None,
             pool: Arc::new(pool),
+            writer: None,
+            seen: Seen::default(),
         })
     }
 
@@ -141,13 +164,31 @@ impl Database {
         &self.path
     }
 
-    /// An SQLite error of this file.
+    /// An SQLite error of this file; one that tells of damage is remembered.
     pub(super) fn error(
         &self,
         doing: &'static str,
     ) -> impl Fn(rusqlite::Error) -> StoreError + Send + use<> {
         let path = Arc::clone(&self.path);
-        move |error| StoreError::from_sqlite(&path, doing, error)
+        let seen = self.seen.clone();
+        move |error| {
+            let error = StoreError::from_sqlite(&path, doing, error);
+            if let StoreError::Damaged { detail, .. } = &error {
+                seen.note(&format!("{doing}: {detail}"));
+            }
+            error
+        }
+    }
+
+    /// Remembers damage that whoever reads can name better; whether it was not known.
+    pub(super) fn note_damage(&self, what: &str) -> bool {
+        self.seen.note(what)
+    }
+
+    /// What was met since the file was opened that is damaged, the first hundred.
+    pub(super) fn damage_seen(&self) -> Vec<String> {
+        let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().cloned().collect()
     }
 
     /// Runs `work` in a transaction that is durable when this returns `Ok`.
@@ -188,6 +229,7 @@ impl Database {
         let name = self.name();
         self.read(|c| {
             let mut damage = Vec::new();
+            damage.extend(log::damage(self.path()).map(|what| Damage::of_file(&name, what)));
             let found = collect_problems(c, |text| damage.push(Damage::of_file(&name, text)));
             match found {
                 Ok(()) => Ok(damage),
@@ -327,13 +369,8 @@ fn migrate(
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| StoreError::from_sqlite(path, "reading the version", error))?;
-    let found = usize::try_from(found).unwrap_or(usize::MAX);
-    if found > migrations.len() {
-        return Err(StoreError::NewerVersion {
-            path: path.to_owned(),
-            found,
-            known: migrations.len(),
-        });
+    if usize::try_from(found).unwrap_or(usize::MAX) > migrations.len() {
+        return Err(StoreError::unknown_version(path, found, migrations.len()));
     }
     Migrations::new(migrations.iter().map(|sql| M::up(sql)).collect())
         .to_latest(connection)

@@ -163,6 +163,18 @@ impl Loop {
             self.commit(group);
             self.crash.pass(Boundary::Rest);
         }
+        self.close();
+    }
+
+    /// Moves the log to the file; closing the last connection removes it then, so that the file alone is
+    /// all of the store. Where another program still reads, or the disk is full, the log stays and is
+    /// read by whoever opens the file next.
+    fn close(self) {
+        let moved = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        drop(moved);
+        self.connection.close().ok();
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Work>>) {

@@ -6,6 +6,17 @@ use chrono::{DateTime, Utc};
 
 use super::client::InfluxError;
 
+/// A clock that is off by more than this makes a server drop or misplace what is new, s.
+pub const CLOCK_TOLERANCE_S: i64 = 60;
+
+/// What a clock that is off means, and what to do.
+pub fn clock_text(ahead_s: i64) -> String {
+    format!(
+        "the second store's clock is {ahead_s} s ahead of ours; set both by NTP, else it drops as too old, or keeps too \
+         long, what is sent"
+    )
+}
+
 /// How the second store does; clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct InfluxHealth(Arc<Mutex<InfluxState>>);

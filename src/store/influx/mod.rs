@@ -14,5 +14,5 @@ mod send;
 
 pub use self::buckets::Bucket;
 pub use self::client::{Influx, InfluxError, Ping};
-pub use self::health::{InfluxHealth, InfluxState};
+pub use self::health::{CLOCK_TOLERANCE_S, InfluxHealth, InfluxState, clock_text};
 pub use self::send::{Outcome, send};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::body::{Body, Stand};
-use super::{Journal, curves, presence};
+use super::{Journal, curves, presence, rejects};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
 use crate::store::damage::Damage;
@@ -25,6 +25,8 @@ pub struct JournalCheck {
 /// Tables whose key begins with the gas day and whose rows have a form of ours.
 const READINGS: &str = "readings";
 const CURVES: &str = "curves";
+/// Frames are told apart by a digest of their bytes, which vouches for these.
+const REJECTS: &str = "rejects";
 
 impl Journal {
     /// Reads every page, every reading and every curve. What cannot be read is told by table, gas day
@@ -60,6 +62,17 @@ impl Journal {
             &mut check.curves,
             &mut check.damage,
         )?;
+        let file = self.database.name();
+        self.database.read(|c| {
+            let damage = &mut check.damage;
+            let read = rejects::damaged(c, |what| {
+                damage.push(Damage::of_table(&file, REJECTS, what));
+            });
+            if let Err(error) = read {
+                damage.push(Damage::of_table(&file, REJECTS, error.to_string()));
+            }
+            Ok(())
+        })?;
         Ok(check)
     }
 

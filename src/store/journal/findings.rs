@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::ingest::epoch_day;
@@ -196,7 +196,7 @@ impl Journal {
         // whole days are read newest first until the limit is certain.
         for day in finding_days(c, self.clock(), filter)? {
             let mut statement = c.prepare_cached(
-                "SELECT meter, at, rule, severity, message, sentence, args FROM findings
+                "SELECT rule, at, severity, message, sentence, args, meter FROM findings
                  WHERE day = ?1 AND (?2 IS NULL OR meter = ?2) AND (?3 IS NULL OR rule = ?3)
                    AND at >= ?4 AND at < ?5",
             )?;
@@ -209,17 +209,9 @@ impl Journal {
             ])?;
             let mut of_day = Vec::new();
             while let Some(row) = rows.next()? {
-                let Some(rule) = RuleId::from_key(row.get_ref(2)?.as_str()?) else {
-                    continue;
-                };
-                let key = row.get_ref(5)?.as_str_or_null()?;
-                of_day.push(Finding {
-                    rule,
-                    severity: severity_of(row.get(3)?),
-                    subject: Subject::Meter(self.meter(c, row.get(0)?)?),
-                    at: instant(row.get(1)?),
-                    words: words_of(rule, row.get(4)?, key, row.get(6)?),
-                });
+                of_day.extend(finding_of(row, |row| {
+                    Ok(Subject::Meter(self.meter(c, row.get(6)?)?))
+                })?);
             }
             if filter.meter.is_none() {
                 of_day.extend(of_subjects(c, day, filter)?);
@@ -327,6 +319,67 @@ impl Journal {
         })
     }
 
+    /// Gas days before one with findings of zones and customers, in order. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn subject_finding_days(&self, before: GasDay) -> Result<Vec<GasDay>, StoreError> {
+        self.read("reading which days there are", |c| {
+            c.prepare_cached("SELECT DISTINCT day FROM subject_findings WHERE day < ?1")?
+                .query_map([before.epoch_day()], |row| {
+                    Ok(GasDay::from_epoch_day(row.get(0)?))
+                })?
+                .collect()
+        })
+    }
+
+    /// Who of zones and customers has findings on a gas day: how many, and what their values weigh, bytes.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn subjects_with_findings(
+        &self,
+        day: GasDay,
+    ) -> Result<Vec<(Subject, u64, u64)>, StoreError> {
+        self.read("reading who has findings of a day", |c| {
+            c.prepare_cached(
+                "SELECT kind, subject, count(*), sum(length(args)) FROM subject_findings WHERE day = ?1
+                 GROUP BY kind, subject ORDER BY kind, subject",
+            )?
+            .query_map([day.epoch_day()], |row| {
+                Ok((
+                    subject_of(row.get(0)?, row.get(1)?),
+                    row.get::<_, i64>(2)?.unsigned_abs(),
+                    row.get::<_, i64>(3)?.unsigned_abs(),
+                ))
+            })?
+            .collect()
+        })
+    }
+
+    /// Drops what was found of zones and customers on a gas day; how many findings. Blocks.
+    ///
+    /// # Errors
+    /// As the store's; nothing is dropped then.
+    pub fn drop_subject_findings(
+        &self,
+        day: GasDay,
+        subjects: Vec<Subject>,
+    ) -> Result<u64, StoreError> {
+        self.write_now("dropping what is kept no longer", move |t| {
+            let mut delete = t.prepare_cached(
+                "DELETE FROM subject_findings WHERE day = ?1 AND kind = ?2 AND subject = ?3",
+            )?;
+            let mut rows = 0;
+            for subject in &subjects {
+                let of = params![day.epoch_day(), kind_of(subject), subject.as_str()];
+                rows += delete.execute(of)? as u64;
+            }
+            Ok(rows)
+        })
+    }
+
     /// Findings of a meter on a gas day, in time order. Blocks.
     ///
     /// # Errors
@@ -344,10 +397,29 @@ impl Journal {
     }
 }
 
+/// A row that begins with rule, at, severity, message, sentence and args; none of a rule that this program
+/// does not have.
+fn finding_of(
+    row: &Row<'_>,
+    subject: impl FnOnce(&Row<'_>) -> rusqlite::Result<Subject>,
+) -> rusqlite::Result<Option<Finding>> {
+    let Some(rule) = RuleId::from_key(row.get_ref(0)?.as_str()?) else {
+        return Ok(None);
+    };
+    let sentence = row.get_ref(4)?.as_str_or_null()?;
+    Ok(Some(Finding {
+        rule,
+        severity: severity_of(row.get(2)?),
+        subject: subject(row)?,
+        at: instant(row.get(1)?),
+        words: words_of(rule, row.get(3)?, sentence, row.get(5)?),
+    }))
+}
+
 /// Findings of zones and customers on a day.
 fn of_subjects(c: &Connection, day: i32, filter: &FindingFilter) -> rusqlite::Result<Vec<Finding>> {
     let mut statement = c.prepare_cached(
-        "SELECT kind, subject, at, rule, severity, sentence, args FROM subject_findings
+        "SELECT rule, at, severity, '', sentence, args, kind, subject FROM subject_findings
          WHERE day = ?1 AND (?2 IS NULL OR rule = ?2) AND at >= ?3 AND at < ?4",
     )?;
     let mut rows = statement.query(params![
@@ -358,18 +430,9 @@ fn of_subjects(c: &Connection, day: i32, filter: &FindingFilter) -> rusqlite::Re
     ])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let Some(rule) = RuleId::from_key(row.get_ref(3)?.as_str()?) else {
-            continue;
-        };
-        let subject = subject_of(row.get(0)?, row.get(1)?);
-        let key = row.get_ref(5)?.as_str_or_null()?;
-        found.push(Finding {
-            rule,
-            severity: severity_of(row.get(4)?),
-            subject,
-            at: instant(row.get(2)?),
-            words: words_of(rule, String::new(), key, row.get(6)?),
-        });
+        found.extend(finding_of(row, |row| {
+            Ok(subject_of(row.get(6)?, row.get(7)?))
+        })?);
     }
     Ok(found)
 }

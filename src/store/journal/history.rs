@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::ingest::epoch_day;
+use super::series::reading_days;
 use super::{Journal, millis};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
@@ -21,17 +22,12 @@ impl Journal {
     /// The gas days that readings, or totals in their arrays, can stand on. Blocks.
     fn history_days(&self) -> Result<Option<(i32, i32)>, StoreError> {
         self.read("reading the span of readings", |c| {
-            let span = "SELECT min(day), max(day) FROM readings";
-            let (first, last): (Option<i32>, Option<i32>) = c
-                .prepare_cached(span)?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let span = reading_days(c)?;
             let far: Option<i32> = c
                 .prepare_cached("SELECT min(day) FROM presence_far")?
                 .query_row([], |row| row.get(0))?;
             // Nearer arrays speak of the day before their row's at most.
-            Ok(first
-                .zip(last)
-                .map(|(first, last)| (far.unwrap_or(first).min(first - 1), last + 1)))
+            Ok(span.map(|(first, last)| (far.unwrap_or(first).min(first - 1), last + 1)))
         })
     }
 

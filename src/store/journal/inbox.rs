@@ -27,8 +27,21 @@ const MOVE_FROM: usize = 24_000;
 /// In a stream so fast that these come within a moment more are waited for, since each page that is
 /// written then takes more of them; as long as this, and nobody who reads waits much longer.
 const GATHER: Duration = Duration::from_secs(1);
-/// But not more rows than this. Twice as many can be in memory, a hundred bytes each.
-const MOVE_MAX: usize = 200_000;
+/// A flood brings more rows a second than this, as after an outage or where a whole city reports at once.
+/// Nobody looks at it as it passes, so more of it is gathered: a page of a day holds some sixty rows of
+/// two or three meters, and is written once for all that were gathered of these.
+const FLOOD: f64 = 50_000.0;
+/// In a flood so many rows of each meter are waited for, but not longer than `FLOOD_GATHERS` times as long.
+const FLOOD_ROWS_EACH: usize = 8;
+const FLOOD_GATHERS: u32 = 5;
+/// But never more rows than this.
+const MOVE_MAX: usize = 800_000;
+/// Nor more bytes, where rows have arrays. Twice as much can be in memory.
+const HEAP_MAX: usize = 60 << 20;
+/// Each commit moves at least so many, so that a flood's rows come to their place behind a trickle, too.
+const MOVE_MIN: usize = 2_000;
+/// Rows that one transaction moves while nothing comes: some 50 ms.
+const STEP: usize = 20_000;
 
 /// A reading in its stored form; `start` and `len` are where its bytes are among those of its heap.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +72,11 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// What they take in memory.
+    fn weight(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.bytes.len()
     }
 
     fn clear(&mut self) {
@@ -230,15 +248,6 @@ impl Inbox {
         };
     }
 
-    /// Whether the rows that arrived are worth moving.
-    fn is_ripe(&self) -> bool {
-        let has_waited = || {
-            self.since
-                .is_none_or(|since| since.elapsed() >= self.gather)
-        };
-        self.arriving.len() >= MOVE_MAX || (self.arriving.len() >= MOVE_FROM && has_waited())
-    }
-
     /// Rows not yet at their place.
     pub(super) fn len(&self) -> usize {
         self.arriving.len() + self.moving.len() - self.moved
@@ -281,7 +290,12 @@ impl Inbox {
     }
 
     /// Makes the new rows durable and gives the earlier ones that are to be put at their place now.
-    pub(super) fn append(&mut self, t: &Transaction<'_>) -> rusqlite::Result<Range<usize>> {
+    /// `meters`: how many send them.
+    pub(super) fn append(
+        &mut self,
+        t: &Transaction<'_>,
+        meters: usize,
+    ) -> rusqlite::Result<Range<usize>> {
         let count = self.arriving.len() - self.appended;
         if count > 0 {
             self.buffer.clear();
@@ -292,16 +306,31 @@ impl Inbox {
                 .execute(params![self.last_id, self.buffer])?;
             self.appended = self.arriving.len();
         }
-        if self.moving.len() == 0 && self.is_ripe() {
-            self.since = None;
-            std::mem::swap(&mut self.moving, &mut self.arriving);
-            self.moving.sort();
-            self.appended = 0;
-            self.through = self.last_id;
+        let waited = self.since.map_or(self.gather, |since| since.elapsed());
+        let is_full = self.arriving.weight() >= HEAP_MAX;
+        let is_ripe = is_full || is_ripe(self.arriving.len(), meters, waited, self.gather);
+        if self.moving.len() == 0 && is_ripe {
+            self.begin_moving();
         }
         // A little more than arrives, so that the move ends before the next has to begin.
-        let end = (self.moved + count + count / 4 + 1).min(self.moving.len());
+        let end = (self.moved + (count + count / 4).max(MOVE_MIN)).min(self.moving.len());
         Ok(self.moved..end)
+    }
+
+    fn begin_moving(&mut self) {
+        self.since = None;
+        std::mem::swap(&mut self.moving, &mut self.arriving);
+        self.moving.sort();
+        self.appended = 0;
+        self.through = self.last_id;
+    }
+
+    /// The rows to be put at their place next while nothing comes. All that arrived must be in the table.
+    pub(super) fn step(&mut self) -> Range<usize> {
+        if self.moving.len() == 0 {
+            self.begin_moving();
+        }
+        self.moved..(self.moved + STEP).min(self.moving.len())
     }
 
     /// The rows of which `append` gave a part.
@@ -347,6 +376,20 @@ impl Inbox {
         delete(t, self.through)?;
         note(t, self.through, 0)
     }
+}
+
+/// Whether rows of so many meters that have waited so long are worth moving. `gather`: how long rows of a
+/// stream wait.
+pub(super) fn is_ripe(rows: usize, meters: usize, waited: Duration, gather: Duration) -> bool {
+    if rows >= MOVE_MAX {
+        return true;
+    }
+    if rows < MOVE_FROM || waited < gather {
+        return false;
+    }
+    let is_flood = rows as f64 >= waited.as_secs_f64() * FLOOD;
+    let is_thin = rows < meters.saturating_mul(FLOOD_ROWS_EACH);
+    !(is_flood && is_thin && waited < gather * FLOOD_GATHERS)
 }
 
 fn delete(t: &Transaction<'_>, through: i64) -> rusqlite::Result<()> {

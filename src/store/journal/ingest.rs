@@ -31,6 +31,8 @@ pub(super) enum Place {
     Now,
     /// With one of the next, if many come.
     Soon,
+    /// Some of what waits in the inbox; nothing comes with it.
+    Step,
 }
 
 /// What one transaction gathers before it writes each once. Rows come in the order of the key, so
@@ -132,7 +134,14 @@ fn apply(
             cache.inbox.emptied(t)?;
         }
         Place::Soon => {
-            let range = cache.inbox.append(t)?;
+            let meters = cache.numbers.len();
+            let range = cache.inbox.append(t, meters)?;
+            let end = range.end;
+            put_rows(t, clock, &mut touched, cache.inbox.moving(), range)?;
+            cache.inbox.moved(t, end)?;
+        }
+        Place::Step => {
+            let range = cache.inbox.step();
             let end = range.end;
             put_rows(t, clock, &mut touched, cache.inbox.moving(), range)?;
             cache.inbox.moved(t, end)?;
@@ -508,7 +517,7 @@ fn write_touched(
 pub(super) struct Marked(BTreeSet<(i32, i64)>);
 
 /// Days remembered as marked; a city's import marks more, one by one.
-const MARKED_MAX: usize = 100_000;
+const MARKED_MAX: usize = 250_000;
 
 impl Marked {
     pub(super) fn clear(&mut self) {

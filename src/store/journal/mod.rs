@@ -366,12 +366,32 @@ impl Journal {
             .await
     }
 
-    /// Puts everything received at its place.
+    /// Puts everything received at its place, some in each transaction.
     ///
     /// # Errors
     /// As `commit`; what was received stays on disk.
     pub async fn settle(&self) -> Result<CommitReport, StoreError> {
-        self.commit_shared(Arc::default()).await
+        let mut sum = CommitReport::default();
+        loop {
+            let report = self.settle_some().await?;
+            sum.accepted += report.accepted;
+            sum.duplicate += report.duplicate;
+            sum.conflicts += report.conflicts;
+            if report.waiting == 0 {
+                return Ok(sum);
+            }
+        }
+    }
+
+    /// Puts some of what was received at its place, in one short transaction; `waiting` says how many
+    /// readings are left.
+    ///
+    /// # Errors
+    /// As `commit`; what was received stays on disk.
+    pub async fn settle_some(&self) -> Result<CommitReport, StoreError> {
+        self.database
+            .write(self.committing(Arc::default(), Place::Step))
+            .await
     }
 
     /// `commit` for callers outside the runtime.
@@ -443,6 +463,16 @@ impl Journal {
             None => Ok(check.readings),
             Some(damage) => Err(StoreError::damaged(self.path(), damage.to_string())),
         }
+    }
+
+    /// What was met since the file was opened that is damaged, in whatever reading or writing.
+    pub fn damage_seen(&self) -> Vec<String> {
+        self.database.damage_seen()
+    }
+
+    /// Remembers damage that whoever met it can name better than the store; whether it was not known.
+    pub fn note_damage(&self, what: &str) -> bool {
+        self.database.note_damage(what)
     }
 
     /// Totals since the file was made.

@@ -59,14 +59,16 @@ fn block_of(day: i32) -> (i32, u32) {
 /// What a transaction adds.
 #[derive(Debug, Default)]
 pub(super) struct Added {
-    bits: BTreeMap<(i32, i64), Bits>,
+    /// In the order in which they came; one key may come more than once.
+    bits: Vec<((i32, i64), Bits)>,
     far: BTreeSet<(i64, i32, i32)>,
 }
 
 impl Added {
     pub(super) fn insert(&mut self, number: i64, day: i32, place: Place) {
         let (block, bit) = block_of(day);
-        let bits = self.bits.entry((block, number)).or_default();
+        let key = (block, number);
+        let mut bits = Bits::default();
         match place {
             Place::Single => bits.singles |= bit,
             Place::Array(0) => bits.today |= bit,
@@ -75,6 +77,11 @@ impl Added {
                 bits.far |= bit;
                 self.far.insert((number, day, day.saturating_add(later)));
             }
+        }
+        // Rows come in the order of the key, so most speak of what the one before spoke of.
+        match self.bits.last_mut() {
+            Some((last, known)) if *last == key => *known = known.join(bits),
+            _ => self.bits.push((key, bits)),
         }
     }
 }
@@ -214,6 +221,12 @@ fn blocks(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
         .prepare_cached("SELECT max(block) FROM presence")?
         .query_row([], |row| row.get(0))?;
     Ok(first.zip(last))
+}
+
+/// The first and last day that any meter can have totals of.
+pub(super) fn span(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
+    let days = |(first, last): (i32, i32)| (first * BLOCK_DAYS, last * BLOCK_DAYS + BLOCK_DAYS - 1);
+    Ok(blocks(c)?.map(days))
 }
 
 /// Days under which rows stand that hold totals of a day, and whether arrays are among them.

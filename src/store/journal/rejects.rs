@@ -117,13 +117,35 @@ pub struct Dropped {
 }
 
 fn digest(frame: &RawFrame) -> Vec<u8> {
+    let device = frame.device.as_ref().map_or("", DeviceId::as_str);
+    digest_of(frame.transport.key(), device, &frame.bytes)
+}
+
+fn digest_of(transport: &str, device: &str, bytes: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
-    hash.update(frame.transport.key());
+    hash.update(transport);
     hash.update([0]);
-    hash.update(frame.device.as_ref().map_or("", DeviceId::as_str));
+    hash.update(device);
     hash.update([0]);
-    hash.update(&frame.bytes);
+    hash.update(bytes);
     hash.finalize().to_vec()
+}
+
+/// Reads every kept frame; `take` is told of those whose bytes are not those that came.
+pub(super) fn damaged(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {
+    let mut statement = c.prepare(
+        "SELECT id, digest, transport, coalesce(device, ''), bytes, code FROM rejects ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(4)?.as_blob()?;
+        let found = digest_of(row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?, bytes);
+        if found != row.get_ref(1)?.as_blob()? {
+            let (id, code): (i64, String) = (row.get(0)?, row.get(5)?);
+            take(format!("frame {id} ({code}) is not what came"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn insert(t: &Transaction<'_>, reject: &RejectedFrame) -> rusqlite::Result<()> {

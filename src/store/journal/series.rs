@@ -296,14 +296,16 @@ fn damaged(meter: &MeterId, at: i64) -> rusqlite::Error {
     )
 }
 
-fn reading_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
-    let first: Option<i32> = c
-        .prepare_cached("SELECT min(day) FROM readings")?
-        .query_row([], |row| row.get(0))?;
-    let last: Option<i32> = c
-        .prepare_cached("SELECT max(day) FROM readings")?
-        .query_row([], |row| row.get(0))?;
-    Ok(first.zip(last))
+/// The first and last day that readings stand on. Where the page with one of them is damaged, what
+/// `presence` says is taken: asking for a day without readings costs a seek, and other days can be read.
+pub(super) fn reading_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
+    let edge = |sql: &str| c.prepare_cached(sql)?.query_row([], |row| row.get(0));
+    let first: rusqlite::Result<Option<i32>> = edge("SELECT min(day) FROM readings");
+    let last: rusqlite::Result<Option<i32>> = edge("SELECT max(day) FROM readings");
+    match (first, last) {
+        (Ok(first), Ok(last)) => Ok(first.zip(last)),
+        _ => presence::span(c),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

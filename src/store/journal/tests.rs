@@ -387,7 +387,7 @@ fn a_journal_of_the_first_schema_is_brought_up_with_what_is_in_it() {
         "PRAGMA user_version=1;
          INSERT INTO meta VALUES ('gas_day_start_hour', '8');
          INSERT INTO counters VALUES ('rejected', 2);
-         INSERT INTO rejects VALUES (1, x'00', 'mqtt', 't', NULL, NULL, x'0102030405', 'c', 'm', 1, 2, 2, NULL);",
+         INSERT INTO rejects VALUES (1, x'3669EC0CF22278A3C1AE4D70A47735CB3C15E3674024B65BE43CC7B6723F3F65', 'mqtt', 't', NULL, NULL, x'0102030405', 'c', 'm', 1, 2, 2, NULL);",
     )
     .unwrap();
     drop(c);

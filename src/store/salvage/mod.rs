@@ -23,7 +23,7 @@ use self::tree::{Gap, Record, Walker};
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::store::backup::{self, BackupError, FILES, io_error};
 use crate::store::damage::Damage;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, VERSIONS_AHEAD_MAX};
 use crate::store::journal::{self, Journal, StoredReading, of_inbox};
 use crate::store::{book, database};
 
@@ -116,7 +116,7 @@ impl FileJob<'_> {
         let version = self.pages.version.and_then(|v| usize::try_from(v).ok());
         let version = match version {
             // A header that tells of a thousand migrations is damaged; one of a few more is newer.
-            Some(found) if found > known && found < known + 1_000 => {
+            Some(found) if found > known && found < known + VERSIONS_AHEAD_MAX => {
                 return Err(BackupError::Store(StoreError::NewerVersion {
                     path: self.source.to_owned(),
                     found,
@@ -260,7 +260,7 @@ impl FileJob<'_> {
             );
         }
         for gap in &gaps {
-            let between = described(&table.name, gap);
+            let between = described(table, gap);
             self.lose(
                 Some(&table.name),
                 &format!("{between}: page {}: {}", gap.page, gap.reason),
@@ -412,7 +412,8 @@ fn tables(new: &Connection) -> rusqlite::Result<Vec<Table>> {
 }
 
 /// Which rows a gap may have held.
-fn described(table: &str, gap: &Gap) -> String {
+fn described(table: &Table, gap: &Gap) -> String {
+    let is = |index: usize, name: &str| table.columns.get(index).is_some_and(|c| c == name);
     let side = |record: &Option<Record>, none: &str| match record {
         None => none.to_owned(),
         Some(record) => {
@@ -422,14 +423,15 @@ fn described(table: &str, gap: &Gap) -> String {
                 _ => "…".to_owned(),
             });
             let mut key: Vec<String> = key.collect();
-            let has_day = ["readings", "curves", "findings", "dirty", "demand"].contains(&table);
-            if has_day
+            if is(0, "day")
                 && let Some(Value::Integer(day)) = record.columns.first()
                 && let (Ok(day), Some(first)) = (i32::try_from(*day), key.first_mut())
             {
                 *first = format!("gas day {}", GasDay::from_epoch_day(day));
             }
-            if has_day && let Some(second) = key.get_mut(1) {
+            if is(1, "meter")
+                && let Some(second) = key.get_mut(1)
+            {
                 *second = format!("meter {second}");
             }
             format!("({})", key.join(", "))

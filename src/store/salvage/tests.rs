@@ -90,6 +90,62 @@ fn of_a_sound_store_all_is_saved_from_file_and_log() {
     assert_eq!(found.saved[&("readings.db", "meters".to_owned())], 12);
 }
 
+/// Decisions of people, findings of customers, restatements: rows that no reading gives again.
+#[test]
+fn what_people_decided_and_what_was_restated_is_saved_too() {
+    let dir = store();
+    let rows = [
+        (
+            "readings.db",
+            "INSERT INTO edits VALUES (1, 1, 20778, '{\"3\":\"2.5000\"}', 'li', 'meter stood', 7);
+             INSERT INTO edits VALUES (5, 1, 20779, '{\"4\":\"9.0000\"}', 'li', 'typo', 8);
+             INSERT INTO edit_revocations VALUES (5, 'wang', 'not a typo', 9);
+             INSERT INTO closed VALUES (1, 20700);
+             INSERT INTO subject_findings VALUES (20778, 'V26', 2, 'K1', 7, 0, 'deviation', '[]');",
+            vec!["edits", "edit_revocations", "closed", "subject_findings"],
+        ),
+        (
+            "qiliang.db",
+            "INSERT INTO restatements VALUES (20778, 'z', 'industrial', 'forecast', 'R1', 1, 1.5, 2.5, 9, 'readings');",
+            vec!["restatements"],
+        ),
+    ];
+    let all = |path: &Path, table: &str| -> Vec<String> {
+        let c = Connection::open(path).unwrap();
+        let mut statement = c.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let count = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cells: Vec<_> = (0..count)
+                .map(|i| format!("{:?}", row.get_ref(i)))
+                .collect();
+            Ok(cells.join(" "))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    for (file, sql, _) in &rows {
+        let c = Connection::open(dir.path().join(file)).unwrap();
+        c.execute_batch(sql).unwrap();
+    }
+    let to = dir.path().join("saved");
+    let (found, _) = saved(dir.path(), &to);
+    assert_eq!(found.lost, []);
+    for (file, _, tables) in &rows {
+        for table in tables {
+            let there = all(&dir.path().join(file), table);
+            assert!(!there.is_empty(), "{table}");
+            assert_eq!(all(&to.join(file), table), there, "{table}");
+        }
+    }
+    // A decision made later gets a number that none had.
+    let c = Connection::open(to.join("readings.db")).unwrap();
+    c.execute(
+        "INSERT INTO edits (meter, day, hours, who, reason, at) VALUES (1, 1, '{}', 'li', 'r', 1)",
+        [],
+    )
+    .unwrap();
+    assert_eq!(c.last_insert_rowid(), 6);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

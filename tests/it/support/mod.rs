@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod daemon;
+pub(crate) mod disk;
 pub(crate) mod influx;
 pub(crate) mod modbus_city;
 pub(crate) mod mosquitto;

@@ -266,3 +266,52 @@ async fn a_replay_moves_what_waits_and_the_next_report_counts_it() {
     let report = journal.settle().await.unwrap();
     assert_eq!((report.accepted, report.waiting), (500, 0));
 }
+
+#[tokio::test]
+async fn a_flood_comes_to_its_place_in_short_steps_once_nothing_follows() {
+    let dir = temp();
+    let journal = open(dir.path());
+    let batch = |from: i64| -> Arc<Vec<JournalEntry>> {
+        let all =
+            (from..from + 15_000).map(|i| entry(reading(&format!("m{}", i % 997), i / 997, i)));
+        Arc::new(all.collect())
+    };
+    // Gathered for a minute, so that all of it waits.
+    locked(&journal.cache).inbox.gather = std::time::Duration::from_mins(1);
+    let mut waiting = 0;
+    for part in 0..4 {
+        waiting = journal.receive(batch(part * 15_000)).await.unwrap().waiting;
+    }
+    assert_eq!(waiting, 60_000);
+    let mut steps = 0;
+    let mut accepted = 0;
+    while waiting > 0 {
+        let report = journal.settle_some().await.unwrap();
+        assert!(report.waiting < waiting && waiting - report.waiting <= 20_000);
+        accepted += report.accepted;
+        waiting = report.waiting;
+        steps += 1;
+    }
+    assert_eq!((accepted, steps), (60_000, 3));
+    let again = journal.settle_some().await.unwrap();
+    assert_eq!(again, CommitReport::default());
+}
+
+#[test]
+fn a_flood_of_many_meters_is_gathered_longer_than_a_stream_of_few() {
+    let second = std::time::Duration::from_secs(1);
+    let ripe = |rows: usize, meters: usize, waited: std::time::Duration| {
+        super::super::inbox::is_ripe(rows, meters, waited, second)
+    };
+    // A stream is moved after a second, however many meters it has.
+    assert!(!ripe(23_999, 100_000, second * 9));
+    assert!(ripe(24_000, 100_000, second));
+    assert!(!ripe(40_000, 100_000, second / 2));
+    assert!(ripe(49_000, 100_000, second));
+    // A flood until each meter has eight rows, or for five seconds.
+    assert!(!ripe(200_000, 100_000, second));
+    assert!(ripe(200_000, 25_000, second));
+    assert!(!ripe(700_000, 100_000, second * 4));
+    assert!(ripe(700_000, 100_000, second * 5));
+    assert!(ripe(800_000, 100_000, second / 2));
+}
