@@ -191,7 +191,7 @@ impl AppState {
             .collect())
     }
 
-    fn weather(
+    pub(super) fn weather(
         &self,
         registry: &Registry,
         now: DateTime<Utc>,
