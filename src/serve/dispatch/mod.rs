@@ -14,7 +14,7 @@ use crate::domain::registry::Registry;
 use crate::serve::api::outlook::{ChangeView, OutlookView};
 use crate::serve::documents;
 use crate::serve::figures::forecast::{
-    Cards, Dimension, Horizon, Label, MonthView, QualityRow, members,
+    Cards, Dimension, Horizon, Label, MonthView, QualityRow, members_of,
 };
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, band_of, hour_band_of};
@@ -121,16 +121,16 @@ pub fn tables(
         .into_iter()
         .map(|by| Block {
             by,
-            rows: members(registry, by)
+            rows: members_of(registry, forecast, by)
                 .into_iter()
                 .map(|member| (member.label, spans(&member.view)))
                 .collect(),
         })
         .collect();
-    let slots = members(registry, Dimension::Slot);
+    let slots = members_of(registry, forecast, Dimension::Slot);
     let mut cross = Vec::new();
-    for source in members(registry, Dimension::Source) {
-        for class in members(registry, Dimension::Class) {
+    for source in members_of(registry, forecast, Dimension::Source) {
+        for class in members_of(registry, forecast, Dimension::Class) {
             let slots_m3: Vec<i64> = slots
                 .iter()
                 .map(|slot| DemandView {

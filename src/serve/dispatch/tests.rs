@@ -173,3 +173,46 @@ proptest! {
         check(&tables);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    /// The console's cells, the report's tables and the declaration of the same run, to the cubic metre.
+    #[test]
+    fn console_report_and_declaration_agree(wobbles in prop::collection::vec(0.4..1.6_f64, 1..9)) {
+        use crate::plan::fixture as plan;
+
+        let registry = plan::registry();
+        let mut forecast = plan::forecast(62, 1.0);
+        for (at, node) in forecast.nodes.iter_mut().enumerate() {
+            for (day, hours) in node.p50_m3.iter_mut().enumerate() {
+                let wobble = wobbles[(3 * at + day) % wobbles.len()];
+                *hours = hours.map(|m3| m3 * wobble);
+            }
+        }
+        forecast.cube = DemandCube::publish(&forecast.nodes, &forecast.shares);
+        let breakdown = plan::breakdown(&forecast);
+        let declared = crate::plan::declaration::tests::made(&registry, &forecast).unwrap();
+        let run = Run::new(forecast);
+        let first = run.forecast.days[0];
+        let report = tables(&registry, &run, Some(&breakdown), first).unwrap();
+        check(&report);
+
+        let days = declared.month.days();
+        let month = |view: &DemandView| -> i64 {
+            days.iter().map(|day| run.cells.day_m3(view, *day).unwrap()).sum()
+        };
+        let composed = declared.parts.as_ref().unwrap();
+        for (line, parts) in declared.structure.iter().zip(&composed.classes) {
+            let view = DemandView { class: Some(line.class), ..DemandView::default() };
+            prop_assert_eq!(line.forecast.p50_m3, month(&view));
+            prop_assert_eq!(parts.parts.total_m3(), month(&view));
+        }
+        let sold = month(&DemandView::total());
+        prop_assert_eq!(composed.sold().total_m3(), sold);
+        prop_assert_eq!(composed.loss_m3 + sold, declared.total.forecast.p50_m3);
+        // The month of the console is what is left of it, all of it here.
+        let ahead: Vec<usize> = days.iter().filter_map(|day| run.forecast.day_index(*day)).collect();
+        let of_month = band_of(&run.forecast, &run.cells, &DemandView::total(), &ahead);
+        prop_assert_eq!(of_month.p50_m3, sold);
+    }
+}
