@@ -34,6 +34,23 @@ pub enum FactorKind {
     Other,
 }
 
+impl FactorKind {
+    /// The name on Chinese forms.
+    pub const fn name_zh(self) -> &'static str {
+        match self {
+            Self::Policy => "政策调控",
+            Self::Event => "大型活动",
+            Self::EarlyHeating => "提前供暖",
+            Self::LateHeating => "延长供暖",
+            Self::Maintenance => "设备检修",
+            Self::Epidemic => "疫情",
+            Self::Market => "市场情况",
+            Self::Weather => "气象",
+            Self::Other => "其他",
+        }
+    }
+}
+
 /// How much.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -6,12 +6,15 @@ use chrono::{DateTime, NaiveTime, Utc};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::domain::breakdown::{Addition, Breakdown, ConsumerDay, ConsumerForecast, PartRow};
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::connection::{ConnectionStage, NewConnection};
 use crate::domain::contract::{
     ContractComponent, ContractComponentKind as Kind, Deadlines, DeviationTerms, SupplyContract,
 };
 use crate::domain::customer::{Customer, CustomerClass, SaleMode, ShiftPattern};
-use crate::domain::demand::{DemandCube, DemandForecast, DemandNode, Draws, NodeForecast};
+use crate::domain::demand::{Band, DemandCube, DemandForecast, DemandNode, Draws, NodeForecast};
+use crate::domain::factor::{Factor, FactorAmount, FactorKind};
 use crate::domain::quantity::{StdVolume, YuanPerM3};
 use crate::domain::registry::{Company, Registry, RegistryParts};
 use crate::domain::slot::SlotTable;
@@ -195,7 +198,7 @@ pub(crate) fn parts() -> RegistryParts {
         ],
         production_changes: Vec::new(),
         filed_plans: Vec::new(),
-        new_connections: Vec::new(),
+        new_connections: vec![project()],
         gas_qualities: Vec::new(),
     }
 }
@@ -321,5 +324,130 @@ pub(crate) fn large_consumer() -> LargeConsumerLine {
         change_summary: "12-10至12-14停产检修".into(),
         interruptible_m3: 120_000,
         remark: String::new(),
+    }
+}
+
+pub(crate) fn project() -> NewConnection {
+    NewConnection {
+        id: "P1".into(),
+        name: "玻璃二期".into(),
+        zone: "north".into(),
+        class: CustomerClass::Industrial,
+        stage: ConnectionStage::Building,
+        connected_on: "2026-12-11".parse().unwrap(),
+        connected_m3_per_day: 10_000.0,
+        coefficient: 0.6,
+        available_at: at("2026-10-01T00:00:00+08:00"),
+        probability: None,
+        ramp: String::new(),
+        customer: None,
+        design_flow_m3h: Some(800.0),
+        settled_on: Some("2026-03-01".parse().unwrap()),
+        location: "工业园二路".into(),
+        contact: "乙".into(),
+        sponsor: "丙".into(),
+    }
+}
+
+pub(crate) fn factor() -> Factor {
+    Factor {
+        id: "F1".into(),
+        kind: FactorKind::Policy,
+        zone: None,
+        class: Some(CustomerClass::Commercial),
+        from_on: "2026-12-01".parse().unwrap(),
+        to_on: "2026-12-31".parse().unwrap(),
+        amount: FactorAmount::M3PerDay(-2_000.0),
+        person: "调度长".into(),
+        reason: "限时经营通知".into(),
+        expires_on: "2026-12-31".parse().unwrap(),
+        entered_at: at("2026-11-19T10:00:00+08:00"),
+        withdrawn_from: None,
+    }
+}
+
+/// Parts of [`forecast`]: the plan of I1 in the north's industry, P1 from its planned day on, F1 on
+/// commerce; every row ends on its cell.
+pub(crate) fn breakdown(forecast: &DemandForecast) -> Breakdown {
+    let (plan, off) = (15_000, 2_000);
+    let today = forecast.days[0];
+    let added: Vec<f64> = forecast
+        .days
+        .iter()
+        .map(|day| project().expected_m3(*day, today).round())
+        .collect();
+    let rows = forecast
+        .cube
+        .rows
+        .iter()
+        .map(|row| {
+            let published: i64 = row.hours_m3.iter().sum();
+            let mut m3 = [0, published, 0, 0];
+            // The whole of it in the cell of the main source.
+            let is_main = row.source.as_str() == "pipe" && row.zone.as_str() == "north";
+            if is_main && row.class == CustomerClass::Industrial {
+                m3[0] = plan;
+                #[expect(clippy::cast_possible_truncation, reason = "rounded above")]
+                let new = added[row.day_index] as i64;
+                m3[2] = new;
+                m3[1] -= plan + new;
+            }
+            let holds = factor().holds_on(forecast.days[row.day_index]);
+            if is_main && row.class == CustomerClass::Commercial && holds {
+                m3[3] = -off;
+                m3[1] += off;
+            }
+            PartRow {
+                day_index: row.day_index,
+                zone: row.zone.clone(),
+                source: row.source.clone(),
+                class: row.class,
+                m3,
+            }
+        })
+        .collect();
+    let node = |class| DemandNode {
+        zone: "north".into(),
+        class,
+    };
+    Breakdown {
+        rows,
+        consumers: vec![ConsumerForecast {
+            customer: "I1".into(),
+            node: node(CustomerClass::Industrial),
+            model: "regression".into(),
+            plan_bias: 0.02,
+            days: vec![
+                ConsumerDay {
+                    band: Band {
+                        p10_m3: plan - 900,
+                        p50_m3: plan,
+                        p90_m3: plan + 900,
+                    },
+                    is_planned: true,
+                };
+                forecast.days.len()
+            ],
+        }],
+        connections: vec![Addition {
+            id: "P1".into(),
+            node: node(CustomerClass::Industrial),
+            m3: added,
+        }],
+        factors: vec![Addition {
+            id: "F1".into(),
+            node: node(CustomerClass::Commercial),
+            m3: forecast
+                .days
+                .iter()
+                .map(|day| {
+                    if factor().holds_on(*day) {
+                        -2_000.0
+                    } else {
+                        0.0
+                    }
+                })
+                .collect(),
+        }],
     }
 }

@@ -17,6 +17,8 @@ use crate::store::book::DocumentKind;
 
 mod beside;
 
+pub(crate) use beside::factors_known_at;
+
 /// Seed of joint draws: fixed, so that a run can be reproduced from what is stored.
 const SEED: u64 = 20_260_401;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{Band, DemandForecast, DemandView};
@@ -57,7 +58,8 @@ pub fn compute_declaration(
         .document(DocumentKind::Declaration, &month.to_string())?;
     let version = before.map_or(1, |d| d.version + 1);
     let last_day = month.next().first_day().plus(-1);
-    let forecast = forecast_reaching(app, last_day)?;
+    let (forecast, breakdown) = forecast_reaching(app, last_day)?;
+    let factors = forecasting::factors_known_at(app, forecast.origin_at)?;
     let history = month_history(app, &registry, month, &forecast, today)?;
     let weather = facts::weather_at(app, &registry, now)?;
     let declaration = declaration::declare(DeclareInput {
@@ -68,6 +70,8 @@ pub fn compute_declaration(
         history: &history,
         temperatures: &facts::mean_temperatures(&weather),
         large_consumers: large_consumers(app, month)?,
+        breakdown: breakdown.as_ref(),
+        factors: &factors,
         unaccounted_ratio: facts::unaccounted_ratio(app, &registry, today)?,
         sequence: 1,
         version,
@@ -78,14 +82,18 @@ pub fn compute_declaration(
     Ok(declaration)
 }
 
-/// The latest run if it reaches a day, else one made now (and not kept).
-fn forecast_reaching(app: &App, day: GasDay) -> anyhow::Result<Arc<DemandForecast>> {
+/// The latest run if it reaches a day, else one made now (and not kept), with what it consists of.
+fn forecast_reaching(
+    app: &App,
+    day: GasDay,
+) -> anyhow::Result<(Arc<DemandForecast>, Option<Breakdown>)> {
     let now = app.clock.now();
     if let Some(run) = app.book.forecast_run_known_at(now)?
         && run.day_index(day).is_some()
         && run.days.first() == Some(&app.today())
     {
-        return Ok(run);
+        let breakdown = app.book.breakdown(&run.run_id)?;
+        return Ok((run, breakdown));
     }
     let mut request = forecasting::request_at(app, now)?;
     let need = usize::try_from(day.days_since(app.today()) + 1).unwrap_or(0);
@@ -96,7 +104,8 @@ fn forecast_reaching(app: &App, day: GasDay) -> anyhow::Result<Arc<DemandForecas
             .map(|ahead| registry.shares_on(app.today().plus(i64::try_from(ahead).unwrap_or(0))))
             .collect();
     }
-    Ok(Arc::new(engine::run(&request)?))
+    let (forecast, breakdown) = engine::run_in_parts(&request)?;
+    Ok((Arc::new(forecast), Some(breakdown)))
 }
 
 fn month_history(
@@ -385,7 +394,7 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
     let before = app
         .book
         .document(DocumentKind::Nomination, &day.to_string())?;
-    let forecast = forecast_reaching(app, day)?;
+    let (forecast, _) = forecast_reaching(app, day)?;
     let (taken, delivered_yesterday_m3) = month_takes(app, &registry, day, today)?;
     Ok(nomination::nominate(&NominateInput {
         registry: &registry,

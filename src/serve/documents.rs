@@ -136,11 +136,16 @@ fn level(text: &str) -> NoticeLevel {
     }
 }
 
+/// Whether an alert still asks for something.
+pub(super) fn is_open(alert: &Document) -> bool {
+    !matches!(text(&alert.body, "state"), Some("closed" | "resolved"))
+}
+
 /// Open alerts by level: documents not closed, and findings of the ledger.
 pub(super) fn count_alerts(documents: &[Document], ledger: &[LedgerEntry]) -> AlertCounts {
     let open = documents
         .iter()
-        .filter(|d| !matches!(text(&d.body, "state"), Some("closed" | "resolved")))
+        .filter(|d| is_open(d))
         .filter_map(|d| text(&d.body, "level").map(level));
     let found = ledger
         .iter()

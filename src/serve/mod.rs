@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod api;
 pub mod codes;
+pub mod dispatch;
 pub mod figures;
 pub mod listen;
 pub mod live;

@@ -5,7 +5,7 @@ use crate::domain::demand::DemandView;
 use crate::serve::api::outlook::{
     ConsumerRow, NodeRow, PartsDay, PartsM3, PartsRow, PartsView, ProjectRow,
 };
-use crate::serve::figures::forecast::{Dimension, members};
+use crate::serve::figures::forecast::{Dimension, members_of};
 use crate::serve::figures::overview::Run;
 use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
@@ -32,7 +32,7 @@ impl AppState {
         };
         let rows = match by {
             Dimension::Slot | Dimension::Total => Vec::new(),
-            Dimension::Source | Dimension::Class => members(&registry, by),
+            Dimension::Source | Dimension::Class => members_of(&registry, forecast, by),
         };
         Ok(PartsView {
             run_id: forecast.run_id.to_string(),

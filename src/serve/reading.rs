@@ -192,7 +192,7 @@ impl AppState {
             .collect())
     }
 
-    fn weather(
+    pub(super) fn weather(
         &self,
         registry: &Registry,
         now: DateTime<Utc>,

@@ -513,6 +513,27 @@ const server = createServer((request, response) => {
   if (path === '/api/v1/notices') return json(response, notices.slice(0, Number(url.searchParams.get('limit') ?? 50)))
   const beside = outlook(path, url.searchParams)
   if (beside !== undefined) return json(response, beside)
+  if (path === '/api/v1/forecast/explain') {
+    const view = forecast(new URLSearchParams({ horizon: 'daily', by: 'total' }))
+    const days = view.total.slice(0, 31).map((point, at) => {
+      const moved = { temperature_m3: 30_000 - 900 * at, calendar_m3: 0, plans_m3: -1_000, level_m3: 2_000, other_m3: 0 }
+      const newer_m3 = point.band.p50_m3
+      return {
+        gas_day: point.gas_day,
+        older_m3: newer_m3 - sum(Object.values(moved)),
+        newer_m3,
+        ...moved,
+        sentence_zh: `${point.gas_day}:预测变化,其中气温(-5.0℃)`,
+        sentence_en: `${point.gas_day}: changed, of which temperature (-5.0 K)`,
+      }
+    })
+    return json(response, { older: url.searchParams.get('older'), newer: url.searchParams.get('newer'), days })
+  }
+  const made = /^\/api\/v1\/forecast\/runs\/([^/]+)\/reproduction$/.exec(path)
+  if (made) {
+    const digest = 'ab'.repeat(32)
+    return json(response, { run_id: made[1], is_identical: true, kept: digest, made: digest, differences: [], changed_since: ['demand 2026-10: 1 node-days changed, +240 m³ together'] })
+  }
   if (path === '/api/v1/forecast/runs') {
     const { at, day } = clock()
     return json(

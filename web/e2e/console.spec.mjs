@@ -273,6 +273,29 @@ describe('behaviour', () => {
     await close()
   })
 
+  test('a change between two runs is explained and a run is made again', async () => {
+    const { page, troubles, close } = await open()
+    await visit(page, PAGES[1], 'zh-CN')
+    const report = await page.locator(at('report')).getAttribute('href')
+    assert.equal(report, '/api/v1/forecast/report?language=zh')
+    await page.locator(`${at('change-older')} option`).first().waitFor({ state: 'attached' })
+    await page.locator(at('explain')).click()
+    await page.locator(at('change')).waitFor({ timeout: 30_000 })
+    // The parts of every day sum to its change, to the last figure that is shown.
+    await page.locator(at('exact')).check()
+    const rows = await page.locator(`${at('change')} tbody tr`).evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => Math.round(Number(cell.textContent.replace(/[,+]/g, '').replace('−', '-')) * 10_000))))
+    assert.ok(rows.length > 0)
+    for (const [then, now, ...parts] of rows) assert.equal(parts.reduce((a, b) => a + b, 0), now - then)
+    assert.match(await page.locator(at('change-said')).first().innerText(), /预测/)
+    await page.locator(at('reproduce')).click()
+    await page.locator(at('reproduction')).waitFor({ timeout: 30_000 })
+    assert.match(await page.locator(at('reproduction')).innerText(), /逐位相同/)
+    await page.locator(at('reproduction')).scrollIntoViewIfNeeded()
+    await page.screenshot({ path: join(shots, 'forecast-change.png') })
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
   test('an enterprise opens from the ledger with its profile', async () => {
     const { page, troubles, close } = await open()
     await visit(page, PAGES[2], 'zh-CN')

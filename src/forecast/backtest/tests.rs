@@ -184,3 +184,117 @@ fn a_stored_forecast_is_replayed_and_the_report_says_so() {
     );
     assert!(replayed.to_string().contains("0 re-created"));
 }
+
+/// The city with a vintage of the weather at every origin: the truth with an error of its own.
+fn city_with_vintages(days: usize) -> BacktestRequest {
+    let mut request = city(days);
+    let observed = request.observed[&ZoneId::from("north")].clone();
+    let issued = observed
+        .keys()
+        .map(|origin| {
+            let ahead = (1..=45)
+                .filter_map(|lead| {
+                    let truth = observed.get(&origin.plus(lead))?;
+                    Some((
+                        origin.plus(lead),
+                        truth + 0.04 * lead as f64 * (origin.epoch_day() % 5 - 2) as f64,
+                    ))
+                })
+                .collect();
+            (*origin, ahead)
+        })
+        .collect();
+    request.issued.insert("north".into(), issued);
+    request
+}
+
+/// Everything that became known after `gate`, turned about: demand of the days after it up to `until`
+/// (what comes then is what is scored), all weather measured after it, all vintages issued after it.
+fn shuffled_after(honest: &BacktestRequest, gate: GasDay, until: GasDay) -> BacktestRequest {
+    use rand::seq::SliceRandom as _;
+    let mut rng = ChaCha8Rng::seed_from_u64(23);
+    let mut request = honest.clone();
+    let between: Vec<usize> = (0..request.demand.len())
+        .filter(|i| gate < request.demand[*i].day && request.demand[*i].day < until)
+        .collect();
+    let mut hours: Vec<[f64; 24]> = between
+        .iter()
+        .map(|i| request.demand[*i].hours_m3)
+        .collect();
+    assert!(!hours.is_empty());
+    hours.shuffle(&mut rng);
+    for (i, hours) in between.into_iter().zip(hours) {
+        // Nor may its size matter.
+        request.demand[i].hours_m3 = hours.map(|m3| 3.0 * m3 + 7.0);
+    }
+    let observed = request.observed.get_mut(&ZoneId::from("north")).unwrap();
+    let mut later: Vec<f64> = observed.range(gate.plus(1)..).map(|(_, t)| *t).collect();
+    later.shuffle(&mut rng);
+    for ((_, temperature), other) in observed.range_mut(gate.plus(1)..).zip(later) {
+        *temperature = other - 15.0;
+    }
+    let issued = request.issued.get_mut(&ZoneId::from("north")).unwrap();
+    for (_, vintage) in issued.range_mut(gate.plus(1)..) {
+        for temperature in vintage.values_mut() {
+            *temperature = -40.0 - *temperature;
+        }
+    }
+    // The order of what is known must not matter either.
+    request.demand.shuffle(&mut rng);
+    request
+}
+
+/// The figures of a gate as bits; MASE is left out, whose scale is of days before the first scored one.
+fn bits(report: &BacktestReport, gate: Gate) -> Vec<[u64; 4]> {
+    let gate = report.gates.iter().find(|one| one.gate == gate).unwrap();
+    let of = |compared: &Compared| {
+        [compared.model, compared.seasonal_naive].map(|scores| {
+            [scores.wape, scores.bias, scores.pinball, scores.coverage].map(f64::to_bits)
+        })
+    };
+    assert!(gate.total.model.count > 0, "nothing was scored");
+    std::iter::once(&gate.total)
+        .chain(gate.nodes.iter().map(|(_, compared)| compared))
+        .chain(gate.leads.iter().map(|(_, compared)| compared))
+        .flat_map(of)
+        .collect()
+}
+
+#[test]
+fn what_became_known_after_the_day_gate_changes_no_figure() {
+    // D is the last day. At 08:30 on D−1 metering reaches the end of D−2.
+    let mut honest = city_with_vintages(620);
+    honest.days = 1;
+    let last = GasDay("2024-01-01".parse().unwrap()).plus(619);
+    let expected = run(&honest).unwrap();
+    assert_eq!((expected.from, expected.to), (last, last));
+    let tempted = run(&shuffled_after(&honest, last.plus(-2), last)).unwrap();
+    assert_eq!(
+        bits(&tempted, Gate::DayAhead),
+        bits(&expected, Gate::DayAhead)
+    );
+    // And what was known is read: the same a day earlier is not the same.
+    let known = run(&shuffled_after(&honest, last.plus(-3), last)).unwrap();
+    assert_ne!(
+        bits(&known, Gate::DayAhead),
+        bits(&expected, Gate::DayAhead)
+    );
+}
+
+#[test]
+fn what_became_known_after_the_month_gate_changes_no_figure() {
+    // October 2025, asked for on 10 September: metering reaches the end of the 9th.
+    let first = GasDay("2024-01-01".parse().unwrap());
+    let month: GasMonth = "2025-10".parse().unwrap();
+    let end = month.next().first_day();
+    let mut honest = city_with_vintages(usize::try_from(end.days_since(first)).unwrap());
+    honest.days = month.days().len();
+    let gate = GasDay("2025-09-09".parse().unwrap());
+    let expected = run(&honest).unwrap();
+    let tempted = run(&shuffled_after(&honest, gate, month.first_day())).unwrap();
+    let known = run(&shuffled_after(&honest, gate.plus(-1), month.first_day())).unwrap();
+    for of in [Gate::MonthAheadDays, Gate::MonthAheadTotal] {
+        assert_eq!(bits(&tempted, of), bits(&expected, of), "{of:?}");
+        assert_ne!(bits(&known, of), bits(&expected, of), "{of:?}");
+    }
+}

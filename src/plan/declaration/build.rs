@@ -11,7 +11,7 @@ use crate::plan::PlanError;
 use crate::plan::cost::{Cost, expected_cost};
 use crate::plan::declaration::{
     Alternative, ComponentLine, ContractLine, Declaration, DeclareInput, GapLine, Optimum,
-    Quantiles, TotalLine, tables,
+    Quantiles, TotalLine, parts, tables,
 };
 use crate::plan::explain::{self, Reason};
 use crate::plan::merit::{fill, merit_order};
@@ -91,6 +91,9 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         days: tables::days(&input, &supply, &split),
         structure: tables::structure(&input, &supply, declared_m3),
         slots: tables::slots(&input, &supply, declared_m3),
+        parts: input
+            .breakdown
+            .map(|breakdown| parts::tables(&input, breakdown, &supply, declared_m3)),
         large_consumers: input.large_consumers,
         optimum,
     })

@@ -5,6 +5,7 @@
 //! is spread over days, classes and slots by largest remainder, so those columns agree as well.
 
 mod build;
+mod parts;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, DayType, GasDay, GasMonth};
 use crate::domain::contract::ContractComponentKind;
 use crate::domain::customer::{CustomerClass, SaleMode};
 use crate::domain::demand::{Band, DemandForecast};
+use crate::domain::factor::Factor;
 use crate::domain::id::{ContractId, CustomerId, RunId, SourceId};
 use crate::domain::registry::Registry;
 use crate::domain::slot::SlotLevel;
@@ -25,6 +28,7 @@ use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
 
 pub use build::declare;
+pub use parts::{FactorLine, PartTables, PartVolumes, PartsLine, PlannedLine, ProjectLine};
 
 /// What a declaration is made from.
 #[derive(Debug)]
@@ -43,6 +47,10 @@ pub struct DeclareInput<'a> {
     pub temperatures: &'a BTreeMap<GasDay, f64>,
     /// Large consumers, in the order of the sheet.
     pub large_consumers: Vec<LargeConsumerLine>,
+    /// What the forecast consists of; none where a run of an earlier program does not say.
+    pub breakdown: Option<&'a Breakdown>,
+    /// Named factors as the forecast knew them.
+    pub factors: &'a [Factor],
     /// Loss and own use, part of what is bought (供销差率), 0 to below 0.5.
     pub unaccounted_ratio: f64,
     /// Running number of the declaration within its month.
@@ -137,6 +145,9 @@ pub struct Declaration {
     pub slots: SlotTables,
     /// Sheet 5.
     pub large_consumers: Vec<LargeConsumerLine>,
+    /// Sheet 6; absent in documents of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PartTables>,
     /// Why this quantity.
     pub optimum: Optimum,
 }

@@ -10,6 +10,7 @@ pub(crate) fn made(
 ) -> Result<Declaration, PlanError> {
     let calendar = fixture::calendar();
     let history = fixture::history();
+    let breakdown = fixture::breakdown(forecast);
     let temperatures = BTreeMap::from([("2026-12-01".parse().unwrap(), -2.5)]);
     declare(DeclareInput {
         registry,
@@ -19,6 +20,8 @@ pub(crate) fn made(
         history: &history,
         temperatures: &temperatures,
         large_consumers: vec![fixture::large_consumer()],
+        breakdown: Some(&breakdown),
+        factors: &[fixture::factor()],
         unaccounted_ratio: 0.025,
         sequence: 1,
         version: 1,
@@ -71,6 +74,59 @@ fn all_tables_have_the_same_total() {
     assert_eq!(loss.class, CustomerClass::Unaccounted);
     let ratio = loss.forecast.p50_m3 as f64 / p50 as f64;
     assert!((ratio - 0.025).abs() < 1e-5, "{ratio}");
+}
+
+#[test]
+fn the_four_parts_end_on_the_same_total_and_each_list_on_its_part() {
+    let d = sample();
+    let tables = d.parts.as_ref().unwrap();
+    let sold = tables.sold();
+    assert_eq!(sold.total_m3() + tables.loss_m3, d.total.forecast.p50_m3);
+    for (line, of_class) in tables.classes.iter().zip(&d.structure) {
+        assert_eq!(line.class, of_class.class);
+        assert_eq!(line.parts.total_m3(), of_class.forecast.p50_m3);
+    }
+    assert_eq!(
+        tables.declared.total_m3() + tables.declared_loss_m3,
+        d.total.declared_m3
+    );
+    let plans: i64 = tables.plans.iter().map(|line| line.m3).sum();
+    assert_eq!(plans, sold.planned_m3);
+    let projects: i64 = tables.projects.iter().map(|line| line.m3).sum();
+    assert_eq!(projects + tables.unlisted_m3, sold.new_m3);
+    assert_eq!(tables.unlisted_m3, 0);
+    let factors: i64 = tables.factors.iter().map(|line| line.m3).sum();
+    assert_eq!(factors + tables.changes_m3, sold.other_m3);
+    // None of them is empty, and who said so is there.
+    assert!(plans > 0 && projects > 0 && factors < 0, "{tables:?}");
+    let factor = &tables.factors[0];
+    assert_eq!((factor.person.as_str(), factor.m3), ("调度长", -31 * 2_000));
+    let plan = &tables.plans[0];
+    assert_eq!((plan.customer.as_str(), plan.days), ("I1", 31));
+    let project = &tables.projects[0];
+    assert_eq!(project.contact, "乙");
+    assert!((project.later_m3_per_day - 0.6 * 10_000.0 * 0.85).abs() < 1e-9);
+}
+
+#[test]
+fn a_project_that_left_the_registry_is_not_lost_from_the_sum() {
+    let mut parts = fixture::parts();
+    parts.new_connections.clear();
+    let d = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap();
+    let tables = d.parts.as_ref().unwrap();
+    assert!(tables.projects.is_empty());
+    assert_eq!(tables.unlisted_m3, tables.sold().new_m3);
+    assert!(tables.unlisted_m3 > 0);
+}
+
+#[test]
+fn a_document_without_parts_keeps_its_hash() {
+    let mut d = sample();
+    d.parts = None;
+    let text = serde_json::to_string(&d).unwrap();
+    assert!(!text.contains("\"parts\""));
+    let again: Declaration = serde_json::from_str(&text).unwrap();
+    assert_eq!(again.content_hash().unwrap(), d.content_hash().unwrap());
 }
 
 #[test]

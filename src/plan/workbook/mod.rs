@@ -6,6 +6,7 @@ mod cover;
 mod daily;
 mod nomination;
 mod page;
+mod parts;
 mod slots;
 mod structure;
 mod summary;
@@ -29,7 +30,7 @@ const STRUCTURE: &str = "用户结构";
 /// First row below the heads on every sheet.
 const FIRST: u32 = 3;
 
-/// The monthly declaration (月度用气计划申报表), sheets 0 to 5 of the form.
+/// The monthly declaration (月度用气计划申报表), sheets 0 to 6 of the form.
 ///
 /// # Errors
 /// [`PlanError::Workbook`] if the writer refuses a cell.
@@ -53,6 +54,7 @@ pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
         (STRUCTURE, structure::write),
         ("用气时段", slots::write),
         ("重点用户", consumers::write),
+        ("新增与项目", parts::write),
     ] {
         let sheet = book.add_worksheet();
         sheet.set_name(name)?;

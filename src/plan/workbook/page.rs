@@ -199,6 +199,13 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// A text over several columns of a row.
+    pub(super) fn text_across(&mut self, row: u32, from: u16, to: u16, text: &str) -> Done {
+        self.sheet
+            .merge_range(row, from, row, to, text, &self.styles.text_left)?;
+        Ok(())
+    }
+
     /// A label over several columns of a total row.
     pub(super) fn label(&mut self, row: u32, from_col: u16, to_col: u16, text: &str) -> Done {
         if from_col == to_col {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use calamine::{Data, Range, Reader as _, Xlsx};
+use proptest::prelude::*;
 
 use super::*;
 use crate::plan::fixture;
@@ -43,8 +44,12 @@ fn close(a: f64, b: f64) -> bool {
 
 #[test]
 fn every_sheet_has_the_same_total() {
-    let d = sample();
-    let mut book = open(declaration(&d).unwrap());
+    check_sheets(&sample());
+}
+
+/// Every sheet, as it is read back from the file, against the document and each other.
+fn check_sheets(d: &Declaration) {
+    let mut book = open(declaration(d).unwrap());
     assert_eq!(
         book.sheet_names(),
         [
@@ -54,6 +59,7 @@ fn every_sheet_has_the_same_total() {
             "用户结构",
             "用气时段",
             "重点用户",
+            "新增与项目",
             "_meta"
         ]
     );
@@ -72,9 +78,52 @@ fn every_sheet_has_the_same_total() {
     total("分日计划", "合计", 7, 6);
     total("用户结构", "合计", 5, 10);
     total("用气时段", "合计", 12, 14);
+    let parts = book.worksheet_range("新增与项目").unwrap();
+    let of = |label: &str, col: usize| number(&parts, row_with(&parts, label), col);
+    assert!(close(of("合计（购气量）", 5), p50));
+    assert!(close(of("本月申报量（含损耗）", 5), declared));
+    for (label, col) in [
+        ("差额", 5),
+        ("申报差额", 5),
+        ("计划用气客户差额", 13),
+        ("新增/置换客户差额", 13),
+        ("其他影响因素差额", 13),
+    ] {
+        assert!(close(of(label, col), 0.0), "{label}");
+    }
+    // Each list explains the part of its column.
+    for (label, col) in [
+        ("计划用气客户合计", 1),
+        ("新增/置换客户合计", 3),
+        ("其他影响因素合计", 4),
+    ] {
+        let part = of("合计（购气量）", col);
+        assert!(close(of(label, 13), part), "{label}");
+    }
     let cover = book.worksheet_range("封面").unwrap();
     let row = row_with(&cover, "申报总量");
     assert!(close(number(&cover, row, 1), declared));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    /// Random cities: what is read back from the file agrees to 0.0001 万m³ on every sheet.
+    #[test]
+    fn the_sheets_of_random_cities_agree(
+        scale in 0.3..1.3_f64,
+        wobbles in prop::collection::vec(0.5..1.5_f64, 1..9),
+    ) {
+        let mut forecast = fixture::forecast(62, scale);
+        for (at, node) in forecast.nodes.iter_mut().enumerate() {
+            for (day, hours) in node.p50_m3.iter_mut().enumerate() {
+                let wobble = wobbles[(at + day) % wobbles.len()];
+                *hours = hours.map(|m3| m3 * wobble);
+            }
+        }
+        forecast.cube = crate::domain::demand::DemandCube::publish(&forecast.nodes, &forecast.shares);
+        let d = crate::plan::declaration::tests::made(&fixture::registry(), &forecast).unwrap();
+        check_sheets(&d);
+    }
 }
 
 /// Sums a `SUM(range)` or `A+B` formula over the cached cells, as a spreadsheet would.
@@ -181,6 +230,7 @@ fn totals_are_formulas_and_their_results_are_what_the_cells_add_up_to() {
         ("分日计划", 7),
         ("用户结构", 5),
         ("用气时段", 12),
+        ("新增与项目", 5),
     ] {
         let row = u32::try_from(row_with(&sheets[name], "合计")).unwrap();
         let formulas = book.worksheet_formula(name).unwrap();
@@ -251,4 +301,38 @@ fn the_nomination_adds_up_on_both_sheets() {
     assert!(close(number(&hours, total, 3), nominated));
     let formulas = book.worksheet_formula("日指定").unwrap();
     assert_eq!(formulas.get_value((5, 13)).unwrap(), "SUM(N4:N5)");
+}
+
+#[test]
+fn who_and_why_stand_beside_each_part() {
+    let mut book = open(declaration(&sample()).unwrap());
+    let sheet = book.worksheet_range("新增与项目").unwrap();
+    let words: Vec<String> = sheet.cells().map(|(_, _, cell)| cell.to_string()).collect();
+    for wanted in [
+        "企业I1",
+        "P1 玻璃二期",
+        "乙",
+        "丙",
+        "在建",
+        "调度长",
+        "限时经营通知",
+        "2026-12-31",
+    ] {
+        assert!(words.iter().any(|word| word == wanted), "{wanted}");
+    }
+}
+
+#[test]
+fn a_version_without_parts_says_so() {
+    let mut d = sample();
+    d.parts = None;
+    let mut book = open(declaration(&d).unwrap());
+    let sheet = book.worksheet_range("新增与项目").unwrap();
+    assert!(
+        sheet
+            .get_value((3, 0))
+            .unwrap()
+            .to_string()
+            .contains("较早版本")
+    );
 }

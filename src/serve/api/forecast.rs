@@ -2,11 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::demand::DemandView;
 use crate::serve::api::Asked;
+use crate::serve::dispatch::{self, Words};
 use crate::serve::figures::forecast::{Dimension, ForecastView, Horizon};
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, instant_text};
@@ -97,4 +100,46 @@ pub(super) async fn get_forecast_runs(
             .blocking(|state| state.run_summaries(RUNS_MAX))
             .await?,
     ))
+}
+
+/// Language of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PageLanguage {
+    /// 中文.
+    #[default]
+    Zh,
+    /// English.
+    En,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReportQuery {
+    /// `zh` if not given.
+    language: Option<PageLanguage>,
+}
+
+/// The dispatch report (调度气量预测日报) as a page to read or print
+#[utoipa::path(get, path = "/forecast/report", tag = "forecast", params(ReportQuery), responses(
+    (status = 200, content_type = "text/html", body = String),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn get_report(
+    State(state): State<AppState>,
+    Asked(query): Asked<ReportQuery>,
+) -> Result<Response, ApiProblem> {
+    let run = state.latest_run().await?;
+    let words = match query.language.unwrap_or_default() {
+        PageLanguage::Zh => Words::Chinese,
+        PageLanguage::En => Words::English,
+    };
+    let page = state
+        .blocking(move |state| Ok(dispatch::html(&state.dispatch_report(&run)?, words)))
+        .await?;
+    let mut response = Html(page).into_response();
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

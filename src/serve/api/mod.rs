@@ -41,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(notices::get_notices))
         .routes(routes!(forecast::get_forecast))
         .routes(routes!(forecast::get_forecast_runs))
+        .routes(routes!(forecast::get_report))
         .routes(routes!(outlook::get_parts))
         .routes(routes!(outlook::get_factors, outlook::post_factor))
         .routes(routes!(outlook::change_factor))

@@ -1,13 +1,16 @@
 //! 预测报告: a run as total and by source, class or time slot, beside what was and what a naive
 //! forecast says.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::customer::CustomerClass;
-use crate::domain::demand::DemandView;
+use crate::domain::demand::{DemandForecast, DemandView};
+use crate::domain::id::SourceId;
 use crate::domain::registry::Registry;
 use crate::serve::figures::cells::Cells;
 use crate::serve::figures::overview::{Run, classes_of};
@@ -271,6 +274,53 @@ pub fn members(registry: &Registry, by: Dimension) -> Vec<Member> {
     }
 }
 
+/// Members of a dimension that a run has gas for or the registry knows, in the order of forms: a class
+/// that so far has only a project is in no customer's row, and must not be missing from the sum.
+pub fn members_of(registry: &Registry, run: &DemandForecast, by: Dimension) -> Vec<Member> {
+    let mut out = members(registry, by);
+    let known: Vec<String> = out.iter().map(|m| m.label.key.clone()).collect();
+    let rows = &run.cube.rows;
+    match by {
+        Dimension::Total | Dimension::Slot => {}
+        Dimension::Source => {
+            let sources: BTreeSet<&SourceId> = rows.iter().map(|row| &row.source).collect();
+            out.extend(
+                sources
+                    .into_iter()
+                    .filter(|source| !known.iter().any(|key| key == source.as_str()))
+                    .map(|source| Member {
+                        label: Label {
+                            key: source.to_string(),
+                            name_zh: source.to_string(),
+                            name_en: source.to_string(),
+                        },
+                        view: DemandView {
+                            source: Some(source.clone()),
+                            ..DemandView::default()
+                        },
+                    }),
+            );
+        }
+        Dimension::Class => {
+            let classes: BTreeSet<CustomerClass> = rows.iter().map(|row| row.class).collect();
+            out = CustomerClass::ALL
+                .into_iter()
+                .filter(|class| {
+                    classes.contains(class) || known.iter().any(|key| key == class.key())
+                })
+                .map(|class| Member {
+                    label: class_label(class),
+                    view: DemandView {
+                        class: Some(class),
+                        ..DemandView::default()
+                    },
+                })
+                .collect();
+        }
+    }
+    out
+}
+
 /// Key and names of a class.
 pub fn class_label(class: CustomerClass) -> Label {
     let name_en = match class {
@@ -330,7 +380,7 @@ pub fn forecast_view(
     facts: &ForecastFacts<'_>,
     question: ForecastQuestion<'_>,
 ) -> Option<ForecastView> {
-    let mut members = members(facts.registry, question.by);
+    let mut members = members_of(facts.registry, &facts.run.forecast, question.by);
     let mut whole = DemandView::total();
     if let Some(key) = question.key {
         members.retain(|m| m.label.key == key);
