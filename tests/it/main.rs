@@ -21,6 +21,7 @@ mod balance;
 mod collection;
 mod crash;
 mod crash_matrix;
+mod estimation;
 mod faults;
 mod import;
 mod influx;
