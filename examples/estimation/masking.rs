@@ -257,12 +257,7 @@ impl Town {
     }
 
     /// Curves of some days, but for the hours that are taken away.
-    fn curves(
-        &self,
-        site: usize,
-        days: Range<usize>,
-        lost: &Range<usize>,
-    ) -> Vec<LoadCurve> {
+    fn curves(&self, site: usize, days: Range<usize>, lost: &Range<usize>) -> Vec<LoadCurve> {
         days.map(|day| {
             let mut curve = LoadCurve::missing("m".into(), self.day(day));
             let hours = curve.hours.iter_mut().zip(&mut curve.quality);
@@ -341,13 +336,7 @@ impl Town {
     }
 
     /// Hours that nothing bounds, and what each step makes of them.
-    fn open(
-        &self,
-        site: usize,
-        class: CustomerClass,
-        lost: Range<usize>,
-        scores: &mut Scores,
-    ) {
+    fn open(&self, site: usize, class: CustomerClass, lost: Range<usize>, scores: &mut Scores) {
         for day in lost.start / 24..=(lost.end - 1) / 24 {
             let curve = self.curves(site, day..day + 1, &lost);
             let history = self.curves(site, day - HISTORY_DAYS..day, &lost);

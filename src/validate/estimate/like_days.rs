@@ -102,7 +102,11 @@ pub(super) fn by_contract(facts: &LadderFacts<'_>, hour: usize) -> Option<Estima
         .collect();
     if let [alone] = values.as_slice() {
         let half_width = ALONE_PART * alone;
-        return Some(estimate_of(StdVolume::from_f64(*alone), Method::E9, half_width));
+        return Some(estimate_of(
+            StdVolume::from_f64(*alone),
+            Method::E9,
+            half_width,
+        ));
     }
     if values.len() <= DAYS_MAX {
         return mean(Method::E9, &values, 1.0);
@@ -166,7 +170,9 @@ fn week_ratio(facts: &LadderFacts<'_>, curve: &LoadCurve) -> Option<f64> {
 
 /// Volume of a day all of whose hours totals give, m³.
 fn known_volume(curve: &LoadCurve) -> Option<f64> {
-    (0..24).map(|hour| Some(hour_of(curve, hour)?.to_f64())).sum()
+    (0..24)
+        .map(|hour| Some(hour_of(curve, hour)?.to_f64()))
+        .sum()
 }
 
 fn bounded(ratio: f64) -> f64 {

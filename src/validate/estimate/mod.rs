@@ -179,9 +179,7 @@ pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
                     method: Method::E2,
                     uncertainty: StdVolume::ZERO,
                 }),
-                Some(Quality::Estimated) => {
-                    Some(estimate_of(*volume, Method::E1, part * mean))
-                }
+                Some(Quality::Estimated) => Some(estimate_of(*volume, Method::E1, part * mean)),
                 Some(Quality::Edited) => Some(estimate_of(
                     *volume,
                     Method::E10,

@@ -78,7 +78,9 @@ fn like_days_are_the_last_four_of_the_weekday_brought_to_the_level_of_the_week()
     // The week before uses a fifth more: each like day counts a fifth more, but the one in it, which is
     // compared with the week before it.
     for curve in case.history.iter_mut().rev().take(7) {
-        curve.hours = curve.hours.map(|v| StdVolume::from_units(v.units() * 6 / 5));
+        curve.hours = curve
+            .hours
+            .map(|v| StdVolume::from_units(v.units() * 6 / 5));
     }
     // 12 · 1.2, and three times 10 · 1.2.
     let found = ladder(&case.facts())[0].unwrap();
@@ -96,7 +98,10 @@ fn like_days_are_the_last_four_of_the_weekday_brought_to_the_level_of_the_week()
 #[test]
 fn what_is_known_of_the_day_says_how_it_stands_to_like_days() {
     let mut case = Case::after(0);
-    case.history = (1..=40).rev().map(|back| flat(day().plus(-back), 10)).collect();
+    case.history = (1..=40)
+        .rev()
+        .map(|back| flat(day().plus(-back), 10))
+        .collect();
     case.curve = flat(day(), 13);
     case.curve.quality[9..15].fill(Quality::Missing);
     let found = ladder(&case.facts())[11].unwrap();
@@ -215,9 +220,15 @@ fn a_meter_that_was_heard_of_has_its_own_part_of_the_class() {
     case.peers = Some(peers);
     // Yesterday it used 1 m³ in each hour, 24 in all; its class would have used 25 · 12 m³.
     let found = ladder(&case.facts())[0].unwrap();
-    assert_eq!((found.method, found.volume), (Method::E6, "1.92".parse().unwrap()));
+    assert_eq!(
+        (found.method, found.volume),
+        (Method::E6, "1.92".parse().unwrap())
+    );
     // Of the 24 hours all but one are 4 % more than that says.
-    assert!((found.uncertainty.to_f64() - 0.05 * 1.92).abs() < 1e-3, "{found:?}");
+    assert!(
+        (found.uncertainty.to_f64() - 0.05 * 1.92).abs() < 1e-3,
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -266,7 +277,10 @@ fn what_totals_bound_has_its_method_too() {
     );
     // By a profile: 0.185 · 8 · (1 − 1/4).
     (curve.hours[3], curve.hours[4]) = (m3(6), m3(10));
-    assert_eq!(of_curve(&curve)[2].unwrap().uncertainty, "1.11".parse().unwrap());
+    assert_eq!(
+        of_curve(&curve)[2].unwrap().uncertainty,
+        "1.11".parse().unwrap()
+    );
     assert_eq!(found[10].unwrap().method, Method::E2);
     assert_eq!(found[12].unwrap().uncertainty, "0.8".parse().unwrap());
     assert_eq!(found[20], None);
