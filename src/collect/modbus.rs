@@ -20,6 +20,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod answer;
 mod bus;
 mod fault;
 mod fleet;
@@ -33,6 +34,7 @@ pub mod probe;
 mod rtu;
 mod schedule;
 mod serial;
+mod slot;
 mod turn;
 
 pub use self::fault::{RequestError, exception_name};

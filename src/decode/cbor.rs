@@ -11,8 +11,7 @@ use toml::de::DeTable;
 
 use crate::decode::code::reject;
 use crate::decode::file::FileReader;
-use crate::decode::json::too_long;
-use crate::decode::message::{self, Limits, Messages, Node, Paths, Slots, Step, with_slots};
+use crate::decode::message::{self, Messages, Node, Paths, Slots, Step, with_slots};
 use crate::domain::frame::RejectReason;
 use crate::domain::reading::Decoded;
 
@@ -41,15 +40,9 @@ pub(super) fn compile<'t>(
 impl CborCodec {
     /// Decodes a frame.
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Decoded, RejectReason> {
-        let Limits {
-            size_max_bytes,
-            depth_max,
-        } = self.0.limits;
-        if bytes.len() > size_max_bytes {
-            return Err(too_long(bytes.len(), size_max_bytes, "cbor"));
-        }
+        self.0.limits.admit(bytes.len(), "cbor")?;
         with_slots(&self.0.paths, |slots| {
-            scan(bytes, depth_max, &self.0.paths, slots)?;
+            scan(bytes, self.0.limits.depth_max, &self.0.paths, slots)?;
             self.0.decoded(Slots(slots))
         })
     }

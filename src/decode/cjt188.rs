@@ -13,8 +13,8 @@ use toml::de::DeTable;
 
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
-use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
-use crate::decode::file::{FileReader, RawAlarm, RawField};
+use crate::decode::field::{AlarmBits, Field, fields_of, foreign_keys};
+use crate::decode::file::{FileReader, RawField};
 use crate::decode::frame68;
 use crate::decode::value::{bcd, bcd_byte, exact_from_count};
 use crate::domain::calendar::{GasMonth, beijing_civil, beijing_instant};
@@ -167,15 +167,7 @@ pub(super) fn compile<'t>(
         );
     }
     let settlement = raw.settlement.as_ref().and_then(|s| settlement(reader, s));
-    let checked = reader
-        .all::<RawField>(table, "field")
-        .into_iter()
-        .filter_map(|(_, raw)| {
-            let span = raw.name.span();
-            field(reader, &raw).map(|f| (span, f))
-        })
-        .collect();
-    let fields = in_item_order(reader, checked, |f: &FrameField| f.field.item);
+    let fields = fields_of(reader, table, field, |f: &FrameField| f.field.item);
     if fields.is_empty() && reader.is_clean() {
         reader.problem(
             Some(0..0),
@@ -200,26 +192,8 @@ pub(super) fn compile<'t>(
         tail_max: usize::from(raw.tail_max_bytes),
         settlement,
         fields,
-        alarms: alarms(reader, table),
+        alarms: AlarmBits::of_status(reader, table, "CJ/T 188 frame", 16),
     })
-}
-
-fn alarms<'t>(reader: &mut FileReader<'t>, table: &mut DeTable<'t>) -> AlarmBits {
-    let mut alarms = AlarmBits::default();
-    for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
-        if raw.at.as_ref().map(|at| at.get_ref().as_str()) != Some("status")
-            || !raw.texts.is_empty()
-        {
-            reader.problem(
-                Some(span),
-                problem::FIELD,
-                "alarm of a CJ/T 188 frame is not at the status word",
-                "write at = \"status\" and bits",
-            );
-        }
-        alarms.0.extend(AlarmBits::check(reader, &raw.bits, 16).0);
-    }
-    alarms
 }
 
 fn settlement(reader: &mut FileReader<'_>, raw: &Spanned<RawSettlement>) -> Option<Settlement> {

@@ -17,9 +17,10 @@ use toml::de::DeTable;
 use crate::decode::cjt188::{self, Cjt188Codec};
 use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
-use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
-use crate::decode::file::{FileReader, RawAlarm, RawField, RegisterType};
+use crate::decode::field::{AlarmBits, Field, fields_of, foreign_keys};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::frame68;
+use crate::decode::registers::RegisterType;
 use crate::decode::time::WallClock;
 use crate::decode::value::{bcd, exact_from_count, fault};
 use crate::domain::calendar::beijing;
@@ -128,15 +129,7 @@ pub(super) fn compile<'t>(
         .iter()
         .filter_map(|text| clock(reader, text))
         .collect();
-    let checked = reader
-        .all::<RawField>(table, "field")
-        .into_iter()
-        .filter_map(|(_, raw)| {
-            let span = raw.name.span();
-            field(reader, &raw).map(|f| (span, f))
-        })
-        .collect();
-    let fields = in_item_order(reader, checked, |f: &FrameField| f.field.item);
+    let fields = fields_of(reader, table, field, |f: &FrameField| f.field.item);
     if fields.is_empty() && reader.is_clean() {
         reader.problem(
             Some(0..0),

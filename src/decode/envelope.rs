@@ -17,7 +17,7 @@ use crate::decode::code::{problem, reject};
 use crate::decode::context::DecodeContext;
 use crate::decode::field::in_item_order;
 use crate::decode::file::{FileReader, RawField};
-use crate::decode::json::{scan, too_long};
+use crate::decode::json::scan;
 use crate::decode::message::{
     self, Limits, Node, Paths, Pointer, RawTime, Slots, TimeSource, TreeField, with_slots,
 };
@@ -293,13 +293,7 @@ impl Envelope {
     /// # Errors
     /// Why there is no frame to be had.
     pub(super) fn open<'a>(&self, bytes: &'a [u8]) -> Result<Opened<'a>, RejectReason> {
-        if bytes.len() > self.limits.size_max_bytes {
-            return Err(too_long(
-                bytes.len(),
-                self.limits.size_max_bytes,
-                "envelope",
-            ));
-        }
+        self.limits.admit(bytes.len(), "envelope")?;
         match &self.kind {
             Kind::Text(encoding) => Ok(Opened {
                 bytes: encoding.bytes(Cow::Borrowed(bytes))?,

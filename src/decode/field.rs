@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use toml::de::DeTable;
+
 use crate::decode::code::{problem, reject};
-use crate::decode::file::{FileReader, RawField};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::unit::{NameFault, item_of};
 use crate::decode::value::{DECIMALS, fault, scaled};
 use crate::domain::frame::RejectReason;
@@ -232,6 +234,21 @@ pub(super) fn foreign_key(
     }
 }
 
+/// Reads each `[[field]]`, checks it as its codec does, and sorts them by item.
+pub(super) fn fields_of<'t, F>(
+    reader: &mut FileReader<'t>,
+    table: &mut DeTable<'t>,
+    check: impl Fn(&mut FileReader<'t>, &RawField) -> Option<F>,
+    item: impl Fn(&F) -> Item,
+) -> Vec<F> {
+    let checked = reader
+        .all::<RawField>(table, "field")
+        .into_iter()
+        .filter_map(|(_, raw)| Some((raw.name.span(), check(reader, &raw)?)))
+        .collect();
+    in_item_order(reader, checked, item)
+}
+
 /// Sorts fields by item and tells which item is there twice.
 pub(super) fn in_item_order<F>(
     reader: &mut FileReader<'_>,
@@ -259,6 +276,30 @@ pub(super) fn in_item_order<F>(
 pub(super) struct AlarmBits(pub(super) Vec<(u32, Alarm)>);
 
 impl AlarmBits {
+    /// Reads each `[[alarm]]` of a codec whose only alarms are the bits of a status of `width` bits;
+    /// `of` names it in problems: `CJ/T 188 frame`.
+    pub(super) fn of_status<'t>(
+        reader: &mut FileReader<'t>,
+        table: &mut DeTable<'t>,
+        of: &str,
+        width: u32,
+    ) -> Self {
+        let mut alarms = Self::default();
+        for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
+            let at = raw.at.as_ref().map(|at| at.get_ref().as_str());
+            if at != Some("status") || !raw.texts.is_empty() {
+                reader.problem(
+                    Some(span),
+                    problem::FIELD,
+                    format!("alarm of a {of} is not at its status"),
+                    "write at = \"status\" and bits",
+                );
+            }
+            alarms.0.extend(Self::check(reader, &raw.bits, width).0);
+        }
+        alarms
+    }
+
     /// Checks bit numbers; `width` bits are there.
     pub(super) fn check(
         reader: &mut FileReader<'_>,

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::decode::code::problem;
-use crate::decode::registers::{Permutation, RawBits, RawDevice, RawHigh};
+use crate::decode::registers::{ByteOrder, RawBits, RawFraction, RawHigh, RegisterType};
 use crate::domain::problem::Problem;
 use crate::domain::reading::Alarm;
 
@@ -67,17 +67,6 @@ impl RawField {
     }
 }
 
-/// The registers behind the point of an integer and fraction pair.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawFraction {
-    pub(super) register: u16,
-    #[serde(rename = "type")]
-    pub(super) kind: RegisterType,
-    pub(super) decimals: Option<i8>,
-    pub(super) order: Option<ByteOrder>,
-}
-
 /// An `[[alarm]]` or `[[message.alarm]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,121 +81,6 @@ pub(super) struct RawAlarm {
     pub(super) bits: BTreeMap<Spanned<String>, Alarm>,
     #[serde(default)]
     pub(super) texts: BTreeMap<String, Alarm>,
-}
-
-/// `[modbus]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawModbus {
-    #[serde(default = "default_function")]
-    pub(super) function: u8,
-    #[serde(default = "default_registers_max")]
-    pub(super) registers_max: u16,
-    #[serde(default = "default_gap_max")]
-    pub(super) gap_max: u16,
-    #[serde(default)]
-    pub(super) pause_ms: u64,
-    pub(super) timeout_ms: Option<u64>,
-    #[serde(default)]
-    pub(super) address_base: u16,
-    pub(super) device: Option<Spanned<RawDevice>>,
-    #[serde(default = "default_retry_exceptions")]
-    pub(super) retry_exceptions: Vec<u8>,
-    #[serde(default)]
-    pub(super) order: ByteOrder,
-    #[serde(default)]
-    pub(super) block: Vec<Spanned<RawBlock>>,
-    pub(super) clock: Option<Spanned<RawClock>>,
-}
-
-const fn default_function() -> u8 {
-    3
-}
-const fn default_registers_max() -> u16 {
-    125
-}
-const fn default_gap_max() -> u16 {
-    8
-}
-fn default_retry_exceptions() -> Vec<u8> {
-    // Acknowledge and Server Device Busy: the answer is "not now", not "no".
-    vec![5, 6]
-}
-
-/// A `[[modbus.block]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawBlock {
-    pub(super) function: Option<u8>,
-    pub(super) start: u16,
-    pub(super) count: u16,
-}
-
-/// `[modbus.clock]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawClock {
-    pub(super) function: Option<u8>,
-    pub(super) register: u16,
-    pub(super) format: ClockFormat,
-    pub(super) order: Option<ByteOrder>,
-}
-
-/// How a device's clock lies in registers; civil forms are Beijing time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ClockFormat {
-    /// Three registers of BCD: YY MM DD hh mm ss.
-    Bcd,
-    /// Six registers: year, month, day, hour, minute, second; a year below 100 is of this century.
-    Fields,
-    /// Two registers: seconds since 1970 UTC.
-    UnixS,
-}
-
-/// What a run of registers holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RegisterType {
-    /// One register, unsigned.
-    U16,
-    /// One register, signed.
-    I16,
-    /// Two registers, unsigned.
-    U32,
-    /// Two registers, signed.
-    I32,
-    /// Four registers, unsigned.
-    U64,
-    /// Four registers, signed.
-    I64,
-    /// Two registers, IEEE 754.
-    F32,
-    /// Four registers, IEEE 754.
-    F64,
-    /// Packed decimal digits, one to four registers.
-    Bcd,
-}
-
-/// In which order a device sends the bytes of a number; A is the most significant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub(super) enum ByteOrder {
-    /// As Modbus means it.
-    #[default]
-    #[serde(rename = "ABCD")]
-    Abcd,
-    /// Words swapped.
-    #[serde(rename = "CDAB")]
-    Cdab,
-    /// Bytes within words swapped.
-    #[serde(rename = "BADC")]
-    Badc,
-    /// Both.
-    #[serde(rename = "DCBA")]
-    Dcba,
-    /// Any other, written out: `CDABGHEF`.
-    #[serde(untagged)]
-    Other(Permutation),
 }
 
 /// A `[[test]]`.

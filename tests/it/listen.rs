@@ -11,7 +11,7 @@ use qiliang::domain::calendar::GasDayClock;
 use qiliang::domain::id::MeterId;
 use qiliang::store::journal::Journal;
 
-use crate::support::certs::Authority;
+use crate::support::certificates::Authority;
 use crate::support::daemon::Daemon;
 use crate::support::publisher::{Acknowledged, payload, publish_all};
 use crate::support::site::Site;

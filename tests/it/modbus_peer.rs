@@ -1,9 +1,6 @@
 //! Polling a Modbus server we did not write (pymodbus), through the real program.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use chrono::{TimeDelta, Utc};
 use qiliang::domain::calendar::GasDayClock;
@@ -13,52 +10,9 @@ use qiliang::registry::columns;
 use qiliang::store::journal::Journal;
 
 use crate::support::daemon::Daemon;
+use crate::support::pymodbus::Pymodbus;
 use crate::support::site::Site;
 use crate::support::{free_port, skipped, wait_for};
-
-struct Pymodbus {
-    child: Child,
-    port: u16,
-}
-
-impl Pymodbus {
-    fn start() -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how the test suite hands over its tools"
-        )]
-        let python = std::env::var("QILIANG_TEST_PYTHON")
-            .map_or_else(|_| root.join("target/test-venv/bin/python"), PathBuf::from);
-        if !python.exists() {
-            return None;
-        }
-        let mut child = Command::new(python)
-            .arg(root.join("tests/e2e/pymodbus_server.py"))
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let port = line
-            .trim()
-            .strip_prefix("PORT=")
-            .unwrap_or_else(|| panic!("pymodbus said `{line}`"))
-            .parse()
-            .unwrap();
-        Some(Self { child, port })
-    }
-}
-
-impl Drop for Pymodbus {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 fn readings(site: &Site, meter: &str) -> Vec<Reading> {
     let path = site.data_dir().join("readings.db");
@@ -81,17 +35,18 @@ fn readings(site: &Site, meter: &str) -> Vec<Reading> {
 
 #[test]
 fn correctors_behind_pymodbus_are_read_and_a_dead_unit_delays_nobody() {
-    let Some(server) = Pymodbus::start() else {
+    let Some(server) = Pymodbus::start("pymodbus_server.py") else {
         return skipped("pymodbus not found: make test installs it below target/test-venv");
     };
+    let port = server.told.trim().strip_prefix("PORT=");
+    let port = port.unwrap_or_else(|| panic!("pymodbus said `{}`", server.told));
     let site = Site::new(1);
     let dead_port = free_port();
     site.registry_file(
         "gateways.csv",
         &format!(
-            "{}\nGW1,127.0.0.1,{}\nGW2,127.0.0.1,{dead_port}\n",
-            columns::GATEWAYS.join(","),
-            server.port
+            "{}\nGW1,127.0.0.1,{port}\nGW2,127.0.0.1,{dead_port}\n",
+            columns::GATEWAYS.join(",")
         ),
     );
     let mut rows = format!("{}\n", columns::METERS.join(","));

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use chrono::TimeDelta;
 use qiliang::decode::ProfileSet;
@@ -17,34 +15,25 @@ use qiliang::validate::{EntryLimits, check_entry};
 use serde_json::Value;
 
 use crate::support::daemon::{Daemon, qiliang};
+use crate::support::pymodbus::Pymodbus;
 use crate::support::site::Site;
 use crate::support::{free_port, skipped, wait_for};
 
-struct Pymodbus {
-    child: Child,
+/// The server and what it said of itself.
+struct Peer {
+    _server: Pymodbus,
     told: Value,
 }
 
-impl Pymodbus {
+impl Peer {
     fn start() -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = std::env::var("QILIANG_TEST_PYTHON")
-            .map_or_else(|_| root.join("target/test-venv/bin/python"), PathBuf::from);
-        if !python.exists() {
-            return None;
-        }
-        let mut child = Command::new(python)
-            .arg(root.join("tests/e2e/pymodbus_values.py"))
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let told = serde_json::from_str(&line).unwrap_or_else(|_| panic!("pymodbus said `{line}`"));
-        Some(Self { child, told })
+        let server = Pymodbus::start("pymodbus_values.py")?;
+        let told = serde_json::from_str(&server.told)
+            .unwrap_or_else(|_| panic!("pymodbus said `{}`", server.told));
+        Some(Self {
+            _server: server,
+            told,
+        })
     }
 
     fn cases(&self) -> &[Value] {
@@ -62,13 +51,6 @@ impl Pymodbus {
                 .map(str::to_owned)
                 .to_vec(),
         ]
-    }
-}
-
-impl Drop for Pymodbus {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -158,7 +140,7 @@ fn expected_total(case: &Value) -> String {
 
 #[test]
 fn word_orders_and_strings_agree_with_pymodbus() {
-    let Some(peer) = Pymodbus::start() else {
+    let Some(peer) = Peer::start() else {
         return skipped("pymodbus not found: make test installs it below target/test-venv");
     };
     let site = Site::new(1);
@@ -198,7 +180,7 @@ fn word_orders_and_strings_agree_with_pymodbus() {
 
 #[test]
 fn a_serial_bus_is_polled_by_the_daemon_and_a_stranger_is_refused() {
-    let Some(peer) = Pymodbus::start() else {
+    let Some(peer) = Peer::start() else {
         return skipped("pymodbus not found: make test installs it below target/test-venv");
     };
     let texts: Vec<&Value> = peer
@@ -256,7 +238,7 @@ fn a_serial_bus_is_polled_by_the_daemon_and_a_stranger_is_refused() {
 
 #[test]
 fn probe_says_what_is_wrong_and_what_to_do() {
-    let Some(peer) = Pymodbus::start() else {
+    let Some(peer) = Peer::start() else {
         return skipped("pymodbus not found: make test installs it below target/test-venv");
     };
     let site = Site::new(1);

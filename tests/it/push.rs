@@ -13,7 +13,7 @@ use qiliang::store::journal::{Journal, JournalCounters, RejectFilter};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::certs::Authority;
+use crate::support::certificates::Authority;
 use crate::support::daemon::{Daemon, qiliang};
 use crate::support::publisher::payload;
 use crate::support::site::Site;

@@ -1,6 +1,6 @@
 //! The actor of one bus: owns its line and its meters, asks them in turn, delivers what they say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::link::Link;
 use super::patience::Patience;
 use super::poll::{Answer, Poll, Progress, Terms};
 use super::schedule::{self, Grant, Marks, Next};
+use super::slot::{Meters, Slot};
 use super::turn::{Fate, Turn};
 use crate::clock::{Clock, real_duration};
 use crate::collect::{Ack, Delivery};
@@ -42,9 +43,6 @@ const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(30);
 /// Marks missed in a row before a meter is tried ever more rarely.
 const BREAKER_AFTER: u32 = 2;
 
-/// The meters of a bus, each with the profile it is read by.
-pub(super) type Meters = BTreeMap<MeterId, (Meter, Arc<DeviceProfile>)>;
-
 /// What a bus needs from the program around it.
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
@@ -52,21 +50,6 @@ pub(super) struct Surroundings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<ModbusHealth>,
     pub(super) sender: mpsc::Sender<Delivery>,
-}
-
-/// One meter's place on the bus.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) meter: Meter,
-    pub(super) profile: Arc<DeviceProfile>,
-    /// Blocks of the poll under way that were read in an earlier turn, which was too short for all, or
-    /// failed later: a device that is busy every second time would never be read whole otherwise.
-    /// Forgotten when the poll is given up.
-    pub(super) read: Vec<snapshot::BlockReading>,
-    turn: Turn,
-    /// Failed attempts since the last good one, for people.
-    failed_attempts: u32,
-    rng: ChaCha8Rng,
 }
 
 /// The gateway cannot be reached: nobody is asked before `until`.
@@ -493,15 +476,6 @@ impl Bus {
         } else {
             debug!(gateway.id = %self.gateway.id, attempts = self.outage.attempts, "{message}");
         }
-    }
-}
-
-impl Slot {
-    /// Whether this is still what the plan wants of the meter.
-    fn is_of(&self, meters: &Meters) -> bool {
-        meters
-            .get(&self.meter.id)
-            .is_some_and(|(meter, profile)| *meter == self.meter && *profile == self.profile)
     }
 }
 

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::CollectError;
-use super::bus::{Bus, Meters, Surroundings};
+use super::bus::{Bus, Surroundings};
 use super::health::ModbusHealth;
+use super::slot::Meters;
 use crate::clock::Clock;
 use crate::collect::Delivery;
 use crate::decode::ProfileSet;

@@ -13,9 +13,9 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::answer::{Asked, counted, exception_of, without_padding};
 use super::fault::RequestError;
 use super::late::{Late, LateAnswers};
-use super::link::{Asked, counted, exception_of, without_padding};
 use super::rtu::{self, Expected, Found};
 use crate::decode::RegisterBlock;
 use crate::decode::snapshot::BlockReading;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::bus::Slot;
 use super::fault::RequestError;
 use super::health::ModbusHealth;
 use super::late::LateAnswers;
 use super::link::Link;
+use super::slot::Slot;
 use crate::decode::snapshot::BlockReading;
 use crate::domain::meter::Gateway;
 

@@ -24,7 +24,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bus::{Bus, Meters, Surroundings, retry_delay, seed};
+use super::bus::{Bus, Surroundings, retry_delay, seed};
+use super::slot::Meters;
 use super::*;
 use crate::clock::{Clock, ScaledClock};
 use crate::collect::Delivery;

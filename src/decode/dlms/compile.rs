@@ -10,9 +10,7 @@ use crate::decode::dlms::frame::Framing;
 use crate::decode::dlms::frozen::{Column, Rows};
 use crate::decode::dlms::object::{Attribute, Layout};
 use crate::decode::dlms::{Clock, DlmsCodec, GasDayStart, Name, ObjectField, Source};
-use crate::decode::field::{
-    AlarmBits, Field, check_decimals, check_name, foreign_keys, in_item_order,
-};
+use crate::decode::field::{AlarmBits, Field, check_decimals, check_name, fields_of, foreign_keys};
 use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::time;
 use crate::domain::key::DeviceKey;
@@ -101,15 +99,7 @@ pub(in crate::decode) fn compile<'t>(
         "dlms",
         "add [dlms] with framing = \"wrapper\", \"hdlc\" or \"apdu\" and layout = \"described\", \"pairs\" or \"positions\"",
     );
-    let checked = reader
-        .all::<RawField>(table, "field")
-        .into_iter()
-        .filter_map(|(_, raw)| {
-            let span = raw.name.span();
-            field(reader, &raw).map(|f| (span, f))
-        })
-        .collect();
-    let fields = in_item_order(reader, checked, |f: &ObjectField| f.field.item);
+    let fields = fields_of(reader, table, field, |f: &ObjectField| f.field.item);
     let mut alarms = Vec::new();
     for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
         match raw

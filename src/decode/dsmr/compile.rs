@@ -6,8 +6,8 @@ use toml::de::DeTable;
 
 use crate::decode::code::problem;
 use crate::decode::dsmr::{DsmrCodec, Measure, Part, TelegramField};
-use crate::decode::field::{AlarmBits, Field, foreign_keys, in_item_order};
-use crate::decode::file::{FileReader, RawAlarm, RawField};
+use crate::decode::field::{AlarmBits, Field, fields_of, foreign_keys};
+use crate::decode::file::{FileReader, RawField};
 use crate::decode::time;
 use crate::domain::reading::Item;
 
@@ -52,16 +52,7 @@ pub(in crate::decode) fn compile<'t>(
             "write 1 to 9, or leave it out to take the channel of the gas meter",
         );
     }
-    let checked = reader
-        .all::<RawField>(table, "field")
-        .into_iter()
-        .filter_map(|(_, raw)| {
-            let span = raw.name.span();
-            field(reader, &raw).map(|f| (span, f))
-        })
-        .collect();
-    let fields: Vec<TelegramField> =
-        in_item_order(reader, checked, |f: &TelegramField| f.field.item);
+    let fields = fields_of(reader, table, field, |f: &TelegramField| f.field.item);
     if reader.is_clean() && !fields.iter().any(|f| matches!(f.part, Part::Total(_))) {
         reader.problem(
             Some(0..0),
@@ -70,20 +61,7 @@ pub(in crate::decode) fn compile<'t>(
             "add [[field]] with name, unit and at = \"24.2.1\" or \"24.2.3\"",
         );
     }
-    let mut alarms = AlarmBits::default();
-    for (span, raw) in reader.all::<RawAlarm>(table, "alarm") {
-        if raw.at.as_ref().map(|at| at.get_ref().as_str()) != Some("status")
-            || !raw.texts.is_empty()
-        {
-            reader.problem(
-                Some(span),
-                problem::FIELD,
-                "alarm of a P1 telegram is not at the status byte",
-                "write at = \"status\" and bits",
-            );
-        }
-        alarms.0.extend(AlarmBits::check(reader, &raw.bits, 8).0);
-    }
+    let alarms = AlarmBits::of_status(reader, table, "P1 telegram", 8);
     Some(DsmrCodec {
         has_checksum: raw.checksum,
         unmarked,

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 
 use super::*;
+use crate::decode::code::reject;
 use crate::decode::message::{Node, Paths};
 
 /// What pointers find in a text.

@@ -10,12 +10,13 @@ use super::path::{Paths, Pointer};
 use super::raw::{RawBackfill, RawFormat, RawMessage, RawTime, RawTree};
 use super::time::{StampFormat, TimeKind, TimeSource, time_of_day, utc_offset};
 use super::{Backfill, Count, Edge, Message, Messages, TreeAlarm, TreeField};
-use crate::decode::code::problem;
+use crate::decode::code::{problem, reject};
 use crate::decode::field::{
     AlarmBits, Field, check_decimals, check_name, foreign_key, foreign_keys, in_item_order,
 };
 use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::domain::calendar::beijing;
+use crate::domain::frame::RejectReason;
 
 /// Frozen totals in one array at most; a year of hours would not fit a frame.
 pub(in crate::decode) const BACKFILL_MAX: usize = 1_000;
@@ -37,6 +38,24 @@ pub(in crate::decode) struct Limits {
 }
 
 impl Limits {
+    /// Takes a payload of `size` bytes or says what to raise in `[table]`.
+    ///
+    /// # Errors
+    /// `decode.too_long`.
+    pub(in crate::decode) fn admit(&self, size: usize, table: &str) -> Result<(), RejectReason> {
+        if size <= self.size_max_bytes {
+            return Ok(());
+        }
+        Err(RejectReason::new(
+            reject::TOO_LONG,
+            format!(
+                "payload has {size} bytes, the profile allows {}; raise {table}.size_max_bytes if the \
+                 device means it",
+                self.size_max_bytes
+            ),
+        ))
+    }
+
     /// Checks the limits of `[table]`; what is not stated has a default.
     pub(in crate::decode) fn check(
         reader: &mut FileReader<'_>,

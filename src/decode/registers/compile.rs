@@ -2,47 +2,25 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::device::{DeviceName, NAME_WORDS_MAX, NameType, RawDevice};
+use super::device::{DeviceName, NAME_WORDS_MAX};
 use super::number::WORDS_MAX;
+use super::raw::{ByteOrder, ClockFormat, NameType, RawClock, RawDevice, RawModbus, RegisterType};
 use super::{
     Bits, Clock, Fraction, High, ModbusCodec, ModbusQuirks, Place, RegisterAlarm, RegisterField,
     may_be_float,
 };
 use crate::decode::code::problem;
 use crate::decode::field::{AlarmBits, Field, foreign_key, in_item_order};
-use crate::decode::file::{
-    ByteOrder, ClockFormat, FileReader, RawAlarm, RawClock, RawField, RawModbus, RegisterType,
-};
+use crate::decode::file::{FileReader, RawAlarm, RawField};
 use crate::decode::snapshot::{REGISTERS_MAX, RegisterBlock};
 
 /// Largest exponent of a split total; more digits than any totaliser has.
 const EXPONENT_MAX: u8 = 12;
 /// What registers may be counted from in a manual.
 const ADDRESS_BASES: [u16; 4] = [0, 1, 30_001, 40_001];
-
-/// The higher digits of a total in registers of their own.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::decode) struct RawHigh {
-    register: u16,
-    #[serde(rename = "type")]
-    kind: RegisterType,
-    words: Option<u16>,
-    exponent: u8,
-    order: Option<ByteOrder>,
-}
-
-/// A run of bits of a number.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::decode) struct RawBits {
-    first: u32,
-    count: u32,
-}
 
 /// Reads `[modbus]`, `[[field]]` and `[[alarm]]`.
 pub(in crate::decode) fn compile<'t>(

@@ -1,57 +1,15 @@
 //! The device's own name in its registers: a serial number, held against the registry's.
 
-use serde::Deserialize;
-
 use super::Place;
 use super::number::in_order;
+use super::raw::{NameBytes, NameType};
 use crate::decode::code::reject;
-use crate::decode::file::ByteOrder;
 use crate::decode::snapshot::BlockReading;
 use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
 
 /// Most registers of a name.
 pub(super) const NAME_WORDS_MAX: u16 = 32;
-
-/// `[modbus.device]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::decode) struct RawDevice {
-    pub(super) function: Option<u8>,
-    pub(super) register: u16,
-    pub(super) words: u16,
-    #[serde(rename = "type", default)]
-    pub(super) kind: NameType,
-    #[serde(default)]
-    pub(super) bytes: NameBytes,
-    pub(super) order: Option<ByteOrder>,
-}
-
-/// How a name is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum NameType {
-    /// Text, ended by a zero byte or the last register; blanks around it do not count.
-    #[default]
-    Ascii,
-    /// Packed decimal digits, leading zeros included.
-    Bcd,
-    /// A whole number of one, two or four registers.
-    Number,
-}
-
-/// Which bytes of a register hold text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum NameBytes {
-    /// Two characters in each register.
-    #[default]
-    Both,
-    /// One, in the more significant byte.
-    High,
-    /// One, in the less significant byte.
-    Low,
-}
 
 /// Where a device says who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +73,7 @@ impl DeviceName {
 
 #[cfg(test)]
 mod tests {
+    use super::super::raw::ByteOrder;
     use super::*;
 
     fn read(kind: NameType, bytes: NameBytes, order: ByteOrder, words: &[u16]) -> Option<String> {

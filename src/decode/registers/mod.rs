@@ -7,17 +7,16 @@ mod compile;
 mod device;
 mod number;
 mod order;
+mod raw;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-pub(super) use self::compile::{RawBits, RawHigh, compile};
+pub(super) use self::compile::compile;
 use self::device::DeviceName;
-pub(super) use self::device::RawDevice;
 use self::number::{Number, in_order, number};
-pub(super) use self::order::Permutation;
+pub(super) use self::raw::{ByteOrder, ClockFormat, RawBits, RawFraction, RawHigh, RegisterType};
 use crate::decode::code::reject;
 use crate::decode::field::{AlarmBits, Field};
-use crate::decode::file::{ByteOrder, ClockFormat, RegisterType};
 use crate::decode::snapshot::{self, BlockReading, RegisterBlock};
 use crate::decode::value::{bcd_byte, exact_from_count, exact_from_double, fault};
 use crate::domain::calendar::beijing_instant;

@@ -1,6 +1,6 @@
 //! Numbers in registers: every width, both byte and word orders.
 
-use crate::decode::file::{ByteOrder, RegisterType};
+use super::raw::{ByteOrder, RegisterType};
 use crate::decode::value::{bcd, widen};
 
 /// Most registers a number takes.

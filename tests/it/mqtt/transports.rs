@@ -11,7 +11,7 @@ use crate::support::mosquitto::Mosquitto;
 fn over_tls(version: MqttVersion, port: u16, certificates: &Certificates) -> BrokerSettings {
     BrokerSettings {
         transport: BrokerTransport::Tls,
-        ca_file: Some(certificates.path("ca.pem")),
+        ca_file: Some(certificates.authority.file()),
         server_name: Some(SERVER_NAME.into()),
         ..settings_of(version, port)
     }
@@ -77,13 +77,13 @@ async fn tls_and_mutual_tls() {
     for version in VERSIONS {
         let tls = || over_tls(version, port, &certificates);
         let by_pem = BrokerSettings {
-            client_cert_file: Some(certificates.path("client.pem")),
-            client_key_file: Some(certificates.path("client.key")),
+            client_cert_file: Some(certificates.client.0.clone()),
+            client_key_file: Some(certificates.client.1.clone()),
             ..tls()
         };
         works(by_pem, broker.port()).await;
         let by_pkcs12 = BrokerSettings {
-            client_pkcs12_file: Some(certificates.path("client.p12")),
+            client_pkcs12_file: Some(certificates.pkcs12.clone()),
             client_pkcs12_password_file: Some(password_file.clone()),
             ..tls()
         };
@@ -117,15 +117,15 @@ async fn certificates_that_cannot_be_used_end_the_start() {
         ),
         (
             BrokerSettings {
-                client_cert_file: Some(certificates.path("client.pem")),
-                client_key_file: Some(certificates.path("client.csr")),
+                client_cert_file: Some(certificates.client.0.clone()),
+                client_key_file: Some(certificates.client.0.with_extension("csr")),
                 ..tls()
             },
             "collect.mqtt_certificate",
         ),
         (
             BrokerSettings {
-                client_pkcs12_file: Some(certificates.path("client.p12")),
+                client_pkcs12_file: Some(certificates.pkcs12.clone()),
                 ..tls()
             },
             "collect.mqtt_certificate",

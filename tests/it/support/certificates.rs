@@ -1,120 +1,174 @@
-//! An authority, a server and a client of one test, made by openssl.
+//! Certificates as an operator makes them: by the openssl program.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The name the server's certificate bears.
+/// The name the certificate of a broker bears.
 pub(crate) const SERVER_NAME: &str = "broker.test";
 
 /// Password of the PKCS#12 file.
 pub(crate) const PKCS12_PASSWORD: &str = "open sesame";
 
-/// Files in a directory of the test.
-pub(crate) struct Certificates {
+/// An authority in a directory.
+pub(crate) struct Authority {
     dir: PathBuf,
+    name: String,
+}
+
+fn openssl(dir: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .expect("openssl is part of the system");
+    assert!(
+        output.status.success(),
+        "openssl {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+impl Authority {
+    /// Makes one.
+    pub(crate) fn new(dir: &Path, name: &str) -> Self {
+        let (key, file) = (format!("{name}.key"), format!("{name}.pem"));
+        let subject = format!("/CN={name}");
+        openssl(
+            dir,
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-keyout",
+                &key,
+                "-out",
+                &file,
+                "-days",
+                "2",
+                "-subj",
+                &subject,
+                "-addext",
+                "keyUsage=critical,keyCertSign",
+            ],
+        );
+        Self {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.join(format!("{}.pem", self.name))
+    }
+
+    /// Signs a certificate for a common name; gives certificate and key. `extension` is for example
+    /// `subjectAltName=IP:127.0.0.1`.
+    pub(crate) fn sign(&self, common_name: &str, extension: &str) -> Pair {
+        let base = format!("{}-{}", self.name, common_name.replace(['.', ' '], "_"));
+        let (key, request, file, ext) = (
+            format!("{base}.key"),
+            format!("{base}.csr"),
+            format!("{base}.crt"),
+            format!("{base}.ext"),
+        );
+        let subject = format!("/CN={common_name}");
+        openssl(
+            &self.dir,
+            &[
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-keyout",
+                &key,
+                "-out",
+                &request,
+                "-subj",
+                &subject,
+            ],
+        );
+        fs::write(self.dir.join(&ext), format!("{extension}\n")).unwrap();
+        let (ca, ca_key) = (format!("{}.pem", self.name), format!("{}.key", self.name));
+        openssl(
+            &self.dir,
+            &[
+                "x509",
+                "-req",
+                "-in",
+                &request,
+                "-CA",
+                &ca,
+                "-CAkey",
+                &ca_key,
+                "-CAcreateserial",
+                "-out",
+                &file,
+                "-days",
+                "2",
+                "-extfile",
+                &ext,
+            ],
+        );
+        (self.dir.join(file), self.dir.join(key))
+    }
+}
+
+/// Certificate and key.
+pub(crate) type Pair = (PathBuf, PathBuf);
+
+/// An authority, a broker and a client of it.
+pub(crate) struct Certificates {
+    pub(crate) authority: Authority,
+    pub(crate) server: Pair,
+    pub(crate) client: Pair,
+    /// The client's pair in one file.
+    pub(crate) pkcs12: PathBuf,
 }
 
 impl Certificates {
     /// Makes all of them in `dir`.
     pub(crate) fn make(dir: &Path) -> Self {
-        let made = Self {
-            dir: dir.to_owned(),
-        };
-        made.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.pem",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=test authority",
-        ]);
-        made.signed("server", SERVER_NAME);
-        made.signed("client", "qiliang-test");
-        made.openssl(&[
-            "pkcs12",
-            "-export",
-            "-in",
-            "client.pem",
-            "-inkey",
-            "client.key",
-            "-out",
-            "client.p12",
-            "-passout",
-            &format!("pass:{PKCS12_PASSWORD}"),
-        ]);
-        made
-    }
-
-    fn signed(&self, name: &str, common_name: &str) {
-        let (key, csr) = (format!("{name}.key"), format!("{name}.csr"));
-        let extensions = format!("{name}.ext");
-        std::fs::write(
-            self.path(&extensions),
-            format!("subjectAltName=DNS:{common_name}\n"),
-        )
-        .unwrap();
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            &key,
-            "-out",
-            &csr,
-            "-subj",
-            &format!("/CN={common_name}"),
-        ]);
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &csr,
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            &extensions,
-            "-out",
-            &format!("{name}.pem"),
-        ]);
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let done = Command::new("openssl")
-            .args(arguments)
-            .current_dir(&self.dir)
-            .output()
-            .expect("openssl is installed");
-        assert!(
-            done.status.success(),
-            "openssl {arguments:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
+        let authority = Authority::new(dir, "authority");
+        let server = authority.sign(SERVER_NAME, &format!("subjectAltName=DNS:{SERVER_NAME}"));
+        let client = authority.sign("qiliang-test", "subjectAltName=DNS:qiliang-test");
+        let pkcs12 = dir.join("client.p12");
+        openssl(
+            dir,
+            &[
+                "pkcs12",
+                "-export",
+                "-in",
+                &client.0.to_string_lossy(),
+                "-inkey",
+                &client.1.to_string_lossy(),
+                "-out",
+                &pkcs12.to_string_lossy(),
+                "-passout",
+                &format!("pass:{PKCS12_PASSWORD}"),
+            ],
         );
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        Self {
+            authority,
+            server,
+            client,
+            pkcs12,
+        }
     }
 
     /// Lines of a mosquitto listener with TLS.
     pub(crate) fn listener_lines(&self) -> String {
         format!(
             "cafile {}\ncertfile {}\nkeyfile {}\n",
-            self.path("ca.pem").display(),
-            self.path("server.pem").display(),
-            self.path("server.key").display()
+            self.authority.file().display(),
+            self.server.0.display(),
+            self.server.1.display()
         )
     }
 }

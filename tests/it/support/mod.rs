@@ -1,6 +1,5 @@
 //! What integration tests stand on: a site on disk, the real program as a process, free ports.
 
-pub(crate) mod certs;
 pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod influx;
@@ -8,6 +7,7 @@ pub(crate) mod modbus_city;
 pub(crate) mod mosquitto;
 pub(crate) mod proxy;
 pub(crate) mod publisher;
+pub(crate) mod pymodbus;
 pub(crate) mod site;
 
 use std::time::{Duration, Instant};
