@@ -79,17 +79,7 @@ fn import(config: &Path, dir: &Path) {
     assert!(done.status.success(), "{done:?}");
 }
 
-#[test]
-fn a_decision_is_taken_shown_and_taken_back_over_http() {
-    let site = Site::new(1);
-    let config = site.config("");
-    import(&config, site.path());
-    let mut daemon = Daemon::start(&config, &site.data_dir());
-    let address = daemon.address();
-    wait_for("the curve", || {
-        (curve(&address)["hours_m3"][3] == "10.0000").then_some(())
-    });
-
+fn what_cannot_be_a_decision_is_refused(address: &str) {
     for (status, code, body) in [
         (400, "serve.bad_body", "{".to_owned()),
         (400, "serve.bad_body", with("color", json!("red"))),
@@ -107,7 +97,7 @@ fn a_decision_is_taken_shown_and_taken_back_over_http() {
         (422, "edit.refused", with("who", json!(" "))),
         (422, "edit.refused", with("reason", json!(""))),
     ] {
-        let answer = ask(&address, "POST /api/v1/curve-edits", "", &body);
+        let answer = ask(address, "POST /api/v1/curve-edits", "", &body);
         assert_eq!(
             (answer.status, answer.body["code"].as_str()),
             (status, Some(code)),
@@ -119,6 +109,20 @@ fn a_decision_is_taken_shown_and_taken_back_over_http() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn a_decision_is_taken_shown_and_taken_back_over_http() {
+    let site = Site::new(1);
+    let config = site.config("");
+    import(&config, site.path());
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    wait_for("the curve", || {
+        (curve(&address)["hours_m3"][3] == "10.0000").then_some(())
+    });
+
+    what_cannot_be_a_decision_is_refused(&address);
     let foreign = "Origin: http://elsewhere.example\r\n";
     let answer = ask(
         &address,
