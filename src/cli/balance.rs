@@ -4,17 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::{Context, Failure};
 use crate::domain::calendar::GasDay;
-use crate::domain::quantity::StdVolume;
-use crate::domain::registry::Registry;
-use crate::ledger::balance::{Balance, ZoneBalance};
 use crate::run::balancing;
-
-/// Gas days without `--from`.
-const DAYS: i64 = 30;
+use crate::serve::api::balance::{DAYS_DEFAULT, ZoneBalanceView, rows};
 
 /// What is asked.
 #[derive(Debug, Args)]
@@ -39,7 +33,7 @@ pub(super) fn run(context: &Context, question: &Question) -> Result<(), Failure>
     let registry = app.registry();
     let today = app.gas_day_clock().day_of(app.clock.now());
     let last = question.to.unwrap_or(today.plus(-1));
-    let from = question.from.unwrap_or(last.plus(1 - DAYS));
+    let from = question.from.unwrap_or(last.plus(1 - DAYS_DEFAULT));
     if from > last {
         return Err(Failure::Error(anyhow::anyhow!(
             "--from {from} is after --to {last}; give the first and the last gas day"
@@ -58,7 +52,7 @@ pub(super) fn run(context: &Context, question: &Question) -> Result<(), Failure>
         println!("{}: {} row(s)", path.display(), rows.len());
     } else if question.json {
         for row in &rows {
-            println!("{}", as_json(row));
+            println!("{}", serde_json::to_string(row)?);
         }
     } else {
         println!("gas days {from} to {last}, m³ (20 °C, 101.325 kPa)");
@@ -72,61 +66,33 @@ pub(super) fn run(context: &Context, question: &Question) -> Result<(), Failure>
     Ok(())
 }
 
-struct Row {
-    id: String,
-    name: String,
-    of: ZoneBalance,
-}
-
-fn rows(registry: &Registry, balance: &Balance) -> Vec<Row> {
-    let zones = balance.zones.iter().map(|(id, of)| Row {
-        id: id.as_str().to_owned(),
-        name: registry
-            .zones
-            .get(id)
-            .map(|zone| zone.name.clone())
-            .unwrap_or_default(),
-        of: *of,
-    });
-    let total = Row {
-        id: String::new(),
-        name: "合计".to_owned(),
-        of: balance.total,
-    };
-    zones.chain([total]).collect()
-}
-
 fn percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |r| format!("{:.2} %", r * 100.0))
 }
 
-fn lines(row: &Row) -> String {
-    let of = &row.of;
+fn lines(of: &ZoneBalanceView) -> String {
     let mut text = format!(
         "{}\n  in through the gates  {:>16}  ({} complete day(s))\n  metered               {:>16}\n",
-        row.name,
-        of.gate.to_string(),
-        of.days,
-        of.metered.to_string(),
+        of.name, of.gate_m3, of.days, of.metered_m3,
     );
     if of.filled_days > 0 {
         text.extend([format!(
             "  filled                {:>16}  ({} meter day(s) without a curve)\n",
-            of.filled.to_string(),
-            of.filled_days
+            of.filled_m3, of.filled_days
         )]);
     }
     text.extend([format!(
         "  unaccounted (供销差)  {:>16}  {}\n",
-        of.unaccounted().to_string(),
-        percent(of.unaccounted_ratio())
+        of.unaccounted_m3,
+        percent(of.unaccounted_ratio)
     )]);
     let normalised = of
-        .unaccounted_normalised()
-        .map_or_else(|| "temperature not known".to_owned(), |v| v.to_string());
+        .unaccounted_normalised_m3
+        .as_deref()
+        .unwrap_or("temperature not known");
     text.extend([format!(
         "  at ambient temp. (温度归一) {normalised:>10}  {}\n",
-        percent(of.unaccounted_normalised_ratio())
+        percent(of.unaccounted_normalised_ratio)
     )]);
     if of.silent_meters > 0 {
         text.extend([format!(
@@ -137,25 +103,7 @@ fn lines(row: &Row) -> String {
     text
 }
 
-fn as_json(row: &Row) -> Value {
-    let of = &row.of;
-    json!({
-        "zone": (!row.id.is_empty()).then_some(&row.id),
-        "name": row.name,
-        "days": of.days,
-        "gate_m3": of.gate,
-        "metered_m3": of.metered,
-        "filled_m3": of.filled,
-        "filled_days": of.filled_days,
-        "silent_meters": of.silent_meters,
-        "unaccounted_m3": of.unaccounted(),
-        "unaccounted_ratio": of.unaccounted_ratio(),
-        "unaccounted_normalised_m3": of.unaccounted_normalised(),
-        "unaccounted_normalised_ratio": of.unaccounted_normalised_ratio(),
-    })
-}
-
-fn table(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
+fn table(rows: &[ZoneBalanceView]) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "zone",
@@ -172,21 +120,20 @@ fn table(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
         "unaccounted_normalised_ratio",
     ])?;
     let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |r| format!("{r:.6}"));
-    let volume = |volume: Option<StdVolume>| volume.map_or_else(String::new, |v| v.to_string());
-    for Row { id, name, of } in rows {
+    for of in rows {
         writer.write_record([
-            id.clone(),
-            name.clone(),
+            of.zone.clone().unwrap_or_default(),
+            of.name.clone(),
             of.days.to_string(),
-            of.gate.to_string(),
-            of.metered.to_string(),
-            of.filled.to_string(),
+            of.gate_m3.clone(),
+            of.metered_m3.clone(),
+            of.filled_m3.clone(),
             of.filled_days.to_string(),
             of.silent_meters.to_string(),
-            of.unaccounted().to_string(),
-            ratio(of.unaccounted_ratio()),
-            volume(of.unaccounted_normalised()),
-            ratio(of.unaccounted_normalised_ratio()),
+            of.unaccounted_m3.clone(),
+            ratio(of.unaccounted_ratio),
+            of.unaccounted_normalised_m3.clone().unwrap_or_default(),
+            ratio(of.unaccounted_normalised_ratio),
         ])?;
     }
     Ok(writer.into_inner()?)
@@ -195,20 +142,22 @@ fn table(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::quantity::StdVolume;
+    use crate::ledger::balance::ZoneBalance;
 
-    fn row() -> Row {
-        Row {
-            id: "north".into(),
+    fn row() -> ZoneBalanceView {
+        let of = ZoneBalance {
+            days: 3,
+            gate: StdVolume::from_m3(1_000),
+            metered: StdVolume::from_m3(940),
+            filled: StdVolume::from_m3(20),
+            filled_days: 2,
+            silent_meters: 1,
+            normalised: Some(StdVolume::from_m3(990)),
+        };
+        ZoneBalanceView {
             name: "北区".into(),
-            of: ZoneBalance {
-                days: 3,
-                gate: StdVolume::from_m3(1_000),
-                metered: StdVolume::from_m3(940),
-                filled: StdVolume::from_m3(20),
-                filled_days: 2,
-                silent_meters: 1,
-                normalised: Some(StdVolume::from_m3(990)),
-            },
+            ..ZoneBalanceView::new(Some("north"), "", &of)
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Failure};
 use crate::domain::calendar::{GasDay, beijing_civil};
-use crate::domain::finding::RuleId;
+use crate::domain::finding::{RuleId, SEVERITY_KEYS, Severity};
 use crate::domain::id::MeterId;
 use crate::serve::api::findings::{FindingView, RuleStatView, split_of};
 use crate::store::journal::FindingFilter;
@@ -41,6 +41,9 @@ pub(super) struct Listed {
     /// Only of this rule, V01 to V26.
     #[arg(long, value_parser = parse_rule)]
     rule: Option<RuleId>,
+    /// Only of this severity: fail, suspect or info.
+    #[arg(long, value_parser = parse_severity)]
+    severity: Option<Severity>,
     /// Only of this gas day or later.
     #[arg(long)]
     from: Option<GasDay>,
@@ -79,6 +82,13 @@ fn parse_rule(text: &str) -> Result<RuleId, String> {
     RuleId::from_key(text).ok_or_else(|| "write V01 to V26".to_owned())
 }
 
+fn parse_severity(text: &str) -> Result<Severity, String> {
+    let found = SEVERITY_KEYS.into_iter().find(|(key, _)| *key == text);
+    found
+        .map(|(_, severity)| severity)
+        .ok_or_else(|| "write fail, suspect or info".to_owned())
+}
+
 /// Prints findings, newest first.
 pub(super) fn list(context: &Context, listed: Listed) -> Result<(), Failure> {
     let app = context.read()?;
@@ -86,6 +96,7 @@ pub(super) fn list(context: &Context, listed: Listed) -> Result<(), Failure> {
     let found = app.journal.findings(&FindingFilter {
         meter: listed.meter.map(MeterId::new),
         rule: listed.rule,
+        severity: listed.severity,
         from: listed.from.map(|day| clock.start_of(day)),
         to: listed.to.map(|day| clock.end_of(day)),
         limit: listed.limit,

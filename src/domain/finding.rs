@@ -69,6 +69,13 @@ pub enum RuleId {
     V26,
 }
 
+/// Severities by their keys in JSON, worst first.
+pub const SEVERITY_KEYS: [(&str, Severity); 3] = [
+    ("fail", Severity::Fail),
+    ("suspect", Severity::Suspect),
+    ("info", Severity::Info),
+];
+
 impl RuleId {
     /// Every rule, in the order of the catalogue.
     pub const ALL: [Self; 26] = [

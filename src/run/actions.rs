@@ -10,6 +10,7 @@ use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::MeterId;
 use crate::domain::id::RunId;
 use crate::domain::text::error_chain;
+use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
 use crate::plan::PlanError;
@@ -20,7 +21,9 @@ use crate::run::app::App;
 use crate::run::editing::{self, EditError};
 use crate::run::estimating::Estimator;
 use crate::run::explain::Language;
-use crate::run::{explain, factors, ledgering, monitor, outlook, planning, replay, runs};
+use crate::run::{
+    balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
+};
 use crate::serve::actions::{ActionError, Actions, Forecaster};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use crate::serve::api::outlook::{
@@ -257,6 +260,11 @@ impl Actions for Desk {
         let edit = editing::revoke(&self.app, id, request).map_err(|error| edit_failed(&error))?;
         self.wake.notify_one();
         Ok(edit.into())
+    }
+
+    fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError> {
+        balancing::balance(&self.app, &self.app.registry(), from, to)
+            .map_err(|error| store_failed(&error))
     }
 
     fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError> {

@@ -27,7 +27,8 @@ use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
 use crate::validate::estimate::{
-    CONTRACT_DAYS, GateHour, LIKE_DAYS, LadderFacts, PeerHour, ladder, of_curve,
+    CONTRACT_DAYS, GateHour, LIKE_DAYS, LadderFacts, PeerHour, REACH_DAYS, WEEKS_BACK, ladder,
+    ladder_near, of_curve,
 };
 
 /// Estimates by what journal, book and registry hold.
@@ -100,9 +101,23 @@ struct Around<'a> {
     day: GasDay,
     curves: BTreeMap<&'a MeterId, &'a LoadCurve>,
     peers: OnceCell<BTreeMap<DemandNode, [PeerHour; 24]>>,
-    gates: OnceCell<BTreeMap<ZoneId, [Option<GateHour>; 24]>>,
+    gates: OnceCell<BTreeMap<ZoneId, [Left; 24]>>,
     plans: OnceCell<BTreeMap<CustomerId, StdVolume>>,
     temperatures: OnceCell<BTreeMap<ZoneId, BTreeMap<GasDay, f64>>>,
+}
+
+/// What is left of a zone's gates in one hour, when every meter with a value was served.
+#[derive(Debug, Clone, Copy, Default)]
+struct Left {
+    /// None where a gate lacks the hour.
+    now: Option<StdVolume>,
+    /// Largest flows of the meters without a value.
+    size: i64,
+    /// What was left on the same weekdays before for the meters that lack a value now, summed over those
+    /// whose gates are known.
+    before: StdVolume,
+    /// Which of [`WEEKS_BACK`] these are.
+    weeks: [bool; WEEKS_BACK.len()],
 }
 
 /// The largest flow in 0.01 m³/h.
@@ -164,7 +179,7 @@ impl<'a> Around<'a> {
             &nowhere
         };
         let node = self.registry.node_of(meter);
-        let near = history(LIKE_DAYS)?;
+        let near = history(REACH_DAYS)?;
         let facts = LadderFacts {
             day: self.day,
             curve,
@@ -174,10 +189,10 @@ impl<'a> Around<'a> {
             temperatures,
             size: size_of(meter),
             peers: node.as_ref().and_then(|node| self.peers().get(node)),
-            gate: self.gates().get(&meter.zone),
-            plan: self.plan_of(meter)?,
+            gate: None,
+            plan: None,
         };
-        let found = ladder(&facts);
+        let found = ladder_near(&facts);
         let lacks = |hour: usize| {
             let has_own = curve
                 .and_then(|c| c.quality.get(hour))
@@ -187,10 +202,13 @@ impl<'a> Around<'a> {
         if !(0..24).any(lacks) {
             return Ok(found);
         }
-        // Only the contract's rule looks further back.
+        // The last steps look at the whole zone, and three months back.
         let far = history(CONTRACT_DAYS)?;
+        let gate = self.gate_of(meter, &far)?;
         Ok(ladder(&LadderFacts {
             history: &far,
+            gate: gate.as_ref(),
+            plan: self.plan_of(meter)?,
             ..facts
         }))
     }
@@ -217,44 +235,131 @@ impl<'a> Around<'a> {
         })
     }
 
-    /// What came through each zone's gates and no meter used; none where a gate lacks the hour.
-    fn gates(&self) -> &BTreeMap<ZoneId, [Option<GateHour>; 24]> {
-        self.gates.get_or_init(|| {
-            let mut zones: BTreeMap<ZoneId, [Option<GateHour>; 24]> = BTreeMap::new();
-            let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate;
-            for meter in self.registry.meters.values().filter(is_gate) {
-                let curve = self.curves.get(&meter.id);
-                let none = GateHour {
-                    left: StdVolume::ZERO,
-                    size: 0,
-                };
-                let hours = zones.entry(meter.zone.clone()).or_insert([Some(none); 24]);
-                for (hour, gate) in hours.iter_mut().enumerate() {
-                    let volume = curve.and_then(|curve| hour_of(curve, hour));
-                    *gate = gate.zip(volume).map(|(gate, volume)| GateHour {
-                        left: gate.left + volume,
-                        ..gate
-                    });
+    /// A meter's part of what came through its zone's gates and no meter used.
+    fn gate_of(
+        &self,
+        meter: &Meter,
+        history: &[LoadCurve],
+    ) -> Result<Option<[Option<GateHour>; 24]>, StoreError> {
+        let Some(zone) = self.gates()?.get(&meter.zone) else {
+            return Ok(None);
+        };
+        let before = WEEKS_BACK.map(|back| {
+            let day = self.day.plus(-back);
+            let found = history.binary_search_by_key(&day, |curve| curve.day);
+            found.ok().and_then(|index| history.get(index))
+        });
+        let mut hours = [None; 24];
+        for (hour, (slot, left)) in hours.iter_mut().zip(zone).enumerate() {
+            let Some(now) = left.now else { continue };
+            let asked = before.iter().zip(left.weeks).filter(|(_, known)| *known);
+            let own: Option<StdVolume> = asked
+                .map(|(curve, _)| curve.and_then(|curve| hour_of(curve, hour)))
+                .sum();
+            let is_known = left.weeks.contains(&true) && left.before > StdVolume::ZERO;
+            *slot = Some(match own.filter(|_| is_known) {
+                Some(own) => GateHour {
+                    left: now,
+                    own: own.units(),
+                    all: left.before.units().max(own.units()),
+                    is_by_use: true,
+                },
+                None => GateHour {
+                    left: now,
+                    own: size_of(meter),
+                    all: left.size,
+                    is_by_use: false,
+                },
+            });
+        }
+        Ok(Some(hours))
+    }
+
+    /// What is left of each zone's gates, now and on the same weekdays before.
+    fn gates(&self) -> Result<&BTreeMap<ZoneId, [Left; 24]>, StoreError> {
+        if let Some(gates) = self.gates.get() {
+            return Ok(gates);
+        }
+        let mut zones: BTreeMap<ZoneId, [Left; 24]> = BTreeMap::new();
+        for (zone, now) in self.left_on(&self.curves) {
+            let hours = zones.entry(zone).or_default();
+            for (left, now) in hours.iter_mut().zip(now) {
+                left.now = now;
+            }
+        }
+        let has_value = |meter: &Meter, hour: usize| {
+            let curve = self.curves.get(&meter.id);
+            curve.and_then(|curve| hour_of(curve, hour)).is_some()
+        };
+        for meter in self.customers() {
+            let Some(hours) = zones.get_mut(&meter.zone) else {
+                continue;
+            };
+            for (hour, left) in hours.iter_mut().enumerate() {
+                if !has_value(meter, hour) {
+                    left.size += size_of(meter);
                 }
             }
-            let is_used = |meter: &&Meter| {
-                meter.role == MeterRole::Customer && is_in_use(self.registry, meter, self.day)
-            };
-            for meter in self.registry.meters.values().filter(is_used) {
-                let Some(hours) = zones.get_mut(&meter.zone) else {
+        }
+        for (week, back) in WEEKS_BACK.into_iter().enumerate() {
+            let curves = self.of.journal.curves_on(self.day.plus(-back))?;
+            let curves = curves.iter().map(|curve| (&curve.meter, curve)).collect();
+            for (zone, then) in self.left_on(&curves) {
+                let Some(hours) = zones.get_mut(&zone) else {
                     continue;
                 };
-                let curve = self.curves.get(&meter.id);
-                for (hour, gate) in hours.iter_mut().enumerate() {
-                    let Some(gate) = gate else { continue };
-                    match curve.and_then(|curve| hour_of(curve, hour)) {
-                        Some(volume) => gate.left -= volume,
-                        None => gate.size += size_of(meter),
+                for (left, then) in hours.iter_mut().zip(then) {
+                    let Some(then) = then else { continue };
+                    left.before += then;
+                    if let Some(known) = left.weeks.get_mut(week) {
+                        *known = true;
                     }
                 }
             }
-            zones
+        }
+        Ok(self.gates.get_or_init(|| zones))
+    }
+
+    /// Customers' meters that are in use on the day.
+    fn customers(&self) -> impl Iterator<Item = &'a Meter> {
+        let (registry, day) = (self.registry, self.day);
+        registry.meters.values().filter(move |meter| {
+            meter.role == MeterRole::Customer && is_in_use(registry, meter, day)
         })
+    }
+
+    /// By the curves of a day: what came through each zone's gates, less what the meters used that have a
+    /// value today; who has none on that other day counts as today. None where a gate lacks the hour.
+    fn left_on(
+        &self,
+        curves: &BTreeMap<&MeterId, &LoadCurve>,
+    ) -> BTreeMap<ZoneId, [Option<StdVolume>; 24]> {
+        let mut zones: BTreeMap<ZoneId, [Option<StdVolume>; 24]> = BTreeMap::new();
+        let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate;
+        for meter in self.registry.meters.values().filter(is_gate) {
+            let curve = curves.get(&meter.id);
+            let hours = zones
+                .entry(meter.zone.clone())
+                .or_insert([Some(StdVolume::ZERO); 24]);
+            for (hour, left) in hours.iter_mut().enumerate() {
+                let volume = curve.and_then(|curve| hour_of(curve, hour));
+                *left = left.zip(volume).map(|(left, volume)| left + volume);
+            }
+        }
+        for meter in self.customers() {
+            let Some(hours) = zones.get_mut(&meter.zone) else {
+                continue;
+            };
+            let (today, curve) = (self.curves.get(&meter.id), curves.get(&meter.id));
+            for (hour, left) in hours.iter_mut().enumerate() {
+                let Some(today) = today.and_then(|curve| hour_of(curve, hour)) else {
+                    continue;
+                };
+                let volume = curve.and_then(|curve| hour_of(curve, hour));
+                *left = left.map(|left| left - volume.unwrap_or(today));
+            }
+        }
+        zones
     }
 
     /// The meter's part, by largest flow, of what its customer planned for the day.

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::MeterId;
+use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
@@ -119,6 +120,9 @@ pub trait Actions: Forecaster + Debug + Send + Sync {
 
     /// Takes such a decision back.
     fn revoke_edit(&self, id: i64, request: &RevokeRequest) -> Result<EditView, ActionError>;
+
+    /// Gates against meters over the gas days `[from, to)`.
+    fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError>;
 
     /// What is estimated of a meter's gas day.
     fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError>;

@@ -21,6 +21,8 @@ mod balance;
 mod collection;
 mod crash;
 mod crash_matrix;
+mod curve_edits;
+mod estimation;
 mod faults;
 mod import;
 mod influx;

@@ -486,6 +486,91 @@ function rejects() {
   }))
 }
 
+/** Decisions that were taken here, and a meter's day they stand in: a gap bounded by totals, one that is not. */
+const edits = []
+function meterCurve(meter, day) {
+  const hours = Array.from({ length: 24 }, (_, hour) => (118 + ((hour * 37) % 29) + (hour > 8 && hour < 14 ? 22 : 0)).toFixed(4))
+  const quality = hours.map((_, hour) => (hour >= 5 && hour < 8 ? 'estimated' : hour >= 14 && hour < 17 ? 'missing' : 'measured'))
+  const method = quality.map((of) => (of === 'estimated' ? 'E1' : of === 'missing' ? 'E4' : null))
+  const uncertainty_m3 = quality.map((of, hour) => (of === 'measured' ? null : (Number(hours[hour]) * (of === 'missing' ? 0.17 : 0.12)).toFixed(4)))
+  const estimates_m3 = quality.map((of, hour) => (of === 'missing' ? hours[hour] : null))
+  const hours_m3 = hours.map((m3, hour) => (quality[hour] === 'missing' ? null : m3))
+  for (const edit of edits) {
+    if (edit.revoked_at !== null || edit.meter !== meter || edit.day !== day) continue
+    for (const [hour, m3] of Object.entries(edit.hours_m3)) {
+      hours_m3[hour] = Number(m3).toFixed(4)
+      quality[hour] = 'edited'
+      method[hour] = 'E10'
+      uncertainty_m3[hour] = (Number(m3) / 10).toFixed(4)
+      estimates_m3[hour] = null
+    }
+  }
+  return { meter, days: [{ day, hours_m3, quality, method, uncertainty_m3, estimates_m3, store: 'journal' }], missing: null }
+}
+
+async function bodyOf(request) {
+  let text = ''
+  for await (const chunk of request) text += chunk
+  return JSON.parse(text)
+}
+
+async function decide(request, response, path) {
+  const body = await bodyOf(request)
+  const id = /curve-edits\/(\d+)\/revoke$/.exec(path)?.[1]
+  if (id === undefined) {
+    if (body.reason === '拒绝') return problem(response, 422, 'edit.refused', 'hour 3 cannot have -1 m³; gas does not flow back')
+    edits.push({ id: edits.length + 1, ...body, at: stamp(now()), revoked_by: null, revoke_reason: null, revoked_at: null })
+    return json(response, edits.at(-1))
+  }
+  const edit = edits.find((one) => one.id === Number(id))
+  if (edit === undefined || edit.revoked_at !== null) return problem(response, 422, 'edit.refused', `decision ${id} was taken back already`)
+  Object.assign(edit, { revoked_by: body.who, revoke_reason: body.reason, revoked_at: stamp(now()) })
+  return json(response, edit)
+}
+
+const RULES = [
+  ['V07', '小时用气尖峰', 'spike', 'suspect', '一小时用气 96.0 m³,当日第三大小时为 12.0 m³,中位数 11.5 m³', '96.0 m³ in one hour, 12.0 m³ in the third largest of the day, median 11.5 m³'],
+  ['V21', '数据缺口', 'gap', 'info', '3 小时没有累计量,应每 1 小时一次', 'no total for 3 h, expected every 1 h'],
+  ['V04', '累计量倒走', 'decreasing total', 'fail', '累计量由 5000 m³ 倒退到 4000 m³', 'the total went back from 5000 m³ to 4000 m³'],
+]
+function findingRows(query) {
+  return RULES.flatMap(([rule, , , severity, message_zh, message_en], place) =>
+    Array.from({ length: 3 - place }, (_, back) => ({
+      at: stamp(now() - (back * 24 + place) * HOUR_MS),
+      rule,
+      severity,
+      subject_kind: 'meter',
+      subject: `M-1056${place}-1`,
+      message_zh,
+      message_en,
+      values: [],
+    })),
+  ).filter((row) => ['rule', 'severity'].every((key) => (query.get(key) ?? row[key]) === row[key]) && (query.get('meter') ?? row.subject) === row.subject)
+}
+function findingStats(query) {
+  const [from, to] = [query.get('from'), query.get('to')]
+  const days = Math.round((Date.parse(to) - Date.parse(from)) / 86_400_000) + 1
+  const row = ([rule, name_zh, name_en], place) => ({
+    rule,
+    name_zh,
+    name_en,
+    class: null,
+    zone: null,
+    findings: 3 - place,
+    subjects: 1,
+    meter_days: 27_600,
+    share: (3 - place) / 27_600,
+    trend: place === 0 ? null : 0.5,
+    by_day: Array.from({ length: days }, (_, index) => (index >= days - 3 + place ? 1 : 0)),
+  })
+  return { from, to, rows: RULES.map(row) }
+}
+function restatements() {
+  const day = addDays(clock().day, -6)
+  const row = (kind, document, before_m3, after_m3, cause) => ({ day, zone: 'north', class: 'industrial', kind, document, version: 2, before_m3, after_m3, difference_m3: after_m3 - before_m3, at: stamp(now() - HOUR_MS), cause })
+  return [row('declaration', '2026-12', 182_400, 183_950, 'readings'), row('nomination', addDays(day, 1), 182_400, 181_002, 'decision')]
+}
+
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://fixture')
   const path = url.pathname
@@ -557,6 +642,17 @@ const server = createServer((request, response) => {
     const entry = ledger().find(({ row }) => row.account_no === account)
     return entry ? json(response, entry.profile) : problem(response, 404, 'ledger.unknown_account', `no enterprise \`${account}\` is on the ledger; check the account number`)
   }
+  const curveOf = /^\/api\/v1\/meters\/([^/]+)\/curve$/.exec(path)?.[1]
+  if (curveOf !== undefined) {
+    const meter = decodeURIComponent(curveOf)
+    if (!meter.startsWith('M')) return problem(response, 404, 'registry.unknown_meter', 'the registry has no such meter; meters.csv lists them')
+    return json(response, meterCurve(meter, url.searchParams.get('to')))
+  }
+  if (path.startsWith('/api/v1/curve-edits') && request.method === 'POST') return decide(request, response, path)
+  if (path === '/api/v1/curve-edits') return json(response, edits.filter((edit) => edit.meter === url.searchParams.get('meter')))
+  if (path === '/api/v1/findings') return json(response, findingRows(url.searchParams))
+  if (path === '/api/v1/findings/stats') return json(response, findingStats(url.searchParams))
+  if (path === '/api/v1/restatements') return json(response, restatements())
   if (path === '/api/v1/collection') return json(response, collection())
   if (path === '/api/v1/rejects') return json(response, rejects())
   if (path === '/api/v1/rejects/replay') return json(response, { accepted: 0, duplicate: 0, refused: [], unknown: [], next_after: null })

@@ -60,6 +60,20 @@ const PAGES = [
     ready: ['ways-in', 'rejects'],
     texts: { 'zh-CN': ['数据质量', '采集通道', '表具直连', '拒收报文'], en: ['Data quality', 'Ways in', 'Rejected frames'] },
   },
+  {
+    name: 'findings',
+    path: '/data?tab=findings',
+    charts: [],
+    ready: ['rule-stats', 'findings'],
+    texts: { 'zh-CN': ['规则统计', '校核发现', '级别'], en: ['Rules', 'Findings', 'Severity'] },
+  },
+  {
+    name: 'restated',
+    path: '/data?tab=restated',
+    charts: [],
+    ready: ['restated'],
+    texts: { 'zh-CN': ['追溯'], en: ['Restatements'] },
+  },
 ]
 
 let base = process.env.BASE_URL
@@ -314,6 +328,43 @@ describe('behaviour', () => {
     await close()
   })
 
+  test('a decision is seen before and after, counts, and is taken back', async () => {
+    const { page, troubles, close } = await open()
+    // A meter with a curve: the first one that a rule found something on, else the one of the fixture.
+    await page.goto(`${base}/data?tab=findings`)
+    await page.locator(at('finding-meter')).first().click()
+    await page.waitForURL('**tab=curve**')
+    await page.locator(at('curve-hours')).waitFor()
+    await assertDrawn(page, 'chart-day')
+    const meter = new URL(page.url()).searchParams.get('meter')
+    const volume = () => page.locator(`${at('curve-hours')} tbody tr`).nth(15)
+    const was = await volume().innerText()
+    await page.locator(at('decision-last')).selectOption('16')
+    await page.locator(at('decision-first')).selectOption('15')
+    await page.locator(at('decision-volume')).fill('123.4567')
+    await page.locator(at('decision-who')).fill('值班 王')
+    await page.locator(at('decision-reason')).fill('现场抄表')
+    assert.match(await page.locator(at('decision-preview')).innerText(), /246\.9134/, 'the sum of both hours')
+    await page.screenshot({ path: join(shots, 'decision-before.png'), fullPage: true })
+    await page.locator(at('decision-reason')).press('Enter')
+    await page.locator(at('decision-done')).waitFor()
+    await page.waitForFunction(([selector]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.textContent.includes('E10'), [at('curve-hours')], { timeout: 20_000 })
+    assert.match(await volume().innerText(), /123\.4567/)
+    await page.waitForTimeout(500)
+    await page.screenshot({ path: join(shots, 'decision-after.png'), fullPage: true })
+    await page.locator(at('revoke')).first().click()
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-test')), 'revoke-who', 'the keyboard goes on where the form opens')
+    await page.keyboard.type('李')
+    await page.locator(at('revoke-reason')).fill('看错行')
+    await page.locator(at('revoke-send')).click()
+    await page.waitForFunction(([selector, text]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.innerText === text, [at('curve-hours'), was], { timeout: 20_000 })
+    assert.match(await page.locator(at('decisions')).innerText(), /已撤销/)
+    assert.ok(meter)
+    assert.deepEqual(troubles, [])
+    await assertLayout(page, 'decisions')
+    await close()
+  })
+
   test('column settings are kept', async () => {
     const { page, close } = await open()
     await visit(page, PAGES[2], 'zh-CN')
@@ -339,6 +390,25 @@ describe('behaviour', () => {
 
 // These need the fixture server, which can be told to fail.
 describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture server' : false }, () => {
+  test('a refused decision and an unknown meter say why', async () => {
+    const { page, close } = await open({ viewport: PHONE })
+    await page.goto(`${base}/data?tab=curve&meter=M-1&day=2026-11-20`)
+    await page.locator(at('decision-volume')).fill('x')
+    await page.getByRole('alert').filter({ hasText: '四位小数' }).waitFor()
+    assert.ok(await page.locator(at('decision-send')).isDisabled())
+    await page.locator(at('decision-volume')).fill('1')
+    await page.locator(at('decision-who')).fill('王')
+    await page.locator(at('decision-reason')).fill('拒绝')
+    await page.locator(at('decision-send')).click()
+    await page.locator(at('decision-refused')).filter({ hasText: 'edit.refused' }).waitFor()
+    await assertLayout(page, 'curve on a phone')
+    await page.screenshot({ path: join(shots, 'curve-phone.png'), fullPage: true })
+    await page.locator(at('curve-meter')).fill('X-9')
+    await page.locator(at('curve-show')).click()
+    await page.getByRole('alert').filter({ hasText: 'registry.unknown_meter' }).waitFor()
+    await close()
+  })
+
   test('pinyin initials find an enterprise', async () => {
     const { page, close } = await open()
     await visit(page, PAGES[2], 'zh-CN')

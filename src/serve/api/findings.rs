@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
-use crate::domain::finding::{Finding, RuleId, Severity, Subject};
+use crate::domain::finding::{Finding, RuleId, SEVERITY_KEYS, Severity, Subject};
 use crate::domain::id::MeterId;
 use crate::serve::api::{Asked, gas_day, limited};
 use crate::serve::figures::instant_text;
@@ -27,6 +27,8 @@ pub(super) struct FindingQuery {
     meter: Option<String>,
     /// Only of this rule, `V01` to `V26`.
     rule: Option<String>,
+    /// Only of this severity: `fail`, `suspect` or `info`.
+    severity: Option<String>,
     /// Only of this gas day or later.
     from: Option<String>,
     /// Only of this gas day or earlier.
@@ -78,12 +80,11 @@ impl From<&Finding> for FindingView {
         Self {
             at: instant_text(finding.at),
             rule: finding.rule.key().to_owned(),
-            severity: match finding.severity {
-                Severity::Info => "info",
-                Severity::Suspect => "suspect",
-                Severity::Fail => "fail",
-            }
-            .to_owned(),
+            severity: SEVERITY_KEYS
+                .into_iter()
+                .find(|(_, severity)| *severity == finding.severity)
+                .map_or("", |(key, _)| key)
+                .to_owned(),
             subject_kind: match &finding.subject {
                 Subject::Meter(_) => "meter",
                 Subject::Zone(_) => "zone",
@@ -108,6 +109,17 @@ fn rule_of(key: &str) -> Result<RuleId, ApiProblem> {
     })
 }
 
+fn severity_of(key: &str) -> Result<Severity, ApiProblem> {
+    let found = SEVERITY_KEYS.into_iter().find(|(of, _)| *of == key);
+    found.map(|(_, severity)| severity).ok_or_else(|| {
+        let shown: String = key.chars().take(40).collect();
+        ApiProblem::bad_request(
+            "serve.bad_severity",
+            format!("`{shown}` is no severity; write fail, suspect or info"),
+        )
+    })
+}
+
 /// What the validation rules found, newest first
 #[utoipa::path(get, path = "/findings", tag = "collect", params(FindingQuery), responses(
     (status = 200, body = Vec<FindingView>),
@@ -122,6 +134,7 @@ pub(super) async fn get_findings(
     let filter = FindingFilter {
         meter: query.meter.map(MeterId::new),
         rule: query.rule.as_deref().map(rule_of).transpose()?,
+        severity: query.severity.as_deref().map(severity_of).transpose()?,
         from: day(&query.from)?.map(|day| clock.start_of(day)),
         to: day(&query.to)?.map(|day| clock.end_of(day)),
         limit: limited(query.limit, 100, 1000),

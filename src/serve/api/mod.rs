@@ -1,5 +1,6 @@
 //! `/api/v1`, one file per resource. Handlers are thin: they ask the state, and say what is wrong.
 
+pub mod balance;
 pub mod collection;
 pub mod declarations;
 pub mod edits;
@@ -66,6 +67,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(balance::get_balance))
         .routes(routes!(findings::get_findings))
         .routes(routes!(findings::get_finding_stats))
         .routes(routes!(collection::get_collection))

@@ -23,6 +23,8 @@ pub struct FindingFilter {
     pub meter: Option<MeterId>,
     /// Only of this rule.
     pub rule: Option<RuleId>,
+    /// Only of this severity.
+    pub severity: Option<Severity>,
     /// Only at or after.
     pub from: Option<DateTime<Utc>>,
     /// Only before.
@@ -216,6 +218,7 @@ impl Journal {
             if filter.meter.is_none() {
                 of_day.extend(of_subjects(c, day, filter)?);
             }
+            of_day.retain(|finding| filter.severity.is_none_or(|of| finding.severity == of));
             of_day.sort_by(order);
             found.extend(of_day);
             if found.len() >= limit {

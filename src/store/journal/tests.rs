@@ -631,6 +631,15 @@ fn findings_come_newest_first_and_within_the_limit() {
         ..FindingFilter::default()
     };
     assert_eq!(of(by_rule), ["4000", "2000"]);
+    let by_severity = |severity| FindingFilter {
+        severity: Some(severity),
+        ..FindingFilter::default()
+    };
+    let all = of(FindingFilter::default());
+    let parts =
+        [Severity::Fail, Severity::Suspect, Severity::Info].map(|s| of(by_severity(s)).len());
+    assert_eq!(parts.iter().sum::<usize>(), all.len());
+    assert!(parts.iter().any(|n| 0 < *n && *n <= all.len()), "{parts:?}");
     let nobody = FindingFilter {
         meter: Some("m9".into()),
         ..FindingFilter::default()

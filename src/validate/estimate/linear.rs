@@ -7,8 +7,8 @@ use crate::domain::quantity::StdVolume;
 /// Hours in a row at most.
 const RUN_MAX: usize = 2;
 /// Parts of the step between the two hours, and of their mean, that the uncertainty is made of.
-const STEP_PART: f64 = 0.5;
-const MEAN_PART: f64 = 0.15;
+const STEP_PART: f64 = 0.36;
+const MEAN_PART: f64 = 0.11;
 
 /// V = a + (b − a) · k / (n + 1) for the k-th of n hours between a and b.
 pub(super) fn estimate(facts: &LadderFacts<'_>, hour: usize) -> Option<Estimate> {

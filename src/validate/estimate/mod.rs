@@ -24,12 +24,15 @@ use crate::domain::series::LoadCurve;
 pub const LIKE_DAYS: i64 = 28;
 /// Gas days of which the contract's rule takes the mean: three months.
 pub const CONTRACT_DAYS: i64 = 92;
-/// Factor from a standard deviation to the half width that four of five values lie within.
-const HALF_WIDTH: f64 = 1.2816;
+/// Gas days back at which E7 looks how what is left of the gates is usually divided.
+pub const WEEKS_BACK: [i64; 4] = [7, 14, 21, 28];
+/// Gas days before a day that its like days and their levels can depend on.
+pub const REACH_DAYS: i64 = LIKE_DAYS + 7;
 /// Least uncertainty: an estimate is never as good as a measurement.
 const LEAST: StdVolume = StdVolume::from_units(1);
-/// Uncertainty of a spread: a part of the mean hour of its run.
-const SPREAD_PART: f64 = 0.35;
+/// Uncertainty of a spread by the meter's profile, and by time: a part of the mean hour of its run.
+const SPREAD_PART: f64 = 0.185;
+const EVEN_PART: f64 = 0.85;
 /// Uncertainty of a decision: a part of its volume.
 const DECIDED_PART: f64 = 0.1;
 
@@ -44,13 +47,19 @@ pub struct PeerHour {
     pub meters: u32,
 }
 
-/// What came through the gates of a zone in one hour, and what is left for the meters without a value.
+/// What came through the gates of a zone in one hour and no meter used, and a meter's part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateHour {
     /// Supply less what other meters used.
     pub left: StdVolume,
-    /// Largest flows of all meters without a value, in 0.01 m³/h.
-    pub size: i64,
+    /// The meter's part: what it used in this hour on the same weekdays before ([`WEEKS_BACK`]), in 1e-4 m³;
+    /// or its largest flow.
+    pub own: i64,
+    /// The whole: what was left on these days, the usual loss with it; or the largest flows of all meters
+    /// without a value.
+    pub all: i64,
+    /// Whether it is of these days.
+    pub is_by_use: bool,
 }
 
 /// What the hours of a meter's gas day can be estimated from.
@@ -72,7 +81,7 @@ pub struct LadderFacts<'a> {
     pub size: i64,
     /// Other meters of the class and zone.
     pub peers: Option<&'a [PeerHour; 24]>,
-    /// The zone's gates.
+    /// The zone's gates, and the meter's part.
     pub gate: Option<&'a [Option<GateHour>; 24]>,
     /// What the customer planned for this meter and day.
     pub plan: Option<StdVolume>,
@@ -95,7 +104,8 @@ fn hour_of(curve: &LoadCurve, hour: usize) -> Option<StdVolume> {
 /// One step of the ladder.
 type Step = fn(&LadderFacts<'_>, usize) -> Option<Estimate>;
 
-/// From the third step on; who heats is estimated by temperature before by weekday.
+/// From the third step on; who heats is estimated by temperature before by weekday. The first four ask the
+/// meter and its class, the others the gates, the customer and the contract.
 const STEPS: [Step; 7] = [
     linear::estimate,
     like_days::by_temperature,
@@ -105,15 +115,25 @@ const STEPS: [Step; 7] = [
     others::by_plan,
     like_days::by_contract,
 ];
+const NEAR_STEPS: usize = 4;
 
 /// Estimates of the hours that have no volume; none where the curve has one, or nothing is known.
 pub fn ladder(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
+    climb(facts, &STEPS)
+}
+
+/// The same by the steps up to E6, which need neither gates nor plans.
+pub fn ladder_near(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
+    climb(facts, STEPS.get(..NEAR_STEPS).unwrap_or_default())
+}
+
+fn climb(facts: &LadderFacts<'_>, steps: &[Step]) -> [Option<Estimate>; 24] {
     std::array::from_fn(|hour| {
         let quality = facts.curve.and_then(|c| c.quality.get(hour));
         if quality.is_some_and(|quality| quality.has_volume()) {
             return None;
         }
-        STEPS.iter().find_map(|step| step(facts, hour))
+        steps.iter().find_map(|step| step(facts, hour))
     })
 }
 
@@ -134,8 +154,9 @@ pub fn by_method(method: Method, facts: &LadderFacts<'_>, hour: usize) -> Option
 /// How the hours of a curve came about that are not measured: E1 where totals bound them, E2 from frozen
 /// totals, E10 by decision.
 ///
-/// Of a run of n estimated hours with the mean V, each is uncertain by 0.35 · V · (1 − 1/n): the totals
-/// say what all of them sum to, so the fewer they are the less can be misplaced.
+/// Of a run of n estimated hours with the mean V, each is uncertain by 0.185 · V · (1 − 1/n) where the meter's
+/// profile spread them: the totals say what all of them sum to, so the fewer they are the less can be
+/// misplaced. Where time alone did, which shows in hours that are all alike, by 0.85 · V · (1 − 1/n)².
 pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
     let mut found = [None; 24];
     let mut start = 0;
@@ -145,6 +166,12 @@ pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
         let len = run.take_while(|q| Some(**q) == quality).count().max(1);
         let hours = curve.hours.iter().skip(start).take(len);
         let mean = hours.clone().sum::<StdVolume>().to_f64() / len as f64;
+        let free = 1.0 - 1.0 / len.max(2) as f64;
+        let part = if is_even(curve.hours.get(start..start + len).unwrap_or_default()) {
+            EVEN_PART * free * free
+        } else {
+            SPREAD_PART * free
+        };
         for (slot, volume) in found.iter_mut().skip(start).take(len).zip(hours) {
             *slot = match quality {
                 Some(Quality::Backfilled) => Some(Estimate {
@@ -152,10 +179,7 @@ pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
                     method: Method::E2,
                     uncertainty: StdVolume::ZERO,
                 }),
-                Some(Quality::Estimated) => {
-                    let free = 1.0 - 1.0 / len.max(2) as f64;
-                    Some(estimate_of(*volume, Method::E1, SPREAD_PART * mean * free))
-                }
+                Some(Quality::Estimated) => Some(estimate_of(*volume, Method::E1, part * mean)),
                 Some(Quality::Edited) => Some(estimate_of(
                     *volume,
                     Method::E10,
@@ -169,12 +193,34 @@ pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
     found
 }
 
+/// Whether the hours of a run within its ends are the same to the last unit or one: spread by time. The
+/// first and the last may be parts of an hour.
+fn is_even(run: &[StdVolume]) -> bool {
+    let inner = match run {
+        [_, inner @ .., _] if inner.len() > 1 => inner,
+        _ => run,
+    };
+    let units = inner.iter().map(|volume| volume.units());
+    units.clone().max().unwrap_or(0) - units.min().unwrap_or(0) <= 1
+}
+
 fn estimate_of(volume: StdVolume, method: Method, half_width_m3: f64) -> Estimate {
     Estimate {
         volume,
         method,
         uncertainty: StdVolume::from_f64(half_width_m3.abs()).max(LEAST),
     }
+}
+
+/// The value that a part of some sorted values does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place among a few hundred values"
+)]
+fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
+    let place = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(place.min(sorted.len().checked_sub(1)?)).copied()
 }
 
 #[cfg(test)]

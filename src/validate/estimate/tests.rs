@@ -67,21 +67,50 @@ impl Case {
 }
 
 #[test]
-fn like_days_are_the_last_four_of_the_weekday() {
-    // 7, 14, 21 and 28 days back; the mean is 17.5.
-    let case = Case::after(40);
-    assert_eq!(case.first(), Some((Method::E4, "17.5".parse().unwrap())));
-    // s = 9.0370, 1.2816 · s · √1.25 = 12.949.
+fn like_days_are_the_last_four_of_the_weekday_brought_to_the_level_of_the_week() {
+    let mut case = Case::after(40);
+    // 7, 14, 21 and 28 days back, every week like every other.
+    for curve in &mut case.history {
+        let back = day().days_since(curve.day);
+        curve.hours = [m3(10 + back % 7); 24];
+    }
+    assert_eq!(case.first(), Some((Method::E4, m3(10))));
+    // The week before uses a fifth more: each like day counts a fifth more, but the one in it, which is
+    // compared with the week before it.
+    for curve in case.history.iter_mut().rev().take(7) {
+        curve.hours = curve
+            .hours
+            .map(|v| StdVolume::from_units(v.units() * 6 / 5));
+    }
+    // 12 · 1.2, and three times 10 · 1.2.
     let found = ladder(&case.facts())[0].unwrap();
+    assert_eq!(
+        (found.method, found.volume),
+        (Method::E4, "12.6".parse().unwrap())
+    );
+    // s = 1.2, and t = 1.638 of four: 1.638 · 1.2 · √1.25 = 2.1976.
     assert!(
-        (found.uncertainty.to_f64() - 12.949).abs() < 2e-3,
+        (found.uncertainty.to_f64() - 2.1976).abs() < 1e-3,
         "{found:?}"
     );
 }
 
 #[test]
+fn what_is_known_of_the_day_says_how_it_stands_to_like_days() {
+    let mut case = Case::after(0);
+    case.history = (1..=40)
+        .rev()
+        .map(|back| flat(day().plus(-back), 10))
+        .collect();
+    case.curve = flat(day(), 13);
+    case.curve.quality[9..15].fill(Quality::Missing);
+    let found = ladder(&case.facts())[11].unwrap();
+    assert_eq!((found.method, found.volume), (Method::E4, m3(13)));
+}
+
+#[test]
 fn a_holiday_is_like_holidays_whatever_the_weekday() {
-    let mut case = Case::after(40);
+    let mut case = Case::after(3);
     let year: CalendarYear = toml::from_str(
         "year = 2026\nsource = \"t\"\nis_official = true\nspring_festival = \"2026-02-17\"\n\
          make_up_workdays = []\n[[holidays]]\nname = \"试\"\nname_en = \"t\"\n\
@@ -113,8 +142,25 @@ fn who_heats_is_estimated_by_temperature() {
         };
         case.temperatures.insert(day().plus(-i64::from(back)), c);
     }
-    // 10 back is as warm, 9 and 11 differ by 1 °C, 8 and 12 by 2: the newer of these two.
-    assert_eq!(case.first(), Some((Method::E5, "9.5".parse().unwrap())));
+    // Effective temperature is 1.07 °C on the day and b − 4.27 °C b days back: 4 to 7 back are the nearest.
+    // Who uses more in warmth has no response to go by.
+    assert_eq!(case.first(), Some((Method::E5, "5.5".parse().unwrap())));
+}
+
+#[test]
+fn days_nearly_as_warm_are_moved_along_the_meter_s_own_response() {
+    let mut case = Case::after(0);
+    case.class = CustomerClass::DistrictHeating;
+    case.temperatures.insert(day(), 0.0);
+    for back in (1..=28).rev() {
+        let (c, hour_m3) = if back <= 10 { (1.0, 20) } else { (11.0, 10) };
+        case.temperatures.insert(day().plus(-back), c);
+        case.history.push(flat(day().plus(-back), hour_m3));
+    }
+    // ln 2 over about 10 °C, and the day is 0.53 °C colder than those of 20 m³.
+    let (method, volume) = case.first().unwrap();
+    assert_eq!(method, Method::E5);
+    assert!((20.5..21.0).contains(&volume.to_f64()), "{volume}");
 }
 
 #[test]
@@ -144,7 +190,9 @@ fn without_a_past_the_class_then_the_gate_then_the_plan_speak() {
     case.gate = Some(
         [Some(GateHour {
             left: m3(30),
-            size: 3_000,
+            own: 1_000,
+            all: 3_000,
+            is_by_use: false,
         }); 24],
     );
     assert_eq!(case.first(), Some((Method::E7, m3(10))));
@@ -157,6 +205,30 @@ fn without_a_past_the_class_then_the_gate_then_the_plan_speak() {
     assert_eq!(case.first(), Some((Method::E6, m3(2))));
     case.peers = Some([PeerHour { meters: 2, ..peers }; 24]);
     assert_eq!(case.first().unwrap().0, Method::E7, "two are no class");
+}
+
+#[test]
+fn a_meter_that_was_heard_of_has_its_own_part_of_the_class() {
+    let mut case = Case::after(1);
+    let of_hour = |volume_m3: i64| PeerHour {
+        volume: m3(volume_m3),
+        size: 6_000,
+        meters: 3,
+    };
+    let mut peers = [of_hour(12); 24];
+    peers[0] = of_hour(24);
+    case.peers = Some(peers);
+    // Yesterday it used 1 m³ in each hour, 24 in all; its class would have used 25 · 12 m³.
+    let found = ladder(&case.facts())[0].unwrap();
+    assert_eq!(
+        (found.method, found.volume),
+        (Method::E6, "1.92".parse().unwrap())
+    );
+    // Of the 24 hours all but one are 4 % more than that says.
+    assert!(
+        (found.uncertainty.to_f64() - 0.05 * 1.92).abs() < 1e-3,
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -197,11 +269,17 @@ fn what_totals_bound_has_its_method_too() {
     curve.quality[20] = Quality::Missing;
     let found = of_curve(&curve);
     assert_eq!(found[0], None);
-    // 0.35 · 8 · (1 − 1/4).
+    // All alike: spread by time, 0.85 · 8 · (1 − 1/4)².
     let e1 = found[2].unwrap();
     assert_eq!(
         (e1.method, e1.uncertainty),
-        (Method::E1, "2.1".parse().unwrap())
+        (Method::E1, "3.825".parse().unwrap())
+    );
+    // By a profile: 0.185 · 8 · (1 − 1/4).
+    (curve.hours[3], curve.hours[4]) = (m3(6), m3(10));
+    assert_eq!(
+        of_curve(&curve)[2].unwrap().uncertainty,
+        "1.11".parse().unwrap()
     );
     assert_eq!(found[10].unwrap().method, Method::E2);
     assert_eq!(found[12].unwrap().uncertainty, "0.8".parse().unwrap());

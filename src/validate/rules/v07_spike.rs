@@ -1,7 +1,10 @@
 //! V07: one hour of the day stands far above all others.
 //!
 //! Both must hold: (greatest − third greatest) / third greatest > `v07_ratio`, and the hour lies
-//! more than `v07_deviations` · 1.4826 · MAD above the day's median (Hampel). Equal is no spike.
+//! more than `v07_deviations` · 1.4826 · MAD above the day's median (Hampel). Equal is no spike. Nor is an
+//! hour as great as this meter usually has it at that time of day: (greatest − usual) / usual must exceed
+//! `v07_ratio`, too, usual being the second greatest of the hour and its neighbours on the complete days
+//! before, so that one spike does not hide the next.
 
 use chrono::TimeDelta;
 
@@ -41,6 +44,9 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
         return None;
     }
     let index = hours.iter().position(|v| *v >= greatest)?;
+    if usual_at(facts, index).is_some_and(|usual| greatest - usual <= limits.v07_ratio * usual) {
+        return None;
+    }
     let hour = i64::try_from(index).unwrap_or(0);
     let start = facts.clock.start_of(facts.curve.day);
     let args = [
@@ -51,6 +57,31 @@ pub fn check(facts: &DayFacts<'_>) -> Option<Finding> {
     let mut finding = facts.finding(&SPIKE, Severity::Suspect, args);
     finding.at = start + TimeDelta::hours(hour);
     Some(finding)
+}
+
+/// Complete days that tell what is usual, at least.
+const USUAL_DAYS_MIN: usize = 3;
+
+/// The second greatest of an hour and its neighbours on the complete days before, each day once, m³; none of
+/// too few days.
+fn usual_at(facts: &DayFacts<'_>, index: usize) -> Option<f64> {
+    let near = index.saturating_sub(1)..=index + 1;
+    let mut days: Vec<f64> = facts
+        .history
+        .iter()
+        .filter(|curve| curve.is_complete())
+        .map(|curve| {
+            let hours = curve.hours.iter().enumerate();
+            hours
+                .filter(|(hour, _)| near.contains(hour))
+                .map(|(_, volume)| volume.to_f64())
+                .fold(0.0, f64::max)
+        })
+        .collect();
+    days.sort_by(|a, b| b.total_cmp(a));
+    days.get(1)
+        .copied()
+        .filter(|_| days.len() >= USUAL_DAYS_MIN)
 }
 
 #[cfg(test)]
@@ -70,6 +101,23 @@ mod tests {
             finding.message_en(),
             "40.1 m³ in one hour, 10.0 m³ in the third largest of the day, median 10.0 m³"
         );
+    }
+
+    #[test]
+    fn an_hour_that_is_as_great_every_day_is_none() {
+        let mut case = Case::flat(10.0);
+        case.set_hour(5, 90.0);
+        for back in [3, 2, 1] {
+            let mut before = case.curve.clone();
+            before.day = case.curve.day.plus(-back);
+            case.history.push(before);
+        }
+        assert_eq!(check(&case.facts()), None);
+        // One spike before does not hide this one.
+        for curve in case.history.iter_mut().skip(1) {
+            curve.hours[5] = curve.hours[9];
+        }
+        assert_eq!(check(&case.facts()).unwrap().at, at(5));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
 use qiliang::domain::registry::{Registry, RegistryParts};
 use qiliang::domain::series::LoadCurve;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::ledger::balance::{Balance, ZoneBalance};
 use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
 use qiliang::serve::actions::Forecaster;
@@ -388,6 +389,13 @@ impl Actions for Program {
         Err(ActionError::NotFound {
             code: "edit.unknown",
             message: format!("there is no decision {id}"),
+        })
+    }
+
+    fn balance(&self, _: GasDay, _: GasDay) -> Result<Balance, ActionError> {
+        Ok(Balance {
+            zones: BTreeMap::new(),
+            total: ZoneBalance::default(),
         })
     }
 

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/balance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gates against meters: 供销差 of each zone and of all, plain and with temperature taken out */
+        get: operations["get_balance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/collection": {
         parameters: {
             query?: never;
@@ -709,6 +726,15 @@ export interface components {
              * @description Part of the futures with a charge for under-take.
              */
             under_take_probability: number;
+        };
+        /** @description The balance of some gas days. */
+        BalanceView: {
+            /** @description First gas day. */
+            from: string;
+            /** @description A row for each zone with a gate and a day that counts, then one for all of them. */
+            rows: components["schemas"]["ZoneBalanceView"][];
+            /** @description Last gas day. */
+            to: string;
         };
         /** @description P10, P50 and P90, whole m³. */
         Band: {
@@ -3289,6 +3315,39 @@ export interface components {
              */
             forecast_m3: number | null;
         };
+        /** @description Gates against meters of one zone, or of all. */
+        ZoneBalanceView: {
+            /** @description Gas days on which every gate meter is known. */
+            days: number;
+            /** @description Days that were filled, over all meters. */
+            filled_days: number;
+            /** @description Exact volume filled for meters that lack a day, each with its own mean, m³. */
+            filled_m3: string;
+            /** @description Exact volume through the gates, m³. */
+            gate_m3: string;
+            /** @description Exact volume that customers' meters measured, m³. */
+            metered_m3: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Meters without a single complete day; their gas is in the difference. */
+            silent_meters: number;
+            /** @description 供销差, exact, m³: gate less metered less filled. */
+            unaccounted_m3: string;
+            /** @description 温度归一供销差, m³: uncorrected meters at ambient temperature; null where that is not known. */
+            unaccounted_normalised_m3: string | null;
+            /**
+             * Format: double
+             * @description The same as a part of the gate.
+             */
+            unaccounted_normalised_ratio: number | null;
+            /**
+             * Format: double
+             * @description 供销差率: the same as a part of the gate; null without any.
+             */
+            unaccounted_ratio: number | null;
+            /** @description Zone; null for all of them together. */
+            zone: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -3298,6 +3357,60 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_balance: {
+        parameters: {
+            query?: {
+                /** @description Only this zone. */
+                zone?: string;
+                /** @description First gas day, `YYYY-MM-DD`; 30 days up to the last one if not given. */
+                from?: string;
+                /** @description Last gas day, included; yesterday if not given. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gates against meters: 供销差 of each zone and of all, plain and with temperature taken out */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalanceView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_collection: {
         parameters: {
             query?: never;
@@ -3674,6 +3787,8 @@ export interface operations {
                 meter?: string;
                 /** @description Only of this rule, `V01` to `V26`. */
                 rule?: string;
+                /** @description Only of this severity: `fail`, `suspect` or `info`. */
+                severity?: string;
                 /** @description Only of this gas day or later. */
                 from?: string;
                 /** @description Only of this gas day or earlier. */

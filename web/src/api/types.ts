@@ -48,6 +48,10 @@ export type Collection = Schemas['CollectionView']
 export type Reject = Schemas['RejectView']
 export type Replay = Schemas['ReplayResult']
 
+export type CurveDay = Schemas['CurveDay']
+export type CurveEdit = Schemas['EditView']
+export type Finding = Schemas['FindingView']
+
 export type DeclarationSummary = Schemas['DeclarationSummary']
 
 /** A nudge document; the API passes it through as its room wrote it. See `planning.ts`. */

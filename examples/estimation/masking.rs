@@ -1,16 +1,15 @@
-//! The estimation ladder judged by masking: hours of a simulated city are taken away, each step estimates
-//! them, and they are compared with what really flowed.
+//! Hours of a simulated city are taken away, each step of the ladder estimates them, and they are compared
+//! with what really flowed.
 //!
-//! Where totals bound the gap (E1) the volume must be conserved to the last 1e-4 m³; the example ends with
-//! an error if a unit is lost. "within" is the part of the hours that the stated uncertainty contains, and
-//! should be about 80 %.
-#![expect(clippy::print_stdout, reason = "a command that prints tables")]
+//! Where totals bound the gap (E1) the volume must be conserved to the last 1e-4 m³; it is an error if a
+//! unit is lost.
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::Range;
 
-use chrono::TimeDelta;
-use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock, beijing_instant};
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::estimate::{Estimate, Method};
 use qiliang::domain::finding::Quality;
@@ -20,79 +19,134 @@ use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::series::LoadCurve;
 use qiliang::simulate::city::{City, CityConfig};
 use qiliang::validate::curve::{CurveRules, build_days};
-use qiliang::validate::estimate::{GateHour, LadderFacts, PeerHour, by_method, of_curve};
+use qiliang::validate::estimate::{
+    GateHour, LadderFacts, PeerHour, WEEKS_BACK, by_method, of_curve,
+};
 use qiliang::validate::points::TotalPoint;
 
 /// Hours taken away in a row.
-const GAPS: [usize; 4] = [1, 6, 24, 72];
+pub(crate) const GAPS: [usize; 4] = [1, 6, 24, 72];
 /// Days that are known before the first gap.
 const HISTORY_DAYS: usize = 92;
-const DAYS: usize = 140;
+/// Days of a city.
+pub(crate) const DAYS: u32 = 140;
 /// Meters of a class at most.
-const METERS: usize = 16;
+const METERS: usize = 40;
 /// Gaps of a length in each meter.
 const PLACES: usize = 5;
 /// One meter in so many of a zone is silent when its gates are asked.
 const SILENT: usize = 10;
 const UNITS: f64 = 10_000.0;
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Score {
-    hours: usize,
+/// How a step did.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Score {
+    /// Hours estimated.
+    pub(crate) hours: usize,
     flowed: f64,
     off: f64,
     sum: f64,
     within: usize,
+    /// Each error by the uncertainty stated.
+    ratios: Vec<f64>,
 }
 
 impl Score {
     fn add(&mut self, truth: i64, found: Estimate) {
-        let (truth, off) = (
-            truth as f64 / UNITS,
-            found.volume.to_f64() - truth as f64 / UNITS,
-        );
+        let truth = truth as f64 / UNITS;
+        let off = found.volume.to_f64() - truth;
         self.hours += 1;
         self.flowed += truth;
         self.off += off.abs();
         self.sum += off;
         self.within += usize::from(off.abs() <= found.uncertainty.to_f64());
+        self.ratios.push(off.abs() / found.uncertainty.to_f64());
     }
 
-    fn cells(&self) -> String {
-        let part = |value: f64| value / self.flowed * 100.0;
-        format!(
-            "{} | {:.1} % | {:+.1} % | {:.0} %",
-            self.hours,
-            part(self.off),
-            part(self.sum),
-            self.within as f64 / self.hours as f64 * 100.0
-        )
+    /// Adds another.
+    pub(crate) fn plus(&mut self, other: &Self) {
+        self.hours += other.hours;
+        self.flowed += other.flowed;
+        self.off += other.off;
+        self.sum += other.sum;
+        self.within += other.within;
+        self.ratios.extend(&other.ratios);
+    }
+
+    /// Σ|estimate − truth| / Σtruth.
+    pub(crate) fn error(&self) -> f64 {
+        self.off / self.flowed
+    }
+
+    /// Σ(estimate − truth) / Σtruth.
+    pub(crate) fn bias(&self) -> f64 {
+        self.sum / self.flowed
+    }
+
+    /// The part of the hours that the uncertainty contains.
+    pub(crate) fn within(&self) -> f64 {
+        self.within as f64 / self.hours as f64
+    }
+
+    /// How many times the uncertainty would contain four of five hours.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in a list"
+    )]
+    pub(crate) fn stretch(&self) -> f64 {
+        let mut ratios = self.ratios.clone();
+        ratios.sort_by(f64::total_cmp);
+        let place = (ratios.len() as f64 * 0.8) as usize;
+        ratios.get(place).copied().unwrap_or(0.0)
     }
 }
 
-type Scores = BTreeMap<(Method, String, usize), Score>;
+/// Scores by step ("E6", "E6 by size"), class and hours missing.
+pub(crate) type Scores = BTreeMap<(String, String, usize), Score>;
 
-struct Town {
-    city: City,
-    calendar: Calendar,
-    first: GasDay,
-    /// What flowed in every hour, by site.
-    truth: Vec<Vec<i64>>,
-    classes: Vec<Option<CustomerClass>>,
-    temperatures: BTreeMap<GasDay, f64>,
-    plans: BTreeMap<(String, GasDay), StdVolume>,
+/// The cities that uncertainties were set by: one in autumn, when it gets colder, one from winter to spring.
+pub(crate) fn setting_cities() -> [CityConfig; 2] {
+    [city(1, (2026, 11, 20)), city(3, (2026, 4, 20))]
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let city = City::new(CityConfig {
+/// The cities that they are held against: the same seasons of other seeds.
+pub(crate) fn verifying_cities() -> [CityConfig; 2] {
+    [city(4, (2026, 11, 20)), city(2, (2026, 4, 20))]
+}
+
+fn city(seed: u64, (year, month, day): (i32, u32, u32)) -> CityConfig {
+    let date = NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
+    let time = NaiveTime::from_hms_opt(9, 0, 0).unwrap_or_default();
+    CityConfig {
+        seed,
         meters: 600,
-        history_days: u32::try_from(DAYS)?,
+        history_days: DAYS,
         live_days: 2,
+        now_at: beijing_instant(date, time),
         ..CityConfig::default()
-    });
-    let town = Town::new(city)?;
+    }
+}
+
+/// Takes hours away from cities of [`DAYS`] days and judges what each step makes of them.
+///
+/// # Errors
+/// A unit was lost where totals bound the gap.
+pub(crate) fn judge_all(
+    cities: impl IntoIterator<Item = CityConfig>,
+) -> Result<Scores, Box<dyn Error>> {
+    let mut all = Scores::new();
+    for city in cities {
+        for (key, score) in judge(city)? {
+            all.entry(key).or_default().plus(&score);
+        }
+    }
+    Ok(all)
+}
+
+fn judge(config: CityConfig) -> Result<Scores, Box<dyn Error>> {
+    let town = Town::new(City::new(config))?;
     let mut scores = Scores::new();
-    let mut flat = Scores::new();
     let mut taken: BTreeMap<CustomerClass, usize> = BTreeMap::new();
     for site in 0..town.truth.len() {
         let Some(class) = town.classes.get(site).copied().flatten() else {
@@ -105,43 +159,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         *count += 1;
         for gap in GAPS {
             for place in 0..PLACES {
-                let room = (DAYS - HISTORY_DAYS) * 24 - gap - 30;
+                let room = (DAYS as usize - HISTORY_DAYS) * 24 - gap - 30;
                 let start = HISTORY_DAYS * 24 + 1 + (site * 37 + place * 211) % room;
-                town.bounded(site, class, start..start + gap, &mut scores, &mut flat)?;
+                town.bounded(site, class, start..start + gap, &mut scores)?;
                 town.open(site, class, start..start + gap, &mut scores);
             }
         }
     }
-    print(&scores, &flat);
-    Ok(())
+    Ok(scores)
 }
 
-fn print(scores: &Scores, flat: &Scores) {
-    println!("All classes:\n");
-    println!("| step | hours missing | hours estimated | error | bias | within |");
-    println!("|---|---|---|---|---|---|");
-    let mut sums: BTreeMap<(Method, usize, &str), Score> = BTreeMap::new();
-    for (name, all) in [("", scores), (" by time", flat)] {
-        for ((method, _, gap), score) in all {
-            let sum = sums.entry((*method, *gap, name)).or_default();
-            sum.hours += score.hours;
-            sum.flowed += score.flowed;
-            sum.off += score.off;
-            sum.sum += score.sum;
-            sum.within += score.within;
-        }
+/// The scores of all classes together, by step and hours missing.
+pub(crate) fn all_classes(scores: &Scores) -> BTreeMap<(String, usize), Score> {
+    let mut sums: BTreeMap<(String, usize), Score> = BTreeMap::new();
+    for ((step, _, gap), score) in scores {
+        sums.entry((step.clone(), *gap)).or_default().plus(score);
     }
-    for ((method, gap, name), score) in &sums {
-        println!("| {}{name} | {gap} | {} |", method.key(), score.cells());
-    }
-    println!("\nBy class, 24 hours missing:\n");
-    println!("| step | class | hours estimated | error | bias | within |");
-    println!("|---|---|---|---|---|---|");
-    for ((method, class, gap), score) in scores {
-        if *gap == 24 {
-            println!("| {} | {class} | {} |", method.key(), score.cells());
-        }
-    }
+    sums
+}
+
+struct Town {
+    city: City,
+    calendar: Calendar,
+    first: GasDay,
+    /// What flowed in every hour, standard m³ in units, by site.
+    truth: Vec<Vec<i64>>,
+    classes: Vec<Option<CustomerClass>>,
+    temperatures: BTreeMap<GasDay, f64>,
+    plans: BTreeMap<(String, GasDay), StdVolume>,
 }
 
 impl Town {
@@ -160,15 +205,22 @@ impl Town {
                     .copied()
             })
             .collect();
-        let truth = (0..city.sites().len())
-            .map(|site| {
-                (0..DAYS)
-                    .flat_map(|day| city.hour_units(site, day))
+        let truth = city
+            .sites()
+            .iter()
+            .enumerate()
+            .map(|(site, place)| {
+                let factor = place.meter.fixed_factor;
+                let of_day = |day| city.hour_units(site, day);
+                let hours = (0..DAYS as usize).flat_map(of_day);
+                // Totals of working volume, too, are compared as what they become.
+                hours
+                    .map(|units| StdVolume::from_f64(units as f64 / UNITS * factor).units())
                     .collect()
             })
             .collect();
         let mut temperatures = BTreeMap::new();
-        for day in 0..i64::try_from(DAYS)? {
+        for day in 0..i64::from(DAYS) {
             let day = first.plus(day);
             let start = GasDayClock::default().start_of(day);
             let sum: f64 = (0..24)
@@ -205,12 +257,7 @@ impl Town {
     }
 
     /// Curves of some days, but for the hours that are taken away.
-    fn curves(
-        &self,
-        site: usize,
-        days: std::ops::Range<usize>,
-        lost: &std::ops::Range<usize>,
-    ) -> Vec<LoadCurve> {
+    fn curves(&self, site: usize, days: Range<usize>, lost: &Range<usize>) -> Vec<LoadCurve> {
         days.map(|day| {
             let mut curve = LoadCurve::missing("m".into(), self.day(day));
             let hours = curve.hours.iter_mut().zip(&mut curve.quality);
@@ -231,9 +278,8 @@ impl Town {
         &self,
         site: usize,
         class: CustomerClass,
-        lost: std::ops::Range<usize>,
+        lost: Range<usize>,
         scores: &mut Scores,
-        flat: &mut Scores,
     ) -> Result<(), Box<dyn Error>> {
         let clock = GasDayClock::default();
         let place = self.city.sites().get(site).ok_or("no such site")?;
@@ -265,13 +311,12 @@ impl Town {
             ..CurveRules::plain(&meter)
         };
         let gap = lost.len();
-        for (from, to) in [(first_day, &mut *scores), ((lost.start - 1) / 24, flat)] {
+        for (from, step) in [(first_day, "E1"), ((lost.start - 1) / 24, "E1 by time")] {
             // Without days before it nothing is known of the meter's day.
             let (begin, end) = (self.day(from), self.day(last_day - 1));
             let built = build_days(&rules, clock, begin, end, &points);
-            let score = to
-                .entry((Method::E1, class.key().to_owned(), gap))
-                .or_default();
+            let key = (step.to_owned(), class.key().to_owned(), gap);
+            let score = scores.entry(key).or_default();
             let (mut was, mut is) = (0, 0);
             for (day, (curve, _)) in (from..).zip(&built) {
                 for (index, found) in of_curve(curve).into_iter().enumerate() {
@@ -291,18 +336,12 @@ impl Town {
     }
 
     /// Hours that nothing bounds, and what each step makes of them.
-    fn open(
-        &self,
-        site: usize,
-        class: CustomerClass,
-        lost: std::ops::Range<usize>,
-        scores: &mut Scores,
-    ) {
+    fn open(&self, site: usize, class: CustomerClass, lost: Range<usize>, scores: &mut Scores) {
         for day in lost.start / 24..=(lost.end - 1) / 24 {
             let curve = self.curves(site, day..day + 1, &lost);
             let history = self.curves(site, day - HISTORY_DAYS..day, &lost);
             let peers = self.peers(site, class, day);
-            let gate = self.gate(site, day);
+            let gate = self.gate(site, day, true);
             let facts = LadderFacts {
                 day: self.day(day),
                 curve: curve.first(),
@@ -315,10 +354,26 @@ impl Town {
                 gate: gate.as_ref(),
                 plan: self.plan(site, day),
             };
-            for method in Method::ALL {
+            let by_size = self.gate(site, day, false);
+            let unknown = LadderFacts {
+                curve: None,
+                history: &[],
+                gate: by_size.as_ref(),
+                ..facts
+            };
+            let of_sizes = [(Method::E6, "E6 by size"), (Method::E7, "E7 by size")];
+            let steps = Method::ALL.map(|method| (method, method.key(), facts));
+            let steps = steps
+                .into_iter()
+                .chain(of_sizes.map(|(method, step)| (method, step, unknown)));
+            for (method, step, facts) in steps {
                 for hour in (0..24).filter(|hour| lost.contains(&(day * 24 + hour))) {
+                    // Who heats comes to E4 where there is no day as warm.
+                    if method == Method::E4 && by_method(Method::E5, &facts, hour).is_some() {
+                        continue;
+                    }
                     if let Some(found) = by_method(method, &facts, hour) {
-                        let key = (method, class.key().to_owned(), lost.len());
+                        let key = (step.to_owned(), class.key().to_owned(), lost.len());
                         let truth = self.hour(site, day * 24 + hour);
                         scores.entry(key).or_default().add(truth, found);
                     }
@@ -352,35 +407,58 @@ impl Town {
         peers
     }
 
-    /// With one meter in ten of the zone silent.
-    fn gate(&self, site: usize, day: usize) -> Option<[Option<GateHour>; 24]> {
+    /// With one meter in ten of the zone silent; by what these used on the same weekday before, or by size.
+    fn gate(&self, site: usize, day: usize, is_by_use: bool) -> Option<[Option<GateHour>; 24]> {
         let in_zone = |other: &usize| self.zone(*other) == self.zone(site);
-        let mut hours = [GateHour {
-            left: StdVolume::ZERO,
-            size: 0,
-        }; 24];
-        let mut has_gate = false;
-        for other in (0..self.truth.len()).filter(in_zone) {
-            let place = self.city.sites().get(other)?;
-            let is_gate = place.meter.role == MeterRole::Gate;
-            has_gate |= is_gate;
-            for (hour, gate) in hours.iter_mut().enumerate() {
-                let volume = StdVolume::from_units(self.hour(other, day * 24 + hour));
-                if is_gate {
-                    gate.left += volume;
-                } else if other % SILENT == site % SILENT {
-                    gate.size += self.size(other);
-                } else {
-                    gate.left -= volume;
-                }
-            }
+        let members: Vec<usize> = (0..self.truth.len()).filter(in_zone).collect();
+        let is_gate = |other: usize| {
+            let place = self.city.sites().get(other);
+            place.is_some_and(|place| place.meter.role == MeterRole::Gate)
+        };
+        let is_silent = |other: usize| !is_gate(other) && other % SILENT == site % SILENT;
+        let left_on = |day: usize, hour: usize| -> i64 {
+            let spoken = members.iter().copied().filter(|other| !is_silent(*other));
+            spoken
+                .map(|other| {
+                    let units = self.hour(other, day * 24 + hour);
+                    if is_gate(other) { units } else { -units }
+                })
+                .sum()
+        };
+        let has_gate = members.iter().any(|other| is_gate(*other));
+        let silent: Vec<usize> = members.iter().copied().filter(|m| is_silent(*m)).collect();
+        let left: Vec<StdVolume> = (0..24)
+            .map(|hour| StdVolume::from_units(left_on(day, hour)))
+            .collect();
+        let weeks = || WEEKS_BACK.map(|back| day - usize::try_from(back).unwrap_or(0));
+        let mut hours = [None; 24];
+        for (hour, slot) in hours.iter_mut().enumerate() {
+            let left = *left.get(hour)?;
+            let (own, all) = if is_by_use {
+                let own = weeks().map(|day| self.hour(site, day * 24 + hour));
+                let left = weeks().map(|day| left_on(day, hour));
+                (own.iter().sum(), left.iter().sum())
+            } else {
+                let sizes = silent.iter().map(|other| self.size(*other));
+                (self.size(site), sizes.sum())
+            };
+            *slot = Some(GateHour {
+                left,
+                own,
+                all,
+                is_by_use,
+            });
         }
-        has_gate.then(|| hours.map(Some))
+        has_gate.then_some(hours)
     }
 
     fn plan(&self, site: usize, day: usize) -> Option<StdVolume> {
         let customer = self.city.sites().get(site)?.meter.customer.as_ref()?;
-        let key = (customer.to_string(), self.day(day));
-        self.plans.get(&key).copied()
+        let plan = self.plans.get(&(customer.to_string(), self.day(day)))?;
+        let sites = self.city.sites().iter().enumerate();
+        let own = sites.filter(|(_, site)| site.meter.customer.as_ref() == Some(customer));
+        let all: i64 = own.map(|(other, _)| self.size(other)).sum();
+        let part = i128::from(plan.units()) * i128::from(self.size(site)) / i128::from(all.max(1));
+        i64::try_from(part).ok().map(StdVolume::from_units)
     }
 }
