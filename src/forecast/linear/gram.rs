@@ -184,10 +184,10 @@ impl Gram {
                 above = rest;
                 let (first, second) = (&first[j - k..], &second[j - k - 1..]);
                 let (third, fourth) = (&third[j - k - 2..], &fourth[j - k - 3..]);
-                let [p, q, r, s] = [first[0], second[0], third[0], fourth[0]];
+                let heads = [first[0], second[0], third[0], fourth[0]];
                 let of_four = first.iter().zip(second).zip(third).zip(fourth);
                 for (value, (((a, b), c), d)) in row.iter_mut().zip(of_four) {
-                    *value -= (p * a + q * b) + (r * c + s * d);
+                    *value -= (heads[0] * a + heads[1] * b) + (heads[2] * c + heads[3] * d);
                 }
                 k += TOGETHER;
             }

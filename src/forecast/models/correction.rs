@@ -298,7 +298,7 @@ impl Corrections {
         let nothing = Correction([0.0; CORRECTION_FEATURES]);
         if count < EXAMPLES_MIN {
             return Self {
-                all: nothing.clone(),
+                all: nothing,
                 without: vec![nothing; parts.len()],
             };
         }
@@ -338,7 +338,7 @@ impl Corrections {
             .map(|(part, range)| {
                 let is_enough = count - range.len() >= EXAMPLES_MIN;
                 let learnt = is_enough.then(|| solve(&sums, Some(part))).flatten();
-                learnt.unwrap_or_else(|| nothing.clone())
+                learnt.unwrap_or(nothing)
             })
             .collect();
         Self {
