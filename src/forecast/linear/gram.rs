@@ -103,10 +103,12 @@ impl Gram {
         self.clear();
         let fours = parts.chunks(TOGETHER).zip(factors.chunks(TOGETHER));
         for (parts, factors) in fours {
-            if let ([a, b, c, d], [p, q, r, s]) = (parts, factors) {
-                let of_four = a.sums.iter().zip(&b.sums).zip(&c.sums).zip(&d.sums);
-                for (sum, (((a, b), c), d)) in self.sums.iter_mut().zip(of_four) {
-                    *sum += (p * a + q * b) + (r * c + s * d);
+            if let ([first, second, third, fourth], [_, _, _, _]) = (parts, factors) {
+                let of_four = (first.sums.iter().zip(&second.sums))
+                    .zip(&third.sums)
+                    .zip(&fourth.sums);
+                for (sum, (((w, x), y), z)) in self.sums.iter_mut().zip(of_four) {
+                    *sum += (factors[0] * w + factors[1] * x) + (factors[2] * y + factors[3] * z);
                 }
             } else {
                 for (part, factor) in parts.iter().zip(factors) {
@@ -184,10 +186,10 @@ impl Gram {
                 above = rest;
                 let (first, second) = (&first[j - k..], &second[j - k - 1..]);
                 let (third, fourth) = (&third[j - k - 2..], &fourth[j - k - 3..]);
-                let heads = [first[0], second[0], third[0], fourth[0]];
+                let of = [first[0], second[0], third[0], fourth[0]];
                 let of_four = first.iter().zip(second).zip(third).zip(fourth);
-                for (value, (((a, b), c), d)) in row.iter_mut().zip(of_four) {
-                    *value -= (heads[0] * a + heads[1] * b) + (heads[2] * c + heads[3] * d);
+                for (value, (((w, x), y), z)) in row.iter_mut().zip(of_four) {
+                    *value -= (of[0] * w + of[1] * x) + (of[2] * y + of[3] * z);
                 }
                 k += TOGETHER;
             }
