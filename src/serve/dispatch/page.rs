@@ -83,7 +83,7 @@ fn quantiles(band: Band) -> [String; 3] {
     [wan(band.p10_m3), wan(band.p50_m3), wan(band.p90_m3)]
 }
 
-fn spans(name: String, spans: &Spans, total: i64) -> Vec<String> {
+fn span_cells(name: String, spans: &Spans, total: i64) -> Vec<String> {
     let mut cells = vec![name];
     for band in [spans.today, spans.tomorrow, spans.week] {
         cells.extend(quantiles(band));
@@ -324,11 +324,11 @@ impl Writer<'_> {
             let share = self.say("明日占比", "share");
             _ = write!(self.out, "<th>{share}</th></tr></thead><tbody>");
             for (label, spans) in &block.rows {
-                let cells = spans(self.name(label), spans, total);
+                let cells = span_cells(self.name(label), spans, total);
                 self.row("", &cells);
             }
             let name = self.say("合计", "Total").to_owned();
-            let cells = spans(name, &tables.total, total);
+            let cells = span_cells(name, &tables.total, total);
             self.row("total", &cells);
             self.put("</tbody></table>");
         }
