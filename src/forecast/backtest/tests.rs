@@ -192,12 +192,13 @@ fn city_with_vintages(days: usize) -> BacktestRequest {
     let issued = observed
         .keys()
         .map(|origin| {
-            let ahead = (1..=45)
+            let ahead = (1..=45_i32)
                 .filter_map(|lead| {
-                    let truth = observed.get(&origin.plus(lead))?;
+                    let day = origin.plus(i64::from(lead));
+                    let truth = observed.get(&day)?;
                     Some((
-                        origin.plus(lead),
-                        truth + 0.04 * lead as f64 * (origin.epoch_day() % 5 - 2) as f64,
+                        day,
+                        truth + 0.04 * f64::from(lead) * f64::from(origin.epoch_day() % 5 - 2),
                     ))
                 })
                 .collect();

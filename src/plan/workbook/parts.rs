@@ -1,6 +1,7 @@
 //! Sheet 6 新增与项目: the four parts the month consists of, and who or what is behind each.
 
 use crate::domain::factor::FactorAmount;
+use crate::domain::id::ZoneId;
 use crate::plan::PlanError;
 use crate::plan::declaration::{
     Declaration, FactorLine, PartTables, PartVolumes, PlannedLine, ProjectLine,
@@ -345,7 +346,7 @@ fn factor_row(page: &mut Page<'_>, line: &FactorLine, row: u32) -> Result<(), Pl
     let scope: Vec<&str> = line
         .zone
         .iter()
-        .map(|zone| zone.as_str())
+        .map(ZoneId::as_str)
         .chain(line.class.iter().map(|class| class.name_zh()))
         .collect();
     let amount = match line.amount {

@@ -117,6 +117,7 @@ pub enum PageLanguage {
 #[into_params(parameter_in = Query)]
 pub(super) struct ReportQuery {
     /// `zh` if not given.
+    #[param(inline)]
     language: Option<PageLanguage>,
 }
 

@@ -47,6 +47,7 @@ pub fn html(report: &DispatchReport, words: Words) -> String {
         report,
     };
     writer.head();
+    writer.lead();
     writer.overview();
     writer.blocks();
     writer.cross();
@@ -76,6 +77,20 @@ fn percent(ratio: f64) -> String {
 
 fn ratio(now: i64, before: i64) -> Option<f64> {
     (before > 0).then(|| now as f64 / before as f64 - 1.0)
+}
+
+fn quantiles(band: Band) -> [String; 3] {
+    [wan(band.p10_m3), wan(band.p50_m3), wan(band.p90_m3)]
+}
+
+fn span_cells(name: String, spans: &Spans, total: i64) -> Vec<String> {
+    let mut cells = vec![name];
+    for band in [spans.today, spans.tomorrow, spans.week] {
+        cells.extend(quantiles(band));
+    }
+    let share = 100.0 * spans.tomorrow.p50_m3 as f64 / total.max(1) as f64;
+    cells.push(format!("{share:.1}%"));
+    cells
 }
 
 fn escaped(text: &str) -> String {
@@ -167,8 +182,8 @@ impl Writer<'_> {
         );
     }
 
-    /// One sentence, and yesterday, today, tomorrow.
-    fn overview(&mut self) {
+    /// What matters, in one sentence.
+    fn lead(&mut self) {
         let report = self.report;
         let cards = &report.cards;
         let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
@@ -230,6 +245,12 @@ impl Writer<'_> {
         }
         let stop = self.say("。", ".");
         _ = write!(self.out, "<p class=\"lead\">{lead}{stop}</p>");
+    }
+
+    /// Yesterday, today, tomorrow.
+    fn overview(&mut self) {
+        let cards = &self.report.cards;
+        let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
         self.heading("一、三日总览", "1. Three days", "");
         let heads = [
             self.say("气日", "Gas day"),
@@ -271,25 +292,11 @@ impl Writer<'_> {
         ] {
             let name = format!("{} {}", self.say(zh, en), self.day(card.day));
             let mut cells = vec![name, "—".into()];
-            cells.extend(self.band(card.band));
+            cells.extend(quantiles(card.band));
             cells.push(against.map_or_else(|| "—".into(), percent));
             self.row("", &cells);
         }
         self.put("</tbody></table>");
-    }
-
-    fn band(&self, band: Band) -> [String; 3] {
-        [wan(band.p10_m3), wan(band.p50_m3), wan(band.p90_m3)]
-    }
-
-    fn spans(&self, name: String, spans: &Spans, total: i64) -> Vec<String> {
-        let mut cells = vec![name];
-        for band in [spans.today, spans.tomorrow, spans.week] {
-            cells.extend(self.band(band));
-        }
-        let share = 100.0 * spans.tomorrow.p50_m3 as f64 / total.max(1) as f64;
-        cells.push(format!("{share:.1}%"));
-        cells
     }
 
     fn blocks(&mut self) {
@@ -317,11 +324,11 @@ impl Writer<'_> {
             let share = self.say("明日占比", "share");
             _ = write!(self.out, "<th>{share}</th></tr></thead><tbody>");
             for (label, spans) in &block.rows {
-                let cells = self.spans(self.name(label), spans, total);
+                let cells = span_cells(self.name(label), spans, total);
                 self.row("", &cells);
             }
             let name = self.say("合计", "Total").to_owned();
-            let cells = self.spans(name, &tables.total, total);
+            let cells = span_cells(name, &tables.total, total);
             self.row("total", &cells);
             self.put("</tbody></table>");
         }
@@ -391,7 +398,7 @@ impl Writer<'_> {
                 (hour.civil_hour + 1) % 24
             );
             let mut cells = vec![time, slot];
-            cells.extend(self.band(hour.band));
+            cells.extend(quantiles(hour.band));
             self.row("", &cells);
         }
         let sum: i64 = tables.hours.iter().map(|hour| hour.band.p50_m3).sum();

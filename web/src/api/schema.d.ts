@@ -279,6 +279,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/forecast/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dispatch report (调度气量预测日报) as a page to read or print */
+        get: operations["get_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/forecast/runs": {
         parameters: {
             query?: never;
@@ -1176,6 +1193,7 @@ export interface components {
             month: string;
             /** @description Why this quantity. */
             optimum: components["schemas"]["Optimum"];
+            parts: components["schemas"]["PartTables"] | null;
             /** @description First instant of the period. */
             period_from: string;
             /** @description End of the period, excluded. */
@@ -1355,6 +1373,34 @@ export interface components {
          * @enum {string}
          */
         FactorKind: "policy" | "event" | "early_heating" | "late_heating" | "maintenance" | "epidemic" | "market" | "weather" | "other";
+        /** @description A named factor. */
+        FactorLine: {
+            /** @description How much. */
+            amount: components["schemas"]["FactorAmount"];
+            /** @description Only this class. */
+            class: string | null;
+            /** @description Last gas day without confirmation. */
+            expires_on: string;
+            /** @description First gas day. */
+            from_on: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Kind. */
+            kind: components["schemas"]["FactorKind"];
+            /**
+             * Format: int64
+             * @description What it changes in the month.
+             */
+            m3: number;
+            /** @description Who says so. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Last gas day. */
+            to_on: string;
+            /** @description Only this zone. */
+            zone: string | null;
+        };
         /** @description Human against model, over the gas days a factor was in force and that are known by now. */
         FactorScore: {
             /**
@@ -2471,12 +2517,81 @@ export interface components {
             /** @description Stations. */
             weather: components["schemas"]["StationWeather"][];
         };
+        /**
+         * @description What the month consists of.
+         *
+         *     # Units
+         *     Whole m³ of the month unless a name says otherwise.
+         */
+        PartTables: {
+            /**
+             * Format: int64
+             * @description Production changes of customers without a plan, and what rounding leaves: with the factors
+             *     they sum to the other part.
+             */
+            changes_m3: number;
+            /** @description Sold classes with their parts, P50; each sums to its line of sheet 3. */
+            classes: components["schemas"]["PartsLine"][];
+            /** @description The declared quantity spread like the P50. */
+            declared: components["schemas"]["PartVolumes"];
+            /**
+             * Format: int64
+             * @description The declared loss.
+             */
+            declared_loss_m3: number;
+            /** @description Named factors. */
+            factors: components["schemas"]["FactorLine"][];
+            /**
+             * Format: int64
+             * @description Loss and own use, P50, which has no parts.
+             */
+            loss_m3: number;
+            /** @description Customers whose filed plans stand in the forecast; they sum to the planned part. */
+            plans: components["schemas"]["PlannedLine"][];
+            /** @description Projects. */
+            projects: components["schemas"]["ProjectLine"][];
+            /**
+             * Format: int64
+             * @description New volume of projects the registry no longer lists: with the projects it sums to the new part.
+             */
+            unlisted_m3: number;
+        };
+        /** @description The four parts, whole m³. */
+        PartVolumes: {
+            /**
+             * Format: int64
+             * @description 新增/置换客户.
+             */
+            new_m3: number;
+            /**
+             * Format: int64
+             * @description 其他影响因素: production changes and named factors; may be negative.
+             */
+            other_m3: number;
+            /**
+             * Format: int64
+             * @description 计划用气客户: filed plans, corrected by each customer's bias.
+             */
+            planned_m3: number;
+            /**
+             * Format: int64
+             * @description 非计划用气客户: statistical.
+             */
+            statistical_m3: number;
+        };
         /** @description Parts of a gas day. */
         PartsDay: {
             /** @description Gas day. */
             gas_day: string;
             /** @description Its parts. */
             parts: components["schemas"]["PartsM3"];
+        };
+        /** @description A class and its parts. */
+        PartsLine: {
+            /** @description Class. */
+            class: string;
+            /** @description Its parts. */
+            parts: components["schemas"]["PartVolumes"];
         };
         /** @description The four parts, m³; they sum to the published figure. */
         PartsM3: {
@@ -2568,6 +2683,32 @@ export interface components {
              */
             probability: number;
         };
+        /** @description A customer whose filed plans stand in the forecast. */
+        PlannedLine: {
+            /** @description 客户经理. */
+            account_manager: string;
+            /** @description Class. */
+            class: string;
+            /** @description 户号. */
+            customer: string;
+            /**
+             * Format: int32
+             * @description Days of the month with a plan.
+             */
+            days: number;
+            /**
+             * Format: int64
+             * @description Corrected plans of those days.
+             */
+            m3: number;
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: double
+             * @description Part by which its plans were exceeded so far; they are corrected by it.
+             */
+            plan_bias: number;
+        };
         /** @description The body of every answer that is not a success. */
         ProblemBody: {
             /** @description Stable code; key of the sentence in the locale files. */
@@ -2585,6 +2726,57 @@ export interface components {
             title: string;
             /** @description `urn:qiliang:problem:<code>`. */
             type: string;
+        };
+        /** @description A project of the pipeline (落地项目). */
+        ProjectLine: {
+            /** @description Class it will count in. */
+            class: string;
+            /**
+             * Format: double
+             * @description 达产系数.
+             */
+            coefficient: number;
+            /**
+             * Format: double
+             * @description 开口气量, m³/d.
+             */
+            connected_m3_per_day: number;
+            /** @description 拟投产时间. */
+            connected_on: string;
+            /** @description 联系人. */
+            contact: string;
+            /**
+             * Format: double
+             * @description 设计小时量, m³/h.
+             */
+            design_flow_m3h: number | null;
+            /** @description Identifier. */
+            id: string;
+            /**
+             * Format: double
+             * @description Use three months after the month if gas flows by then, m³/d.
+             */
+            later_m3_per_day: number;
+            /** @description 落地位置. */
+            location: string;
+            /**
+             * Format: int64
+             * @description Expected in the month.
+             */
+            m3: number;
+            /** @description 项目名称. */
+            name: string;
+            /**
+             * Format: double
+             * @description Probability that gas flows.
+             */
+            probability: number;
+            /** @description 落地时间. */
+            settled_on: string | null;
+            /** @description 政府包联领导. */
+            sponsor: string;
+            /** @description 建设进度. */
+            stage: string;
         };
         /** @description A project and what it adds. */
         ProjectRow: {
@@ -4229,6 +4421,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecordRow"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_report: {
+        parameters: {
+            query?: {
+                /** @description `zh` if not given. */
+                language?: "zh" | "en";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The dispatch report (调度气量预测日报) as a page to read or print */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */
