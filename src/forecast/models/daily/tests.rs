@@ -3,6 +3,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::domain::calendar::{Calendar, DayType};
+use crate::forecast::features::temperature::effective_temperature;
+use crate::forecast::weather::{Climatology, ForecastSkill, ahead_of_past_origin};
 
 fn calendar() -> Calendar {
     Calendar::new(
@@ -107,4 +109,52 @@ fn a_rolling_run_gives_what_a_fresh_one_gives() {
             .unwrap();
         assert_eq!(warm, fresh, "at {origin}");
     }
+}
+
+/// A city that heats, without growth, from 2024-01-01 on.
+fn heating_city(days: usize, seed: u64) -> DailySeries {
+    let first = GasDay("2024-01-01".parse().unwrap());
+    let traits = DayTraits::span(&calendar(), first, days + 4);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut noise = |scale: f64| scale * (rng.random::<f64>() + rng.random::<f64>() - 1.0);
+    let (mut anomaly, mut mood) = (0.0, 0.0);
+    let (mut temperatures, mut values) = (Vec::new(), Vec::new());
+    for (i, day) in traits[..days].iter().enumerate() {
+        anomaly = 0.75 * anomaly + noise(5.0);
+        let season = (std::f64::consts::TAU * (i as f64 - 20.0) / 365.25).cos();
+        temperatures.push(14.0 - 12.0 * season + anomaly);
+        let felt = effective_temperature(&temperatures);
+        mood = 0.8 * mood + noise(0.03);
+        let cooking = if day.is_off() { 18_000.0 } else { 21_000.0 };
+        let heating = 2_400.0 * (16.0 - felt).max(0.0);
+        values.push((cooking + heating) * (1.0 + mood + noise(0.02)));
+    }
+    DailySeries {
+        values,
+        traits,
+        temperatures,
+    }
+}
+
+#[test]
+fn a_first_year_is_not_learnt_from_far_ahead() {
+    let (mut missed, mut total) = (0.0, 0.0);
+    for seed in 0..2 {
+        let city = heating_city(500, seed);
+        let (first, temperatures) = (city.first(), city.temperatures.clone());
+        let truth = city.values.clone();
+        let mut model = DailyModel::new(city, DailyOptions::default());
+        for origin in (400..440).step_by(10) {
+            let skill = WeatherAhead::Forecast(ForecastSkill::default());
+            let typical = Climatology::new(first, &temperatures[..=origin]);
+            let given = ahead_of_past_origin(skill, &typical, first, &temperatures, origin, 60);
+            let forecast = model.forecast(origin, 60, skill, &given).unwrap();
+            for lead in 32..=60 {
+                missed += (forecast.p50[lead - 1] - truth[origin + lead]).abs();
+                total += truth[origin + lead];
+            }
+        }
+    }
+    let wape = missed / total;
+    assert!(wape < 0.22, "{wape:.3}");
 }
