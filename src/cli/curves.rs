@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::daemon::Daemon;
+use super::hand::Hand;
 use super::{Context, Failure};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
@@ -196,24 +196,7 @@ fn restatements(context: &Context, limit: usize, is_json: bool) -> Result<(), Fa
     Ok(())
 }
 
-/// Who writes: this process, or the daemon that has the journal open.
-enum Hand {
-    Own(Box<App>),
-    Daemon(Daemon),
-}
-
 impl Hand {
-    fn of(context: &Context) -> Result<Self, Failure> {
-        let (app, is_ours) = context.write_or_read()?;
-        if is_ours {
-            return Ok(Self::Own(Box::new(app)));
-        }
-        let daemon = Daemon::of(app.data_dir()).context(
-            "another process has the journal open and is no daemon to be asked; wait for it to end",
-        )?;
-        Ok(Self::Daemon(daemon))
-    }
-
     fn edit(&self, request: &EditRequest) -> anyhow::Result<EditView> {
         match self {
             Self::Own(app) => {

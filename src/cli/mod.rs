@@ -21,6 +21,7 @@ mod doctor;
 mod export;
 mod findings;
 mod forecast;
+mod hand;
 mod history;
 mod import;
 mod influx;
@@ -47,7 +48,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::problem::Problem;
-use crate::serve::api::rejects::{PurgeRequest, ReplayRequest};
 
 use open::Context;
 
@@ -120,7 +120,7 @@ enum Command {
     /// Frames that could not be taken, with their reasons.
     Rejects {
         #[command(subcommand)]
-        what: RejectsCommand,
+        what: rejects::RejectsCommand,
     },
     /// Decisions about hours of load curves, and what late truth restated.
     Curves {
@@ -404,75 +404,6 @@ impl From<TimePrecision> for crate::collect::import::Precision {
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum RejectsCommand {
-    /// List them, last received first.
-    List {
-        #[command(flatten)]
-        chosen: rejects::Chosen,
-        /// At most so many; 0 for all.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one, with its bytes.
-    Show {
-        /// Number, as `list` prints it.
-        id: i64,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Decode them again, after the profile or the registry is mended; also while the daemon runs.
-    Replay {
-        /// These numbers, as `list` prints them; all that wait if none is given.
-        ids: Vec<i64>,
-        /// Only with this code.
-        #[arg(long, conflicts_with = "ids")]
-        code: Option<String>,
-        /// Only of this device.
-        #[arg(long, conflicts_with = "ids")]
-        device: Option<String>,
-        /// All that wait: what happens without any choice, said aloud.
-        #[arg(long, conflicts_with_all = ["ids", "code", "device"])]
-        all: bool,
-    },
-    /// Where every rejected delivery is; the sums must hold.
-    Stats {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Write them to a file that `qiliang import` and `qiliang profiles new` read.
-    Export {
-        #[command(flatten)]
-        chosen: rejects::Chosen,
-        /// File, which must not be there yet.
-        #[arg(long, value_name = "FILE.ndjson")]
-        out: PathBuf,
-    },
-    /// Delete them for good.
-    Purge {
-        /// Only with this code.
-        #[arg(long)]
-        code: Option<String>,
-        /// Only of this device.
-        #[arg(long)]
-        device: Option<String>,
-        /// Only what last came before this instant (RFC 3339).
-        #[arg(long, value_name = "INSTANT")]
-        before: Option<DateTime<Utc>>,
-        /// Only those that were replayed with success.
-        #[arg(long)]
-        replayed: bool,
-        /// Do it; without this the number is printed.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
 #[derive(Debug, Args)]
 struct ForecastCsv {
     /// Task file; data, weather and holidays are found beside its folder.
@@ -585,7 +516,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Modbus {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
-        Command::Rejects { what } => dispatch_rejects(&context, what),
+        Command::Rejects { what } => rejects::run(&context, what),
         Command::Curves { what } => curves::run(&context, what),
         Command::Findings { what } => findings::dispatch(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
@@ -668,44 +599,5 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         } => influx::retry(&context),
         Command::Health => serve::health(&context),
         Command::Openapi => serve::openapi(),
-    }
-}
-
-fn dispatch_rejects(context: &Context, what: RejectsCommand) -> Result<(), Failure> {
-    match what {
-        RejectsCommand::List {
-            chosen,
-            limit,
-            json,
-        } => rejects::list(context, chosen, limit, json),
-        RejectsCommand::Show { id, json } => rejects::show(context, id, json),
-        RejectsCommand::Replay {
-            ids, code, device, ..
-        } => {
-            let request = ReplayRequest {
-                ids,
-                code,
-                device,
-                after: None,
-            };
-            rejects::replay(context, &request)
-        }
-        RejectsCommand::Stats { json } => rejects::stats(context, json),
-        RejectsCommand::Export { chosen, out } => rejects::export(context, chosen, &out),
-        RejectsCommand::Purge {
-            code,
-            device,
-            before,
-            replayed,
-            yes,
-        } => {
-            let request = PurgeRequest {
-                code,
-                device,
-                before,
-                only_replayed: replayed,
-            };
-            rejects::purge(context, &request, yes)
-        }
     }
 }

@@ -6,21 +6,89 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::daemon::Daemon;
+use super::hand::Hand;
 use super::{Context, Failure};
 use crate::domain::calendar::beijing_civil;
 use crate::domain::id::DeviceId;
-use crate::run::app::App;
 use crate::run::replay::{self, CHUNK_MAX};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::store::journal::{RejectFilter, RejectStats, StoredReject};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RejectsCommand {
+    /// List them, last received first.
+    List {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// At most so many; 0 for all.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one, with its bytes.
+    Show {
+        /// Number, as `list` prints it.
+        id: i64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decode them again, after the profile or the registry is mended; also while the daemon runs.
+    Replay {
+        /// These numbers, as `list` prints them; all that wait if none is given.
+        ids: Vec<i64>,
+        /// Only with this code.
+        #[arg(long, conflicts_with = "ids")]
+        code: Option<String>,
+        /// Only of this device.
+        #[arg(long, conflicts_with = "ids")]
+        device: Option<String>,
+        /// All that wait: what happens without any choice, said aloud.
+        #[arg(long, conflicts_with_all = ["ids", "code", "device"])]
+        all: bool,
+    },
+    /// Where every rejected delivery is; the sums must hold.
+    Stats {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write them to a file that `qiliang import` and `qiliang profiles new` read.
+    Export {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// File, which must not be there yet.
+        #[arg(long, value_name = "FILE.ndjson")]
+        out: PathBuf,
+    },
+    /// Delete them for good.
+    Purge {
+        /// Only with this code.
+        #[arg(long)]
+        code: Option<String>,
+        /// Only of this device.
+        #[arg(long)]
+        device: Option<String>,
+        /// Only what last came before this instant (RFC 3339).
+        #[arg(long, value_name = "INSTANT")]
+        before: Option<DateTime<Utc>>,
+        /// Only those that were replayed with success.
+        #[arg(long)]
+        replayed: bool,
+        /// Do it; without this the number is printed.
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 /// Which frames are meant.
 #[derive(Debug, Clone, Args)]
@@ -56,13 +124,48 @@ impl Chosen {
     }
 }
 
+/// Runs it.
+pub(super) fn run(context: &Context, what: RejectsCommand) -> Result<(), Failure> {
+    match what {
+        RejectsCommand::List {
+            chosen,
+            limit,
+            json,
+        } => list(context, chosen, limit, json),
+        RejectsCommand::Show { id, json } => show(context, id, json),
+        RejectsCommand::Replay {
+            ids, code, device, ..
+        } => {
+            let request = ReplayRequest {
+                ids,
+                code,
+                device,
+                after: None,
+            };
+            replay(context, &request)
+        }
+        RejectsCommand::Stats { json } => stats(context, json),
+        RejectsCommand::Export { chosen, out } => export(context, chosen, &out),
+        RejectsCommand::Purge {
+            code,
+            device,
+            before,
+            replayed,
+            yes,
+        } => {
+            let request = PurgeRequest {
+                code,
+                device,
+                before,
+                only_replayed: replayed,
+            };
+            purge(context, &request, yes)
+        }
+    }
+}
+
 /// Prints them, last received first.
-pub(super) fn list(
-    context: &Context,
-    chosen: Chosen,
-    limit: usize,
-    is_json: bool,
-) -> Result<(), Failure> {
+fn list(context: &Context, chosen: Chosen, limit: usize, is_json: bool) -> Result<(), Failure> {
     let app = context.read()?;
     let rejects = app.journal.rejects(&chosen.filter(limit))?;
     if is_json {
@@ -115,7 +218,7 @@ fn as_json(reject: &StoredReject) -> Value {
 }
 
 /// Prints one with its bytes.
-pub(super) fn show(context: &Context, id: i64, is_json: bool) -> Result<(), Failure> {
+fn show(context: &Context, id: i64, is_json: bool) -> Result<(), Failure> {
     let app = context.read()?;
     let Some(reject) = app.journal.reject(id)? else {
         return Err(
@@ -188,7 +291,7 @@ fn hexdump(bytes: &[u8]) -> String {
 }
 
 /// Prints where every rejected delivery is.
-pub(super) fn stats(context: &Context, is_json: bool) -> Result<(), Failure> {
+fn stats(context: &Context, is_json: bool) -> Result<(), Failure> {
     let app = context.read()?;
     let stats = app.journal.reject_stats()?;
     if is_json {
@@ -245,25 +348,7 @@ fn stats_text(stats: &RejectStats) -> String {
     out
 }
 
-/// Who changes the journal: this process, or the daemon that has it open.
-enum Hand {
-    Own(Box<App>),
-    Daemon(Daemon),
-}
-
 impl Hand {
-    fn of(context: &Context) -> Result<Self, Failure> {
-        let (app, is_ours) = context.write_or_read()?;
-        if is_ours {
-            return Ok(Self::Own(Box::new(app)));
-        }
-        let daemon = Daemon::of(app.data_dir()).context(
-            "another process has the journal open and is no daemon to be asked; wait for it to end",
-        )?;
-        eprintln!("note: asking the running daemon on {}", daemon.address());
-        Ok(Self::Daemon(daemon))
-    }
-
     fn replay(&self, request: &ReplayRequest) -> anyhow::Result<ReplayResult> {
         match self {
             Self::Own(app) => Ok(replay::replay(app, request)?),
@@ -280,7 +365,7 @@ impl Hand {
 }
 
 /// Decodes them again; what is taken now becomes a reading, the rest keeps its new reason.
-pub(super) fn replay(context: &Context, asked: &ReplayRequest) -> Result<(), Failure> {
+fn replay(context: &Context, asked: &ReplayRequest) -> Result<(), Failure> {
     let hand = Hand::of(context)?;
     let mut sum = ReplayResult::default();
     let mut refused = 0;
@@ -330,7 +415,7 @@ pub(super) fn replay(context: &Context, asked: &ReplayRequest) -> Result<(), Fai
 }
 
 /// Writes them as NDJSON that `qiliang import` and `qiliang profiles new` read.
-pub(super) fn export(context: &Context, chosen: Chosen, out: &Path) -> Result<(), Failure> {
+fn export(context: &Context, chosen: Chosen, out: &Path) -> Result<(), Failure> {
     let app = context.read()?;
     let file = File::create_new(out).with_context(|| {
         format!(
@@ -371,11 +456,7 @@ fn captured(reject: &StoredReject) -> Value {
 }
 
 /// Deletes them, after the number was looked at.
-pub(super) fn purge(
-    context: &Context,
-    request: &PurgeRequest,
-    is_sure: bool,
-) -> Result<(), Failure> {
+fn purge(context: &Context, request: &PurgeRequest, is_sure: bool) -> Result<(), Failure> {
     if !is_sure {
         let app = context.read()?;
         let filter = RejectFilter {

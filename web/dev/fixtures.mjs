@@ -325,6 +325,11 @@ function forecast(query) {
       { class: 'commercial', lead: 'day_ahead', wape: 0.0388, naive_wape: 0.0577, coverage: 0.72 },
       { class: 'total', lead: 'month_ahead', wape: 0.0423, naive_wape: 0.0795, coverage: null },
     ],
+    methods: [
+      { zone: 'Z1', class: 'residential_heating', class_zh: '居民采暖', class_en: 'Residential heating', model: 'regression', p50_m3: 214000 },
+      { zone: 'Z1', class: 'industrial', class_zh: '工业', class_en: 'Industrial', model: 'regression', p50_m3: 301000 },
+      { zone: 'Z2', class: 'commercial', class_zh: '商业', class_en: 'Commercial', model: 'class_profile', p50_m3: 9000 },
+    ],
   }
 }
 

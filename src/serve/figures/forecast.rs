@@ -13,6 +13,7 @@ use crate::domain::demand::{DemandForecast, DemandView};
 use crate::domain::id::SourceId;
 use crate::domain::registry::Registry;
 use crate::serve::figures::cells::Cells;
+use crate::serve::figures::methods::{NodeMethod, methods};
 use crate::serve::figures::overview::{Run, classes_of};
 use crate::serve::figures::supply::month_contract_m3;
 use crate::serve::figures::today::Today;
@@ -215,6 +216,8 @@ pub struct ForecastView {
     pub month: Vec<MonthView>,
     /// The last backtest; empty if there was none.
     pub quality: Vec<QualityRow>,
+    /// What each zone × class was forecast by, with its P50 of tomorrow.
+    pub methods: Vec<NodeMethod>,
 }
 
 /// A member of a dimension and the part of the demand it stands for.
@@ -415,6 +418,7 @@ pub fn forecast_view(
             facts.month(today.month().next(), &whole),
         ],
         quality: facts.quality.to_vec(),
+        methods: methods(&facts.run.forecast, today.plus(1)),
     })
 }
 

@@ -6,6 +6,7 @@
 
 pub mod cells;
 pub mod forecast;
+pub mod methods;
 pub mod overview;
 pub mod supply;
 pub mod today;

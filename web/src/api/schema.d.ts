@@ -1525,6 +1525,8 @@ export interface components {
                 string,
                 string
             ][];
+            /** @description What each zone × class was forecast by, with its P50 of tomorrow. */
+            methods: components["schemas"]["NodeMethod"][];
             /** @description This month and the next. */
             month: components["schemas"]["MonthView"][];
             /** @description Nothing known after this instant was used. */
@@ -2183,6 +2185,27 @@ export interface components {
             to_on: string;
             /** @description Only this zone. */
             zone: string | null;
+        };
+        /** @description A node of a run and the model it was forecast by. */
+        NodeMethod: {
+            /** @description Customer class. */
+            class: string;
+            /** @description English name of the class. */
+            class_en: string;
+            /** @description Chinese name of the class. */
+            class_zh: string;
+            /**
+             * @description The model, from the best down: `regression`, `class_profile`, `seasonal_naive`, `recent_mean`
+             *     (docs/METHODS.md, "Short history").
+             */
+            model: string;
+            /**
+             * Format: int64
+             * @description Its P50 of the day asked for, m³; null where the run does not have the day.
+             */
+            p50_m3: number | null;
+            /** @description Zone. */
+            zone: string;
         };
         /** @description A class of a zone: its large consumers and the rest, tomorrow, m³. */
         NodeRow: {

@@ -106,6 +106,7 @@ const view = (gap = 0): ForecastView => ({
   },
   month: [],
   quality: [],
+  methods: [],
 })
 
 describe('totals of the forecast table', () => {

@@ -185,3 +185,23 @@ fn names_read_well() {
     );
     assert_eq!(words("evening_peak"), "Evening peak");
 }
+
+#[test]
+fn each_node_says_its_method_and_they_sum_to_tomorrow() {
+    let mut city = city();
+    city.run.forecast.nodes[0].model = "class_profile".to_owned();
+    let view = view(&city, Horizon::Daily, Dimension::Total, None).unwrap();
+    let nodes = &city.run.forecast.nodes;
+    assert_eq!(view.methods.len(), nodes.len());
+    let first = &view.methods[0];
+    assert_eq!(first.zone, nodes[0].node.zone.to_string());
+    assert_eq!(first.class, nodes[0].node.class.key());
+    assert_eq!(first.model, "class_profile");
+    assert!(view.methods[1..].iter().all(|m| m.model == nodes[1].model));
+    let sum: i64 = view.methods.iter().map(|m| m.p50_m3.unwrap()).sum();
+    let tomorrow = view.cards.tomorrow.band.p50_m3;
+    let rounding = i64::try_from(nodes.len()).unwrap();
+    assert!((sum - tomorrow).abs() <= rounding, "{sum} and {tomorrow}");
+    let far = methods(&city.run.forecast, fixture::day("2030-01-01"));
+    assert!(far.iter().all(|m| m.p50_m3.is_none()));
+}
