@@ -2,7 +2,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::domain::calendar::{Calendar, DayType};
+use crate::domain::calendar::{Calendar, DayType, GasDay};
+use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::features::temperature::effective_temperature;
 use crate::forecast::weather::{Climatology, ForecastSkill, ahead_of_past_origin};
 

@@ -1,0 +1,198 @@
+//! What past origins teach: corrections by lead, the mix of members, residual paths.
+
+use super::view::View;
+use super::{BLEND_FROM_LEAD, CUT_DAYS, DailyModel, REGRESSION_DAYS_MIN};
+use crate::forecast::models::bands::scale_by_record;
+use crate::forecast::models::blend::{Blend, Case, Known, Members};
+use crate::forecast::models::correction::{
+    BLOCKS, Correction, Corrections, Examples, LEAD_GROUPS, lead_group,
+};
+use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+
+/// Days of history from which on past fits knew enough of the year to speak of far leads.
+const SEASONS_MET_DAYS: usize = 480;
+
+/// The part of the past that a view is in.
+pub(super) const fn block_of(index: usize, count: usize) -> usize {
+    index * BLOCKS / count
+}
+
+impl DailyModel {
+    /// Past origins to learn from, earliest first; every one has a cut of its own.
+    pub(super) fn past_origins(&self, origin: usize, horizon: usize) -> Vec<usize> {
+        let first_value = self
+            .series
+            .values
+            .iter()
+            .position(|v| v.is_finite())
+            .unwrap_or(0);
+        let needs = |days: usize| first_value + days + self.options.fit_age_min;
+        // Fits on less than a year say little of the next season; with more history they are left out.
+        let earliest = if origin >= needs(365) + CUT_DAYS + horizon + 200 {
+            needs(365) + CUT_DAYS
+        } else {
+            needs(REGRESSION_DAYS_MIN)
+        };
+        let reach = self.options.path_days_of(horizon);
+        let earliest = earliest.max(origin.saturating_sub(reach));
+        let count = origin.saturating_sub(earliest);
+        let examples = if horizon < BLEND_FROM_LEAD {
+            self.options.examples_max
+        } else {
+            self.options.late_examples_max
+        };
+        let most = (examples / horizon.max(1)).max(1);
+        let mut step = count.div_ceil(most).max(1);
+        if step % 7 == 0 {
+            step += 1; // every weekday must be met
+        }
+        let mut past: Vec<usize> = (1..=count / step)
+            .map(|k| k * step)
+            .map(|back| origin - back)
+            .filter(|at| self.series.values[*at].is_finite() && self.cut_of(*at).is_some())
+            .collect();
+        past.reverse();
+        past
+    }
+
+    /// Corrections learnt from past views, by lead group.
+    pub(super) fn corrections(
+        &self,
+        views: &[View],
+        origin: usize,
+        horizon: usize,
+    ) -> Vec<Corrections> {
+        let groups = lead_group(horizon) + 1;
+        let mut examples: Vec<Examples> = (0..groups)
+            .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
+            .collect();
+        let day = self.series.traits[origin].day;
+        let mut part = 0;
+        for (i, view) in views.iter().enumerate() {
+            while part < block_of(i, views.len()) {
+                examples.iter_mut().for_each(Examples::next_part);
+                part += 1;
+            }
+            let past = self.series.traits[view.at].day;
+            let weight = self.options.correction.weight_of(past, day);
+            for lead in 1..=horizon.min(origin - view.at) {
+                let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
+                if missed.is_finite() {
+                    examples[lead_group(lead)].push(&view.features[lead - 1], missed, weight);
+                }
+            }
+        }
+        while part + 1 < BLOCKS {
+            examples.iter_mut().for_each(Examples::next_part);
+            part += 1;
+        }
+        let near = self.options.correction;
+        let mut late = near;
+        late.penalty.relative = self.options.late_penalty;
+        late.relative_at_lead_1 = self.options.late_penalty;
+        let is_new = self.is_new_to_a_season(origin);
+        examples
+            .iter()
+            .enumerate()
+            .map(
+                |(group, of_lead)| match group < lead_group(BLEND_FROM_LEAD) {
+                    true => Corrections::fit(of_lead, group, &near),
+                    false if is_new => Corrections::level(),
+                    false => Corrections::fit(of_lead, group, &late),
+                },
+            )
+            .collect()
+    }
+
+    /// Whether the fits of past origins had not met the seasons that the present fit has: what they
+    /// missed beyond a week says nothing of what it will miss.
+    fn is_new_to_a_season(&self, origin: usize) -> bool {
+        let first = self.series.values.iter().position(|v| v.is_finite());
+        origin - first.unwrap_or(origin).min(origin) < SEASONS_MET_DAYS
+    }
+
+    /// What each member says of a lead.
+    pub(super) fn members(&self, view: &View, lead: usize, correction: &Correction) -> Members {
+        let base = view.expected[lead - 1];
+        let corrected = base + correction.of(&view.features[lead - 1]);
+        if lead < BLEND_FROM_LEAD {
+            return Members::regression(corrected);
+        }
+        let known = Known {
+            values: &self.series.values,
+            origin: view.at,
+            level_ratio: view.level_ratio,
+            carried: view.carried,
+        };
+        Members::new(&known, lead, corrected, base)
+    }
+
+    /// How the members are mixed, by lead group, as would have been best lately.
+    pub(super) fn blends(
+        &self,
+        views: &[View],
+        members: &[Vec<Members>],
+        origin: usize,
+    ) -> Vec<Blend> {
+        let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
+        if self.is_new_to_a_season(origin) {
+            return vec![Blend::REGRESSION; LEAD_GROUPS];
+        }
+        let day = self.series.traits[origin].day;
+        for (view, members) in views.iter().zip(members) {
+            let past = self.series.traits[view.at].day;
+            let weight = self.options.correction.weight_of(past, day);
+            // In the first week, what is known at the origin is in the correction already.
+            for (lead, members) in (1..).zip(members).skip(BLEND_FROM_LEAD - 1) {
+                let truth = match self.series.values.get(view.at + lead) {
+                    Some(truth) if view.at + lead <= origin && truth.is_finite() => *truth,
+                    _ => continue,
+                };
+                cases[lead_group(lead)].push(Case {
+                    members: *members,
+                    truth,
+                    weight,
+                    origin: view.at,
+                });
+            }
+        }
+        cases.iter().map(|cases| Blend::fit(cases)).collect()
+    }
+
+    pub(super) fn paths(
+        &self,
+        views: &[View],
+        members: &[Vec<Members>],
+        blends: &[Blend],
+        origin: usize,
+        p50: &[f64],
+    ) -> Vec<ResidualPath> {
+        let horizon = p50.len();
+        let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
+        let typical = self.series.typical_level(origin);
+        let mut paths: Vec<ResidualPath> = views
+            .iter()
+            .zip(members)
+            .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
+            .map(|(view, members)| {
+                let residuals = (1..=horizon)
+                    .map(|lead| {
+                        if view.at + lead > origin {
+                            return f64::NAN;
+                        }
+                        let then = blends[lead_group(lead)].of(members[lead - 1]).max(0.0);
+                        (self.series.values[view.at + lead] - then)
+                            * level_factor(p50[lead - 1], then, typical)
+                    })
+                    .collect();
+                ResidualPath {
+                    origin: self.series.traits[view.at].day,
+                    residuals,
+                }
+            })
+            .collect();
+        scale_by_record(&mut paths, self.series.traits[origin].day);
+        fill_unknown(&mut paths);
+        paths
+    }
+}

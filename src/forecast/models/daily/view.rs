@@ -1,0 +1,175 @@
+//! What an origin expected of the days ahead and knew of its own errors.
+
+use super::{CutFit, DailyModel};
+use crate::forecast::features::calendar::year_angle;
+use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
+use crate::forecast::models::correction::{
+    CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target,
+};
+use crate::forecast::models::seasonal_naive;
+use crate::forecast::weather::{Climatology, WeatherAhead, ahead_of_past_origin};
+
+pub(super) struct Weather<'a> {
+    pub(super) ahead: WeatherAhead,
+    pub(super) climatology: &'a Climatology,
+}
+
+/// An origin as it was seen: errors known, expectations ahead.
+pub(super) struct View {
+    pub(super) at: usize,
+    pub(super) expected: Vec<f64>,
+    pub(super) features: Vec<[f64; CORRECTION_FEATURES]>,
+    /// Level of the last four weeks to that of the same weeks a year before.
+    pub(super) level_ratio: Option<f64>,
+    /// Mean of the last 28 and of the last 7 known errors, m³.
+    pub(super) carried: [f64; 2],
+}
+
+impl DailyModel {
+    fn angle(&self, index: usize) -> f64 {
+        year_angle(
+            self.series.traits[index.min(self.series.traits.len() - 1)]
+                .day
+                .0,
+        )
+    }
+
+    /// What was expected, and what was known of errors, at an origin; `temperatures` are those of
+    /// the leads, re-created from observations if not given.
+    pub(super) fn seen_from(
+        &self,
+        at: usize,
+        horizon: usize,
+        weather: &Weather<'_>,
+        temperatures: Option<Vec<f64>>,
+    ) -> Option<View> {
+        let fit = self.fit_at(at)?;
+        let from = (at + 1)
+            .saturating_sub(RESIDUAL_DAYS)
+            .max(fit.expected_from);
+        let expected_of = |i: usize| fit.expected.get(i.checked_sub(fit.expected_from)?).copied();
+        let mut recent = Vec::with_capacity(RESIDUAL_DAYS);
+        let mut expected_then = Vec::with_capacity(RESIDUAL_DAYS);
+        for i in (from..=at).rev() {
+            let expected = expected_of(i).unwrap_or(f64::NAN);
+            recent.push(self.series.values[i] - expected);
+            expected_then.push(expected);
+        }
+        let uses_weather = fit.base.uses_weather() && self.felt.is_some();
+        let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
+        let mut warmth = vec![f64::NAN; horizon];
+        let expected: Vec<f64> = if !uses_weather || is_observed {
+            // Cached for the days after the cut; without weather, also those not yet observed.
+            let under_observed = |i: usize| {
+                let felt = self.felt.as_ref().and_then(|f| f.get(i)).copied();
+                fit.base.predict(&self.series, &self.fixed, i, felt)
+            };
+            if let Some(felt) = self.felt.as_ref().filter(|_| uses_weather) {
+                for (today, felt) in warmth.iter_mut().zip(&felt[at + 1..]) {
+                    *today = felt.today;
+                }
+            }
+            (at + 1..=at + horizon)
+                .map(|i| expected_of(i).unwrap_or_else(|| under_observed(i)))
+                .collect()
+        } else {
+            let temperatures = temperatures.unwrap_or_else(|| {
+                ahead_of_past_origin(
+                    weather.ahead,
+                    weather.climatology,
+                    self.series.first(),
+                    &self.series.temperatures,
+                    at,
+                    horizon,
+                )
+            });
+            self.expected_under(fit, at, &temperatures, &mut warmth)
+        };
+        let effects = if uses_weather
+            && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect)
+        {
+            self.weather_effects(fit, at, weather)
+        } else {
+            Vec::new()
+        };
+        let warmth_now = self.felt.as_ref().map_or(f64::NAN, |felt| felt[at].today);
+        let known = KnownResiduals::new(&recent, &expected_then, &effects);
+        let features = (1..)
+            .zip(&expected)
+            .map(|(lead, expected)| {
+                let target = Target {
+                    expected: *expected,
+                    angle: self.angle(at + lead),
+                    off: [at + lead, at].map(|i| self.series.traits[i].is_off()),
+                    warmer: warmth[lead - 1] - warmth_now,
+                };
+                known.features(lead, &target)
+            })
+            .collect();
+        Some(View {
+            at,
+            expected,
+            features,
+            level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
+            carried: [RESIDUAL_DAYS, 7]
+                .map(|days| mean_of_known(&recent[..days.min(recent.len())])),
+        })
+    }
+
+    /// Base expectations of the leads under given temperatures; `warmth` becomes what those are
+    /// where gaps are filled.
+    fn expected_under(
+        &self,
+        fit: &CutFit,
+        at: usize,
+        temperatures: &[f64],
+        warmth: &mut [f64],
+    ) -> Vec<f64> {
+        let from = (at + 1).saturating_sub(SLOW_DAYS);
+        let mut days = self.series.temperatures[from..=at].to_vec();
+        let mut last = self.felt.as_ref().map(|f| f[at]);
+        (0..)
+            .zip(warmth)
+            .map(|(i, today)| {
+                days.push(temperatures.get(i).copied().unwrap_or(f64::NAN));
+                let felt = Felt::new(&days);
+                if felt.is_known() {
+                    last = Some(felt);
+                }
+                *today = last.map_or(f64::NAN, |felt| felt.today);
+                fit.base
+                    .predict(&self.series, &self.fixed, at + 1 + i, last)
+            })
+            .collect()
+    }
+
+    /// How far the last week's weather moved the expectation from typical weather, latest first.
+    fn weather_effects(&self, fit: &CutFit, at: usize, weather: &Weather<'_>) -> Vec<f64> {
+        let first = self.series.first();
+        let known = &self.series.temperatures[..=at];
+        (0..7.min(at))
+            .map(|back| {
+                let i = at - back;
+                let typical = weather
+                    .climatology
+                    .at(first, known, self.series.traits[i].day);
+                let felt = Felt {
+                    today: typical,
+                    effective: typical,
+                    slow: typical,
+                };
+                let under_typical = fit.base.predict(&self.series, &self.fixed, i, Some(felt));
+                let expected = fit.expected.get(i.wrapping_sub(fit.expected_from)).copied();
+                expected.map_or(f64::NAN, |e| e - under_typical)
+            })
+            .collect()
+    }
+}
+
+fn mean_of_known(values: &[f64]) -> f64 {
+    let (sum, count) = values
+        .iter()
+        .filter(|v| v.is_finite())
+        .fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
+}
