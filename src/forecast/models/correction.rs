@@ -19,7 +19,8 @@ const WEEK: usize = 7;
 /// Feature: the mean residual of four weeks.
 const MONTH: usize = 13;
 
-fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+/// Mean of the values that are known; none if none is.
+pub(super) fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values
         .into_iter()
         .filter(|v| v.is_finite())

@@ -20,12 +20,7 @@ pub(super) const fn block_of(index: usize, count: usize) -> usize {
 impl DailyModel {
     /// Past origins to learn from, earliest first; every one has a cut of its own.
     pub(super) fn past_origins(&self, origin: usize, horizon: usize) -> Vec<usize> {
-        let first_value = self
-            .series
-            .values
-            .iter()
-            .position(|v| v.is_finite())
-            .unwrap_or(0);
+        let first_value = self.series.first_known();
         let needs = |days: usize| first_value + days + self.options.fit_age_min;
         // Fits on less than a year say little of the next season; with more history they are left out.
         let earliest = if origin >= needs(365) + CUT_DAYS + horizon + 200 {
@@ -63,6 +58,13 @@ impl DailyModel {
         horizon: usize,
     ) -> Vec<Corrections> {
         let groups = lead_group(horizon) + 1;
+        let is_new = self.is_new_to_a_season(origin);
+        // Later leads are not learnt then.
+        let learnt = if is_new {
+            horizon.min(BLEND_FROM_LEAD - 1)
+        } else {
+            horizon
+        };
         let mut examples: Vec<Examples> = (0..groups)
             .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
             .collect();
@@ -75,7 +77,7 @@ impl DailyModel {
             }
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
-            for lead in 1..=horizon.min(origin - view.at) {
+            for lead in 1..=learnt.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
                     examples[lead_group(lead)].push(&view.features[lead - 1], missed, weight);
@@ -90,7 +92,6 @@ impl DailyModel {
         let mut late = near;
         late.penalty.relative = self.options.late_penalty;
         late.relative_at_lead_1 = self.options.late_penalty;
-        let is_new = self.is_new_to_a_season(origin);
         examples
             .iter()
             .enumerate()
@@ -107,8 +108,7 @@ impl DailyModel {
     /// Whether the fits of past origins had not met the seasons that the present fit has: what they
     /// missed beyond a week says nothing of what it will miss.
     fn is_new_to_a_season(&self, origin: usize) -> bool {
-        let first = self.series.values.iter().position(|v| v.is_finite());
-        origin - first.unwrap_or(origin).min(origin) < SEASONS_MET_DAYS
+        origin.saturating_sub(self.series.first_known()) < SEASONS_MET_DAYS
     }
 
     /// What each member says of a lead.

@@ -2,6 +2,7 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::models::correction::mean_known;
 
 /// A daily series without holes in its calendar.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,12 @@ impl DailySeries {
             .map_or(GasDay::from_epoch_day(0), |t| t.day)
     }
 
+    /// The first day that has a value; 0 if none has.
+    pub fn first_known(&self) -> usize {
+        let known = self.values.iter().position(|v| v.is_finite());
+        known.unwrap_or(0)
+    }
+
     /// Complete days up to and with `origin`.
     pub fn days_known(&self, origin: usize) -> usize {
         self.values
@@ -34,15 +41,6 @@ impl DailySeries {
     /// Mean of the last year up to `origin`, m³; 0 if nothing is known.
     pub fn typical_level(&self, origin: usize) -> f64 {
         let from = (origin + 1).saturating_sub(365);
-        let known: Vec<f64> = self.values[from..=origin]
-            .iter()
-            .copied()
-            .filter(|v| v.is_finite())
-            .collect();
-        if known.is_empty() {
-            0.0
-        } else {
-            known.iter().sum::<f64>() / known.len() as f64
-        }
+        mean_known(self.values[from..=origin].iter().copied()).unwrap_or(0.0)
     }
 }

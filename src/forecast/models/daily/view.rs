@@ -4,7 +4,7 @@ use super::{CutFit, DailyModel};
 use crate::forecast::features::calendar::year_angle;
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::models::correction::{
-    CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target,
+    CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target, mean_known,
 };
 use crate::forecast::models::seasonal_naive;
 use crate::forecast::weather::{Climatology, WeatherAhead, ahead_of_past_origin};
@@ -112,7 +112,7 @@ impl DailyModel {
             features,
             level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
             carried: [RESIDUAL_DAYS, 7]
-                .map(|days| mean_of_known(&recent[..days.min(recent.len())])),
+                .map(|days| mean_known(recent.iter().take(days).copied()).unwrap_or(0.0)),
         })
     }
 
@@ -164,12 +164,4 @@ impl DailyModel {
             })
             .collect()
     }
-}
-
-fn mean_of_known(values: &[f64]) -> f64 {
-    let (sum, count) = values
-        .iter()
-        .filter(|v| v.is_finite())
-        .fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
-    if count > 0.0 { sum / count } else { 0.0 }
 }
