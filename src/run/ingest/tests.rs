@@ -3,14 +3,15 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::calendar::GasDayClock;
+use crate::domain::frame::{RejectReason, Transport};
 use crate::domain::id::DeviceId;
-use crate::domain::meter::{MeterKind, MeterRole, SettlementTotal};
-use crate::domain::reading::{AlarmSet, Item, ItemValue};
+use crate::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
+use crate::domain::reading::{AlarmSet, Decoded, Item, ItemValue};
 use crate::domain::registry::{Company, RegistryParts};
 use crate::store::journal::RejectFilter;
 

@@ -1,0 +1,228 @@
+//! How much: by source, class and slot, and hour by hour.
+
+use std::fmt::Write as _;
+
+use super::{Writer, percent, quantiles, ratio, wan};
+use crate::serve::dispatch::HourRow;
+use crate::serve::dispatch::Spans;
+use crate::serve::figures::forecast::Dimension;
+
+impl Writer<'_> {
+    /// Yesterday, today, tomorrow.
+    pub(super) fn overview(&mut self) {
+        let cards = &self.report.cards;
+        let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
+        self.heading("一、三日总览", "1. Three days", "");
+        let heads = [
+            self.say("气日", "Gas day"),
+            self.say("实际", "Actual"),
+            "P10",
+            self.say("预测 P50", "Forecast P50"),
+            "P90",
+            self.say("偏差率/环比", "Error / change"),
+        ];
+        self.table(&heads);
+        let yesterday = &cards.yesterday;
+        let or_dash = |m3: Option<i64>| m3.map_or_else(|| "—".into(), wan);
+        let error = yesterday
+            .forecast_m3
+            .zip(yesterday.actual_m3)
+            .and_then(|(forecast, actual)| ratio(forecast, actual));
+        let cells = [
+            format!(
+                "{} {}",
+                self.say("昨日", "Yesterday"),
+                self.day(yesterday.day)
+            ),
+            or_dash(yesterday.actual_m3),
+            "—".into(),
+            or_dash(yesterday.forecast_m3),
+            "—".into(),
+            error.map_or_else(|| "—".into(), percent),
+        ];
+        self.row("", &cells);
+        let before = yesterday.actual_m3.and_then(|m3| ratio(today.p50_m3, m3));
+        for (zh, en, card, against) in [
+            ("今日", "Today", &cards.today, before),
+            (
+                "明日",
+                "Tomorrow",
+                &cards.tomorrow,
+                ratio(tomorrow.p50_m3, today.p50_m3),
+            ),
+        ] {
+            let name = format!("{} {}", self.say(zh, en), self.day(card.day));
+            let mut cells = vec![name, "—".into()];
+            cells.extend(quantiles(card.band));
+            cells.push(against.map_or_else(|| "—".into(), percent));
+            self.row("", &cells);
+        }
+        self.put("</tbody></table>");
+    }
+
+    pub(super) fn blocks(&mut self) {
+        let tables = &self.report.tables;
+        let total = tables.total.tomorrow.p50_m3;
+        for block in &tables.blocks {
+            match block.by {
+                Dimension::Source => self.heading("二、分气源", "2. By source", ""),
+                Dimension::Class => self.heading("三、用户结构", "3. By class", ""),
+                Dimension::Slot | Dimension::Total => {
+                    self.heading("四、用气时段", "4. By time slot", "");
+                }
+            }
+            let (today, tomorrow, week) = (
+                self.say("今日", "today"),
+                self.say("明日", "tomorrow"),
+                self.say("未来7日", "7 days"),
+            );
+            self.put("<table><thead><tr><th></th>");
+            for span in [today, tomorrow, week] {
+                for quantile in ["P10", "P50", "P90"] {
+                    _ = write!(self.out, "<th>{span} {quantile}</th>");
+                }
+            }
+            let share = self.say("明日占比", "share");
+            _ = write!(self.out, "<th>{share}</th></tr></thead><tbody>");
+            for (label, spans) in &block.rows {
+                let cells = span_cells(self.name(label), spans, total);
+                self.row("", &cells);
+            }
+            let name = self.say("合计", "Total").to_owned();
+            let cells = span_cells(name, &tables.total, total);
+            self.row("total", &cells);
+            self.put("</tbody></table>");
+        }
+    }
+
+    pub(super) fn cross(&mut self) {
+        let tables = &self.report.tables;
+        let note = self.say("明日 P50", "tomorrow, P50");
+        self.heading(
+            "五、气源 × 用户结构 × 时段",
+            "5. Source × class × slot",
+            note,
+        );
+        let mut heads = vec![
+            self.say("气源", "Source").to_owned(),
+            self.say("用户类别", "Class").to_owned(),
+        ];
+        heads.extend(tables.slots.iter().map(|slot| self.name(slot)));
+        heads.push(self.say("合计", "Total").to_owned());
+        let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+        self.table(&heads);
+        let mut sums = vec![0; tables.slots.len()];
+        for row in &tables.cross {
+            let mut cells = vec![self.name(&row.source), self.name(&row.class)];
+            for (sum, m3) in sums.iter_mut().zip(&row.slots_m3) {
+                *sum += m3;
+                cells.push(wan(*m3));
+            }
+            cells.push(wan(row.total_m3()));
+            self.row("", &cells);
+        }
+        let mut cells = vec![self.say("合计", "Total").to_owned(), String::new()];
+        cells.extend(sums.iter().map(|m3| wan(*m3)));
+        cells.push(wan(sums.iter().sum()));
+        self.row("total", &cells);
+        self.put("</tbody></table>");
+    }
+
+    pub(super) fn hours(&mut self) {
+        let tables = &self.report.tables;
+        if tables.hours.is_empty() {
+            return;
+        }
+        let note = self.say(
+            "明日逐小时,阴影为 P10–P90",
+            "tomorrow by hour, P10–P90 shaded",
+        );
+        self.heading("六、24 小时曲线", "6. Hours", note);
+        let drawing = fan(&tables.hours);
+        self.put(&drawing);
+        let heads = [
+            self.say("小时", "Hour"),
+            self.say("时段", "Slot"),
+            "P10",
+            "P50",
+            "P90",
+        ];
+        self.table(&heads);
+        for hour in &tables.hours {
+            let slot = tables
+                .slots
+                .get(hour.slot)
+                .map_or_else(String::new, |slot| self.name(slot));
+            let time = format!(
+                "{:02}:00–{:02}:00",
+                hour.civil_hour,
+                (hour.civil_hour + 1) % 24
+            );
+            let mut cells = vec![time, slot];
+            cells.extend(quantiles(hour.band));
+            self.row("", &cells);
+        }
+        let sum: i64 = tables.hours.iter().map(|hour| hour.band.p50_m3).sum();
+        let cells = [
+            self.say("合计", "Total").to_owned(),
+            String::new(),
+            String::new(),
+            wan(sum),
+            String::new(),
+        ];
+        self.row("total", &cells);
+        self.put("</tbody></table>");
+    }
+}
+
+fn span_cells(name: String, spans: &Spans, total: i64) -> Vec<String> {
+    let mut cells = vec![name];
+    for band in [spans.today, spans.tomorrow, spans.week] {
+        cells.extend(quantiles(band));
+    }
+    let share = 100.0 * spans.tomorrow.p50_m3 as f64 / total.max(1) as f64;
+    cells.push(format!("{share:.1}%"));
+    cells
+}
+
+/// P10–P90 shaded and P50 as a line, one point for an hour.
+fn fan(hours: &[HourRow]) -> String {
+    const WIDTH: f64 = 960.0;
+    const HEIGHT: f64 = 130.0;
+    let most = hours
+        .iter()
+        .map(|h| h.band.p90_m3)
+        .max()
+        .unwrap_or(1)
+        .max(1) as f64;
+    let step = WIDTH / (hours.len().max(2) - 1) as f64;
+    let point = |at: usize, m3: i64| {
+        format!(
+            "{:.1},{:.1}",
+            at as f64 * step,
+            HEIGHT * (1.0 - m3.max(0) as f64 / most)
+        )
+    };
+    let upper = hours
+        .iter()
+        .enumerate()
+        .map(|(at, h)| point(at, h.band.p90_m3));
+    let lower = hours
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(at, h)| point(at, h.band.p10_m3));
+    let shade: Vec<String> = upper.chain(lower).collect();
+    let line: Vec<String> = hours
+        .iter()
+        .enumerate()
+        .map(|(at, h)| point(at, h.band.p50_m3))
+        .collect();
+    format!(
+        "<svg viewBox=\"-4 -4 968 138\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"24 h\">\
+         <polygon points=\"{}\" fill=\"#0b5fa5\" fill-opacity=\"0.2\"/>\
+         <polyline points=\"{}\" fill=\"none\" stroke=\"#0b5fa5\" stroke-width=\"2\" vector-effect=\"non-scaling-stroke\"/></svg>",
+        shade.join(" "),
+        line.join(" ")
+    )
+}
