@@ -196,7 +196,7 @@ fn as_days(index: usize) -> i64 {
 }
 
 fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<NodeModel> {
-    let traits = DayTraits::span(&request.calendar, first, count + MONTH_LEADS_MAX + 2);
+    let days = count + MONTH_LEADS_MAX + 2;
     let mut values: BTreeMap<&DemandNode, Vec<f64>> = BTreeMap::new();
     for day in &request.demand {
         let of_node = values
@@ -207,6 +207,7 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
     values
         .into_iter()
         .map(|(node, values)| {
+            let traits = DayTraits::span_of(&request.calendar, node, first, days);
             let observed = request.observed.get(&node.zone).filter(|o| !o.is_empty());
             let temperatures = observed.map_or_else(Vec::new, |observed| {
                 let at = |i: usize| observed.get(&traits[i].day).copied().unwrap_or(f64::NAN);
@@ -219,12 +220,12 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
             };
             let series = DailySeries {
                 values,
-                traits: traits.clone(),
+                traits,
                 temperatures,
             };
             NodeModel {
                 node: node.clone(),
-                model: DailyModel::new(series, DailyOptions::default()),
+                model: DailyModel::new(series, DailyOptions::chinese()),
                 ahead,
             }
         })

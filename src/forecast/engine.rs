@@ -7,6 +7,8 @@
 mod assemble;
 mod nodes;
 #[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -174,7 +176,7 @@ pub fn run_in_parts(
         return Err(ForecastError::NoNodes);
     }
     let taken_out = parts::taken_out(request, today);
-    let options = DailyOptions::default();
+    let options = DailyOptions::chinese();
     let (prepared, left_out) = prepare_all(request, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);
     let chosen = choose_origins(

@@ -150,7 +150,7 @@ fn candidate(
     let horizon = request.horizon_days;
     let weather = request.weather.get(&history.node.zone);
     let effects = taken_out.get(&history.node);
-    let traits = DayTraits::span(&request.calendar, first, known + horizon + 2);
+    let traits = DayTraits::span_of(&request.calendar, &history.node, first, known + horizon + 2);
     let mut values = vec![f64::NAN; known];
     let mut temperatures = vec![f64::NAN; known];
     let mut shape_days = Vec::with_capacity(known);

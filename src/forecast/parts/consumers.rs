@@ -111,6 +111,7 @@ fn own(
         &known,
         weather,
         &request.calendar,
+        &consumer.node,
         request.weather_skill,
         skip + request.horizon_days,
     )?;

@@ -288,7 +288,7 @@ impl Stage {
             factors.push(recent * weight);
         }
         self.mixed.mix(&self.seasons, &factors);
-        let alive = learnable(self.at - self.first, self.columns);
+        let alive = learnable(self.at - self.first, self.columns, input.fixed.columns());
         self.mixed.solve(options.penalty, &self.largest, &alive)
     }
 
