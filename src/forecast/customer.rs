@@ -119,7 +119,8 @@ pub fn customer_bands(
     let span = span.min(HISTORY_DAYS_MAX);
     let at = |day: GasDay| temperatures.get(&day).copied();
     let skill = ForecastSkill::default();
-    let forecast = forecast(&known, first, span, horizon, &at, calendar, node, skill);
+    let model = model_of(&known, first, span, horizon, &at, calendar, node, skill);
+    let forecast = model.forecast();
     let Some(forecast) = forecast else {
         return none;
     };
@@ -143,17 +144,33 @@ pub fn customer_bands(
         .collect()
 }
 
-/// The days after a customer's last known one, by the same model as the city's nodes.
+/// A customer's series with the model of it, and what it may know of the days ahead.
+pub(super) struct CustomerModel {
+    pub(super) model: DailyModel,
+    ahead: WeatherAhead,
+    given: Vec<f64>,
+}
+
+impl CustomerModel {
+    /// The days after the last known one; none if fewer than 8 are known.
+    pub(super) fn forecast(mut self) -> Option<DailyForecast> {
+        let origin = self.model.series().values.len() - 1;
+        self.model
+            .forecast(origin, self.given.len(), self.ahead, &self.given)
+    }
+}
+
+/// The model of a customer's days, the same as the city's nodes have.
 ///
-/// None if fewer than 8 days are known.
-pub(super) fn daily_forecast(
+/// None if no day is known.
+pub(super) fn daily_model(
     history: &[(GasDay, f64)],
     weather: Option<&ZoneWeather>,
     calendar: &Calendar,
     node: &DemandNode,
     skill: ForecastSkill,
     horizon: usize,
-) -> Option<DailyForecast> {
+) -> Option<CustomerModel> {
     let known: BTreeMap<GasDay, f64> = history.iter().copied().collect();
     let (first, last) = (known.keys().next()?, known.keys().next_back()?);
     let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
@@ -164,10 +181,13 @@ pub(super) fn daily_forecast(
         let observed = weather.observed.get(&day);
         observed.or_else(|| weather.forecast.get(&day)).copied()
     };
-    forecast(&known, first, span, horizon, &at, calendar, node, skill)
+    Some(model_of(
+        &known, first, span, horizon, &at, calendar, node, skill,
+    ))
 }
 
-fn forecast(
+#[expect(clippy::too_many_arguments, reason = "what a series is made of")]
+fn model_of(
     known: &BTreeMap<GasDay, f64>,
     first: GasDay,
     span: usize,
@@ -176,7 +196,7 @@ fn forecast(
     calendar: &Calendar,
     node: &DemandNode,
     skill: ForecastSkill,
-) -> Option<DailyForecast> {
+) -> CustomerModel {
     let traits = DayTraits::span_of(calendar, node, first, span + horizon + 2);
     let temperature = |i: usize| temperature_on(traits[i].day).unwrap_or(f64::NAN);
     let given: Vec<f64> = (span..span + horizon).map(temperature).collect();
@@ -194,7 +214,11 @@ fn forecast(
         temperatures: if has_weather { observed } else { Vec::new() },
         traits,
     };
-    DailyModel::new(series, DailyOptions::chinese()).forecast(span - 1, horizon, ahead, &given)
+    CustomerModel {
+        model: DailyModel::new(series, DailyOptions::chinese()),
+        ahead,
+        given,
+    }
 }
 
 /// Band of one customer's gas day; a filed plan, corrected by the customer's own bias, takes the

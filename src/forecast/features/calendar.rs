@@ -101,6 +101,8 @@ pub const CALENDAR_FEATURES: usize = FIRST_HARMONIC.start + 2 * HARMONICS;
 pub const FESTIVAL: std::ops::Range<usize> = 1..FESTIVAL_KNOTS.len() - 1;
 const HOLIDAYS: std::ops::Range<usize> = FESTIVAL.end..FESTIVAL.end + 3;
 const BESIDE_DAYS_OFF: std::ops::Range<usize> = HOLIDAYS.end..HOLIDAYS.end + 3;
+/// Columns that a few days a year are in: the festival, holidays, make-up workdays, days beside days off.
+pub const RARE: std::ops::Range<usize> = FESTIVAL.start..BESIDE_DAYS_OFF.end;
 const WEEKDAYS: std::ops::Range<usize> = BESIDE_DAYS_OFF.end..BESIDE_DAYS_OFF.end + 7;
 /// Columns of the day off × first harmonic.
 pub const OFF_DAY_SEASON: std::ops::Range<usize> = WEEKDAYS.end..WEEKDAYS.end + 2;

@@ -8,7 +8,8 @@
 mod chain;
 
 use crate::forecast::features::calendar::{
-    CALENDAR_FEATURES, DayTraits, FESTIVAL, FIRST_HARMONIC, OFF_DAY_SEASON, SCHOOL, SEASONS, TREND,
+    CALENDAR_FEATURES, DayTraits, FESTIVAL, FIRST_HARMONIC, OFF_DAY_SEASON, RARE, SCHOOL, SEASONS,
+    TREND,
 };
 use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
@@ -91,6 +92,11 @@ impl BaseFit {
         of(FESTIVAL) + of(CALENDAR_FEATURES..self.calendar.len())
     }
 
+    /// Effects of rare days, m³.
+    pub fn rare(&self) -> &[f64] {
+        &self.calendar[RARE]
+    }
+
     fn weather_effect(&self, row: &[f64; TEMPERATURE_FEATURES]) -> f64 {
         self.weather.iter().zip(row).map(|(b, x)| b * x).sum()
     }
@@ -112,6 +118,8 @@ pub struct BaseInput<'a> {
     pub felt: Option<&'a [Felt]>,
     /// Choices.
     pub options: &'a BaseOptions,
+    /// Columns that are held to zero as by so many more days of full weight.
+    pub pull: &'a [(usize, f64)],
 }
 
 /// Columns that a history of so many days can tell apart; a history shorter than a season cannot

@@ -6,6 +6,7 @@
 
 mod learning;
 mod options;
+mod rare;
 mod series;
 mod view;
 
@@ -57,6 +58,8 @@ pub struct DailyModel {
     known: Vec<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
+    /// What was expected of rare days and taken out of the series.
+    expected: rare::Expected,
 }
 
 /// A fit with its expectations, under observed weather, of the days around its cut.
@@ -100,6 +103,7 @@ impl DailyModel {
             known,
             chain: BaseChain::default(),
             fits: BTreeMap::new(),
+            expected: rare::Expected::default(),
         }
     }
 
@@ -123,11 +127,13 @@ impl DailyModel {
         if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
             return None;
         }
-        self.regression(origin, horizon, ahead, given)
-            .or_else(|| self.baseline(origin, horizon))
+        let forecast = self
+            .regression(origin, horizon, ahead, given)
+            .or_else(|| self.baseline(origin, horizon))?;
+        Some(self.with_expected(forecast, origin))
     }
 
-    /// The seasonal-naive forecast of the same days.
+    /// The seasonal-naive forecast of the same days, of the series as it stands.
     pub fn baseline(&self, origin: usize, horizon: usize) -> Option<DailyForecast> {
         seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
     }
@@ -160,6 +166,7 @@ impl DailyModel {
                 fixed: &self.fixed,
                 felt: self.felt.as_deref(),
                 options: &self.options.base,
+                pull: &self.expected.pull,
             };
             let fit = self.chain.fit(input, cut, CUT_DAYS);
             let fit = fit.map(|base| self.around(cut, base, until));
