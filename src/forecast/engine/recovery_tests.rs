@@ -567,6 +567,27 @@ fn a_factory_that_met_one_festival_or_none_is_helped_by_those_alike() {
 }
 
 #[test]
+fn what_comes_later_is_not_learnt_from_those_alike() {
+    let all: Vec<&Factory> = FACTORIES.iter().collect();
+    let request = festive(&[(CustomerClass::Industrial, 0.7)], &all, true);
+    let mut tempted = request.clone();
+    let today = day("2027-01-18");
+    for consumer in &mut tempted.parts.consumers {
+        consumer.days.extend((0..40).map(|i| (today.plus(i), 1e7)));
+    }
+    let of_node = request.demand[0].node.clone();
+    tempted.demand.extend((0..40).map(|i| DemandDay {
+        node: of_node.clone(),
+        day: today.plus(i),
+        hours_m3: [1e7; 24],
+        coverage: 1.0,
+        uncertainty_m3: 0.0,
+    }));
+    let [honest, tempted] = [&request, &tempted].map(|request| run_in_parts(request).unwrap());
+    assert_eq!(honest, tempted);
+}
+
+#[test]
 fn a_factory_unlike_its_class_is_left_as_it_is() {
     let all: Vec<&Factory> = FACTORIES.iter().collect();
     let goes_on = &FACTORIES[7];
