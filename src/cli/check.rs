@@ -1,6 +1,7 @@
 //! `qiliang check`: all problems of configuration, calendar, profiles and registry at once.
 
 use super::{Context, Failure};
+use crate::domain::id::ZoneId;
 use crate::domain::season::{Place, Season};
 
 /// Prints every problem; an error among them makes the exit code 78.
@@ -50,7 +51,7 @@ fn local(place: &Place) -> String {
             count => format!("{from} to {to} ({count} otherwise)"),
         }
     };
-    let zones: Vec<&str> = place.zones.iter().map(|zone| zone.as_str()).collect();
+    let zones: Vec<&str> = place.zones.iter().map(ZoneId::as_str).collect();
     let school = place.school_holidays.iter().map(|holiday| holiday.to).max();
     format!(
         "calendar of {} ({}): heating {}, winter price {}, school holidays {}",

@@ -21,6 +21,7 @@ use crate::forecast::engine::label;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::metrics::{Outcome, Scores, Tally};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::rare_days::{self, ClassPrior};
 use crate::forecast::weather::{Climatology, ForecastSkill, WeatherAhead, ahead_of_past_origin};
 
 const DRAWS: usize = 200;
@@ -164,6 +165,7 @@ pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
         .saturating_sub(request.days.max(1))
         .max(HISTORY_DAYS_MIN);
     let mut nodes = node_models(request, first, count);
+    expect_rare_days(request, &mut nodes, start);
     let mut weather = BTreeMap::new();
     let day_ahead = day_ahead(&mut nodes, start, count, request, &mut weather);
     let [days, months] = month_ahead(&mut nodes, first, start, count, request, &mut weather);
@@ -230,6 +232,32 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
             }
         })
         .collect()
+}
+
+/// Days before the first scored one of which the month gate asks.
+const MONTH_GATE_DAYS: usize = 62;
+
+/// What classes say of rare days, learnt once before the first origin there is.
+fn expect_rare_days(request: &BacktestRequest, nodes: &mut Vec<NodeModel>, start: usize) {
+    let Some(origin) = start.checked_sub(MONTH_GATE_DAYS + 1) else {
+        return;
+    };
+    if request.calendar.years().next().is_none() {
+        return;
+    }
+    let evidence = |node: &mut NodeModel| (node.node.class, node.model.rare_evidence(origin));
+    let priors = rare_days::priors(nodes.iter_mut().map(evidence).collect());
+    let expecting = |(mut node, prior): (NodeModel, Option<ClassPrior>)| {
+        if let Some(prior) = prior {
+            node.model = node.model.expecting(&prior);
+        }
+        node
+    };
+    *nodes = std::mem::take(nodes)
+        .into_iter()
+        .zip(priors)
+        .map(expecting)
+        .collect();
 }
 
 /// Whether the weather forecast of that time was replayed, by zone and origin.

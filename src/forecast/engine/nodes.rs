@@ -215,8 +215,9 @@ fn priors(request: &ForecastRequest, today: GasDay, candidates: &mut [Candidate]
     let evidence = candidates
         .iter_mut()
         .map(|candidate| {
+            let yesterday = candidate.series.values.len() - 1;
             let model = candidate.model.as_mut();
-            let said = model.map(DailyModel::rare_evidence);
+            let said = model.map(|model| model.rare_evidence(yesterday));
             (candidate.history.node.class, said.unwrap_or_default())
         })
         .collect();

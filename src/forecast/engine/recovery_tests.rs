@@ -3,8 +3,6 @@
 //! Each case is simulated twice with the same weather and the same noise: once with the effect and
 //! once without. What the two forecasts differ by is held against what the two truths differ by.
 
-use std::fmt::Write as _;
-
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -209,10 +207,11 @@ fn recover(
 
 /// Prints the table and asks for every line within a fifth.
 fn within_a_fifth(what: &str, lines: &[Line]) {
-    let mut table = format!("{what}\n");
-    for Line { name, recovered } in lines {
-        let _ = writeln!(table, "  {name:<28} {:6.1} %", 100.0 * recovered);
-    }
+    let rows: Vec<String> = lines
+        .iter()
+        .map(|Line { name, recovered }| format!("  {name:<36} {:6.1} %", 100.0 * recovered))
+        .collect();
+    let table = format!("{what}\n{}\n", rows.join("\n"));
     println!("{table}");
     let is_near = |line: &Line| (0.8..=1.2).contains(&line.recovered);
     assert!(lines.iter().all(is_near), "{table}");

@@ -51,6 +51,8 @@ const BLEND_FROM_LEAD: usize = 8;
 #[derive(Debug)]
 pub struct DailyModel {
     series: DailySeries,
+    /// The series before anything was taken out of it.
+    whole: Option<DailySeries>,
     options: DailyOptions,
     fixed: Design,
     felt: Option<Vec<Felt>>,
@@ -97,6 +99,7 @@ impl DailyModel {
             .collect();
         Self {
             series,
+            whole: None,
             options,
             fixed,
             felt,
@@ -107,9 +110,9 @@ impl DailyModel {
         }
     }
 
-    /// The series.
+    /// The series as it was given.
     pub fn series(&self) -> &DailySeries {
-        &self.series
+        self.whole.as_ref().unwrap_or(&self.series)
     }
 
     /// Forecasts the `horizon` days after `origin`, the index of the last day known.
@@ -127,15 +130,15 @@ impl DailyModel {
         if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
             return None;
         }
-        let forecast = self
-            .regression(origin, horizon, ahead, given)
-            .or_else(|| self.baseline(origin, horizon))?;
+        let forecast = self.regression(origin, horizon, ahead, given).or_else(|| {
+            seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
+        })?;
         Some(self.with_expected(forecast, origin))
     }
 
-    /// The seasonal-naive forecast of the same days, of the series as it stands.
+    /// The seasonal-naive forecast of the same days, plain whatever is expected of rare ones.
     pub fn baseline(&self, origin: usize, horizon: usize) -> Option<DailyForecast> {
-        seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
+        seasonal_naive::forecast(self.series(), origin, horizon, self.options.path_days)
     }
 
     /// The latest cut a forecast at `origin` may use, if its history is long enough.

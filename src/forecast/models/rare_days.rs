@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::GasDay;
+use crate::domain::customer::CustomerClass;
 use crate::forecast::features::calendar::{FESTIVAL, RARE};
 
 /// Number of effects: the festival by offset, holidays, make-up workdays, days beside days off.
@@ -119,6 +120,24 @@ fn depth(own: &OwnEffects, means: &[Option<(f64, f64)>], columns: &[Column]) -> 
         square += certain * mean * mean;
     }
     product / square
+}
+
+/// What those of each one's class say of it, in the order given.
+pub fn priors(all: Vec<(CustomerClass, Evidence)>) -> Vec<Option<ClassPrior>> {
+    let mut priors = vec![None; all.len()];
+    let mut classes: BTreeMap<CustomerClass, (Vec<usize>, Vec<Evidence>)> = BTreeMap::new();
+    for (index, (class, evidence)) in all.into_iter().enumerate() {
+        let of_class = classes.entry(class).or_default();
+        of_class.0.push(index);
+        of_class.1.push(evidence);
+    }
+    for (members, evidence) in classes.into_values() {
+        let pool = ClassPool::new(evidence);
+        for (place, index) in members.into_iter().enumerate() {
+            priors[index] = pool.prior(place);
+        }
+    }
+    priors
 }
 
 /// The customers of a class.

@@ -97,7 +97,10 @@ pub(in crate::forecast) fn rare_evidence(
     today: GasDay,
 ) -> Evidence {
     model(consumer, request, today)
-        .map(|(mut known, _)| known.model.rare_evidence())
+        .map(|(mut known, _)| {
+            let last = known.model.series().values.len() - 1;
+            known.model.rare_evidence(last)
+        })
         .unwrap_or_default()
 }
 

@@ -29,10 +29,10 @@ pub(super) struct Expected {
 }
 
 impl DailyModel {
-    /// What the whole series says of rare days. Fits made before are forgotten.
-    pub fn rare_evidence(&mut self) -> Evidence {
-        let origin = self.series.values.len().saturating_sub(1);
+    /// What the series up to and with `origin` says of rare days. Fits made before are forgotten.
+    pub fn rare_evidence(&mut self, origin: usize) -> Evidence {
         let known = self.series.values.iter().zip(&self.series.traits);
+        let known = known.take(origin + 1);
         let mut days: Vec<_> = known
             .filter(|(value, _)| value.is_finite())
             .map(|(value, traits)| (traits.day, *value))
@@ -132,6 +132,7 @@ impl DailyModel {
     #[must_use]
     pub fn expecting(mut self, prior: &ClassPrior) -> Self {
         self.forget_fits();
+        self.whole = Some(self.series.clone());
         let effects: Vec<f64> = (0..self.fixed.rows())
             .map(|i| dot(&prior.effects, &self.fixed.row(i)[RARE]))
             .collect();
