@@ -12,6 +12,9 @@ use chrono::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::ZoneId;
+use crate::domain::season::Place;
+
 /// Beijing time, a fixed +08:00.
 #[expect(clippy::expect_used, reason = "+08:00 is a valid offset")]
 pub fn beijing() -> FixedOffset {
@@ -285,12 +288,14 @@ pub struct CalendarYear {
     pub make_up_workdays: Vec<NaiveDate>,
 }
 
-/// The holiday calendar: what the year files say, and nothing inferred beyond Saturday and Sunday.
+/// The holiday calendar: what the year files say, and nothing inferred beyond Saturday and Sunday;
+/// and what places have beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calendar {
     years: BTreeMap<i32, CalendarYear>,
     off: BTreeMap<NaiveDate, String>,
     worked: BTreeSet<NaiveDate>,
+    places: Vec<Place>,
 }
 
 impl Calendar {
@@ -311,6 +316,24 @@ impl Calendar {
                 .extend(year.make_up_workdays.iter().copied());
         }
         calendar
+    }
+
+    /// The same with local calendars.
+    #[must_use]
+    pub fn with_places(mut self, places: Vec<Place>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The local calendars.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The local calendar of a zone: of the place that names it, else of the one that names none.
+    pub fn place_of(&self, zone: &ZoneId) -> Option<&Place> {
+        let named = self.places.iter().find(|place| place.zones.contains(zone));
+        named.or_else(|| self.places.iter().find(|place| place.zones.is_empty()))
     }
 
     /// Whether a file for the year is loaded.

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::demand::DemandNode;
 use crate::domain::id::{CustomerId, ZoneId};
 use crate::domain::quantity::{StdVolume, YuanPerM3};
 
@@ -268,6 +269,14 @@ pub struct Customer {
 }
 
 impl Customer {
+    /// The node of demand it is a part of.
+    pub fn node(&self) -> DemandNode {
+        DemandNode {
+            zone: self.zone.clone(),
+            class: self.class,
+        }
+    }
+
     /// Size by design flow.
     pub fn size_class(&self) -> SizeClass {
         SizeClass::from_design_flow(self.design_flow_m3h)

@@ -21,6 +21,7 @@ pub mod problem;
 pub mod quantity;
 pub mod reading;
 pub mod registry;
+pub mod season;
 pub mod series;
 pub mod slot;
 pub mod source;

@@ -21,6 +21,7 @@ use crate::forecast::engine::label;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::metrics::{Outcome, Scores, Tally};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::rare_days::{self, ClassPrior};
 use crate::forecast::weather::{Climatology, ForecastSkill, WeatherAhead, ahead_of_past_origin};
 
 const DRAWS: usize = 200;
@@ -164,6 +165,7 @@ pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
         .saturating_sub(request.days.max(1))
         .max(HISTORY_DAYS_MIN);
     let mut nodes = node_models(request, first, count);
+    expect_rare_days(request, &mut nodes, start);
     let mut weather = BTreeMap::new();
     let day_ahead = day_ahead(&mut nodes, start, count, request, &mut weather);
     let [days, months] = month_ahead(&mut nodes, first, start, count, request, &mut weather);
@@ -196,7 +198,7 @@ fn as_days(index: usize) -> i64 {
 }
 
 fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<NodeModel> {
-    let traits = DayTraits::span(&request.calendar, first, count + MONTH_LEADS_MAX + 2);
+    let days = count + MONTH_LEADS_MAX + 2;
     let mut values: BTreeMap<&DemandNode, Vec<f64>> = BTreeMap::new();
     for day in &request.demand {
         let of_node = values
@@ -207,6 +209,7 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
     values
         .into_iter()
         .map(|(node, values)| {
+            let traits = DayTraits::span_of(&request.calendar, node, first, days);
             let observed = request.observed.get(&node.zone).filter(|o| !o.is_empty());
             let temperatures = observed.map_or_else(Vec::new, |observed| {
                 let at = |i: usize| observed.get(&traits[i].day).copied().unwrap_or(f64::NAN);
@@ -219,16 +222,42 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
             };
             let series = DailySeries {
                 values,
-                traits: traits.clone(),
+                traits,
                 temperatures,
             };
             NodeModel {
                 node: node.clone(),
-                model: DailyModel::new(series, DailyOptions::default()),
+                model: DailyModel::new(series, DailyOptions::chinese()),
                 ahead,
             }
         })
         .collect()
+}
+
+/// Days before the first scored one of which the month gate asks.
+const MONTH_GATE_DAYS: usize = 62;
+
+/// What classes say of rare days, learnt once before the first origin there is.
+fn expect_rare_days(request: &BacktestRequest, nodes: &mut Vec<NodeModel>, start: usize) {
+    let Some(origin) = start.checked_sub(MONTH_GATE_DAYS + 1) else {
+        return;
+    };
+    if request.calendar.years().next().is_none() {
+        return;
+    }
+    let evidence = |node: &mut NodeModel| (node.node.class, node.model.rare_evidence(origin));
+    let priors = rare_days::priors(nodes.iter_mut().map(evidence).collect());
+    let expecting = |(mut node, prior): (NodeModel, Option<ClassPrior>)| {
+        if let Some(prior) = prior {
+            node.model = node.model.expecting(&prior);
+        }
+        node
+    };
+    *nodes = std::mem::take(nodes)
+        .into_iter()
+        .zip(priors)
+        .map(expecting)
+        .collect();
 }
 
 /// Whether the weather forecast of that time was replayed, by zone and origin.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::{Calendar, GasDay};
-use crate::domain::demand::{Band, quantile_of_sorted};
+use crate::domain::demand::{Band, DemandNode, quantile_of_sorted};
 use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
@@ -80,7 +80,7 @@ pub fn plan_bias(day: GasDay, past: &[(GasDay, f64, f64)]) -> PlanBias {
 /// Bands of one customer's gas days, by the same model as the city's nodes.
 ///
 /// `history` are complete gas days in any order; days from the first of `days` on are not read.
-/// `temperatures` hold observed days up to the last known one and forecast days after it. A day
+/// `node` is what the customer is a part of. `temperatures` hold observed days up to the last known one and forecast days after it. A day
 /// that lies before the end of the history, or more than 62 days after it, has no band, and none
 /// has if fewer than 8 days are known.
 ///
@@ -90,6 +90,7 @@ pub fn customer_bands(
     history: &[(GasDay, f64)],
     temperatures: &BTreeMap<GasDay, f64>,
     calendar: &Calendar,
+    node: &DemandNode,
     days: &[GasDay],
 ) -> Vec<Option<Band>> {
     let none = vec![None; days.len()];
@@ -118,7 +119,8 @@ pub fn customer_bands(
     let span = span.min(HISTORY_DAYS_MAX);
     let at = |day: GasDay| temperatures.get(&day).copied();
     let skill = ForecastSkill::default();
-    let forecast = forecast(&known, first, span, horizon, &at, calendar, skill);
+    let model = model_of(&known, first, span, horizon, &at, calendar, node, skill);
+    let forecast = model.forecast();
     let Some(forecast) = forecast else {
         return none;
     };
@@ -142,16 +144,33 @@ pub fn customer_bands(
         .collect()
 }
 
-/// The days after a customer's last known one, by the same model as the city's nodes.
+/// A customer's series with the model of it, and what it may know of the days ahead.
+pub(super) struct CustomerModel {
+    pub(super) model: DailyModel,
+    ahead: WeatherAhead,
+    given: Vec<f64>,
+}
+
+impl CustomerModel {
+    /// The days after the last known one; none if fewer than 8 are known.
+    pub(super) fn forecast(mut self) -> Option<DailyForecast> {
+        let origin = self.model.series().values.len() - 1;
+        self.model
+            .forecast(origin, self.given.len(), self.ahead, &self.given)
+    }
+}
+
+/// The model of a customer's days, the same as the city's nodes have.
 ///
-/// None if fewer than 8 days are known.
-pub(super) fn daily_forecast(
+/// None if no day is known.
+pub(super) fn daily_model(
     history: &[(GasDay, f64)],
     weather: Option<&ZoneWeather>,
     calendar: &Calendar,
+    node: &DemandNode,
     skill: ForecastSkill,
     horizon: usize,
-) -> Option<DailyForecast> {
+) -> Option<CustomerModel> {
     let known: BTreeMap<GasDay, f64> = history.iter().copied().collect();
     let (first, last) = (known.keys().next()?, known.keys().next_back()?);
     let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
@@ -162,19 +181,23 @@ pub(super) fn daily_forecast(
         let observed = weather.observed.get(&day);
         observed.or_else(|| weather.forecast.get(&day)).copied()
     };
-    forecast(&known, first, span, horizon, &at, calendar, skill)
+    Some(model_of(
+        &known, first, span, horizon, &at, calendar, node, skill,
+    ))
 }
 
-fn forecast(
+#[expect(clippy::too_many_arguments, reason = "what a series is made of")]
+fn model_of(
     known: &BTreeMap<GasDay, f64>,
     first: GasDay,
     span: usize,
     horizon: usize,
     temperature_on: &dyn Fn(GasDay) -> Option<f64>,
     calendar: &Calendar,
+    node: &DemandNode,
     skill: ForecastSkill,
-) -> Option<DailyForecast> {
-    let traits = DayTraits::span(calendar, first, span + horizon + 2);
+) -> CustomerModel {
+    let traits = DayTraits::span_of(calendar, node, first, span + horizon + 2);
     let temperature = |i: usize| temperature_on(traits[i].day).unwrap_or(f64::NAN);
     let given: Vec<f64> = (span..span + horizon).map(temperature).collect();
     let observed: Vec<f64> = (0..span).map(temperature).collect();
@@ -191,7 +214,11 @@ fn forecast(
         temperatures: if has_weather { observed } else { Vec::new() },
         traits,
     };
-    DailyModel::new(series, DailyOptions::default()).forecast(span - 1, horizon, ahead, &given)
+    CustomerModel {
+        model: DailyModel::new(series, DailyOptions::chinese()),
+        ahead,
+        given,
+    }
 }
 
 /// Band of one customer's gas day; a filed plan, corrected by the customer's own bias, takes the
@@ -202,10 +229,11 @@ pub fn customer_band(
     history: &[(GasDay, f64)],
     temperatures: &BTreeMap<GasDay, f64>,
     calendar: &Calendar,
+    node: &DemandNode,
     day: GasDay,
     plan: Option<PlanRecord<'_>>,
 ) -> Option<Band> {
-    let own = customer_bands(history, temperatures, calendar, &[day])
+    let own = customer_bands(history, temperatures, calendar, node, &[day])
         .pop()
         .flatten();
     let Some(plan) = plan.filter(|p| p.planned_m3.is_finite() && p.planned_m3 >= 0.0) else {
@@ -246,6 +274,13 @@ mod tests {
         GasDay("2026-01-05".parse().unwrap()).plus(i) // a Monday
     }
 
+    fn node() -> DemandNode {
+        DemandNode {
+            zone: "north".into(),
+            class: crate::domain::customer::CustomerClass::Industrial,
+        }
+    }
+
     fn history(count: i64) -> Vec<(GasDay, f64)> {
         (0..count)
             .map(|i| {
@@ -261,6 +296,7 @@ mod tests {
             &history(210),
             &BTreeMap::new(),
             &Calendar::default(),
+            &node(),
             &[day(210), day(215), day(300)],
         );
         let (monday, saturday) = (bands[0].unwrap(), bands[1].unwrap());
@@ -279,6 +315,7 @@ mod tests {
                 history,
                 &BTreeMap::new(),
                 &Calendar::default(),
+                &node(),
                 day(210),
                 None,
             )
@@ -301,6 +338,7 @@ mod tests {
             &[],
             &BTreeMap::new(),
             &Calendar::default(),
+            &node(),
             day(20),
             Some(plan),
         )

@@ -6,6 +6,9 @@
 
 mod assemble;
 mod nodes;
+mod pooling;
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod tests;
 
@@ -174,8 +177,8 @@ pub fn run_in_parts(
         return Err(ForecastError::NoNodes);
     }
     let taken_out = parts::taken_out(request, today);
-    let options = DailyOptions::default();
-    let (prepared, left_out) = prepare_all(request, &taken_out, today, histories, options)?;
+    let options = DailyOptions::chinese();
+    let (prepared, left_out, priors) = prepare_all(request, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);
     let chosen = choose_origins(
         prepared.iter().map(|n| n.forecast.paths.as_slice()),
@@ -198,7 +201,7 @@ pub fn run_in_parts(
         today,
         chosen: &chosen,
     };
-    let mut mixed = parts::mix(&around, nodes);
+    let mut mixed = parts::mix(&around, nodes, &priors.consumers);
     let nodes = std::mem::take(&mut mixed.nodes);
     let cube = DemandCube::publish(&nodes, &shares);
     let breakdown = mixed.publish(&nodes, &cube);

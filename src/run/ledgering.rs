@@ -142,6 +142,7 @@ impl Enterprises {
             &history,
             &self.temperatures(customer),
             &app.calendar,
+            &self.registry.customers.get(customer)?.node(),
             day,
             plan,
         )

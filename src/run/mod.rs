@@ -4,6 +4,7 @@ pub mod keys;
 pub mod rules;
 pub mod site;
 pub mod calendar;
+pub mod local_calendar;
 pub mod app;
 pub mod deps;
 pub mod clocks;

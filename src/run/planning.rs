@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
-use crate::domain::customer::CustomerClass;
+use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::demand::{Band, DemandForecast, DemandView};
 use crate::domain::id::{ContractId, CustomerId, SourceId};
 use crate::domain::registry::Registry;
@@ -312,7 +312,11 @@ fn month_quantiles(app: &App, known: &Enterprises, id: &CustomerId, days: &[GasD
         .flatten()
         .map(|(day, volume)| (*day, volume.to_f64()))
         .collect();
-    let bands = customer_bands(&history, &known.temperatures(id), &app.calendar, days);
+    let node = known.registry.customers.get(id).map(Customer::node);
+    let bands = node.map_or_else(Vec::new, |node| {
+        let temperatures = known.temperatures(id);
+        customer_bands(&history, &temperatures, &app.calendar, &node, days)
+    });
     let mut sum = Quantiles {
         p10_m3: 0,
         p50_m3: 0,

@@ -18,6 +18,7 @@ use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, CalendarYear, GasDayClock, GasMonth};
 use crate::domain::demand::{DemandDay, DemandForecast};
 use crate::domain::id::RunId;
+use crate::domain::season::Place;
 use crate::forecast::engine::{self, ForecastRequest};
 use crate::forecast::parts::ConsumerInput;
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
@@ -28,6 +29,7 @@ use crate::store::book::RunPart;
 const SETTINGS: &str = "settings";
 const VERSIONS: &str = "versions";
 const CALENDAR: &str = "calendar";
+const PLACES: &str = "places";
 const TODAY_HOURS: &str = "today_hours";
 const SHARES: &str = "shares";
 const EFFECTS: &str = "effects";
@@ -77,6 +79,12 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     add(VERSIONS.into(), postcard::to_stdvec(&request.inputs))?;
     let years: Vec<&CalendarYear> = request.calendar.years().collect();
     add(CALENDAR.into(), postcard::to_stdvec(&years))?;
+    if !request.calendar.places().is_empty() {
+        add(
+            PLACES.into(),
+            postcard::to_stdvec(request.calendar.places()),
+        )?;
+    }
     add(
         TODAY_HOURS.into(),
         postcard::to_stdvec(&request.today_hours),
@@ -153,11 +161,12 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     };
     let settings: RunSettings = decode(part(SETTINGS)?)?;
     let years: Vec<CalendarYear> = decode(part(CALENDAR)?)?;
+    let places: Vec<Place> = part(PLACES).map_or_else(|_| Ok(Vec::new()), decode)?;
     let mut request = ForecastRequest::new(
         settings.run_id,
         settings.origin_at,
         settings.clock,
-        Calendar::new(years),
+        Calendar::new(years).with_places(places),
     );
     request.weather_skill = settings.skill;
     request.horizon_days = settings.horizon_days;

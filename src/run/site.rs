@@ -13,7 +13,7 @@ use crate::domain::key::KeyRing;
 use crate::domain::problem::Problem;
 use crate::domain::registry::Registry;
 use crate::registry;
-use crate::run::{calendar, keys, rules};
+use crate::run::{calendar, keys, local_calendar, rules};
 use crate::settings::{self, PathSettings, Settings};
 use crate::validate::limits::LimitTable;
 
@@ -74,7 +74,8 @@ fn examine_folders(
     mut problems: Vec<Problem>,
     now: DateTime<Utc>,
 ) -> Examined {
-    let year = beijing_civil(now).year();
+    let on = beijing_civil(now).date_naive();
+    let year = on.year();
     let (calendar, found) = calendar::load(&paths.calendar_dir, year - 1..=year + 1);
     problems.extend(found);
     let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
@@ -86,6 +87,10 @@ fn examine_folders(
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
         problems.extend(unverified(&profiles, registry, paths));
     }
+    let zones = registry.as_ref().map(|r| r.zones.keys().cloned().collect());
+    let (places, found) = local_calendar::load(&paths.registry_dir, zones.as_ref(), on);
+    problems.extend(found);
+    let calendar = calendar.with_places(places);
     let (limits, found) = rules::load(&paths.registry_dir);
     problems.extend(found);
     let mut ring = KeyRing::default();
@@ -221,6 +226,11 @@ impl Examined {
     /// Meters and customers in the registry, for the CLI.
     pub fn registry(&self) -> Option<&Registry> {
         self.registry.as_ref()
+    }
+
+    /// The calendar, for the CLI.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     /// Profiles that loaded.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use crate::domain::calendar::{Calendar, CalendarYear, GasDay, GasDayClock, beijing_instant};
+use crate::simulate::supply;
 
 /// What city to build. The same configuration gives the same city, byte for byte.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,7 @@ pub struct CityConfig {
     pub modbus_host: String,
     /// TCP port of the first Modbus gateway; the others follow.
     pub modbus_port: u16,
-    /// Holidays and make-up working days.
+    /// Holidays, make-up working days, school holidays and seasons.
     pub calendar: Calendar,
 }
 
@@ -45,7 +46,7 @@ impl Default for CityConfig {
             live_days: 120,
             modbus_host: "127.0.0.1".into(),
             modbus_port: 15_020,
-            calendar: shipped_calendar(),
+            calendar: supply::with_local_calendar(shipped_calendar()),
         }
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::contract::SupplyContract;
 use crate::domain::registry::RegistryParts;
+use crate::domain::season::Place;
 use crate::simulate::SimulateError;
 use crate::simulate::city::City;
 use crate::simulate::stream::SimFrame;
@@ -20,6 +21,14 @@ use crate::simulate::supply;
 struct ContractFile<'a> {
     contract: &'a [SupplyContract],
 }
+
+/// Form of `local_calendar.toml`.
+#[derive(Debug, Serialize)]
+struct PlaceFile<'a> {
+    place: &'a [Place],
+}
+
+const LOCAL_CALENDAR: &str = "local_calendar.toml";
 
 impl City {
     /// The registry as of `now_at`: what the files of `write_registry` say.
@@ -72,7 +81,13 @@ impl City {
             let path = dir.join(name);
             fs::write(&path, text).map_err(|source| SimulateError::io(&path, source))?;
         }
-        Ok(())
+        // Not a part of the registry's version, as the rules' limits are not.
+        let path = dir.join(LOCAL_CALENDAR);
+        let places = PlaceFile {
+            place: self.config().calendar.places(),
+        };
+        fs::write(&path, toml_text(LOCAL_CALENDAR, &places)?)
+            .map_err(|source| SimulateError::io(&path, source))
     }
 
     /// Writes every history frame that arrives before `now_at` as an NDJSON capture, the form that

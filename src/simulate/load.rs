@@ -4,6 +4,7 @@ use chrono::{Datelike, NaiveDate, Weekday};
 
 use crate::domain::calendar::{Calendar, DayType};
 use crate::domain::customer::CustomerClass;
+use crate::domain::season::SchoolHoliday;
 
 /// A kind of use: a customer class, industry by shift pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,7 +183,7 @@ pub(crate) fn day_factor(kind: LoadKind, date: NaiveDate, calendar: &Calendar) -
         (LoadKind::Commercial, true) => 1.08,
         _ => 1.0,
     };
-    base * holiday * festival_factor(kind, date, calendar) * school_factor(kind, date)
+    base * holiday * festival_factor(kind, date, calendar) * school_factor(kind, date, calendar)
 }
 
 /// Offsets in days from the first day of the lunar year, and what industry takes of its mean day.
@@ -218,15 +219,11 @@ fn festival_factor(kind: LoadKind, date: NaiveDate, calendar: &Calendar) -> f64 
     }
 }
 
-/// School holidays: late January to mid-February, July and August.
-fn school_factor(kind: LoadKind, date: NaiveDate) -> f64 {
-    let is_away = match date.month() {
-        7 | 8 => true,
-        1 => date.day() >= 22,
-        2 => date.day() <= 20,
-        _ => false,
-    };
-    if kind == LoadKind::Public && is_away {
+/// School holidays of the city's own calendar.
+fn school_factor(kind: LoadKind, date: NaiveDate, calendar: &Calendar) -> f64 {
+    let is_away = |holiday: &SchoolHoliday| holiday.span().contains(date);
+    let mut holidays = calendar.places().iter().flat_map(|p| &p.school_holidays);
+    if kind == LoadKind::Public && holidays.any(is_away) {
         0.85
     } else {
         1.0

@@ -3,7 +3,7 @@
 use chrono::{Datelike, NaiveDate, NaiveTime};
 use rust_decimal::Decimal;
 
-use crate::domain::calendar::GasDayClock;
+use crate::domain::calendar::{Calendar, GasDayClock};
 use crate::domain::contract::{
     ContractComponent, ContractComponentKind, Deadlines, DeviationTerms, SupplyContract,
 };
@@ -11,6 +11,7 @@ use crate::domain::customer::SaleMode;
 use crate::domain::id::{ContractId, SourceId, ZoneId};
 use crate::domain::quantity::{ReferenceConditions, StdVolume, YuanPerM3};
 use crate::domain::registry::Company;
+use crate::domain::season::{MonthDay, Place, SchoolHoliday, Season};
 use crate::domain::slot::SlotTable;
 use crate::domain::source::{GasQuality, GasSource, SourceClass, SourceShare, Zone};
 use crate::simulate::config::CityConfig;
@@ -42,6 +43,43 @@ pub(crate) fn company() -> Company {
         heating_to: "03-15".into(),
         slots: SlotTable::default(),
     }
+}
+
+/// The calendar with the city's own: schools closed from late January to mid-February and in July and
+/// August, heating from 15 November, winter price from 1 November.
+pub(crate) fn with_local_calendar(calendar: Calendar) -> Calendar {
+    let season = |from: &str, to: &str| {
+        let day = |text: &str| text.parse::<MonthDay>().ok();
+        Some(Season {
+            from: day(from)?,
+            to: day(to)?,
+            exceptions: Vec::new(),
+        })
+    };
+    let holiday = |year: i32, name: &str, from: (u32, u32), to: (u32, u32)| {
+        let date = |(month, day)| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
+        SchoolHoliday {
+            name: name.into(),
+            from: date(from),
+            to: date(to),
+        }
+    };
+    let years = calendar.years().map(|year| year.year);
+    let school_holidays = years
+        .flat_map(|year| {
+            [
+                holiday(year, "寒假", (1, 22), (2, 20)),
+                holiday(year, "暑假", (7, 1), (8, 31)),
+            ]
+        })
+        .collect();
+    calendar.with_places(vec![Place {
+        name: "示例城市".into(),
+        zones: Vec::new(),
+        heating: season("11-15", "03-15"),
+        pricing: season("11-01", "03-31"),
+        school_holidays,
+    }])
 }
 
 pub(crate) fn zones() -> Vec<Zone> {

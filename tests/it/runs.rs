@@ -69,9 +69,17 @@ fn fill(app: &App, days: i64) {
 #[test]
 fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
     let site = Site::new(1);
+    site.registry_file(
+        "local_calendar.toml",
+        "[[place]]\nname = \"city\"\npricing = { from = \"11-01\", to = \"03-31\" }\n",
+    );
     let app = open(&site);
     fill(&app, 210);
     let run = forecasting::publish(&app).unwrap();
+    let kept = app.book.run_parts(&run.run_id).unwrap();
+    assert!(kept.iter().any(|part| part.name == "places"));
+    let (_, request) = runs::kept(&app, &run.run_id).unwrap();
+    assert_eq!(request.calendar, *app.calendar);
     assert!(
         run.inputs
             .iter()

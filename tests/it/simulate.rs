@@ -12,6 +12,7 @@ use qiliang::domain::filing::{FiledPlan, ProductionChange};
 use qiliang::domain::meter::{Gateway, Meter, MeterExchange};
 use qiliang::domain::registry::{Company, Registry};
 use qiliang::domain::source::{GasQuality, GasSource, SourceShare, Zone};
+use qiliang::run::local_calendar;
 use qiliang::simulate::city::{City, CityConfig};
 use serde::de::DeserializeOwned;
 
@@ -73,6 +74,10 @@ fn registry_files_read_back_as_they_were() {
         rows::<FiledPlan>(dir.path(), "filed_plans.csv"),
         parts.filed_plans
     );
+    let today = city.config().today().0;
+    let (places, problems) = local_calendar::load(dir.path(), None, today);
+    assert_eq!(problems, []);
+    assert_eq!(places, city.config().calendar.places());
     assert!(!parts.exchanges.is_empty() && !parts.filed_plans.is_empty());
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::pooling::Priors;
 use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
@@ -11,6 +12,7 @@ use crate::forecast::models::daily::{
     DailyForecast, DailyModel, DailyOptions, DailySeries, REGRESSION,
 };
 use crate::forecast::models::paths::ResidualPath;
+use crate::forecast::models::rare_days::ClassPrior;
 use crate::forecast::models::seasonal_naive;
 use crate::forecast::models::shape::{ShapeBook, ShapeDay};
 use crate::forecast::parts::TakenOut;
@@ -92,6 +94,7 @@ struct Candidate {
     given: Vec<f64>,
     book: ShapeBook,
     days_known: usize,
+    model: Option<DailyModel>,
     forecast: Option<DailyForecast>,
 }
 
@@ -102,11 +105,16 @@ pub(super) fn prepare_all(
     today: GasDay,
     histories: Vec<History>,
     options: DailyOptions,
-) -> Result<(Vec<PreparedNode>, Vec<String>), ForecastError> {
-    let candidates: Vec<Candidate> = histories
+) -> Result<(Vec<PreparedNode>, Vec<String>, Priors), ForecastError> {
+    let mut candidates: Vec<Candidate> = histories
         .into_iter()
         .map(|h| candidate(request, taken_out, today, h, options))
         .collect();
+    let priors = priors(request, today, &mut candidates);
+    for (i, candidate) in candidates.iter_mut().enumerate() {
+        let prior = priors.nodes.get(i).and_then(Option::as_ref);
+        candidate.forecast = own_forecast(request, candidate, prior);
+    }
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
     for candidate in &candidates {
@@ -128,7 +136,7 @@ pub(super) fn prepare_all(
             need: MEAN_DAYS_MIN,
         });
     }
-    Ok((prepared, left_out))
+    Ok((prepared, left_out, priors))
 }
 
 fn candidate(
@@ -150,7 +158,7 @@ fn candidate(
     let horizon = request.horizon_days;
     let weather = request.weather.get(&history.node.zone);
     let effects = taken_out.get(&history.node);
-    let traits = DayTraits::span(&request.calendar, first, known + horizon + 2);
+    let traits = DayTraits::span_of(&request.calendar, &history.node, first, known + horizon + 2);
     let mut values = vec![f64::NAN; known];
     let mut temperatures = vec![f64::NAN; known];
     let mut shape_days = Vec::with_capacity(known);
@@ -184,33 +192,53 @@ fn candidate(
         traits,
         temperatures,
     };
-    let mut candidate = Candidate {
+    let mut own = series.clone();
+    if !own.temperatures.iter().any(|t| t.is_finite()) {
+        own.temperatures.clear();
+    }
+    Candidate {
         days_known: series.days_known(known - 1),
         history,
         given,
         book: ShapeBook::new(shape_days),
         series,
+        model: Some(DailyModel::new(own, options)),
         forecast: None,
-    };
-    candidate.forecast = own_forecast(request, &candidate, options);
-    candidate
+    }
+}
+
+/// What customers of a class say of rare days; nothing for the baseline, which is to stay plain.
+fn priors(request: &ForecastRequest, today: GasDay, candidates: &mut [Candidate]) -> Priors {
+    if request.models == ModelChoice::SeasonalNaive || request.calendar.years().next().is_none() {
+        return Priors::default();
+    }
+    let evidence = candidates
+        .iter_mut()
+        .map(|candidate| {
+            let yesterday = candidate.series.values.len() - 1;
+            let model = candidate.model.as_mut();
+            let said = model.map(|model| model.rare_evidence(yesterday));
+            (candidate.history.node.class, said.unwrap_or_default())
+        })
+        .collect();
+    Priors::new(request, today, evidence)
 }
 
 fn own_forecast(
     request: &ForecastRequest,
-    candidate: &Candidate,
-    options: DailyOptions,
+    candidate: &mut Candidate,
+    prior: Option<&ClassPrior>,
 ) -> Option<DailyForecast> {
     let origin = candidate.series.values.len() - 1;
-    let has_weather = candidate.series.temperatures.iter().any(|t| t.is_finite());
-    let mut series = candidate.series.clone();
-    let ahead = if has_weather {
-        WeatherAhead::Forecast(request.weather_skill)
-    } else {
-        series.temperatures.clear();
+    let mut model = candidate.model.take()?;
+    let ahead = if model.series().temperatures.is_empty() {
         WeatherAhead::None
+    } else {
+        WeatherAhead::Forecast(request.weather_skill)
     };
-    let mut model = DailyModel::new(series, options);
+    if let Some(prior) = prior {
+        model = model.expecting(prior);
+    }
     match request.models {
         ModelChoice::Best => model.forecast(origin, request.horizon_days, ahead, &candidate.given),
         ModelChoice::SeasonalNaive if candidate.days_known >= seasonal_naive::DAYS_MIN => {

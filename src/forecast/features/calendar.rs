@@ -1,10 +1,13 @@
-//! Calendar features: weekday, day type, make-up working days, the year's main festival, season, trend.
+//! Calendar features: weekday, day type, make-up working days, the year's main festival, season, trend,
+//! and what the local calendar has of school, heating and price.
 
 use std::f64::consts::TAU;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
 use crate::domain::calendar::{Calendar, DayType, GasDay};
+use crate::domain::demand::DemandNode;
+use crate::domain::season::LocalDay;
 
 /// What the calendar says of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +22,15 @@ pub struct DayTraits {
     pub is_make_up_workday: bool,
     /// Days from the year's main festival (正月初一), if near: lunar, so no date can stand for it.
     pub festival: Option<i64>,
+    /// School, heating and price, where the customers in question have them.
+    pub local: LocalDay,
 }
 
 /// Farthest day before and after the festival that it can still be felt on.
 pub const FESTIVAL_REACH: i64 = 24;
 
 impl DayTraits {
-    /// From the Chinese calendar.
+    /// From the Chinese calendar, without what is local.
     pub fn new(calendar: &Calendar, day: GasDay) -> Self {
         Self {
             day,
@@ -33,6 +38,7 @@ impl DayTraits {
             day_type: calendar.day_type(day.0),
             is_make_up_workday: calendar.is_make_up_workday(day.0),
             festival: calendar.spring_festival_offset(day.0, FESTIVAL_REACH),
+            local: LocalDay::default(),
         }
     }
 
@@ -42,6 +48,22 @@ impl DayTraits {
             .take(count)
             .map(|i| Self::new(calendar, first.plus(i)))
             .collect()
+    }
+
+    /// The same with the local calendar, as the customers of a node feel it.
+    pub fn span_of(
+        calendar: &Calendar,
+        node: &DemandNode,
+        first: GasDay,
+        count: usize,
+    ) -> Vec<Self> {
+        let mut days = Self::span(calendar, first, count);
+        if let Some(place) = calendar.place_of(&node.zone) {
+            for day in &mut days {
+                day.local = place.on(day.day.0, node.class);
+            }
+        }
+        days
     }
 
     /// Whether it is a weekend day that is not worked, or a holiday.
@@ -70,14 +92,17 @@ pub fn season_distance(a: NaiveDate, b: NaiveDate) -> f64 {
 const FESTIVAL_KNOTS: [i64; 12] = [-21, -14, -7, -3, -1, 0, 1, 3, 7, 11, 16, 24];
 const HARMONICS: usize = 4;
 
-/// Number of calendar features.
+/// Number of calendar features without the local ones.
 pub const CALENDAR_FEATURES: usize = FIRST_HARMONIC.start + 2 * HARMONICS;
 
 // Columns in the order in which they are rarely to always other than zero: a sum of cross products
 // passes over a column that is zero, and all that is to the right of it (`linear::gram`).
-const FESTIVAL: std::ops::Range<usize> = 1..FESTIVAL_KNOTS.len() - 1;
+/// Columns of the festival.
+pub const FESTIVAL: std::ops::Range<usize> = 1..FESTIVAL_KNOTS.len() - 1;
 const HOLIDAYS: std::ops::Range<usize> = FESTIVAL.end..FESTIVAL.end + 3;
 const BESIDE_DAYS_OFF: std::ops::Range<usize> = HOLIDAYS.end..HOLIDAYS.end + 3;
+/// Columns that a few days a year are in: the festival, holidays, make-up workdays, days beside days off.
+pub const RARE: std::ops::Range<usize> = FESTIVAL.start..BESIDE_DAYS_OFF.end;
 const WEEKDAYS: std::ops::Range<usize> = BESIDE_DAYS_OFF.end..BESIDE_DAYS_OFF.end + 7;
 /// Columns of the day off × first harmonic.
 pub const OFF_DAY_SEASON: std::ops::Range<usize> = WEEKDAYS.end..WEEKDAYS.end + 2;
@@ -86,7 +111,25 @@ pub const TREND: usize = OFF_DAY_SEASON.end;
 /// Columns of the first harmonic of the year, sine and cosine.
 pub const FIRST_HARMONIC: std::ops::Range<usize> = TREND + 1..TREND + 3;
 
-/// Calendar features of `days[index]`; the intercept is first.
+/// Number of features of the local calendar, which follow the others where there is one.
+pub const LOCAL_FEATURES: usize = 3;
+/// Column of school holidays, where there is a local calendar.
+pub const SCHOOL: usize = CALENDAR_FEATURES;
+/// Columns of heating season and winter price, where there is a local calendar.
+pub const SEASONS: std::ops::Range<usize> = SCHOOL + 1..CALENDAR_FEATURES + LOCAL_FEATURES;
+
+/// Features of the local calendar.
+pub fn local_features(day: &DayTraits) -> [f64; LOCAL_FEATURES] {
+    let local = day.local;
+    [
+        flag(local.is_school_holiday),
+        flag(local.is_heating),
+        flag(local.is_winter_priced),
+    ]
+}
+
+/// Calendar features of `days[index]`; the intercept is first. A make-up working day counts a fifth of
+/// each working day of the week, and has a column of its own for what it differs by.
 ///
 /// The trend counts years from `epoch`. Neighbours are taken from `days`, so a list should reach
 /// one day further than is forecast.
@@ -115,8 +158,11 @@ pub fn calendar_features(
         flag(is_work && holiday(before)),
         flag(is_work && off(before) && off(after)),
     ]);
-    let has_weekday = !is_holiday && !day.is_make_up_workday;
-    row[WEEKDAYS][day.weekday] = flag(has_weekday);
+    if day.is_make_up_workday {
+        row[WEEKDAYS][..5].fill(0.2);
+    } else {
+        row[WEEKDAYS][day.weekday] = flag(!is_holiday);
+    }
     let (sine, cosine) = year_angle(day.day.0).sin_cos();
     let off_day = flag(day.is_off());
     row[OFF_DAY_SEASON].copy_from_slice(&[off_day * sine, off_day * cosine]);
@@ -205,6 +251,7 @@ pub fn traits_of_named_holidays(
                 day_type,
                 is_make_up_workday: false,
                 festival,
+                local: LocalDay::default(),
             }
         })
         .collect()
@@ -239,13 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn a_make_up_workday_is_neither_a_saturday_nor_a_holiday() {
+    fn a_make_up_workday_is_a_workday_of_no_name() {
         let days = days();
         let row = calendar_features(&days, at("2026-02-14"), days[0].day);
-        assert!(
-            row[WEEKDAYS].iter().all(|v| *v == 0.0),
-            "no weekday of its own"
-        );
+        assert_eq!(row[WEEKDAYS], [0.2, 0.2, 0.2, 0.2, 0.2, 0.0, 0.0]);
         assert_eq!(row[HOLIDAYS], [0.0, 0.0, 1.0]);
         assert_eq!(
             row[BESIDE_DAYS_OFF],

@@ -98,6 +98,13 @@ impl Gram {
         }
     }
 
+    /// Adds so many days on which the column was one, all others zero, and nothing came of it.
+    pub fn hold(&mut self, column: usize, days: f64) {
+        let wide = self.columns + 1;
+        let start: usize = (0..column).map(|j| wide - j).sum();
+        self.sums[start] += days;
+    }
+
     /// Becomes the mix Σ factor · sums.
     pub fn mix(&mut self, parts: &[Self], factors: &[f64]) {
         self.clear();
@@ -305,6 +312,20 @@ mod tests {
         for (a, b) in mixed.sums.iter().zip(&whole.sums) {
             assert!((a - b).abs() < 1e-9, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_held_column_is_one_with_rows_that_show_nothing() {
+        let columns = 5;
+        let (rows, weights) = rows(60, columns);
+        let mut gram = Gram::new(columns);
+        gram.add(&rows, &weights);
+        let mut shown = gram.clone();
+        gram.hold(2, 3.0);
+        let mut row = vec![0.0; columns + 1];
+        row[2] = 1.0;
+        shown.add_one(&row, 3.0);
+        assert_eq!(gram, shown);
     }
 
     #[test]

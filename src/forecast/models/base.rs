@@ -8,7 +8,8 @@
 mod chain;
 
 use crate::forecast::features::calendar::{
-    CALENDAR_FEATURES, DayTraits, FIRST_HARMONIC, OFF_DAY_SEASON, TREND,
+    CALENDAR_FEATURES, DayTraits, FESTIVAL, FIRST_HARMONIC, OFF_DAY_SEASON, RARE, SCHOOL, SEASONS,
+    TREND,
 };
 use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
@@ -84,6 +85,18 @@ impl BaseFit {
         value
     }
 
+    /// What festival and local calendar do to a day, given its calendar features.
+    pub fn set_apart(&self, row: &[f64]) -> f64 {
+        let of =
+            |columns: std::ops::Range<usize>| dot(&self.calendar[columns.clone()], &row[columns]);
+        of(FESTIVAL) + of(CALENDAR_FEATURES..self.calendar.len())
+    }
+
+    /// Effects of rare days, m³.
+    pub fn rare(&self) -> &[f64] {
+        &self.calendar[RARE]
+    }
+
     fn weather_effect(&self, row: &[f64; TEMPERATURE_FEATURES]) -> f64 {
         self.weather.iter().zip(row).map(|(b, x)| b * x).sum()
     }
@@ -105,16 +118,24 @@ pub struct BaseInput<'a> {
     pub felt: Option<&'a [Felt]>,
     /// Choices.
     pub options: &'a BaseOptions,
+    /// Columns that are held to zero as by so many more days of full weight.
+    pub pull: &'a [(usize, f64)],
 }
 
 /// Columns that a history of so many days can tell apart; a history shorter than a season cannot
-/// tell season from trend. Empty if all can be.
-fn learnable(span_days: usize, columns: usize) -> Vec<bool> {
+/// tell season from trend, nor one winter what begins with it from the cold. Empty if all can be.
+///
+/// The first `fixed` of the columns are the calendar's.
+fn learnable(span_days: usize, columns: usize, fixed: usize) -> Vec<bool> {
     if span_days >= 600 {
         return Vec::new();
     }
     let mut alive = vec![true; columns];
     alive[TREND] = false;
+    if fixed > CALENDAR_FEATURES {
+        alive[SEASONS].fill(false);
+        alive[SCHOOL] = span_days >= 330;
+    }
     if span_days < 200 {
         alive[FIRST_HARMONIC.start..CALENDAR_FEATURES].fill(false);
         alive[OFF_DAY_SEASON].fill(false);
@@ -124,8 +145,10 @@ fn learnable(span_days: usize, columns: usize) -> Vec<bool> {
     alive
 }
 
-/// Days explained by columns that only a few days a year are in: holidays and the main festival.
+/// Days explained by columns that only a few days a year are in: holidays, make-up working days and
+/// the main festival.
 fn is_rare(day: &DayTraits) -> bool {
-    day.day_type == crate::domain::calendar::DayType::Holiday
+    day.is_make_up_workday
+        || day.day_type == crate::domain::calendar::DayType::Holiday
         || day.festival.is_some_and(|d| (-14..=16).contains(&d))
 }

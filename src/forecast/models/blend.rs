@@ -65,6 +65,13 @@ impl Members {
         ])
     }
 
+    /// Adds what is set apart of the day to the members that are made from values of other days, m³.
+    pub fn add_to_naive(&mut self, apart: f64) {
+        for said in &mut self.0[1..=3] {
+            *said += apart;
+        }
+    }
+
     fn said(&self, member: usize) -> f64 {
         let value = self.0[member];
         if value.is_finite() { value } else { self.0[0] }

@@ -6,6 +6,7 @@
 
 mod learning;
 mod options;
+mod rare;
 mod series;
 mod view;
 
@@ -15,7 +16,9 @@ use self::learning::block_of;
 pub use self::options::DailyOptions;
 pub use self::series::DailySeries;
 use self::view::Weather;
-use crate::forecast::features::calendar::{CALENDAR_FEATURES, calendar_features};
+use crate::forecast::features::calendar::{
+    CALENDAR_FEATURES, LOCAL_FEATURES, calendar_features, local_features,
+};
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::linear::Design;
 use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput};
@@ -48,6 +51,8 @@ const BLEND_FROM_LEAD: usize = 8;
 #[derive(Debug)]
 pub struct DailyModel {
     series: DailySeries,
+    /// The series before anything was taken out of it.
+    whole: Option<DailySeries>,
     options: DailyOptions,
     fixed: Design,
     felt: Option<Vec<Felt>>,
@@ -55,6 +60,8 @@ pub struct DailyModel {
     known: Vec<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
+    /// What was expected of rare days and taken out of the series.
+    expected: rare::Expected,
 }
 
 /// A fit with its expectations, under observed weather, of the days around its cut.
@@ -63,17 +70,24 @@ struct CutFit {
     base: BaseFit,
     expected_from: usize,
     expected: Vec<f64>,
+    /// What festival and local calendar do to each day, m³; empty unless they are set apart.
+    apart: Vec<f64>,
+    /// The values without it; empty likewise.
+    plain: Vec<f64>,
+}
+
+impl CutFit {
+    /// What is set apart of a day, m³.
+    fn apart(&self, index: usize) -> f64 {
+        self.apart.get(index).copied().unwrap_or(0.0)
+    }
 }
 
 impl DailyModel {
     /// Takes a series; `values` may reach beyond the first origin asked for, later days are not
     /// read by it.
     pub fn new(series: DailySeries, options: DailyOptions) -> Self {
-        let mut fixed = Design::new(CALENDAR_FEATURES);
-        let epoch = series.first();
-        for index in 0..series.traits.len() {
-            fixed.push(&calendar_features(&series.traits, index, epoch));
-        }
+        let fixed = fixed_of(&series);
         let felt = felt_of(&series.temperatures);
         let known = series
             .values
@@ -85,18 +99,20 @@ impl DailyModel {
             .collect();
         Self {
             series,
+            whole: None,
             options,
             fixed,
             felt,
             known,
             chain: BaseChain::default(),
             fits: BTreeMap::new(),
+            expected: rare::Expected::default(),
         }
     }
 
-    /// The series.
+    /// The series as it was given.
     pub fn series(&self) -> &DailySeries {
-        &self.series
+        self.whole.as_ref().unwrap_or(&self.series)
     }
 
     /// Forecasts the `horizon` days after `origin`, the index of the last day known.
@@ -114,13 +130,15 @@ impl DailyModel {
         if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
             return None;
         }
-        self.regression(origin, horizon, ahead, given)
-            .or_else(|| self.baseline(origin, horizon))
+        let forecast = self.regression(origin, horizon, ahead, given).or_else(|| {
+            seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
+        })?;
+        Some(self.with_expected(forecast, origin))
     }
 
-    /// The seasonal-naive forecast of the same days.
+    /// The seasonal-naive forecast of the same days, plain whatever is expected of rare ones.
     pub fn baseline(&self, origin: usize, horizon: usize) -> Option<DailyForecast> {
-        seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
+        seasonal_naive::forecast(self.series(), origin, horizon, self.options.path_days)
     }
 
     /// The latest cut a forecast at `origin` may use, if its history is long enough.
@@ -151,6 +169,7 @@ impl DailyModel {
                 fixed: &self.fixed,
                 felt: self.felt.as_deref(),
                 options: &self.options.base,
+                pull: &self.expected.pull,
             };
             let fit = self.chain.fit(input, cut, CUT_DAYS);
             let fit = fit.map(|base| self.around(cut, base, until));
@@ -171,10 +190,20 @@ impl DailyModel {
                 )
             })
             .collect();
+        let apart: Vec<f64> = if self.options.sets_calendar_apart {
+            let rows = 0..self.fixed.rows();
+            rows.map(|i| base.set_apart(self.fixed.row(i))).collect()
+        } else {
+            Vec::new()
+        };
+        let values = self.series.values.iter().zip(&apart);
+        let plain = values.map(|(value, apart)| value - apart).collect();
         CutFit {
             base,
             expected_from,
             expected,
+            apart,
+            plain,
         }
     }
 
@@ -260,6 +289,27 @@ impl DailyModel {
             paths,
         })
     }
+}
+
+/// Calendar features of every day; the local ones only where a day has any.
+fn fixed_of(series: &DailySeries) -> Design {
+    let (days, epoch) = (&series.traits, series.first());
+    if !days.iter().any(|day| day.local.is_any()) {
+        let mut fixed = Design::new(CALENDAR_FEATURES);
+        for index in 0..days.len() {
+            fixed.push(&calendar_features(days, index, epoch));
+        }
+        return fixed;
+    }
+    let mut fixed = Design::new(CALENDAR_FEATURES + LOCAL_FEATURES);
+    let mut row = [0.0; CALENDAR_FEATURES + LOCAL_FEATURES];
+    for (index, day) in days.iter().enumerate() {
+        let (national, local) = row.split_at_mut(CALENDAR_FEATURES);
+        national.copy_from_slice(&calendar_features(days, index, epoch));
+        local.copy_from_slice(&local_features(day));
+        fixed.push(&row);
+    }
+    fixed
 }
 
 /// What each day's weather was felt as; gaps keep the last known. None without temperatures.

@@ -4,8 +4,8 @@
 //! robust regression on calendar and weather, [`correction`] its direct correction by lead with the
 //! node's own recent residuals, [`seasonal_naive`] the baseline and the fallback, [`paths`] the
 //! residual paths from which draws are made, [`bands`] what their size is learnt by, [`blend`] the
-//! ensemble of later leads; [`hourly`] and
-//! [`monthly`] are the models of hourly and monthly series.
+//! ensemble of later leads, [`rare_days`] what alike customers say of the festival and of other rare
+//! days; [`hourly`] and [`monthly`] are the models of hourly and monthly series.
 
 pub mod bands;
 pub mod base;
@@ -15,5 +15,6 @@ pub mod daily;
 pub mod hourly;
 pub mod monthly;
 pub mod paths;
+pub mod rare_days;
 pub mod seasonal_naive;
 pub mod shape;

@@ -1,11 +1,12 @@
 //! A large consumer's own expectation, and its plan in the place of it.
 
-use super::ConsumerInput;
+use super::{ConsumerInput, Frame};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::quantile_of_sorted;
-use crate::forecast::customer::{self, plan_bias};
+use crate::forecast::customer::{self, CustomerModel, plan_bias};
 use crate::forecast::draws::{daily_draw, path_for};
 use crate::forecast::engine::ForecastRequest;
+use crate::forecast::models::rare_days::{ClassPrior, Evidence};
 
 /// A customer silent for longer is a part of the rest.
 const SILENT_DAYS_MAX: i64 = 14;
@@ -28,13 +29,18 @@ pub(super) struct Expected {
     pub(super) width: Vec<f64>,
 }
 
-/// None where neither enough history nor a plan is known.
+/// None where neither enough history nor a plan is known. `prior` is what alike customers say of rare
+/// days.
 pub(super) fn expected(
     consumer: &ConsumerInput,
-    request: &ForecastRequest,
-    today: GasDay,
-    chosen: &[GasDay],
+    frame: &Frame<'_>,
+    prior: Option<&ClassPrior>,
 ) -> Option<Expected> {
+    let Frame {
+        request,
+        today,
+        chosen,
+    } = *frame;
     let horizon = request.horizon_days;
     let days: Vec<GasDay> = (0_i64..).take(horizon).map(|i| today.plus(i)).collect();
     let effect = |day: &GasDay| consumer.effects.get(day).copied().unwrap_or(0.0);
@@ -45,7 +51,7 @@ pub(super) fn expected(
         .map(|day| consumer.plans.get(day))
         .map(|filed| filed.map(|m3| (m3 * (1.0 + record.bias)).max(0.0)))
         .collect();
-    let (model, p50, draws) = match own(consumer, request, today, chosen, &effects) {
+    let (model, p50, draws) = match own(consumer, frame, prior, &effects) {
         Some(own) => own,
         // A plan is all that is known of it.
         None if plans.iter().any(Option::is_some) => (
@@ -84,13 +90,26 @@ pub(super) fn expected(
 
 type Own = (&'static str, Vec<f64>, Vec<Vec<f64>>);
 
-fn own(
+/// What a consumer's own days say of rare days.
+pub(in crate::forecast) fn rare_evidence(
     consumer: &ConsumerInput,
     request: &ForecastRequest,
     today: GasDay,
-    chosen: &[GasDay],
-    effects: &[f64],
-) -> Option<Own> {
+) -> Evidence {
+    model(consumer, request, today)
+        .map(|(mut known, _)| {
+            let last = known.model.series().values.len() - 1;
+            known.model.rare_evidence(last)
+        })
+        .unwrap_or_default()
+}
+
+/// The model of a consumer's days, and the days between the last known one and today.
+fn model(
+    consumer: &ConsumerInput,
+    request: &ForecastRequest,
+    today: GasDay,
+) -> Option<(CustomerModel, usize)> {
     let known: Vec<(GasDay, f64)> = consumer
         .days
         .iter()
@@ -106,14 +125,28 @@ fn own(
         return None;
     }
     let skip = usize::try_from(silent - 1).ok()?;
-    let weather = request.weather.get(&consumer.node.zone);
-    let forecast = customer::daily_forecast(
+    let model = customer::daily_model(
         &known,
-        weather,
+        request.weather.get(&consumer.node.zone),
         &request.calendar,
+        &consumer.node,
         request.weather_skill,
         skip + request.horizon_days,
     )?;
+    Some((model, skip))
+}
+
+fn own(
+    consumer: &ConsumerInput,
+    frame: &Frame<'_>,
+    prior: Option<&ClassPrior>,
+    effects: &[f64],
+) -> Option<Own> {
+    let (mut known, skip) = model(consumer, frame.request, frame.today)?;
+    if let Some(prior) = prior {
+        known.model = known.model.expecting(prior);
+    }
+    let forecast = known.forecast()?;
     let with_effects = |volumes: &[f64]| -> Vec<f64> {
         volumes[skip..]
             .iter()
@@ -121,7 +154,8 @@ fn own(
             .map(|(m3, effect)| (m3 + effect).max(0.0))
             .collect()
     };
-    let draws = chosen
+    let draws = frame
+        .chosen
         .iter()
         .map(|past| with_effects(&daily_draw(&forecast.p50, path_for(&forecast.paths, *past))))
         .collect();

@@ -12,11 +12,13 @@ use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandNode, Draws, NodeForecast};
 use crate::domain::factor::{Factor, FactorAmount};
 use crate::forecast::engine::ForecastRequest;
+use crate::forecast::models::rare_days::ClassPrior;
 
 /// Model of a node that has no history yet.
 const NEW_NODE: &str = "new_connection";
 
 /// What is common to all nodes.
+#[derive(Clone, Copy)]
 pub(in crate::forecast) struct Frame<'a> {
     pub(in crate::forecast) request: &'a ForecastRequest,
     pub(in crate::forecast) today: GasDay,
@@ -57,12 +59,17 @@ struct Spread<'a> {
     covered: Vec<f64>,
 }
 
-/// Mixes the parts.
-pub(in crate::forecast) fn mix(frame: &Frame<'_>, mut nodes: Vec<NodeForecast>) -> Mixed {
+/// Mixes the parts; `priors` are what alike customers say of each consumer's rare days.
+pub(in crate::forecast) fn mix(
+    frame: &Frame<'_>,
+    mut nodes: Vec<NodeForecast>,
+    priors: &[Option<ClassPrior>],
+) -> Mixed {
     let request = frame.request;
     let mut by_node: BTreeMap<&DemandNode, Vec<(&ConsumerInput, Expected)>> = BTreeMap::new();
-    for consumer in &request.parts.consumers {
-        if let Some(own) = expected(consumer, request, frame.today, frame.chosen) {
+    for (i, consumer) in request.parts.consumers.iter().enumerate() {
+        let prior = priors.get(i).and_then(Option::as_ref);
+        if let Some(own) = expected(consumer, frame, prior) {
             by_node
                 .entry(&consumer.node)
                 .or_default()

@@ -24,6 +24,7 @@ use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
 use crate::domain::id::CustomerId;
 
+pub(super) use consumers::rare_evidence;
 pub(super) use mix::{Frame, mix};
 pub(super) use taken_out::{TakenOut, taken_out};
 

@@ -288,7 +288,10 @@ impl Stage {
             factors.push(recent * weight);
         }
         self.mixed.mix(&self.seasons, &factors);
-        let alive = learnable(self.at - self.first, self.columns);
+        for (column, days) in input.pull {
+            self.mixed.hold(*column, *days);
+        }
+        let alive = learnable(self.at - self.first, self.columns, input.fixed.columns());
         self.mixed.solve(options.penalty, &self.largest, &alive)
     }
 

@@ -118,13 +118,19 @@ impl DailyModel {
         if lead < BLEND_FROM_LEAD {
             return Members::regression(corrected);
         }
+        let fit = self.fit_at(view.at);
         let known = Known {
-            values: &self.series.values,
+            values: fit.map_or(&self.series.values, |fit| self.plain_values(fit)),
             origin: view.at,
             level_ratio: view.level_ratio,
             carried: view.carried,
         };
-        Members::new(&known, lead, corrected, base)
+        let mut members = Members::new(&known, lead, corrected, base);
+        let apart = fit.map_or(0.0, |fit| fit.apart(view.at + lead));
+        if apart != 0.0 {
+            members.add_to_naive(apart);
+        }
+        members
     }
 
     /// How the members are mixed, by lead group, as would have been best lately.

@@ -23,6 +23,9 @@ pub struct DailyOptions {
     pub late_penalty: f64,
     /// Days a fit is old at least when it is used, so that the latest residuals are out of sample.
     pub fit_age_min: usize,
+    /// What the regression says of the festival and of the local calendar stands as it is: neither the
+    /// correction nor other members, which know days of before a festival or a season, speak of it.
+    pub sets_calendar_apart: bool,
 }
 
 impl Default for DailyOptions {
@@ -36,11 +39,20 @@ impl Default for DailyOptions {
             late_examples_max: 8_000,
             late_penalty: 3.0,
             fit_age_min: 0,
+            sets_calendar_apart: false,
         }
     }
 }
 
 impl DailyOptions {
+    /// The choices for series that the Chinese calendar governs.
+    pub fn chinese() -> Self {
+        Self {
+            sets_calendar_apart: true,
+            ..Self::default()
+        }
+    }
+
     /// Age of the past origins that a forecast of `horizon` days looks back to.
     pub fn path_days_of(&self, horizon: usize) -> usize {
         if horizon < BLEND_FROM_LEAD {

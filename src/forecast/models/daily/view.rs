@@ -53,7 +53,7 @@ impl DailyModel {
         for i in (from..=at).rev() {
             let expected = expected_of(i).unwrap_or(f64::NAN);
             recent.push(self.series.values[i] - expected);
-            expected_then.push(expected);
+            expected_then.push(expected - fit.apart(i));
         }
         let uses_weather = fit.base.uses_weather() && self.felt.is_some();
         let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
@@ -98,7 +98,7 @@ impl DailyModel {
             .zip(&expected)
             .map(|(lead, expected)| {
                 let target = Target {
-                    expected: *expected,
+                    expected: *expected - fit.apart(at + lead),
                     angle: self.angle(at + lead),
                     off: [at + lead, at].map(|i| self.series.traits[i].is_off()),
                     warmer: warmth[lead - 1] - warmth_now,
@@ -110,10 +110,19 @@ impl DailyModel {
             at,
             expected,
             features,
-            level_ratio: seasonal_naive::level_ratio(&self.series.values, at),
+            level_ratio: seasonal_naive::level_ratio(self.plain_values(fit), at),
             carried: [RESIDUAL_DAYS, 7]
                 .map(|days| mean_known(recent.iter().take(days).copied()).unwrap_or(0.0)),
         })
+    }
+
+    /// The values, without what is set apart if anything is.
+    pub(super) fn plain_values<'a>(&'a self, fit: &'a CutFit) -> &'a [f64] {
+        if fit.plain.is_empty() {
+            &self.series.values
+        } else {
+            &fit.plain
+        }
     }
 
     /// Base expectations of the leads under given temperatures; `warmth` becomes what those are
