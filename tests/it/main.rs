@@ -27,6 +27,7 @@ mod faults;
 mod import;
 mod influx;
 mod journal;
+mod judging;
 mod listen;
 mod modbus_faults;
 mod modbus_peer;

@@ -87,8 +87,10 @@ impl Company {
         }
         app.journal.commit_blocking(batch).unwrap();
         curves::drain(&deps::curves(&app, &Stages::default())).unwrap();
+        // As the daemon does: the last days in its round, the days before them for themselves.
         let today = app.today();
-        judging::judge(&app, &app.registry(), today.plus(-15), today).unwrap();
+        judging::judge(&app, &app.registry(), today.plus(-judging::DAYS), today).unwrap();
+        while judging::catch_up(&app).unwrap().is_some() {}
         Self { app, _dir: dir }
     }
 
