@@ -228,10 +228,8 @@ impl<'a> BalanceBuilder<'a> {
             let Some((id, meter)) = registry.meters.get_key_value(&curve.meter) else {
                 continue;
             };
-            if gates
-                .get(&meter.zone)
-                .is_some_and(|days| days.contains_key(&curve.day))
-            {
+            let days = gates.get(&meter.zone);
+            if meter.role == MeterRole::Gate && days.is_some_and(|d| d.contains_key(&curve.day)) {
                 *through.entry(id).or_insert(StdVolume::ZERO) += curve.volume();
             }
         }

@@ -28,6 +28,7 @@ mod import;
 mod influx;
 mod journal;
 mod judging;
+mod leaks;
 mod listen;
 mod modbus_faults;
 mod modbus_peer;
