@@ -300,15 +300,20 @@ fn a_day_whose_readings_were_dropped_is_final() {
     let file = config.to_str().unwrap();
     let done = qiliang(&["--config", file, "import", later.to_str().unwrap()]);
     assert!(done.status.success(), "{done:?}");
+    let journal = || {
+        let file = site.data_dir().join("readings.db");
+        Journal::open_read_only(file, GasDayClock::default()).unwrap()
+    };
+    wait_for("all curves", || {
+        (journal().dirty_len().unwrap() == 0).then_some(())
+    });
     assert!(daemon.stop().success());
 
     let config = site.config("[retention]\nreadings_days = 92\n");
     let mut daemon = Daemon::start(&config, &site.data_dir());
     let address = daemon.address();
     wait_for("the readings to be dropped", || {
-        let file = site.data_dir().join("readings.db");
-        let journal = Journal::open_read_only(file, GasDayClock::default()).unwrap();
-        let open = journal.closed_before(&"M0".into()).unwrap();
+        let open = journal().closed_before(&"M0".into()).unwrap();
         open.filter(|open| open.to_string().as_str() > "2026-01-10")
     });
     let refusal = ask(
