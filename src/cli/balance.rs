@@ -94,6 +94,18 @@ fn lines(of: &ZoneBalanceView) -> String {
         "  at ambient temp. (温度归一) {normalised:>10}  {}\n",
         percent(of.unaccounted_normalised_ratio)
     )]);
+    if let (Some(pack), Some(rest)) = (&of.line_pack_m3, &of.unaccounted_less_pack_m3) {
+        text.extend([
+            format!(
+                "  line pack (管存变化)  {pack:>16}  ({} day(s) known)\n",
+                of.line_pack_days
+            ),
+            format!(
+                "  unaccounted less that {rest:>16}  {}\n",
+                percent(of.unaccounted_less_pack_ratio)
+            ),
+        ]);
+    }
     if of.silent_meters > 0 {
         text.extend([format!(
             "  {} meter(s) without a complete day: their gas is in the difference\n",
@@ -118,6 +130,10 @@ fn table(rows: &[ZoneBalanceView]) -> anyhow::Result<Vec<u8>> {
         "unaccounted_ratio",
         "unaccounted_normalised_m3",
         "unaccounted_normalised_ratio",
+        "line_pack_m3",
+        "line_pack_days",
+        "unaccounted_less_pack_m3",
+        "unaccounted_less_pack_ratio",
     ])?;
     let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |r| format!("{r:.6}"));
     for of in rows {
@@ -134,6 +150,10 @@ fn table(rows: &[ZoneBalanceView]) -> anyhow::Result<Vec<u8>> {
             ratio(of.unaccounted_ratio),
             of.unaccounted_normalised_m3.clone().unwrap_or_default(),
             ratio(of.unaccounted_normalised_ratio),
+            of.line_pack_m3.clone().unwrap_or_default(),
+            of.line_pack_days.to_string(),
+            of.unaccounted_less_pack_m3.clone().unwrap_or_default(),
+            ratio(of.unaccounted_less_pack_ratio),
         ])?;
     }
     Ok(writer.into_inner()?)
@@ -154,6 +174,8 @@ mod tests {
             filled_days: 2,
             silent_meters: 1,
             normalised: Some(StdVolume::from_m3(990)),
+            line_pack: Some(StdVolume::from_m3(-5)),
+            line_pack_days: 2,
         };
         ZoneBalanceView {
             name: "北区".into(),
@@ -169,6 +191,8 @@ mod tests {
              filled                         20.0000  (2 meter day(s) without a curve)\n  \
              unaccounted (供销差)           40.0000  4.00 %\n  \
              at ambient temp. (温度归一)    10.0000  1.00 %\n  \
+             line pack (管存变化)           -5.0000  (2 day(s) known)\n  \
+             unaccounted less that          45.0000  4.50 %\n  \
              1 meter(s) without a complete day: their gas is in the difference\n"
         );
     }
@@ -178,7 +202,9 @@ mod tests {
         let text = String::from_utf8(table(&[row()]).unwrap()).unwrap();
         assert_eq!(
             text.lines().nth(1),
-            Some("north,北区,3,1000.0000,940.0000,20.0000,2,1,40.0000,0.040000,10.0000,0.010000")
+            Some(
+                "north,北区,3,1000.0000,940.0000,20.0000,2,1,40.0000,0.040000,10.0000,0.010000,-5.0000,2,45.0000,0.045000"
+            )
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `qiliang export`: readings and curves for other tools.
+//! `qiliang export`: readings, curves and findings for other tools.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,6 +16,8 @@ enum What {
     Readings,
     /// Each hour of each load curve.
     Curves,
+    /// Each finding of the validation rules, in Chinese and English, with its numbers.
+    Findings,
 }
 
 /// What `qiliang export` is asked for.
@@ -40,7 +42,10 @@ pub(super) struct Export {
 /// Exports; also beside a running daemon.
 pub(super) fn run(context: &Context, asked: &Export) -> Result<(), Failure> {
     let app = context.read()?;
-    let days = app.journal.days_with_curves_or_readings()?;
+    let days = match asked.what {
+        What::Readings | What::Curves => app.journal.days_with_curves_or_readings()?,
+        What::Findings => export::finding_days(&app.journal, app.today())?,
+    };
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
         return Err(
             anyhow!("there is nothing to export yet; collect or import readings first").into(),
@@ -50,9 +55,11 @@ pub(super) fn run(context: &Context, asked: &Export) -> Result<(), Failure> {
         kind: match asked.what {
             What::Readings => ExportKind::Readings,
             What::Curves => ExportKind::Curves,
+            What::Findings => ExportKind::Findings,
         },
         from: asked.from.unwrap_or(*first),
         to: asked.to.unwrap_or(*last).plus(1),
+        today: app.today(),
         meters: asked.meters.iter().map(|id| id.as_str().into()).collect(),
     };
     let started = Instant::now();

@@ -1,13 +1,17 @@
-//! `qiliang findings list` and `stats`: what the validation rules found.
+//! `qiliang findings list`, `stats` and `judge`: what the validation rules found, and find today.
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::hand::Hand;
 use super::{Context, Failure};
 use crate::domain::calendar::{GasDay, beijing_civil};
 use crate::domain::finding::{RuleId, SEVERITY_KEYS, Severity};
 use crate::domain::id::MeterId;
-use crate::serve::api::findings::{FindingView, RuleStatView, split_of};
+use crate::run::judging::{self, SPAN_MAX};
+use crate::run::{curves, deps};
+use crate::serve::api::findings::{FindingView, JudgeRequest, JudgedView, RuleStatView, split_of};
 use crate::store::journal::FindingFilter;
 use crate::validate::stats::{RuleStat, rule_stats};
 
@@ -19,6 +23,13 @@ pub(super) enum FindingsCommand {
     /// How often each rule found something: findings, meters, share of meter days, and the later half
     /// of the range against the earlier.
     Stats(Counted),
+    /// Judge gas days again by the rules' limits and the registry of today, beside the daemon or without
+    /// it, and print what that found and withdrew.
+    ///
+    /// Late readings, imports and changed limits are judged by themselves; this is for what is not: a
+    /// plan that was filed late, a registry that was mended. What the entry rules found of a reading when
+    /// it came in stays.
+    Judge(Judged),
 }
 
 /// Does what was asked.
@@ -26,6 +37,7 @@ pub(super) fn dispatch(context: &Context, what: FindingsCommand) -> Result<(), F
     match what {
         FindingsCommand::List(listed) => list(context, listed),
         FindingsCommand::Stats(counted) => stats(context, &counted),
+        FindingsCommand::Judge(judged) => judge(context, &judged),
     }
 }
 
@@ -74,6 +86,23 @@ pub(super) struct Counted {
     #[arg(long, default_value = "")]
     by: String,
     /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is judged again.
+#[derive(Debug, Args)]
+pub(super) struct Judged {
+    /// First gas day, `YYYY-MM-DD`.
+    #[arg(long)]
+    from: GasDay,
+    /// Last gas day; yesterday if not given.
+    #[arg(long)]
+    to: Option<GasDay>,
+    /// In English.
+    #[arg(long)]
+    en: bool,
+    /// One JSON object for each few days.
     #[arg(long)]
     json: bool,
 }
@@ -153,6 +182,86 @@ pub(super) fn stats(context: &Context, counted: &Counted) -> Result<(), Failure>
         println!("{}", line(row));
     }
     Ok(())
+}
+
+/// Curves that are judged again at once, about: the daemon does so many in seconds.
+const CURVES_MAX: usize = 50_000;
+
+/// Judges a few days at a time, so that it can be gone on with where it was stopped.
+fn judge(context: &Context, asked: &Judged) -> Result<(), Failure> {
+    let (hand, app) = (Hand::of(context)?, context.read()?);
+    let last = asked.to.unwrap_or_else(|| app.today().plus(-1));
+    if asked.from > last {
+        return Err(Failure::Error(anyhow::anyhow!(
+            "--from {} is after --to {last}; give the first and the last gas day",
+            asked.from
+        )));
+    }
+    let meters = app.registry().meters.len().max(1);
+    let step = i64::try_from(CURVES_MAX / meters).map_or(SPAN_MAX, |days| days.clamp(1, SPAN_MAX));
+    let (mut from, mut found, mut withdrawn, mut standing) = (asked.from, 0, 0, 0);
+    while from <= last {
+        let to = from.plus(step - 1).min(last);
+        let judged = hand.judge(from, to).with_context(|| {
+            format!("nothing is changed from {from} on; go on with `--from {from}`")
+        })?;
+        found += judged.found.len();
+        withdrawn += judged.withdrawn.len();
+        standing += judged.standing;
+        if asked.json {
+            println!("{}", json!(judged));
+        } else {
+            print!("{}", changes(&judged, asked.en));
+        }
+        from = to.plus(1);
+    }
+    if !asked.json {
+        println!(
+            "gas days {} to {last}: {found} finding(s) new, {withdrawn} withdrawn, {standing} as before",
+            asked.from
+        );
+    }
+    Ok(())
+}
+
+impl Hand {
+    fn judge(&self, from: GasDay, to: GasDay) -> anyhow::Result<JudgedView> {
+        match self {
+            Self::Own(app) => {
+                let compute = |days| {
+                    app.journal.mark_dirty(days)?;
+                    curves::drain(&deps::curves(app, &deps::Stages::default()))?;
+                    Ok(())
+                };
+                Ok(judging::judge_again(app, (from, to), compute)?)
+            }
+            Self::Daemon(daemon) => {
+                let request = JudgeRequest {
+                    from: from.to_string(),
+                    to: to.to_string(),
+                };
+                daemon.post("/api/v1/findings/judge", &request)
+            }
+        }
+    }
+}
+
+/// A line for each finding that came or went.
+fn changes(judged: &JudgedView, is_english: bool) -> String {
+    let came = judged.found.iter().map(|finding| ('+', finding));
+    let went = judged.withdrawn.iter().map(|finding| ('-', finding));
+    let line = |(sign, finding): (char, &FindingView)| {
+        let message = if is_english {
+            &finding.message_en
+        } else {
+            &finding.message_zh
+        };
+        format!(
+            "{sign} {}  {}  {:<16}  {message}\n",
+            finding.at, finding.rule, finding.subject
+        )
+    };
+    came.chain(went).map(line).collect()
 }
 
 fn line(row: &RuleStat) -> String {

@@ -15,10 +15,10 @@ use crate::collect::import::{ImportFile, Precision};
 use crate::collect::topic::TopicSet;
 use crate::domain::frame::{RawFrame, RejectedFrame};
 use crate::run::app::App;
-use crate::run::curves;
 use crate::run::deps::{self, Stages};
 use crate::run::ingest::{Assessor, entry_limits};
 use crate::run::site::Site;
+use crate::run::{curves, judging};
 use crate::store::error::StoreError;
 use crate::store::journal::JournalEntry;
 
@@ -219,6 +219,7 @@ fn into_stores(app: &App, files: Vec<(Tally, ImportFile)>) -> Result<(), Failure
     }
     let stages = Stages::default();
     let report = curves::drain(&deps::curves(app, &stages))?;
+    judge(app)?;
     let concluded = conclude(&tallies, "accepted");
     println!(
         "{} load curves computed, {} changed",
@@ -230,6 +231,13 @@ fn into_stores(app: &App, files: Vec<(Tally, ImportFile)>) -> Result<(), Failure
         counters.received, counters.accepted, counters.duplicate, counters.rejected
     );
     concluded
+}
+
+/// Zones and customers, too: the days that changed and those of the daemon's round.
+fn judge(app: &App) -> Result<(), StoreError> {
+    while judging::catch_up(app)?.is_some() {}
+    let today = app.today();
+    judging::judge(app, &app.registry(), today.plus(-judging::DAYS), today).map(drop)
 }
 
 fn commit_all(

@@ -252,7 +252,7 @@ enum Command {
     ///
     /// Also beside a running daemon. Everything that does not fit is listed; the exit code is 1 then.
     Verify(VerifyArguments),
-    /// Write readings or load curves to a CSV or Parquet file, also while the daemon runs.
+    /// Write readings, load curves or findings to a CSV or Parquet file, also while the daemon runs.
     Export(export::Export),
     /// Copy both stores into a new folder, also while the daemon runs.
     Backup {

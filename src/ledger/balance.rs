@@ -42,6 +42,11 @@ pub struct ZoneBalance {
     /// Measured and filled, uncorrected meters at ambient temperature; none where a temperature is
     /// not known.
     pub normalised: Option<StdVolume>,
+    /// 管存变化: how much more gas lay in the pipes after these days than before, over those on which
+    /// that is known; none where it never is.
+    pub line_pack: Option<StdVolume>,
+    /// Days on which it is known.
+    pub line_pack_days: usize,
 }
 
 impl ZoneBalance {
@@ -53,6 +58,16 @@ impl ZoneBalance {
     /// 供销差率, a part of what came in; none if nothing did.
     pub fn unaccounted_ratio(&self) -> Option<f64> {
         self.ratio(self.unaccounted())
+    }
+
+    /// 供销差 less what stayed in the pipes; none where the line pack is not known.
+    pub fn unaccounted_less_pack(&self) -> Option<StdVolume> {
+        Some(self.unaccounted() - self.line_pack?)
+    }
+
+    /// The same as a part of what came in.
+    pub fn unaccounted_less_pack_ratio(&self) -> Option<f64> {
+        self.ratio(self.unaccounted_less_pack()?)
     }
 
     /// 温度归一供销差: the same without what temperature explains.
@@ -78,8 +93,35 @@ impl ZoneBalance {
             filled_days: self.filled_days + other.filled_days,
             silent_meters: self.silent_meters + other.silent_meters,
             normalised: self.normalised.zip(other.normalised).map(|(a, b)| a + b),
+            // A zone whose pipes are not known adds nothing to what others have in theirs.
+            line_pack: match (self.line_pack, other.line_pack) {
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
+            },
+            line_pack_days: self.line_pack_days + other.line_pack_days,
         }
     }
+}
+
+/// What one meter has in a balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeterBalance {
+    /// Meter.
+    pub meter: MeterId,
+    /// Zone.
+    pub zone: ZoneId,
+    /// Whether gas comes in through it.
+    pub is_gate: bool,
+    /// Days that count on which it has a complete curve.
+    pub days: usize,
+    /// Measured on these.
+    pub measured: StdVolume,
+    /// Days that count without a complete curve.
+    pub filled_days: usize,
+    /// Filled for them; nothing for a meter without a single day.
+    pub filled: StdVolume,
+    /// Measured and filled at ambient temperature; none where that is not known, or without a day.
+    pub normalised: Option<StdVolume>,
 }
 
 /// The balance of each zone, and of all together.
@@ -89,6 +131,36 @@ pub struct Balance {
     pub zones: BTreeMap<ZoneId, ZoneBalance>,
     /// All of them.
     pub total: ZoneBalance,
+    /// Gates and customers' meters of these zones, in order of meter.
+    pub meters: Vec<MeterBalance>,
+}
+
+impl Balance {
+    fn new(zones: BTreeMap<ZoneId, ZoneBalance>, meters: Vec<MeterBalance>) -> Self {
+        let total = zones
+            .values()
+            .copied()
+            .reduce(ZoneBalance::plus)
+            .unwrap_or_default();
+        Self {
+            zones,
+            total,
+            meters,
+        }
+    }
+
+    /// The same with the line pack of zones: how much it grew, on how many of their days that is known.
+    #[must_use]
+    pub fn with_line_pack(self, packs: &BTreeMap<ZoneId, (StdVolume, usize)>) -> Self {
+        let mut zones = self.zones;
+        for (zone, (growth, days)) in packs {
+            if let Some(balance) = zones.get_mut(zone).filter(|_| *days > 0) {
+                balance.line_pack = Some(*growth);
+                balance.line_pack_days = *days;
+            }
+        }
+        Self::new(zones, self.meters)
+    }
 }
 
 /// Adds curves up to a balance; holds one sum for a meter, however many days there are.
@@ -98,6 +170,7 @@ pub struct BalanceBuilder<'a> {
     temperatures: &'a BTreeMap<ZoneId, BTreeMap<GasDay, f64>>,
     /// Days that count, with what came in.
     gates: BTreeMap<&'a ZoneId, BTreeMap<GasDay, StdVolume>>,
+    gate_meters: BTreeMap<&'a MeterId, StdVolume>,
     meters: BTreeMap<&'a MeterId, MeterSum>,
 }
 
@@ -150,10 +223,21 @@ impl<'a> BalanceBuilder<'a> {
                 .map(|(day, (_, volume))| (day, volume));
             gates.insert(zone, known.collect());
         }
+        let mut through = BTreeMap::new();
+        for curve in gate_curves.iter().filter(|curve| curve.is_complete()) {
+            let Some((id, meter)) = registry.meters.get_key_value(&curve.meter) else {
+                continue;
+            };
+            let days = gates.get(&meter.zone);
+            if meter.role == MeterRole::Gate && days.is_some_and(|d| d.contains_key(&curve.day)) {
+                *through.entry(id).or_insert(StdVolume::ZERO) += curve.volume();
+            }
+        }
         Self {
             registry,
             temperatures,
             gates,
+            gate_meters: through,
             meters: BTreeMap::new(),
         }
     }
@@ -195,7 +279,15 @@ impl<'a> BalanceBuilder<'a> {
         ))
     }
 
-    /// The balance of what was added.
+    /// Days that count, by zone.
+    pub fn days(&self) -> BTreeMap<ZoneId, Vec<GasDay>> {
+        let of_zone = |(zone, days): (&&ZoneId, &BTreeMap<GasDay, _>)| {
+            ((*zone).clone(), days.keys().copied().collect())
+        };
+        self.gates.iter().map(of_zone).collect()
+    }
+
+    /// The balance of what was added, without line pack.
     pub fn finish(self) -> Balance {
         let mut zones: BTreeMap<ZoneId, ZoneBalance> = BTreeMap::new();
         for (zone, days) in self.gates.iter().filter(|(_, days)| !days.is_empty()) {
@@ -207,11 +299,30 @@ impl<'a> BalanceBuilder<'a> {
             };
             zones.insert((*zone).clone(), balance);
         }
+        let mut meters = Vec::new();
         for meter in self.registry.meters.values() {
             let days = self.gates.get(&meter.zone);
             let (Some(days), Some(balance)) = (days, zones.get_mut(&meter.zone)) else {
                 continue;
             };
+            let member = MeterBalance {
+                meter: meter.id.clone(),
+                zone: meter.zone.clone(),
+                is_gate: meter.role == MeterRole::Gate,
+                days: days.len(),
+                measured: StdVolume::ZERO,
+                filled_days: 0,
+                filled: StdVolume::ZERO,
+                normalised: None,
+            };
+            if let Some(measured) = self.gate_meters.get(&meter.id) {
+                meters.push(MeterBalance {
+                    measured: *measured,
+                    normalised: Some(*measured),
+                    ..member
+                });
+                continue;
+            }
             let due = days.range(GasDay(meter.installed_on)..).count();
             if meter.role != MeterRole::Customer || due == 0 {
                 continue;
@@ -219,6 +330,11 @@ impl<'a> BalanceBuilder<'a> {
             let sum = self.meters.get(&meter.id).copied().unwrap_or_default();
             if sum.days == 0 {
                 balance.silent_meters += 1;
+                meters.push(MeterBalance {
+                    days: 0,
+                    filled_days: due,
+                    ..member
+                });
                 continue;
             }
             let missing = due.saturating_sub(sum.days);
@@ -228,17 +344,21 @@ impl<'a> BalanceBuilder<'a> {
             balance.metered += sum.measured;
             balance.filled += fill(sum.measured);
             balance.filled_days += missing;
+            let normalised = sum.normalised.map(|own| own + fill(own));
             balance.normalised = balance
                 .normalised
-                .zip(sum.normalised)
-                .map(|(all, own)| all + own + fill(own));
+                .zip(normalised)
+                .map(|(all, own)| all + own);
+            meters.push(MeterBalance {
+                days: sum.days,
+                measured: sum.measured,
+                filled_days: missing,
+                filled: fill(sum.measured),
+                normalised,
+                ..member
+            });
         }
-        let total = zones
-            .values()
-            .copied()
-            .reduce(ZoneBalance::plus)
-            .unwrap_or_default();
-        Balance { zones, total }
+        Balance::new(zones, meters)
     }
 }
 

@@ -21,11 +21,14 @@ use crate::run::app::App;
 use crate::run::editing::{self, EditError};
 use crate::run::estimating::Estimator;
 use crate::run::explain::Language;
+use crate::run::judging::{self, JudgeError};
 use crate::run::{
-    balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
+    auditing, balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
 };
 use crate::serve::actions::{ActionError, Actions, Forecaster};
+use crate::serve::api::correctors::CorrectorView;
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::findings::JudgedView;
 use crate::serve::api::outlook::{
     ChangeDay, ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow,
     ReproductionView, SimilarView,
@@ -262,8 +265,29 @@ impl Actions for Desk {
         Ok(edit.into())
     }
 
+    fn judge_again(&self, from: GasDay, to: GasDay) -> Result<JudgedView, ActionError> {
+        let span = (from, to);
+        let compute = |curves| judging::mark_and_wait(&self.app, &self.wake, span, curves);
+        judging::judge_again(&self.app, span, compute).map_err(|error| match error {
+            JudgeError::Store(error) => store_failed(&error),
+            JudgeError::Refused(_) | JudgeError::Busy { .. } => ActionError::Refused {
+                code: error.code(),
+                message: error.to_string(),
+            },
+        })
+    }
+
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError> {
         balancing::balance(&self.app, &self.app.registry(), from, to)
+            .map_err(|error| store_failed(&error))
+    }
+
+    fn correctors(
+        &self,
+        meter: Option<&MeterId>,
+        days: u32,
+    ) -> Result<Vec<CorrectorView>, ActionError> {
+        auditing::correctors(&self.app, &self.app.registry(), meter, days)
             .map_err(|error| store_failed(&error))
     }
 

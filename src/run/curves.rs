@@ -41,6 +41,7 @@ use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::domain::source::GasQuality;
 use crate::domain::text::error_chain;
+use crate::run::judging;
 use crate::store::StoreError;
 use crate::store::book::{Book, RestatedDay};
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, StaleDay};
@@ -739,6 +740,8 @@ fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
         }
     }
     if !stale.is_empty() {
+        let today = clock.day_of(deps.clock.now());
+        judging::mark(&deps.journal, stale.iter().map(|stale| stale.day), today)?;
         deps.journal.clear_stale_demand(stale)?;
     }
     Ok(days.len())

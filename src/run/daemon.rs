@@ -24,7 +24,9 @@ use crate::run::actions::Desk;
 use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
-use crate::run::{clocks, curves, forwarding, ingest, reload, retention, schedule, site, weather};
+use crate::run::{
+    clocks, curves, forwarding, ingest, judging, reload, retention, schedule, site, weather,
+};
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR, SecondStore};
@@ -180,6 +182,7 @@ pub fn start(
         "weather sources",
         weather::run(app.clone(), stages.live.clone(), stop.clone()),
     );
+    supervisor.spawn("judging", judging::run(app.clone(), stop.clone()));
     let dropping = retention::run(deps::retention(app, &stages), stop);
     supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");

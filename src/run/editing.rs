@@ -76,6 +76,7 @@ pub fn decide(app: &App, request: &EditRequest) -> Result<CurveEdit, EditError> 
     if day > app.today() {
         return Err(refused(format!("{day} has not begun; decide when it has")));
     }
+    check_open(app, &meter, day)?;
     let hours = hours_of(&request.hours_m3)?;
     let at = app.clock.now();
     let subject = subject_of(&meter, day, &hours);
@@ -98,6 +99,17 @@ pub fn decide(app: &App, request: &EditRequest) -> Result<CurveEdit, EditError> 
         at,
         revoked: None,
     })
+}
+
+/// A day of which readings were dropped cannot be computed again, with a decision or without one.
+fn check_open(app: &App, meter: &MeterId, day: GasDay) -> Result<(), EditError> {
+    match app.journal.closed_before(meter)? {
+        Some(open) if day < open => Err(refused(format!(
+            "readings of {meter} before {open} are kept no longer (retention.readings_days), so its curve of \
+             {day} is final; keep what you know of it outside of the curve, or decide about {open} and later"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn hours_of(asked: &BTreeMap<u8, String>) -> Result<BTreeMap<u8, StdVolume>, EditError> {
@@ -159,6 +171,7 @@ pub fn revoke(app: &App, id: i64, request: &RevokeRequest) -> Result<CurveEdit, 
     if let Some(error) = already(&edit) {
         return Err(error);
     }
+    check_open(app, &edit.meter, edit.day)?;
     let at = app.clock.now();
     let subject = format!("{id}: {}", subject_of(&edit.meter, edit.day, &edit.hours));
     app.book.record(at, who, "curve.revoke", &subject, reason)?;

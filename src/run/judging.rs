@@ -1,37 +1,49 @@
 //! The rules that look at zones and customers rather than meters: V15 and V26.
 //!
-//! They need what the balance and the ledger know, so they are judged here, of the last complete gas
-//! days, whenever the schedule makes its round; what was found of a day before is replaced.
+//! They need what the balance and the ledger know, so they are judged here: of the last complete gas
+//! days whenever the schedule makes its round, of earlier ones when their curves change, and of each day
+//! once more when it leaves the round; what was found of a day before is replaced.
+
+mod again;
+mod late;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Finding, RuleId};
 use crate::domain::id::{CustomerId, ZoneId};
-use crate::domain::meter::MeterRole;
-use crate::domain::quantity::{AbsPressure, StdVolume, Temperature};
-use crate::domain::reading::{Item, Reading};
+use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::ledger::zone_days::ZoneDaysBuilder;
 use crate::run::app::App;
-use crate::run::facts;
+use crate::run::balancing::Pipes;
+use crate::run::{facts, retention};
 use crate::store::error::StoreError;
 use crate::validate::day::HISTORY_DAYS;
-use crate::validate::line_pack::{self, PipeState};
 use crate::validate::rules::v15_mass_balance::{self, ZoneDay};
 use crate::validate::rules::v26_plan_deviation;
+
+pub use self::again::{JudgeError, SPAN_MAX, judge_again, mark_and_wait};
+pub(super) use self::late::mark;
+pub use self::late::{catch_up, run};
 
 /// Complete gas days that are judged again in every round: as long as late readings usually come.
 pub const DAYS: i64 = 8;
 
-/// A pressure stands for the start of a gas day if it was read this near to it.
-const NEAR: TimeDelta = TimeDelta::minutes(75);
-/// Temperature of gas in the ground where the gate does not say: the yearly mean one metre down, °C.
-const GROUND_C: f64 = 15.0;
+/// The first gas day that can still be judged: what is before it was compared with curves that are
+/// dropped by now, so that its findings are final. None if no curve was ever dropped. Blocks.
+///
+/// # Errors
+/// What the store says.
+pub fn open_from(app: &App) -> Result<Option<GasDay>, StoreError> {
+    let dropped = app.journal.curves_dropped_before()?;
+    Ok(dropped.map(|day| day.plus(HISTORY_DAYS)))
+}
 
-/// Judges zones and customers on the gas days `[from, to)`; how many findings there are. Blocks.
+/// Judges zones and customers on the gas days `[from, to)`, those that are final excepted; how many
+/// findings there are. Blocks.
 ///
 /// # Errors
 /// What the stores say.
@@ -41,6 +53,10 @@ pub fn judge(
     from: GasDay,
     to: GasDay,
 ) -> Result<usize, StoreError> {
+    let from = open_from(app)?.map_or(from, |open_from| open_from.max(from));
+    if from >= to {
+        return Ok(0);
+    }
     let mut found: BTreeMap<GasDay, Vec<Finding>> = BTreeMap::new();
     let clock = app.gas_day_clock();
     let limits = app.limits();
@@ -67,7 +83,11 @@ pub fn judge(
     let mut count = 0;
     for offset in 0..to.days_since(from).max(0) {
         let day = from.plus(offset);
-        let of_day = found.remove(&day).unwrap_or_default();
+        let mut of_day = found.remove(&day).unwrap_or_default();
+        of_day.retain(|finding| {
+            let (kept, today) = (&app.settings.retention, app.today());
+            retention::is_finding_kept(registry, kept, &finding.subject, day, today)
+        });
         count += of_day.len();
         let rules = vec![RuleId::V15, RuleId::V26];
         app.journal.put_subject_findings(day, rules, of_day)?;
@@ -90,57 +110,12 @@ pub fn zone_days(
         .for_each_curve(from, to, |curve| builder.add(&curve))?;
     let mut zones = builder.finish();
     for (zone, days) in &mut zones {
-        let pipes = registry.zones.get(zone).map_or(0.0, |z| z.pipe_volume_m3);
-        if pipes <= 0.0 {
-            continue;
-        }
+        let mut pipes = Pipes::of(app, registry, zone);
         for day in days {
-            let start = app.gas_day_clock().start_of(day.day);
-            let end = app.gas_day_clock().end_of(day.day);
-            let states =
-                state_at(app, registry, zone, start)?.zip(state_at(app, registry, zone, end)?);
-            day.line_pack = states.map(|(start, end)| {
-                line_pack::change(pipes, start, end, registry.company.reference)
-            });
+            day.line_pack = pipes.growth_on(day.day)?;
         }
     }
     Ok(zones)
-}
-
-/// Mean state of a zone's gas at an instant: over its gate meters, each by its reading nearest.
-fn state_at(
-    app: &App,
-    registry: &Registry,
-    zone: &ZoneId,
-    at: DateTime<Utc>,
-) -> Result<Option<PipeState>, StoreError> {
-    let atmosphere = registry.zones.get(zone).map_or(0.0, |z| z.atmosphere_kpa);
-    let pressure_of = |reading: &Reading| {
-        let gauge = reading.float(Item::PressureGauge);
-        reading
-            .float(Item::PressureAbs)
-            .or_else(|| gauge.map(|gauge| gauge + atmosphere))
-    };
-    let (mut pressure, mut temperature, mut meters) = (0.0, 0.0, 0.0);
-    let gates = registry.meters.values();
-    for meter in gates.filter(|m| m.zone == *zone && m.role == MeterRole::Gate) {
-        let readings = app
-            .journal
-            .readings_between(&meter.id, at - NEAR, at + NEAR)?;
-        let nearest = readings
-            .iter()
-            .filter_map(|reading| Some((reading, pressure_of(reading)?)))
-            .min_by_key(|(reading, _)| (reading.sampled_at - at).abs());
-        if let Some((reading, kpa)) = nearest {
-            pressure += kpa;
-            temperature += reading.float(Item::Temperature).unwrap_or(GROUND_C);
-            meters += 1.0;
-        }
-    }
-    Ok((meters > 0.0).then(|| PipeState {
-        pressure: AbsPressure(pressure / meters),
-        temperature: Temperature(temperature / meters),
-    }))
 }
 
 type Declared = Vec<(GasDay, StdVolume, StdVolume)>;

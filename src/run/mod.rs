@@ -17,6 +17,7 @@ pub mod curve_check;
 pub mod curves;
 pub mod facts;
 pub mod balancing;
+pub mod auditing;
 pub mod judging;
 pub mod ledgering;
 pub mod forecasting;

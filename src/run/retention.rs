@@ -104,6 +104,18 @@ fn class_of_subject(registry: &Registry, subject: &Subject) -> Option<CustomerCl
     }
 }
 
+/// Whether what is found of a subject on a gas day is kept today.
+pub fn is_finding_kept(
+    registry: &Registry,
+    kept: &RetentionSettings,
+    subject: &Subject,
+    day: GasDay,
+    today: GasDay,
+) -> bool {
+    let class = class_of_subject(registry, subject);
+    kept_from(kept.of(class), KeptKind::Findings, today).is_none_or(|start| day >= start)
+}
+
 /// Code of a reading of a day that is kept no longer.
 pub const TOO_OLD: &str = "ingest.kept_no_longer";
 
@@ -250,11 +262,7 @@ impl Sweeper {
             let subjects = journal.subjects_with_findings(day)?.into_iter();
             let due: Vec<Subject> = subjects
                 .map(|(subject, _, _)| subject)
-                .filter(|subject| {
-                    let class = class_of_subject(registry, subject);
-                    kept_from(kept.of(class), KeptKind::Findings, today)
-                        .is_some_and(|start| day < start)
-                })
+                .filter(|subject| !is_finding_kept(registry, kept, subject, day, today))
                 .collect();
             let mut is_stopped = false;
             if !due.is_empty() {

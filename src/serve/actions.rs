@@ -7,7 +7,9 @@ use crate::domain::id::MeterId;
 use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
+use crate::serve::api::correctors::CorrectorView;
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::findings::JudgedView;
 use crate::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
     SimilarView,
@@ -121,8 +123,18 @@ pub trait Actions: Forecaster + Debug + Send + Sync {
     /// Takes such a decision back.
     fn revoke_edit(&self, id: i64, request: &RevokeRequest) -> Result<EditView, ActionError>;
 
+    /// Judges the gas days `from..=to` again.
+    fn judge_again(&self, from: GasDay, to: GasDay) -> Result<JudgedView, ActionError>;
+
     /// Gates against meters over the gas days `[from, to)`.
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError>;
+
+    /// The correctors whose readings of the last days tell: all, or one.
+    fn correctors(
+        &self,
+        meter: Option<&MeterId>,
+        days: u32,
+    ) -> Result<Vec<CorrectorView>, ActionError>;
 
     /// What is estimated of a meter's gas day.
     fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError>;

@@ -483,6 +483,13 @@ impl AppState {
         })
     }
 
+    /// The first gas day of which no curve was dropped, if any ever was.
+    pub(super) fn curves_kept_from(&self) -> Result<Option<GasDay>, ApiProblem> {
+        self.journal()
+            .curves_dropped_before()
+            .map_err(journal_failed)
+    }
+
     /// Decisions about hours of curves.
     pub(super) fn edits(&self, filter: &EditFilter) -> Result<Vec<CurveEdit>, ApiProblem> {
         self.journal().edits(filter).map_err(journal_failed)

@@ -101,6 +101,8 @@ limits! {
     v10_days = 3.0 in 1.0..=20.0,
     /// V12: least hourly volume, m³, that for 24 hours looks like a leak; 0 turns the rule off.
     v12_flow_m3h = 0.0 in 0.0..=1e5,
+    /// V12: so many times the usual least hour pass as well: the third greatest of the four weeks before.
+    v12_usual = 0.0 in 0.0..=10.0,
     /// V14: part of the register's growth by which a sum may differ from it.
     v14_share = 0.005 in 0.000_1..=0.5,
     /// V15: deviations (1.4826 · MAD) of the balance from its usual value that pass.

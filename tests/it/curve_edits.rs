@@ -5,20 +5,22 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
+use qiliang::domain::calendar::GasDayClock;
+use qiliang::store::journal::Journal;
 use serde_json::{Value, json};
 
 use crate::support::daemon::{Daemon, qiliang};
 use crate::support::site::Site;
 use crate::support::wait_for;
 
-struct Answer {
-    status: u16,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
     is_problem: bool,
 }
 
 /// One request with headers of its own.
-fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
+pub(crate) fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
@@ -272,4 +274,124 @@ fn the_command_line_decides_beside_the_daemon_and_without_it() {
     assert!(is_ok && kept["revoked_by"] == "李", "{text}");
     let mut daemon = Daemon::start(&config, &site.data_dir());
     assert_eq!(curve(&daemon.address())["hours_m3"][4], "10.0000");
+}
+
+#[test]
+fn a_day_whose_readings_were_dropped_is_final() {
+    let site = Site::new(1);
+    let config = site.config("");
+    import(&config, site.path());
+    // A decision taken in time stays in force, and so does the curve with it.
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    let request = "POST /api/v1/curve-edits";
+    let taken = ask(&address, request, "", &decision().to_string());
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    wait_for("the decision in the curve", || {
+        (curve(&address)["hours_m3"][3] == "12.5000").then_some(())
+    });
+    // A later reading lets the day be dropped: no curve that is kept needs it.
+    let later = site.path().join("later.csv");
+    let mut text = String::from("device,sampled_at,BTotal\n");
+    for day in 1..=9 {
+        writeln!(text, "D0,2026-03-0{day} 08:00:00,{}", 2_000 + day).unwrap();
+    }
+    std::fs::write(&later, text).unwrap();
+    let file = config.to_str().unwrap();
+    let done = qiliang(&["--config", file, "import", later.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    let journal = || {
+        let file = site.data_dir().join("readings.db");
+        Journal::open_read_only(file, GasDayClock::default()).unwrap()
+    };
+    wait_for("all curves", || {
+        (journal().dirty_len().unwrap() == 0).then_some(())
+    });
+    assert!(daemon.stop().success());
+
+    let config = site.config("[retention]\nreadings_days = 92\n");
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    wait_for("the readings to be dropped", || {
+        let open = journal().closed_before(&"M0".into()).unwrap();
+        open.filter(|open| open.to_string().as_str() > "2026-01-10")
+    });
+    let refusal = ask(
+        &address,
+        request,
+        "",
+        &with("hours_m3", json!({ "5": "1" })),
+    );
+    assert_eq!(
+        (refusal.status, refusal.body["code"].as_str()),
+        (422, Some("edit.refused"))
+    );
+    let detail = refusal.body["detail"].as_str().unwrap();
+    for part in [
+        "M0",
+        "retention.readings_days",
+        "its curve of 2026-01-10 is final",
+    ] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+    let revoke = format!("POST /api/v1/curve-edits/{}/revoke", taken.body["id"]);
+    let why = json!({ "who": "李", "reason": "看错行" }).to_string();
+    let answer = ask(&address, &revoke, "", &why);
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (422, Some("edit.refused"))
+    );
+    assert_eq!(
+        curve(&address)["hours_m3"][3],
+        "12.5000",
+        "it stays as it is"
+    );
+}
+
+#[test]
+fn a_silent_day_shows_what_demand_takes_for_it() {
+    let site = Site::new(1);
+    let config = site.config("");
+    // Four weeks of 10 m³ an hour, then nothing.
+    let mut text = String::from("device,sampled_at,BTotal\n");
+    for hour in 0..28 * 24 {
+        let (day, civil) = (1 + (hour + 8) / 24, (hour + 8) % 24);
+        let total = 1_000 + hour * 10;
+        writeln!(text, "D0,2026-01-{day:02} {civil:02}:00:00,{total}").unwrap();
+    }
+    let file = site.path().join("month.csv");
+    std::fs::write(&file, text).unwrap();
+    let path = config.to_str().unwrap();
+    let done = qiliang(&["--config", path, "import", file.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    let request = "GET /api/v1/meters/M0/curve?from=2026-01-28&to=2026-01-30";
+    let days = ask(&address, request, "", "").body["days"].clone();
+    let days = days.as_array().unwrap();
+    let stores: Vec<_> = days
+        .iter()
+        .map(|day| (&day["day"], &day["store"]))
+        .collect();
+    assert_eq!(
+        stores,
+        [
+            (&json!("2026-01-28"), &json!("journal")),
+            (&json!("2026-01-29"), &json!("estimated")),
+            (&json!("2026-01-30"), &json!("estimated")),
+        ]
+    );
+    for day in &days[1..] {
+        for hour in 0..24 {
+            assert_eq!(
+                (&day["hours_m3"][hour], &day["quality"][hour]),
+                (&Value::Null, &json!("missing"))
+            );
+            assert_eq!(day["estimates_m3"][hour], "10.0000", "{day}");
+            assert!(day["method"][hour].is_string() && day["uncertainty_m3"][hour].is_string());
+        }
+    }
+    // A year on nothing is taken for it any more, and nothing is shown.
+    let request = "GET /api/v1/meters/M0/curve?from=2026-10-01&to=2026-10-02";
+    assert_eq!(ask(&address, request, "", "").body["days"], json!([]));
 }

@@ -27,6 +27,8 @@ mod faults;
 mod import;
 mod influx;
 mod journal;
+mod judging;
+mod leaks;
 mod listen;
 mod modbus_faults;
 mod modbus_peer;

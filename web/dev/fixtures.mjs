@@ -494,6 +494,11 @@ function rejects() {
 /** Decisions that were taken here, and a meter's day they stand in: a gap bounded by totals, one that is not. */
 const edits = []
 function meterCurve(meter, day) {
+  if (meter === 'M-SILENT') {
+    const of = (value) => Array.from({ length: 24 }, () => value)
+    const silent = { day, hours_m3: of(null), quality: of('missing'), method: of('E4'), uncertainty_m3: of('1.7000'), estimates_m3: of('10.0000'), store: 'estimated' }
+    return { meter, days: [silent], missing: null }
+  }
   const hours = Array.from({ length: 24 }, (_, hour) => (118 + ((hour * 37) % 29) + (hour > 8 && hour < 14 ? 22 : 0)).toFixed(4))
   const quality = hours.map((_, hour) => (hour >= 5 && hour < 8 ? 'estimated' : hour >= 14 && hour < 17 ? 'missing' : 'measured'))
   const method = quality.map((of) => (of === 'estimated' ? 'E1' : of === 'missing' ? 'E4' : null))
@@ -511,6 +516,76 @@ function meterCurve(meter, day) {
     }
   }
   return { meter, days: [{ day, hours_m3, quality, method, uncertainty_m3, estimates_m3, store: 'journal' }], missing: null }
+}
+
+/** Two zones: one whose pipes are known, one with a meter that never reported. */
+function balance(query) {
+  const ratio = (part, gate) => (part === null ? null : part / gate)
+  const text = (m3) => (m3 === null ? null : m3.toFixed(4))
+  const row = (zone, name, gate, metered, filled, normalised, pack, silent) => {
+    const unaccounted = gate - metered - filled
+    const less = pack === null ? null : unaccounted - pack
+    return {
+      zone,
+      name,
+      days: zone === null ? 59 : zone === 'north' ? 30 : 29,
+      gate_m3: text(gate),
+      metered_m3: text(metered),
+      filled_m3: text(filled),
+      filled_days: filled > 0 ? 14 : 0,
+      silent_meters: silent,
+      unaccounted_m3: text(unaccounted),
+      unaccounted_ratio: ratio(unaccounted, gate),
+      unaccounted_normalised_m3: text(normalised),
+      unaccounted_normalised_ratio: ratio(normalised, gate),
+      line_pack_m3: text(pack),
+      line_pack_days: pack === null ? 0 : 30,
+      unaccounted_less_pack_m3: text(less),
+      unaccounted_less_pack_ratio: ratio(less, gate),
+    }
+  }
+  const zones = [
+    row('north', '北区', 9_814_220.5, 9_388_114.25, 201_880, 61_204.5, -48_220.75, 0),
+    row('south', '南区', 7_402_116, 7_291_402.5, 0, 96_500, null, 1),
+  ]
+  const total = row(null, '合计', 17_216_336.5, 16_679_516.75, 201_880, 157_704.5, -48_220.75, 1)
+  const meter = (id, customer, days, measured, filled_days, filled) => ({
+    meter: id,
+    customer,
+    days,
+    measured_m3: text(measured),
+    filled_days,
+    filled_m3: text(filled),
+    normalised_m3: days === 0 ? null : text(customer === null ? measured : measured * 1.012),
+  })
+  const zone = query.get('zone')
+  const span = { from: query.get('from'), to: query.get('to') }
+  if (zone === null) return { ...span, rows: [...zones, total], gates: [], meters: [], meters_more: 0 }
+  return {
+    ...span,
+    rows: zones.filter((one) => one.zone === zone),
+    gates: [meter('M-GATE-1', null, 30, 6_114_220.25, 0, 0), meter('M-GATE-2', null, 30, 3_700_000.25, 0, 0)],
+    meters: [
+      meter('M-10560-1', '华宇陶瓷有限公司', 30, 2_104_330.5, 0, 0),
+      meter('M-10561-1', '百川热电', 16, 1_820_400, 14, 201_880),
+      meter('M-10562-1', '锦江酒店', 0, 0, 30, null),
+    ],
+    meters_more: 1_204,
+  }
+}
+
+function correctors() {
+  const row = (meter, factor, factor_expected, findings) => ({ meter, zone: 'north', readings: 168, factor, factor_expected, findings, error: null })
+  const base = {
+    kind: 'factor',
+    message_zh: '按0 ℃修正(应为20 ℃):系数偏差 -6.82 %,2026-11-19 18:00 至 2026-11-21 18:00 共 49 条读数',
+    message_en: 'converts to 0 °C instead of 20 °C: factor -6.82 % off, 49 reading(s) from 2026-11-19 18:00 to 2026-11-21 18:00',
+    from: stamp(now() - 48 * HOUR_MS),
+    to: stamp(now()),
+    readings: 49,
+    ratio: 0.9318,
+  }
+  return { days: 7, rows: [row('M-10560-1', 3.9716, 4.2622, [base]), row('M-10561-1', 2.9611, 2.9608, [])] }
 }
 
 async function bodyOf(request) {
@@ -657,6 +732,8 @@ const server = createServer((request, response) => {
   if (path === '/api/v1/curve-edits') return json(response, edits.filter((edit) => edit.meter === url.searchParams.get('meter')))
   if (path === '/api/v1/findings') return json(response, findingRows(url.searchParams))
   if (path === '/api/v1/findings/stats') return json(response, findingStats(url.searchParams))
+  if (path === '/api/v1/balance') return json(response, balance(url.searchParams))
+  if (path === '/api/v1/correctors') return json(response, correctors())
   if (path === '/api/v1/restatements') return json(response, restatements())
   if (path === '/api/v1/collection') return json(response, collection())
   if (path === '/api/v1/rejects') return json(response, rejects())

@@ -68,6 +68,16 @@ const PAGES = [
     texts: { 'zh-CN': ['规则统计', '校核发现', '级别'], en: ['Rules', 'Findings', 'Severity'] },
   },
   {
+    name: 'balance',
+    path: '/data?tab=balance&zone=north',
+    charts: [],
+    ready: ['balance', 'balance-meters', 'correctors'],
+    texts: {
+      'zh-CN': ['供销差', '门站进气', '温度归一', '管存变化', '门站表', '用户表', '修正仪核查'],
+      en: ['Gate against meters', 'Through gates', 'Line pack growth', 'Gate meters', 'Corrector audit'],
+    },
+  },
+  {
     name: 'restated',
     path: '/data?tab=restated',
     charts: [],
@@ -365,6 +375,32 @@ describe('behaviour', () => {
     await close()
   })
 
+  test('the balance adds up, opens a zone, and leads to a meter', async () => {
+    const { page, troubles, close } = await open()
+    await page.goto(`${base}/data?tab=balance`)
+    await page.locator(at('balance')).waitFor()
+    const rows = await page.locator(`${at('balance')} tbody tr`).evaluateAll((all) =>
+      all.map((row) => [...row.cells].slice(2, 6).map((cell) => Number(cell.firstChild.textContent.replace(/[,+]/g, '').replace('−', '-')))),
+    )
+    assert.ok(rows.length > 1)
+    // Whole m³ are shown of exact figures: each may be half a one off.
+    for (const [gate, metered, filled, rest] of rows) assert.ok(Math.abs(gate - metered - filled - rest) <= 2, `${gate} − ${metered} − ${filled} is not ${rest}`)
+    assert.equal(await page.locator(at('balance-meters')).count(), 0)
+    await page.locator(at('balance-zone')).first().click()
+    await page.locator(at('balance-meters')).waitFor()
+    await page.locator(at('correctors')).waitFor()
+    assert.match(await page.locator(at('corrector-count')).innerText(), /需查看/)
+    await page.waitForTimeout(300)
+    await page.screenshot({ path: join(shots, 'balance-zone.png'), fullPage: true })
+    const meter = await page.locator(at('balance-meter')).first().innerText()
+    await page.locator(at('balance-meter')).first().click()
+    await page.waitForURL('**tab=curve**')
+    assert.equal(new URL(page.url()).searchParams.get('meter'), meter)
+    await page.locator(at('curve-meter')).waitFor()
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
   test('column settings are kept', async () => {
     const { page, close } = await open()
     await visit(page, PAGES[2], 'zh-CN')
@@ -390,6 +426,17 @@ describe('behaviour', () => {
 
 // These need the fixture server, which can be told to fail.
 describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture server' : false }, () => {
+  test('a silent day says that all of it is estimated', async () => {
+    const { page, troubles, close } = await open()
+    await page.goto(`${base}/data?tab=curve&meter=M-SILENT&day=2026-11-20`)
+    await page.locator(at('curve-silent')).filter({ hasText: '没有收到任何读数' }).waitFor()
+    await assertDrawn(page, 'chart-day')
+    assert.match(await page.locator(`${at('curve-hours')} tbody tr`).first().innerText(), /10\.0000\s+1\.7000\s+\S+\s+E4/)
+    await page.screenshot({ path: join(shots, 'curve-silent.png'), fullPage: true })
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
   test('a refused decision and an unknown meter say why', async () => {
     const { page, close } = await open({ viewport: PHONE })
     await page.goto(`${base}/data?tab=curve&meter=M-1&day=2026-11-20`)

@@ -78,6 +78,41 @@ fn the_difference_is_exact() {
 }
 
 #[test]
+fn meters_sum_to_their_zone_and_line_pack_is_taken_off() {
+    let registry = registry(vec![fixture::meter("mute", "E1")]);
+    let mut curves = Vec::new();
+    for index in 0..3 {
+        curves.push(curve("gate", index, 1_000_003));
+        curves.push(curve("works", index, 600_001));
+        if index != 1 {
+            curves.push(curve("home", index, 300_001));
+        }
+    }
+    let got = balance(&registry, &curves, &temperatures(5.0));
+    let of = |id: &str| got.meters.iter().find(|m| m.meter.as_str() == id).unwrap();
+    assert!(of("gate").is_gate && !of("works").is_gate);
+    assert_eq!(of("gate").measured, got.total.gate);
+    let customers = || got.meters.iter().filter(|meter| !meter.is_gate);
+    let measured: StdVolume = customers().map(|meter| meter.measured).sum();
+    let filled: StdVolume = customers().map(|meter| meter.filled).sum();
+    assert_eq!((measured, filled), (got.total.metered, got.total.filled));
+    assert_eq!((of("home").days, of("home").filled_days), (2, 1));
+    assert_eq!((of("mute").days, of("mute").filled_days), (0, 3));
+    assert_eq!(of("mute").normalised, None);
+    assert_eq!(got.total.unaccounted_less_pack(), None);
+
+    let pack = (StdVolume::from_units(-24_000), 2);
+    let plain = got.total;
+    let got = got.with_line_pack(&BTreeMap::from([("north".into(), pack)]));
+    assert_eq!(got.total.line_pack_days, 2);
+    assert_eq!(
+        got.total.unaccounted_less_pack(),
+        Some(plain.unaccounted() + StdVolume::from_units(24_000))
+    );
+    assert_eq!(got.total.unaccounted(), plain.unaccounted());
+}
+
+#[test]
 fn cold_gas_in_uncorrected_meters_is_told_from_a_loss() {
     let registry = registry(vec![]);
     // All gas goes through the diaphragm meter at 5 °C; nothing is lost.

@@ -7,20 +7,22 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::registry::Registry;
-use crate::ledger::balance::{Balance, ZoneBalance};
+use crate::ledger::balance::{Balance, MeterBalance, ZoneBalance};
 use crate::serve::api::{Asked, gas_day};
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
 
 /// Gas days if `from` is not given.
 pub const DAYS_DEFAULT: i64 = 30;
+/// Customers' meters of a zone in one answer at most, those with most gas first.
+const METERS_MAX: usize = 500;
 /// Gas days in one answer at most.
 const DAYS_MAX: i64 = 400;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BalanceQuery {
-    /// Only this zone.
+    /// Only this zone, with its meters.
     zone: Option<String>,
     /// First gas day, `YYYY-MM-DD`; 30 days up to the last one if not given.
     from: Option<String>,
@@ -55,6 +57,15 @@ pub struct ZoneBalanceView {
     pub unaccounted_normalised_m3: Option<String>,
     /// The same as a part of the gate.
     pub unaccounted_normalised_ratio: Option<f64>,
+    /// 管存变化: by how much the gas in the pipes grew, exact, m³, over the days on which it is known;
+    /// null without the volume of the pipes (`pipe_volume_m3` of zones.csv) or pressures at the gate.
+    pub line_pack_m3: Option<String>,
+    /// Days on which the line pack is known.
+    pub line_pack_days: usize,
+    /// 供销差 less what stayed in the pipes, exact, m³.
+    pub unaccounted_less_pack_m3: Option<String>,
+    /// The same as a part of the gate.
+    pub unaccounted_less_pack_ratio: Option<f64>,
 }
 
 impl ZoneBalanceView {
@@ -73,6 +84,46 @@ impl ZoneBalanceView {
             unaccounted_ratio: of.unaccounted_ratio(),
             unaccounted_normalised_m3: of.unaccounted_normalised().map(|v| v.to_string()),
             unaccounted_normalised_ratio: of.unaccounted_normalised_ratio(),
+            line_pack_m3: of.line_pack.map(|volume| volume.to_string()),
+            line_pack_days: of.line_pack_days,
+            unaccounted_less_pack_m3: of.unaccounted_less_pack().map(|v| v.to_string()),
+            unaccounted_less_pack_ratio: of.unaccounted_less_pack_ratio(),
+        }
+    }
+}
+
+/// What one meter has in the balance of its zone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MeterBalanceView {
+    /// Meter (表号).
+    pub meter: String,
+    /// Its customer's name; null for a gate.
+    pub customer: Option<String>,
+    /// Days that count on which it has a complete curve.
+    pub days: usize,
+    /// Exact volume measured on these, m³.
+    pub measured_m3: String,
+    /// Days that count without a complete curve.
+    pub filled_days: usize,
+    /// Exact volume filled for them, m³; null for a meter without a single day: its gas is in the
+    /// difference.
+    pub filled_m3: Option<String>,
+    /// Measured and filled at ambient temperature, m³; null where that is not known.
+    pub normalised_m3: Option<String>,
+}
+
+impl MeterBalanceView {
+    fn new(registry: &Registry, of: &MeterBalance) -> Self {
+        let meter = registry.meters.get(&of.meter);
+        let customer = meter.and_then(|meter| registry.customer_of(meter));
+        Self {
+            meter: of.meter.to_string(),
+            customer: customer.map(|customer| customer.name.clone()),
+            days: of.days,
+            measured_m3: of.measured.to_string(),
+            filled_days: of.filled_days,
+            filled_m3: (of.days > 0).then(|| of.filled.to_string()),
+            normalised_m3: of.normalised.map(|volume| volume.to_string()),
         }
     }
 }
@@ -88,6 +139,12 @@ pub struct BalanceView {
     pub to: GasDay,
     /// A row for each zone with a gate and a day that counts, then one for all of them.
     pub rows: Vec<ZoneBalanceView>,
+    /// Gate meters of the zone that was asked for; none without one.
+    pub gates: Vec<MeterBalanceView>,
+    /// Its customers' meters, those with most gas first, 500 at most; none without a zone.
+    pub meters: Vec<MeterBalanceView>,
+    /// Customers' meters beyond these.
+    pub meters_more: usize,
 }
 
 /// Rows of a balance: zones, the total last.
@@ -135,9 +192,26 @@ pub(super) async fn get_balance(
     let balance = state
         .blocking(move |state| Ok(state.actions().balance(from, to.plus(1))?))
         .await?;
-    let mut rows = rows(&registry, &balance);
-    if query.zone.is_some() {
-        rows.retain(|row| row.zone == query.zone);
+    let mut view = BalanceView {
+        from,
+        to,
+        rows: rows(&registry, &balance),
+        gates: Vec::new(),
+        meters: Vec::new(),
+        meters_more: 0,
+    };
+    if let Some(zone) = &query.zone {
+        view.rows.retain(|row| row.zone.as_ref() == Some(zone));
+        let of_zone = balance.meters.iter().filter(|m| m.zone.as_str() == zone);
+        let (gates, mut meters): (Vec<_>, Vec<_>) = of_zone.partition(|meter| meter.is_gate);
+        meters.sort_by_key(|meter| std::cmp::Reverse(meter.measured + meter.filled));
+        view.meters_more = meters.len().saturating_sub(METERS_MAX);
+        meters.truncate(METERS_MAX);
+        let views = |of: &[&MeterBalance]| {
+            let view = |meter: &&MeterBalance| MeterBalanceView::new(&registry, meter);
+            of.iter().map(view).collect()
+        };
+        (view.gates, view.meters) = (views(&gates), views(&meters));
     }
-    Ok(Json(BalanceView { from, to, rows }))
+    Ok(Json(view))
 }

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::calendar::GasDay;
 use crate::domain::edit::CurveEdit;
 use crate::domain::id::MeterId;
-use crate::serve::api::{Asked, gas_day, limited};
+use crate::serve::api::{Asked, gas_day, limited, sent};
 use crate::serve::figures::instant_text;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
@@ -128,12 +128,6 @@ pub(super) async fn get_edits(
     Ok(Json(edits.into_iter().map(EditView::from).collect()))
 }
 
-fn body<T>(sent: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
-    sent.map(|Json(body)| body).map_err(|rejection| {
-        ApiProblem::bad_request("serve.bad_body", rejection.body_text().to_lowercase())
-    })
-}
-
 /// Decides what hours of a curve are; readings and estimates stay as they are beneath
 #[utoipa::path(post, path = "/curve-edits", tag = "collect", request_body = EditRequest, responses(
     (status = 200, body = EditView),
@@ -143,9 +137,9 @@ fn body<T>(sent: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
 ))]
 pub(super) async fn post_edit(
     State(state): State<AppState>,
-    sent: Result<Json<EditRequest>, JsonRejection>,
+    body: Result<Json<EditRequest>, JsonRejection>,
 ) -> Result<Json<EditView>, ApiProblem> {
-    let request = body(sent)?;
+    let request = sent(body)?;
     state
         .blocking(move |state| Ok(Json(state.actions().edit_curve(&request)?)))
         .await
@@ -163,9 +157,9 @@ pub(super) async fn post_edit(
 pub(super) async fn post_revoke(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    sent: Result<Json<RevokeRequest>, JsonRejection>,
+    body: Result<Json<RevokeRequest>, JsonRejection>,
 ) -> Result<Json<EditView>, ApiProblem> {
-    let request = body(sent)?;
+    let request = sent(body)?;
     let id: i64 = id.parse().map_err(|_| {
         ApiProblem::not_found(
             "edit.unknown",

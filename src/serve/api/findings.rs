@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Finding, RuleId, SEVERITY_KEYS, Severity, Subject};
 use crate::domain::id::MeterId;
-use crate::serve::api::{Asked, gas_day, limited};
+use crate::serve::api::{Asked, gas_day, limited, sent};
 use crate::serve::figures::instant_text;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
@@ -259,6 +260,50 @@ pub(super) async fn get_finding_stats(
         })
         .await?;
     Ok(Json(view))
+}
+
+/// Gas days to be judged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeRequest {
+    /// First gas day, `YYYY-MM-DD`.
+    pub from: String,
+    /// Last gas day, included; it must be over. At most 31 days at once.
+    pub to: String,
+}
+
+/// What judging again changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JudgedView {
+    /// First gas day.
+    #[schema(value_type = String)]
+    pub from: GasDay,
+    /// Last gas day.
+    #[schema(value_type = String)]
+    pub to: GasDay,
+    /// Findings that were not there before.
+    pub found: Vec<FindingView>,
+    /// Findings that are no longer there.
+    pub withdrawn: Vec<FindingView>,
+    /// How many stayed as they were.
+    pub standing: usize,
+}
+
+/// Judges gas days again by the limits and the registry of today: meters, zones and customers
+#[utoipa::path(post, path = "/findings/judge", tag = "collect", request_body = JudgeRequest, responses(
+    (status = 200, body = JudgedView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn post_judge(
+    State(state): State<AppState>,
+    body: Result<Json<JudgeRequest>, JsonRejection>,
+) -> Result<Json<JudgedView>, ApiProblem> {
+    let request = sent(body)?;
+    let (from, to) = (gas_day(&request.from)?, gas_day(&request.to)?);
+    state
+        .blocking(move |state| Ok(Json(state.actions().judge_again(from, to)?)))
+        .await
 }
 
 fn check_range(from: GasDay, last: GasDay) -> Result<(), ApiProblem> {

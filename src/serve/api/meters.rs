@@ -1,5 +1,6 @@
 //! Load curves of one meter.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -45,7 +46,8 @@ pub(super) struct CurveQuery {
 pub struct MeterCurves {
     /// Meter.
     pub meter: String,
-    /// Gas days that have a curve, in order.
+    /// Gas days that have a curve, in order; of the newest 31 days asked for also those on which the meter
+    /// was silent, all of them estimated.
     pub days: Vec<CurveDay>,
     /// Why days that are not in the journal may be missing here: the second store does not answer.
     pub missing: Option<MissingHistory>,
@@ -68,6 +70,8 @@ pub enum CurveStore {
     Journal,
     /// The second store, for days that the journal no longer holds.
     Influx,
+    /// None: nothing was received of the day, and all of it is estimated.
+    Estimated,
 }
 
 /// A load curve (负荷曲线).
@@ -180,12 +184,45 @@ pub(super) async fn get_meter_curve(
         Ok(older) => days.extend(older),
         Err(why) => missing = Some(why),
     }
+    let known: BTreeSet<GasDay> = days.iter().map(|curve| curve.day).collect();
+    let of = meter.clone();
+    let silent = state
+        .blocking(move |state| silent(state, &of, (from, to), &known))
+        .await?;
+    days.extend(silent);
     days.sort_by_key(|curve| curve.day);
     Ok(Json(MeterCurves {
         meter: meter.to_string(),
         days,
         missing,
     }))
+}
+
+/// Days of which nothing is known but what demand takes for them.
+fn silent(
+    state: &AppState,
+    meter: &MeterId,
+    (from, to): (GasDay, GasDay),
+    known: &BTreeSet<GasDay>,
+) -> Result<Vec<CurveDay>, ApiProblem> {
+    // Curves of days before were dropped: they had some.
+    let kept_from = state.curves_kept_from()?;
+    let last = to.min(state.gas_day());
+    let first = from.max(to.plus(1 - ESTIMATED_DAYS));
+    let first = kept_from.map_or(first, |day| day.max(first));
+    let mut days = Vec::new();
+    for offset in 0..=last.days_since(first) {
+        let day = first.plus(offset);
+        if known.contains(&day) {
+            continue;
+        }
+        let missing = state.actions().estimates(meter, day)?.missing;
+        if missing.iter().any(Option::is_some) {
+            let curve = LoadCurve::missing(meter.clone(), day);
+            days.push(CurveDay::new(&curve, &missing, CurveStore::Estimated));
+        }
+    }
+    Ok(days)
 }
 
 /// Curves of the days that the journal does not have and the second store does.

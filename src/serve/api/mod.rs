@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod collection;
+pub mod correctors;
 pub mod declarations;
 pub mod edits;
 pub mod findings;
@@ -20,6 +21,8 @@ pub mod rejects;
 pub mod totals;
 pub mod weather;
 
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
@@ -68,8 +71,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
         .routes(routes!(balance::get_balance))
+        .routes(routes!(correctors::get_correctors))
         .routes(routes!(findings::get_findings))
         .routes(routes!(findings::get_finding_stats))
+        .routes(routes!(findings::post_judge))
         .routes(routes!(collection::get_collection))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
@@ -104,6 +109,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
                 ApiProblem::bad_request("serve.bad_query", rejection.body_text().to_lowercase())
             })
     }
+}
+
+/// A body of JSON; what cannot be read is a problem with the parser's own words.
+fn sent<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ApiProblem> {
+    body.map(|Json(body)| body).map_err(|rejection| {
+        ApiProblem::bad_request("serve.bad_body", rejection.body_text().to_lowercase())
+    })
 }
 
 fn month(text: &str) -> Result<GasMonth, ApiProblem> {

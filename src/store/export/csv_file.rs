@@ -5,7 +5,7 @@ use std::io;
 
 use chrono::SecondsFormat;
 
-use super::{ExportKind, Row, Sink};
+use super::{ExportKind, FindingRow, Row, Sink};
 use crate::domain::calendar::{GasDay, beijing_civil};
 use crate::domain::quantity::WorkVolume;
 use crate::domain::reading::ItemValue;
@@ -26,6 +26,20 @@ const READINGS: [&str; 7] = [
     "value",
 ];
 const CURVES: [&str; 5] = ["meter", "gas_day", "hour_at", "volume_std_m3", "quality"];
+const FINDINGS: [&str; 12] = [
+    "gas_day",
+    "at",
+    "rule",
+    "name_zh",
+    "name_en",
+    "severity",
+    "state",
+    "subject_kind",
+    "subject",
+    "message_zh",
+    "message_en",
+    "values",
+];
 
 impl CsvFile {
     pub(super) fn new(file: File, kind: ExportKind) -> io::Result<Self> {
@@ -33,6 +47,7 @@ impl CsvFile {
         match kind {
             ExportKind::Readings => writer.write_record(READINGS)?,
             ExportKind::Curves => writer.write_record(CURVES)?,
+            ExportKind::Findings => writer.write_record(FINDINGS)?,
         }
         Ok(Self { writer, kind })
     }
@@ -68,7 +83,28 @@ impl Sink for CsvFile {
                     self.writer
                         .write_record([meter, &day, &at, &value, row.origin])?;
                 }
+                ExportKind::Findings => {}
             }
+        }
+        Ok(())
+    }
+
+    fn write_findings(&mut self, rows: &[FindingRow]) -> io::Result<()> {
+        for row in rows {
+            self.writer.write_record([
+                &GasDay::from_epoch_day(row.gas_day).to_string(),
+                &time(row.at),
+                row.rule,
+                row.name_zh,
+                row.name_en,
+                row.severity,
+                row.state,
+                row.subject_kind,
+                &row.subject,
+                &row.message_zh,
+                &row.message_en,
+                &row.values,
+            ])?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
-//! Readings and load curves as CSV or Parquet, for tools of any other kind.
+//! Readings, load curves and findings as CSV or Parquet, for tools of any other kind.
 //!
 //! Rows go out in the order of the store and in groups of `GROUP_ROWS`, so memory does not grow with
 //! what is exported. The file gets its name when it is whole.
 
 mod csv_file;
+mod findings;
 mod parquet_file;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,8 @@ use crate::store::journal::Journal;
 use crate::store::time::millis;
 
 use self::csv_file::CsvFile;
+pub use self::findings::finding_days;
+use self::findings::{FindingRow, FindingRows};
 use self::parquet_file::ParquetFile;
 
 /// Rows held before they are written.
@@ -33,6 +36,8 @@ pub enum ExportKind {
     Readings,
     /// One row for each hour of each load curve.
     Curves,
+    /// One row for each finding of a rule, in Chinese and English.
+    Findings,
 }
 
 /// What, of which gas days and meters.
@@ -44,8 +49,10 @@ pub struct ExportScope {
     pub from: GasDay,
     /// The gas day after the last.
     pub to: GasDay,
-    /// Only these meters; all if empty.
+    /// Only these meters; all if empty. Of findings, those of zones and customers only if empty.
     pub meters: BTreeSet<MeterId>,
+    /// The gas day under way: what is found of it may still change.
+    pub today: GasDay,
 }
 
 /// Why there is no export.
@@ -97,6 +104,7 @@ struct Row {
 /// Where rows go.
 trait Sink {
     fn write(&mut self, rows: &[Row]) -> io::Result<()>;
+    fn write_findings(&mut self, rows: &[FindingRow]) -> io::Result<()>;
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
@@ -168,6 +176,10 @@ fn write_all(
         count: 0,
         failed: None,
     };
+    if scope.kind == ExportKind::Findings {
+        out.findings(journal, scope).map_err(Stopped::Store)?;
+        return out.finish().map_err(Stopped::Io);
+    }
     // Day by day, so that no read transaction is open for long beside a writing daemon.
     let days = journal
         .days_with_curves_or_readings()
@@ -206,6 +218,24 @@ struct Out {
 }
 
 impl Out {
+    fn findings(&mut self, journal: &Journal, scope: &ExportScope) -> Result<(), StoreError> {
+        let mut rows = FindingRows::new(journal, scope)?;
+        let days = finding_days(journal, scope.today)?.into_iter();
+        for day in days.filter(|day| (scope.from..scope.to).contains(day)) {
+            let of_day = rows.of_day(day)?;
+            for group in of_day.chunks(GROUP_ROWS) {
+                match self.sink.write_findings(group) {
+                    Ok(()) => self.count += group.len() as u64,
+                    Err(error) => {
+                        self.failed = Some(error);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn day(
         &mut self,
         journal: &Journal,
@@ -227,6 +257,8 @@ impl Out {
                     }
                 })
             }
+            // They are not of curves or readings: `findings` writes them.
+            ExportKind::Findings => Ok(()),
         }
     }
 

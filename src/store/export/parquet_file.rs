@@ -13,7 +13,7 @@ use parquet::file::writer::{
 };
 use parquet::schema::parser::parse_message_type;
 
-use super::{ExportKind, Row, Sink};
+use super::{ExportKind, FindingRow, Row, Sink};
 use crate::domain::reading::ItemValue;
 
 /// Either `exact` or `value` is there: what a totaliser shows is exact, telemetry is not.
@@ -35,6 +35,21 @@ const CURVES: &str = "message curves {
     REQUIRED INT64 volume_std_m3 (DECIMAL(18,4));
     REQUIRED BYTE_ARRAY quality (UTF8);
 }";
+/// `values` is JSON.
+const FINDINGS: &str = "message findings {
+    REQUIRED INT32 gas_day (DATE);
+    REQUIRED INT64 at (TIMESTAMP(MILLIS,true));
+    REQUIRED BYTE_ARRAY rule (UTF8);
+    REQUIRED BYTE_ARRAY name_zh (UTF8);
+    REQUIRED BYTE_ARRAY name_en (UTF8);
+    REQUIRED BYTE_ARRAY severity (UTF8);
+    REQUIRED BYTE_ARRAY state (UTF8);
+    REQUIRED BYTE_ARRAY subject_kind (UTF8);
+    REQUIRED BYTE_ARRAY subject (UTF8);
+    REQUIRED BYTE_ARRAY message_zh (UTF8);
+    REQUIRED BYTE_ARRAY message_en (UTF8);
+    REQUIRED BYTE_ARRAY values (UTF8);
+}";
 
 pub(super) struct ParquetFile {
     writer: SerializedFileWriter<File>,
@@ -50,6 +65,7 @@ impl ParquetFile {
         let schema = match kind {
             ExportKind::Readings => READINGS,
             ExportKind::Curves => CURVES,
+            ExportKind::Findings => FINDINGS,
         };
         let schema = Arc::new(parse_message_type(schema).map_err(io_error)?);
         let properties = WriterProperties::builder()
@@ -93,8 +109,8 @@ fn longs(group: &mut Group<'_>, longs: impl Iterator<Item = i64>) -> Result<(), 
     })
 }
 
-fn days(group: &mut Group<'_>, rows: &[Row]) -> Result<(), ParquetError> {
-    let days: Vec<i32> = rows.iter().map(|row| row.gas_day).collect();
+fn days(group: &mut Group<'_>, days: impl Iterator<Item = i32>) -> Result<(), ParquetError> {
+    let days: Vec<i32> = days.collect();
     column(group, |c| {
         c.typed::<Int32Type>().write_batch(&days, None, None)
     })
@@ -116,7 +132,7 @@ const fn float(value: ItemValue) -> Option<f64> {
 
 fn readings(group: &mut Group<'_>, rows: &[Row]) -> Result<(), ParquetError> {
     texts(group, rows.iter().map(|row| row.meter.as_str()))?;
-    days(group, rows)?;
+    days(group, rows.iter().map(|row| row.gas_day))?;
     longs(group, rows.iter().map(|row| row.at))?;
     longs(group, rows.iter().map(|row| row.received_at))?;
     texts(group, rows.iter().map(|row| row.origin))?;
@@ -148,10 +164,31 @@ fn readings(group: &mut Group<'_>, rows: &[Row]) -> Result<(), ParquetError> {
 
 fn curves(group: &mut Group<'_>, rows: &[Row]) -> Result<(), ParquetError> {
     texts(group, rows.iter().map(|row| row.meter.as_str()))?;
-    days(group, rows)?;
+    days(group, rows.iter().map(|row| row.gas_day))?;
     longs(group, rows.iter().map(|row| row.at))?;
     longs(group, rows.iter().filter_map(|row| exact(row.value)))?;
     texts(group, rows.iter().map(|row| row.origin))
+}
+
+fn findings(group: &mut Group<'_>, rows: &[FindingRow]) -> Result<(), ParquetError> {
+    days(group, rows.iter().map(|row| row.gas_day))?;
+    longs(group, rows.iter().map(|row| row.at))?;
+    let columns: [fn(&FindingRow) -> &str; 10] = [
+        |row| row.rule,
+        |row| row.name_zh,
+        |row| row.name_en,
+        |row| row.severity,
+        |row| row.state,
+        |row| row.subject_kind,
+        |row| &row.subject,
+        |row| &row.message_zh,
+        |row| &row.message_en,
+        |row| &row.values,
+    ];
+    for column in columns {
+        texts(group, rows.iter().map(column))?;
+    }
+    Ok(())
 }
 
 impl Sink for ParquetFile {
@@ -160,8 +197,15 @@ impl Sink for ParquetFile {
         match self.kind {
             ExportKind::Readings => readings(&mut group, rows),
             ExportKind::Curves => curves(&mut group, rows),
+            ExportKind::Findings => Ok(()),
         }
         .map_err(io_error)?;
+        group.close().map(drop).map_err(io_error)
+    }
+
+    fn write_findings(&mut self, rows: &[FindingRow]) -> io::Result<()> {
+        let mut group = self.writer.next_row_group().map_err(io_error)?;
+        findings(&mut group, rows).map_err(io_error)?;
         group.close().map(drop).map_err(io_error)
     }
 

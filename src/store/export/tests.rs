@@ -7,10 +7,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::calendar::GasDayClock;
+use crate::domain::finding::{Arg, RuleId, Severity, Unit};
+use crate::domain::finding::{Finding, Subject};
 use crate::domain::frame::Transport;
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::{AlarmSet, FrozenTotals, Item};
 use crate::store::journal::{CurveBatch, CurveWrite, JournalEntry};
+use crate::validate::rules;
 
 fn day() -> GasDay {
     "2026-11-21".parse().unwrap()
@@ -78,6 +81,7 @@ fn scope(kind: ExportKind, days: i64, meters: &[&str]) -> ExportScope {
             .iter()
             .map(|m| MeterId::from(*m))
             .collect::<BTreeSet<_>>(),
+        today: day().plus(1),
     }
 }
 
@@ -151,6 +155,115 @@ fn parquet_reads_back_the_same_values() {
     assert_eq!(of(1, "value"), Field::Double(12.5));
     assert_eq!(of(2, "is_frozen"), Field::Bool(true));
     assert_eq!(of(3, "exact").to_string(), "0.0009");
+}
+
+/// Findings of a meter on the day, on the one before, and of a customer.
+fn with_findings(journal: &Journal) {
+    let of = |sentence, subject: Subject, minute, args| {
+        Finding::new(sentence, Severity::Suspect, subject, at(minute), args)
+    };
+    let sentence = |rule, key| rules::sentence(rule, key).unwrap();
+    let flow = |minute: i64| {
+        let args = vec![
+            Arg::number("least", 0.02, Unit::M3),
+            Arg::number("limit", 0.001, Unit::M3),
+        ];
+        let meter = Subject::Meter("m2".into());
+        of(sentence(RuleId::V12, "flow"), meter, minute, args)
+    };
+    let write = |day: GasDay, minute| CurveWrite {
+        curve: LoadCurve::missing("m2".into(), day),
+        findings: vec![flow(minute)],
+    };
+    let batch = CurveBatch {
+        curves: vec![write(day(), 0), write(day().plus(1), 1_440)],
+        cleared: Vec::new(),
+        computed_at: at(0),
+    };
+    journal.put_curves(batch).unwrap();
+    let plan = of(
+        sentence(RuleId::V26, "deviation"),
+        Subject::Customer("K,1".into()),
+        0,
+        vec![
+            Arg::volume("used", 880_000),
+            Arg::volume("declared", 1_000_000),
+            Arg::number("percent", -12.0, Unit::Percent),
+            Arg::number("allowed", 5.0, Unit::Percent),
+        ],
+    );
+    journal
+        .put_subject_findings(day(), vec![RuleId::V26], vec![plan])
+        .unwrap();
+}
+
+#[test]
+fn findings_have_words_numbers_and_state() {
+    let dir = TempDir::new().unwrap();
+    let journal = journal(&dir);
+    with_findings(&journal);
+    let (text, file) = (dir.path().join("f.csv"), dir.path().join("f.parquet"));
+    for path in [&text, &file] {
+        let count = export(&journal, &scope(ExportKind::Findings, 2, &[]), path).unwrap();
+        assert_eq!(count, 3);
+    }
+    let only = dir.path().join("one.csv");
+    let count = export(&journal, &scope(ExportKind::Findings, 1, &["m2"]), &only).unwrap();
+    assert_eq!(count, 1, "one meter's, of one day");
+    let mut reader = csv::Reader::from_path(&text).unwrap();
+    let names: Vec<String> = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let cell = |row: usize, name: &str| {
+        let place = names.iter().position(|of| of == name).unwrap();
+        rows[row][place].to_owned()
+    };
+    let row = |subject: &str, day: &str| {
+        let is_it = |row: &usize| cell(*row, "subject") == subject && cell(*row, "gas_day") == day;
+        (0..rows.len()).find(is_it).unwrap()
+    };
+    let leak = row("m2", "2026-11-21");
+    for (name, expected) in [
+        ("at", "2026-11-21T08:00:00+08:00"),
+        ("rule", "V12"),
+        ("name_zh", "持续不断流,疑似泄漏"),
+        ("severity", "suspect"),
+        ("state", "standing"),
+        ("subject_kind", "meter"),
+    ] {
+        assert_eq!(cell(leak, name), expected, "{name}");
+    }
+    assert!(cell(leak, "message_zh").starts_with("当日每小时至少用气 0.0200"));
+    assert!(cell(leak, "message_en").contains("look for a leak"));
+    let values: serde_json::Value = serde_json::from_str(&cell(leak, "values")).unwrap();
+    assert_eq!(
+        (&values[0]["name"], &values[0]["value"]),
+        (&"least".into(), &0.02.into())
+    );
+    assert_eq!(cell(row("m2", "2026-11-22"), "state"), "provisional");
+    assert_eq!(cell(row("K,1", "2026-11-21"), "subject_kind"), "customer");
+
+    let reader = SerializedFileReader::new(fs::File::open(&file).unwrap()).unwrap();
+    for (place, found) in reader.get_row_iter(None).unwrap().enumerate() {
+        for (name, field) in found.unwrap().get_column_iter() {
+            let expected = cell(place, name);
+            match field {
+                Field::Str(text) => assert_eq!(*text, expected, "{name}"),
+                Field::Date(day) => {
+                    assert_eq!(GasDay::from_epoch_day(*day).to_string(), expected);
+                }
+                Field::TimestampMillis(at) => {
+                    let at = DateTime::from_timestamp_millis(*at).unwrap();
+                    assert_eq!(at, expected.parse::<DateTime<Utc>>().unwrap());
+                }
+                other => panic!("{name} is {other}"),
+            }
+        }
+    }
 }
 
 #[test]

@@ -289,6 +289,17 @@ impl Journal {
         .map(i64::cast_unsigned)
     }
 
+    /// Whether a curve of the gas days `[from, to)` waits to be computed again. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn is_dirty_between(&self, from: GasDay, to: GasDay) -> Result<bool, StoreError> {
+        self.read("looking for dirty days", |c| {
+            c.prepare_cached("SELECT EXISTS (SELECT 1 FROM dirty WHERE day >= ?1 AND day < ?2)")?
+                .query_row([from.epoch_day(), to.epoch_day()], |row| row.get(0))
+        })
+    }
+
     /// Gas days whose demand has to be summed again, in order. Blocks.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! greatest of all values ever reported for it, ordered by rank of transport, then by value.
 //! Everything else in here is computed from that.
 
+mod agenda;
 mod aside;
 mod body;
 mod check;

@@ -27,7 +27,9 @@ use qiliang::ledger::balance::{Balance, ZoneBalance};
 use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
 use qiliang::serve::actions::Forecaster;
+use qiliang::serve::api::correctors::CorrectorView;
 use qiliang::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use qiliang::serve::api::findings::JudgedView;
 use qiliang::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
     SimilarView,
@@ -392,11 +394,26 @@ impl Actions for Program {
         })
     }
 
+    fn judge_again(&self, from: GasDay, to: GasDay) -> Result<JudgedView, ActionError> {
+        Ok(JudgedView {
+            from,
+            to,
+            found: Vec::new(),
+            withdrawn: Vec::new(),
+            standing: 0,
+        })
+    }
+
     fn balance(&self, _: GasDay, _: GasDay) -> Result<Balance, ActionError> {
         Ok(Balance {
             zones: BTreeMap::new(),
             total: ZoneBalance::default(),
+            meters: Vec::new(),
         })
+    }
+
+    fn correctors(&self, _: Option<&MeterId>, _: u32) -> Result<Vec<CorrectorView>, ActionError> {
+        Ok(Vec::new())
     }
 
     fn estimates(&self, _: &MeterId, _: GasDay) -> Result<HourEstimates, ActionError> {

@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/correctors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Audit of the volume correctors: each by its own pressure and temperature */
+        get: operations["get_correctors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/curve-edits": {
         parameters: {
             query?: never;
@@ -136,6 +153,23 @@ export interface paths {
         get: operations["get_findings"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/judge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Judges gas days again by the limits and the registry of today: meters, zones and customers */
+        post: operations["post_judge"];
         delete?: never;
         options?: never;
         head?: never;
@@ -748,6 +782,12 @@ export interface components {
         BalanceView: {
             /** @description First gas day. */
             from: string;
+            /** @description Gate meters of the zone that was asked for; none without one. */
+            gates: components["schemas"]["MeterBalanceView"][];
+            /** @description Its customers' meters, those with most gas first, 500 at most; none without a zone. */
+            meters: components["schemas"]["MeterBalanceView"][];
+            /** @description Customers' meters beyond these. */
+            meters_more: number;
             /** @description A row for each zone with a gate and a day that counts, then one for all of them. */
             rows: components["schemas"]["ZoneBalanceView"][];
             /** @description Last gas day. */
@@ -1085,6 +1125,59 @@ export interface components {
              */
             taken_before_m3: number | null;
         };
+        /** @description What readings of a corrector say together. */
+        CorrectorFinding: {
+            /** @description First reading, RFC 3339. */
+            from: string;
+            /** @description `factor` is wrong; its explanation `changed`; `pressure_frozen`. */
+            kind: string;
+            /** @description In English. */
+            message_en: string;
+            /** @description In Chinese. */
+            message_zh: string;
+            /**
+             * Format: double
+             * @description Factor reported, by that of the corrector's own pressure and temperature.
+             */
+            ratio: number | null;
+            /** @description Readings. */
+            readings: number | null;
+            /** @description Last reading; null where something changed at one. */
+            to: string | null;
+        };
+        /** @description A corrector whose readings tell. */
+        CorrectorView: {
+            /** @description Why it cannot be judged. */
+            error: string | null;
+            /**
+             * Format: double
+             * @description Factor reported last.
+             */
+            factor: number | null;
+            /**
+             * Format: double
+             * @description Factor of the pressure and temperature beside it.
+             */
+            factor_expected: number | null;
+            /** @description What is odd; none if it converts as it should. */
+            findings: components["schemas"]["CorrectorFinding"][];
+            /** @description Meter (表号). */
+            meter: string;
+            /** @description Readings that tell. */
+            readings: number;
+            /** @description Zone. */
+            zone: string;
+        };
+        /** @description The correctors whose readings tell. */
+        CorrectorsView: {
+            /**
+             * Format: int32
+             * @description Days before now that were looked at.
+             */
+            days: number;
+            /** @description A row for each, in order of meter. */
+            rows: components["schemas"]["CorrectorView"][];
+        };
         /** @description A load curve (负荷曲线). */
         CurveDay: {
             /** @description Gas day. */
@@ -1112,7 +1205,7 @@ export interface components {
          * @description A store that curves are read from.
          * @enum {string}
          */
-        CurveStore: "journal" | "influx";
+        CurveStore: "journal" | "influx" | "estimated";
         /** @description A day's volume of a customer. */
         CustomerDay: {
             /** @description Gas day. */
@@ -1676,6 +1769,26 @@ export interface components {
             /** @description Quality of what was used. */
             quality: string | null;
         };
+        /** @description Gas days to be judged again. */
+        JudgeRequest: {
+            /** @description First gas day, `YYYY-MM-DD`. */
+            from: string;
+            /** @description Last gas day, included; it must be over. At most 31 days at once. */
+            to: string;
+        };
+        /** @description What judging again changed. */
+        JudgedView: {
+            /** @description Findings that were not there before. */
+            found: components["schemas"]["FindingView"][];
+            /** @description First gas day. */
+            from: string;
+            /** @description How many stayed as they were. */
+            standing: number;
+            /** @description Last gas day. */
+            to: string;
+            /** @description Findings that are no longer there. */
+            withdrawn: components["schemas"]["FindingView"][];
+        };
         /** @description Headline figures; what is not known is null. */
         Kpi: {
             expected_day: components["schemas"]["Band"] | null;
@@ -2113,6 +2226,26 @@ export interface components {
             /** @description Supply zones. */
             zones: components["schemas"]["Label"][];
         };
+        /** @description What one meter has in the balance of its zone. */
+        MeterBalanceView: {
+            /** @description Its customer's name; null for a gate. */
+            customer: string | null;
+            /** @description Days that count on which it has a complete curve. */
+            days: number;
+            /** @description Days that count without a complete curve. */
+            filled_days: number;
+            /**
+             * @description Exact volume filled for them, m³; null for a meter without a single day: its gas is in the
+             *     difference.
+             */
+            filled_m3: string | null;
+            /** @description Exact volume measured on these, m³. */
+            measured_m3: string;
+            /** @description Meter (表号). */
+            meter: string;
+            /** @description Measured and filled at ambient temperature, m³; null where that is not known. */
+            normalised_m3: string | null;
+        };
         /** @description Meters in the registry. */
         MeterCounts: {
             /**
@@ -2133,7 +2266,10 @@ export interface components {
         };
         /** @description Load curves of a meter. */
         MeterCurves: {
-            /** @description Gas days that have a curve, in order. */
+            /**
+             * @description Gas days that have a curve, in order; of the newest 31 days asked for also those on which the meter
+             *     was silent, all of them estimated.
+             */
             days: components["schemas"]["CurveDay"][];
             /** @description Meter. */
             meter: string;
@@ -3540,12 +3676,26 @@ export interface components {
             filled_m3: string;
             /** @description Exact volume through the gates, m³. */
             gate_m3: string;
+            /** @description Days on which the line pack is known. */
+            line_pack_days: number;
+            /**
+             * @description 管存变化: by how much the gas in the pipes grew, exact, m³, over the days on which it is known;
+             *     null without the volume of the pipes (`pipe_volume_m3` of zones.csv) or pressures at the gate.
+             */
+            line_pack_m3: string | null;
             /** @description Exact volume that customers' meters measured, m³. */
             metered_m3: string;
             /** @description Its name. */
             name: string;
             /** @description Meters without a single complete day; their gas is in the difference. */
             silent_meters: number;
+            /** @description 供销差 less what stayed in the pipes, exact, m³. */
+            unaccounted_less_pack_m3: string | null;
+            /**
+             * Format: double
+             * @description The same as a part of the gate.
+             */
+            unaccounted_less_pack_ratio: number | null;
             /** @description 供销差, exact, m³: gate less metered less filled. */
             unaccounted_m3: string;
             /** @description 温度归一供销差, m³: uncorrected meters at ambient temperature; null where that is not known. */
@@ -3575,7 +3725,7 @@ export interface operations {
     get_balance: {
         parameters: {
             query?: {
-                /** @description Only this zone. */
+                /** @description Only this zone, with its meters. */
                 zone?: string;
                 /** @description First gas day, `YYYY-MM-DD`; 30 days up to the last one if not given. */
                 from?: string;
@@ -3642,6 +3792,58 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CollectionView"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_correctors: {
+        parameters: {
+            query?: {
+                /** @description Only this meter. */
+                meter?: string;
+                /** @description Days before now, 1 to 31; 7 if not given. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Audit of the volume correctors: each by its own pressure and temperature */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CorrectorsView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */
@@ -4028,6 +4230,57 @@ export interface operations {
             };
             /** @description The request does not say what it must */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_judge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JudgeRequest"];
+            };
+        };
+        responses: {
+            /** @description Judges gas days again by the limits and the registry of today: meters, zones and customers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgedView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,96 @@
+//! Days older than the round's: judged again when their curves change, and once when they leave it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{DAYS, judge};
+use crate::domain::calendar::GasDay;
+use crate::domain::text::error_chain;
+use crate::run::app::App;
+use crate::store::error::StoreError;
+use crate::store::journal::Journal;
+use crate::validate::day::HISTORY_DAYS;
+
+/// Gas days judged in one step. With the four weeks before them, sixty days of curves are read.
+const STEP_DAYS: u16 = 32;
+/// How often it is looked whether days are to be judged.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Least pause between steps; one that took longer is followed by a pause as long.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+
+/// Marks what changed curves of these gas days can change: the day before, at whose end their pressures
+/// stand, and those that are compared with them. Days of the round need no mark. Blocks.
+///
+/// # Errors
+/// As the journal's `commit`.
+pub(in crate::run) fn mark(
+    journal: &Journal,
+    changed: impl Iterator<Item = GasDay>,
+    today: GasDay,
+) -> Result<(), StoreError> {
+    let until = today.plus(-DAYS);
+    let days: BTreeSet<GasDay> = changed
+        .filter(|day| *day < until)
+        .flat_map(|day| (-1..=HISTORY_DAYS).map(move |offset| day.plus(offset)))
+        .filter(|day| *day < until)
+        .collect();
+    journal.mark_unjudged(&days)
+}
+
+/// Judges the earliest days that are to be judged, and says which; none if there are none. Blocks.
+///
+/// Whoever is stopped in between judges the same days again.
+///
+/// # Errors
+/// What the stores say.
+pub fn catch_up(app: &App) -> Result<Option<(GasDay, GasDay)>, StoreError> {
+    let until = app.today().plus(-DAYS);
+    let Some((from, to)) = app.journal.take_unjudged(until, STEP_DAYS)? else {
+        return Ok(None);
+    };
+    let found = judge(app, &app.registry(), from, to)?;
+    app.journal.answer_unjudged()?;
+    tracing::info!(
+        found,
+        "Judged zones and customers on the gas days {from} to {}",
+        to.plus(-1)
+    );
+    Ok(Some((from, to)))
+}
+
+/// Catches up until told to stop.
+///
+/// # Errors
+/// A panic of the worker.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut has_failed = false;
+    loop {
+        let (worker, started) = (app.clone(), Instant::now());
+        let step = tokio::task::spawn_blocking(move || catch_up(&worker)).await?;
+        let pause = match step {
+            Ok(Some(_)) => started.elapsed().max(PAUSE_MIN),
+            Ok(None) => LOOK_EVERY,
+            Err(error) => {
+                if !has_failed {
+                    tracing::warn!(
+                        code = error.code(),
+                        "Zones and customers are not judged now, and are tried again: {}",
+                        error_chain(&error)
+                    );
+                }
+                has_failed = true;
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(LOOK_EVERY) => continue,
+                }
+            }
+        };
+        has_failed = false;
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
