@@ -16,6 +16,12 @@ pub(super) fn run(context: &Context, arguments: &VerifyArguments) -> Result<(), 
         println!("damaged: {damage}");
     }
     wrong += journal.damage.len() + book.len();
+    let set_aside = app.journal.set_aside_len()?;
+    if set_aside > 0 {
+        println!(
+            "set aside: {set_aside} readings whose place is damaged; `qiliang salvage DIR` puts them there"
+        );
+    }
     if wrong == 0 {
         println!(
             "ok: {} readings, {} curves, every page of both files is sound",

@@ -48,6 +48,8 @@ pub struct CollectCounts {
     pub dirty_curves: Option<u64>,
     /// Damaged places of the files that were met.
     pub damaged: u64,
+    /// Readings that are on disk but not at their place, because that is damaged.
+    pub set_aside: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -262,6 +264,13 @@ impl Collector for Moment {
         )?;
         gauge(
             &mut encoder,
+            "store_readings_set_aside",
+            "Readings that are on disk but not at their place in the file, because that is damaged",
+            None,
+            Some(counts.set_aside as f64),
+        )?;
+        gauge(
+            &mut encoder,
             "collect_meters_expected",
             "Meters in the registry",
             None,
@@ -425,6 +434,7 @@ mod tests {
             journal_lag_s: None,
             dirty_curves: Some(2),
             damaged: 0,
+            set_aside: 3,
         };
         let text = metrics
             .text(Moment {
@@ -442,6 +452,7 @@ mod tests {
             "qiliang_store_duplicate_frames_total 7",
             "qiliang_store_dirty_curves 2.0",
             "qiliang_store_damaged_places 0.0",
+            "qiliang_store_readings_set_aside 3.0",
             "qiliang_test_frames_total 0",
             "qiliang_serve_requests_total{route=\"/api/v1/overview\",status=\"2xx\"} 1",
         ] {

@@ -269,6 +269,7 @@ impl AppState {
                 reject_bytes: Some(rejects.bytes),
                 journal_lag_s: None,
                 dirty_curves: Some(dirty),
+                set_aside: self.journal().set_aside_len().map_err(journal_failed)?,
                 damaged: (self.journal().damage_seen().len() + self.book().damage_seen().len())
                     as u64,
             },
@@ -561,6 +562,13 @@ impl AppState {
                 .iter()
                 .map(|what| NotReady::new(part, "store.damaged", what));
             warnings.extend(damaged);
+        }
+        if let Ok(readings @ 1..) = self.journal().set_aside_len() {
+            let message = format!(
+                "{readings} reading(s) are on disk but cannot be put at their place in the file; \
+                 stop the daemon, `qiliang salvage DIR` and `qiliang restore DIR --replace` put them there"
+            );
+            warnings.push(NotReady::new("journal", "store.set_aside", &message));
         }
         let Some(state) = self.second().map(|second| second.health.state()) else {
             return warnings;

@@ -357,7 +357,7 @@ fn configure(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.execute_batch(&format!(
-        "PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY;"
+        "PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;"
     ))
 }
 

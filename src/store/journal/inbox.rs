@@ -138,8 +138,15 @@ impl Rows {
         })
     }
 
+    /// Adds a row of another heap.
+    pub(super) fn add_copy(&mut self, row: &Row, body: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(body);
+        self.add(*row, start);
+    }
+
     /// The stored form of the rows from `first` on.
-    fn write(&self, first: usize, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, first: usize, out: &mut Vec<u8>) {
         for (row, body) in self.slice(first..self.len()) {
             put_unsigned(out, row.number.cast_unsigned());
             put_signed(out, row.at);

@@ -5,11 +5,14 @@ use std::ops::Range;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use super::aside::DamagedPlaces;
 use super::body::{Body, Merged, Stand, Traits};
 use super::inbox::{Row, Rows};
 use super::outbox::Keys;
 use super::presence::Added;
-use super::{Cache, CommitReport, EntryOutcome, JournalEntry, findings, millis, presence, rejects};
+use super::{
+    Cache, CommitReport, EntryOutcome, JournalEntry, aside, findings, millis, presence, rejects,
+};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::id::MeterId;
@@ -38,15 +41,18 @@ pub(super) enum Place {
 /// What one transaction gathers before it writes each once. Rows come in the order of the key, so
 /// all but arrays speak of the meter and day of the row before.
 #[derive(Default)]
-struct Touched {
-    dirty: Vec<(i32, i64)>,
+pub(super) struct Touched {
+    pub(super) dirty: Vec<(i32, i64)>,
     presence: Added,
-    latest: Vec<(i64, i64, i64)>,
+    /// Meter, newest instant, last arrival.
+    pub(super) latest: Vec<(i64, i64, i64)>,
     /// What another store is to be told.
     keys: Keys,
-    report: CommitReport,
+    pub(super) report: CommitReport,
     /// What became of each row, with the number that says when it came; kept only if asked for.
-    outcomes: Option<Vec<(u32, EntryOutcome)>>,
+    pub(super) outcomes: Option<Vec<(u32, EntryOutcome)>>,
+    /// Rows whose place is damaged.
+    pub(super) aside: Rows,
 }
 
 pub(super) fn commit(
@@ -58,10 +64,7 @@ pub(super) fn commit(
 ) -> rusqlite::Result<CommitReport> {
     let mut report = apply(t, cache, clock, entries, place, Touched::default())?.report;
     count(t, &report)?;
-    let carried = std::mem::take(&mut cache.carried);
-    report.accepted += carried.accepted;
-    report.duplicate += carried.duplicate;
-    report.conflicts += carried.conflicts;
+    report.add(std::mem::take(&mut cache.carried));
     report.waiting = cache.inbox.len() as u64;
     Ok(report)
 }
@@ -81,10 +84,7 @@ pub(super) fn commit_each(
     };
     let touched = apply(t, cache, clock, entries, Place::Now, asked)?;
     count(t, &touched.report)?;
-    report.accepted += touched.report.accepted;
-    report.duplicate += touched.report.duplicate;
-    report.conflicts += touched.report.conflicts;
-    report.rejected += touched.report.rejected;
+    report.add(touched.report);
     let mut of_rows = touched.outcomes.unwrap_or_default();
     of_rows.sort_unstable_by_key(|(came, _)| *came);
     let mut of_rows = of_rows.into_iter().map(|(_, outcome)| outcome);
@@ -126,10 +126,11 @@ fn apply(
         let rows = cache.inbox.arriving();
         rows.push(clock, number, reading, is_usable);
     }
+    let damaged = &mut cache.damaged;
     match place {
         Place::Now => {
             for (rows, range) in cache.inbox.rest() {
-                put_rows(t, clock, &mut touched, rows, range)?;
+                put_rows(t, clock, damaged, &mut touched, rows, range)?;
             }
             cache.inbox.emptied(t)?;
         }
@@ -137,13 +138,13 @@ fn apply(
             let meters = cache.numbers.len();
             let range = cache.inbox.append(t, meters)?;
             let end = range.end;
-            put_rows(t, clock, &mut touched, cache.inbox.moving(), range)?;
+            put_rows(t, clock, damaged, &mut touched, cache.inbox.moving(), range)?;
             cache.inbox.moved(t, end)?;
         }
         Place::Step => {
             let range = cache.inbox.step();
             let end = range.end;
-            put_rows(t, clock, &mut touched, cache.inbox.moving(), range)?;
+            put_rows(t, clock, damaged, &mut touched, cache.inbox.moving(), range)?;
             cache.inbox.moved(t, end)?;
         }
     }
@@ -151,18 +152,29 @@ fn apply(
     Ok(touched)
 }
 
-/// Puts rows of another file at their place. Its marks and keys are taken from there.
+/// Puts rows of another file at their place. Its marks and keys are taken from there, unless they `are_new`:
+/// then nothing of them was told yet.
 pub(super) fn put_salvaged(
     t: &Transaction<'_>,
     cache: &mut Cache,
     clock: GasDayClock,
     rows: &mut Rows,
+    are_new: bool,
 ) -> rusqlite::Result<()> {
     rows.sort();
     let mut touched = Touched::default();
-    put_rows(t, clock, &mut touched, rows, 0..rows.len())?;
-    touched.dirty.clear();
-    touched.keys = Keys::default();
+    put_rows(
+        t,
+        clock,
+        &mut cache.damaged,
+        &mut touched,
+        rows,
+        0..rows.len(),
+    )?;
+    if !are_new {
+        touched.dirty.clear();
+        touched.keys = Keys::default();
+    }
     write_touched(t, cache, clock, &mut touched)
 }
 
@@ -221,35 +233,21 @@ enum Outcome {
 }
 
 /// Puts rows at their place, in the order of the key, so that neighbours go to the same page.
-fn put_rows(
+pub(super) fn put_rows(
     t: &Transaction<'_>,
     clock: GasDayClock,
+    damaged: &mut DamagedPlaces,
     touched: &mut Touched,
     rows: &Rows,
     range: Range<usize>,
 ) -> rusqlite::Result<()> {
-    let mut insert = t.prepare_cached(
-        "INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-    )?;
     for (row, body) in rows.slice(range) {
-        let key = Key {
-            day: row.day,
-            number: row.number,
-            at: row.at,
-        };
-        let inserted =
-            insert.execute(params![key.day, key.number, key.at, row.received_at, body])?;
-        let outcome = if inserted == 0 {
-            join_stored(t, clock, touched, row, body)?
-        } else {
-            let arrays = if row.traits.has_arrays {
-                Some(Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?)
-            } else {
-                None
-            };
-            touch(clock, touched, row, row.traits, arrays.as_ref());
-            Outcome::New
-        };
+        if damaged.has(row) {
+            aside::set_aside(touched, row, body);
+            continue;
+        }
+        let outcome =
+            put_row(t, clock, touched, row, body).inspect_err(|error| damaged.note(row, error))?;
         let told = match outcome {
             Outcome::Known => {
                 touched.report.duplicate += 1;
@@ -270,6 +268,33 @@ fn put_rows(
         }
     }
     Ok(())
+}
+
+fn put_row(
+    t: &Transaction<'_>,
+    clock: GasDayClock,
+    touched: &mut Touched,
+    row: &Row,
+    body: &[u8],
+) -> rusqlite::Result<Outcome> {
+    let key = Key {
+        day: row.day,
+        number: row.number,
+        at: row.at,
+    };
+    let inserted = t
+        .prepare_cached("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
+        .execute(params![key.day, key.number, key.at, row.received_at, body])?;
+    if inserted == 0 {
+        return join_stored(t, clock, touched, row, body);
+    }
+    let arrays = if row.traits.has_arrays {
+        Some(Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?)
+    } else {
+        None
+    };
+    touch(clock, touched, row, row.traits, arrays.as_ref());
+    Ok(Outcome::New)
 }
 
 /// Joins a row with the one that is there.
@@ -483,7 +508,7 @@ fn days_of(clock: GasDayClock, array: &FrozenTotals) -> BTreeSet<i32> {
     days
 }
 
-fn write_touched(
+pub(super) fn write_touched(
     t: &Transaction<'_>,
     cache: &mut Cache,
     clock: GasDayClock,
@@ -498,6 +523,7 @@ fn write_touched(
         touched.keys.append_readings(t)?;
     }
     cache.presence.write(t, &touched.presence)?;
+    aside::write(t, &touched.aside)?;
     let mut latest = t.prepare_cached(
         "INSERT INTO latest VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
            day = max(day, excluded.day), at = max(at, excluded.at),

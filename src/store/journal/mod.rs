@@ -5,6 +5,7 @@
 //! greatest of all values ever reported for it, ordered by rank of transport, then by value.
 //! Everything else in here is computed from that.
 
+mod aside;
 mod body;
 mod check;
 mod clocks;
@@ -61,6 +62,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_edits.sql"),
     include_str!("migrations/0006_retention.sql"),
     include_str!("migrations/0007_findings.sql"),
+    include_str!("migrations/0008_aside.sql"),
 ];
 
 /// What one frame became.
@@ -88,10 +90,24 @@ pub struct CommitReport {
     pub duplicate: u64,
     /// Of the accepted, those that contradict what was known.
     pub conflicts: u64,
+    /// Of the accepted, those whose place in the file is damaged: they are on disk, but cannot be read
+    /// until the file is mended, and what is known of that instant was not compared with them.
+    pub set_aside: u64,
     /// Rejected frames.
     pub rejected: u64,
     /// Readings that are on disk but not yet at their place; a later report counts them.
     pub waiting: u64,
+}
+
+impl CommitReport {
+    /// Adds what another commit did; what waits is not a sum.
+    fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.duplicate += other.duplicate;
+        self.conflicts += other.conflicts;
+        self.set_aside += other.set_aside;
+        self.rejected += other.rejected;
+    }
 }
 
 /// What one entry of a commit did.
@@ -142,7 +158,8 @@ pub struct Journal {
     names: Arc<Mutex<Names>>,
 }
 
-/// What the writer remembers of the file; forgotten whenever a transaction is rolled back.
+/// What the writer remembers of the file; forgotten whenever a transaction is rolled back, but for what is
+/// damaged.
 #[derive(Debug, Default)]
 struct Cache {
     /// Asked for each reading, hence by hash.
@@ -155,6 +172,8 @@ struct Cache {
     mark: i64,
     /// Whether keys go to the outbox; read from the file when first needed.
     is_forwarding: Option<bool>,
+    /// Where commits met damage: rows of these places are set aside.
+    damaged: aside::DamagedPlaces,
 }
 
 impl Cache {
@@ -202,11 +221,24 @@ fn prepare(path: &Path, c: &Connection, clock: GasDayClock) -> Result<(), StoreE
     .map_err(error)
 }
 
-/// Puts at its place what a crash left in the inbox.
+/// Puts at its place what a crash left in the inbox, and what was set aside.
 fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
-    let t = c.unchecked_transaction()?;
-    ingest::commit(&t, &mut Cache::default(), clock, &[], Place::Now)?;
-    t.commit()
+    let mut cache = Cache::default();
+    loop {
+        let t = c.unchecked_transaction()?;
+        let done = ingest::commit(&t, &mut cache, clock, &[], Place::Now)
+            .and_then(|_| aside::retry(&t, &mut cache, clock));
+        match done {
+            Ok(()) => return t.commit(),
+            Err(error) => {
+                t.rollback()?;
+                cache.forget();
+                if !cache.damaged.learn() {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 fn start_hour(c: &Connection) -> rusqlite::Result<Option<u32>> {
@@ -328,9 +360,27 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<CommitReport, StoreError> {
-        self.database
-            .write(self.committing(entries, Place::Now))
-            .await
+        self.commit_at(entries, Place::Now).await
+    }
+
+    /// A commit that meets damage is made again, setting aside the rows of that place.
+    async fn commit_at(
+        &self,
+        entries: Arc<Vec<JournalEntry>>,
+        place: Place,
+    ) -> Result<CommitReport, StoreError> {
+        loop {
+            let work = self.committing(Arc::clone(&entries), place);
+            let outcome = self.database.write(work).await;
+            if outcome.is_ok() || !self.learns_of_damage() {
+                return outcome;
+            }
+        }
+    }
+
+    /// After a failed commit: whether it met a damaged place that was not known.
+    fn learns_of_damage(&self) -> bool {
+        locked(&self.cache).damaged.learn()
     }
 
     /// `commit_shared` that also tells what each entry did, in their order.
@@ -341,14 +391,20 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
-        let clock = self.clock;
-        let cache = Arc::clone(&self.cache);
-        let error = self.database.error("committing readings");
-        self.database
-            .write(move |t| {
+        let work = || {
+            let (clock, cache) = (self.clock, Arc::clone(&self.cache));
+            let entries = Arc::clone(&entries);
+            let error = self.database.error("committing readings");
+            move |t: &Transaction<'_>| {
                 ingest::commit_each(t, &mut locked(&cache), clock, &entries).map_err(&error)
-            })
-            .await
+            }
+        };
+        loop {
+            let outcome = self.database.write(work()).await;
+            if outcome.is_ok() || !self.learns_of_damage() {
+                return outcome;
+            }
+        }
     }
 
     /// Commits entries in one transaction; when this returns `Ok` they are on disk. Readings can be
@@ -361,9 +417,7 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<CommitReport, StoreError> {
-        self.database
-            .write(self.committing(entries, Place::Soon))
-            .await
+        self.commit_at(entries, Place::Soon).await
     }
 
     /// Puts everything received at its place, some in each transaction.
@@ -374,9 +428,7 @@ impl Journal {
         let mut sum = CommitReport::default();
         loop {
             let report = self.settle_some().await?;
-            sum.accepted += report.accepted;
-            sum.duplicate += report.duplicate;
-            sum.conflicts += report.conflicts;
+            sum.add(report);
             if report.waiting == 0 {
                 return Ok(sum);
             }
@@ -389,9 +441,7 @@ impl Journal {
     /// # Errors
     /// As `commit`; what was received stays on disk.
     pub async fn settle_some(&self) -> Result<CommitReport, StoreError> {
-        self.database
-            .write(self.committing(Arc::default(), Place::Step))
-            .await
+        self.commit_at(Arc::default(), Place::Step).await
     }
 
     /// `commit` for callers outside the runtime.
@@ -399,8 +449,14 @@ impl Journal {
     /// # Errors
     /// As `commit`.
     pub fn commit_blocking(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
-        let work = self.committing(Arc::new(entries), Place::Now);
-        self.database.write_blocking(work)
+        let entries = Arc::new(entries);
+        loop {
+            let work = self.committing(Arc::clone(&entries), Place::Now);
+            let outcome = self.database.write_blocking(work);
+            if outcome.is_ok() || !self.learns_of_damage() {
+                return outcome;
+            }
+        }
     }
 
     fn committing(

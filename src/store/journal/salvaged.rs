@@ -45,12 +45,13 @@ pub(in crate::store) fn of_inbox(bytes: &[u8]) -> Option<Vec<StoredReading>> {
 }
 
 impl Journal {
-    /// Puts sound readings at their place, joined with what is there, without counting them, marking
-    /// their days or telling the second store: their curves and keys come from the other file, too.
-    /// Meters whose name was lost get one from their number. Blocks.
+    /// Puts sound readings at their place, joined with what is there, without counting them. Unless they
+    /// `are_new` their days are not marked and the second store is not told: their curves and keys come from
+    /// the other file, too. Meters whose name was lost get one from their number. Blocks.
     pub(in crate::store) fn put_salvaged(
         &self,
         readings: Vec<StoredReading>,
+        are_new: bool,
     ) -> Result<(), StoreError> {
         let clock = self.clock();
         let cache = std::sync::Arc::clone(&self.cache);
@@ -65,7 +66,7 @@ impl Journal {
                 rows.add_stored(clock, reading)
                     .ok_or_else(ingest::unreadable)?;
             }
-            ingest::put_salvaged(t, &mut locked(&cache), clock, &mut rows)
+            ingest::put_salvaged(t, &mut locked(&cache), clock, &mut rows, are_new)
         })
     }
 

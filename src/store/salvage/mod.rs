@@ -30,7 +30,14 @@ use crate::store::{book, database};
 /// Readings written in one transaction.
 const ROWS_MAX: usize = 5_000;
 /// Written anew from the readings, or part of them.
-const DERIVED: [&str; 5] = ["presence", "presence_far", "latest", "inbox", "inbox_moved"];
+const DERIVED: [&str; 6] = [
+    "presence",
+    "presence_far",
+    "latest",
+    "inbox",
+    "inbox_moved",
+    "aside",
+];
 /// What was found is told in this file, too.
 pub const REPORT: &str = "salvage.txt";
 
@@ -78,6 +85,7 @@ pub fn salvage(
             pages: &pages,
             found: &mut found,
             readings: Vec::new(),
+            aside: Vec::new(),
         };
         file.run(migrations, clock)?;
     }
@@ -99,6 +107,8 @@ struct FileJob<'a> {
     pages: &'a Pages,
     found: &'a mut Salvage,
     readings: Vec<StoredReading>,
+    /// Readings that were never at their place.
+    aside: Vec<StoredReading>,
 }
 
 /// A table of the new file.
@@ -212,6 +222,7 @@ impl FileJob<'_> {
         let mut refused = 0_u64;
         let mut failed = None;
         let mut readings = Vec::new();
+        let mut aside = Vec::new();
         new.execute_batch("BEGIN")?;
         let gaps = walker.walk(root, &mut |record| {
             if failed.is_some() {
@@ -224,10 +235,12 @@ impl FileJob<'_> {
                 }
                 return;
             }
-            if is_journal && table.name == "inbox" {
-                match record.columns.get(1) {
+            if is_journal && (table.name == "inbox" || table.name == "aside") {
+                let is_aside = table.name == "aside";
+                let heap = if is_aside { &mut aside } else { &mut readings };
+                match record.columns.last() {
                     Some(Value::Blob(bytes)) => match of_inbox(bytes) {
-                        Some(more) => readings.extend(more),
+                        Some(more) => heap.extend(more),
                         None => refused += 1,
                     },
                     _ => refused += 1,
@@ -248,6 +261,7 @@ impl FileJob<'_> {
             return Err(error);
         }
         self.readings.append(&mut readings);
+        self.aside.append(&mut aside);
         if !(is_journal && DERIVED.contains(&table.name.as_str())) && saved > 0 {
             self.found
                 .saved
@@ -271,7 +285,7 @@ impl FileJob<'_> {
 
     /// Readings of pages that no tree leads to any more: only what a checksum vouches for.
     fn orphans(&mut self, walker: &Walker<'_>) {
-        for page in 2..=self.pages.count {
+        for page in self.pages.numbers() {
             if !walker.seen.contains(&page) {
                 let readings = &mut self.readings;
                 walker.orphan(page, &mut |record| {
@@ -283,9 +297,29 @@ impl FileJob<'_> {
 
     fn write_readings(&mut self, clock: GasDayClock) -> Result<(), BackupError> {
         let readings = std::mem::take(&mut self.readings);
+        let aside = std::mem::take(&mut self.aside);
         let start_hour = start_hour(self.target)?;
         let clock = start_hour.map_or(clock, |start_hour| GasDayClock { start_hour });
         let journal = Journal::open(self.target, clock)?;
+        let mut saved = 0;
+        for (readings, are_new) in [(readings, false), (aside, true)] {
+            saved += self.write_heap(&journal, readings, are_new)?;
+        }
+        self.found
+            .saved
+            .insert((self.name, "readings".to_owned()), saved);
+        journal.mark_days_without_curves()?;
+        journal.cut_log()?;
+        Ok(())
+    }
+
+    /// Writes readings, and tells of those that are not what was written; how many were written.
+    fn write_heap(
+        &mut self,
+        journal: &Journal,
+        readings: Vec<StoredReading>,
+        are_new: bool,
+    ) -> Result<u64, BackupError> {
         let (sound, damaged): (Vec<_>, Vec<_>) =
             readings.into_iter().partition(StoredReading::is_sound);
         for reading in damaged {
@@ -302,14 +336,9 @@ impl FileJob<'_> {
         let count = sound.len() as u64;
         let mut sound = sound.into_iter().peekable();
         while sound.peek().is_some() {
-            journal.put_salvaged(sound.by_ref().take(ROWS_MAX).collect())?;
+            journal.put_salvaged(sound.by_ref().take(ROWS_MAX).collect(), are_new)?;
         }
-        self.found
-            .saved
-            .insert((self.name, "readings".to_owned()), count);
-        journal.mark_days_without_curves()?;
-        journal.cut_log()?;
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) struct Pages {
     /// The newest committed frame of a page, as an offset in the log.
     log: Option<(File, BTreeMap<u32, u64>)>,
     pub(super) page_bytes: usize,
-    pub(super) count: u32,
+    /// The greatest number of a page.
+    count: u32,
+    /// Pages of the file itself; of those behind it only some are in the log.
+    in_file: u32,
     /// Schema version, if the header tells one.
     pub(super) version: Option<u32>,
 }
@@ -42,11 +45,13 @@ impl Pages {
         let page_bytes = Some(told)
             .filter(|bytes| has_header && is_size(bytes))
             .unwrap_or(PAGE_BYTES);
+        let in_file = u32::try_from(len / page_bytes as u64).unwrap_or(u32::MAX);
         let mut pages = Self {
             file,
             log: None,
             page_bytes,
-            count: u32::try_from(len / page_bytes as u64).unwrap_or(u32::MAX),
+            count: in_file,
+            in_file,
             version: None,
         };
         if let Some(file) = beside {
@@ -59,6 +64,13 @@ impl Pages {
             .filter(|page| page.starts_with(b"SQLite format 3\0"))
             .and_then(|page| log::be32(&page, 60));
         Ok(pages)
+    }
+
+    /// Numbers of the pages there are, but for the first.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        let frames = self.log.iter().flat_map(|(_, frames)| frames.keys());
+        let behind = frames.copied().filter(|number| *number > self.in_file);
+        (2..=self.in_file).chain(behind)
     }
 
     /// A page, numbered from 1; none if it is not there.

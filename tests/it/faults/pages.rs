@@ -21,7 +21,11 @@ fn start() -> DateTime<Utc> {
 }
 
 fn reading(meter: i64, hour: i64) -> JournalEntry {
-    let sampled_at = start() + TimeDelta::hours(hour);
+    reading_at(meter, hour, 0)
+}
+
+fn reading_at(meter: i64, hour: i64, minute: i64) -> JournalEntry {
+    let sampled_at = start() + TimeDelta::hours(hour) + TimeDelta::minutes(minute);
     let reading = Reading {
         meter: format!("m{meter}").as_str().into(),
         sampled_at,
@@ -122,6 +126,10 @@ struct Outcome {
     named: BTreeSet<String>,
     least_read: Option<u64>,
     least_saved: Option<u64>,
+    /// Readings that came afterwards, to every page of readings: sent, taken, and of these set aside.
+    sent: u64,
+    taken: u64,
+    set_aside: u64,
 }
 
 fn readable(journal: &Journal) -> u64 {
@@ -180,14 +188,60 @@ impl Outcome {
         self.least_saved = least(self.least_saved, saved);
     }
 
+    /// Sends a reading of each half hour to the damaged store. What it takes is there after a salvage.
+    fn send(&mut self, dir: &Path) {
+        self.sent += ALL;
+        let path = dir.join("readings.db");
+        let Ok(journal) = Journal::open(&path, GasDayClock::default()) else {
+            return;
+        };
+        let mut taken = Vec::new();
+        for hours in (0..HOURS).collect::<Vec<_>>().chunks(24) {
+            let all = || {
+                hours
+                    .iter()
+                    .flat_map(|hour| (0..METERS).map(move |m| (m, *hour)))
+            };
+            let entries = all()
+                .map(|(meter, hour)| reading_at(meter, hour, 30))
+                .collect();
+            match journal.commit_blocking(entries) {
+                Ok(report) => {
+                    assert_eq!(report.accepted, all().count() as u64);
+                    self.set_aside += report.set_aside;
+                    taken.extend(all());
+                }
+                Err(error) => assert_eq!(error.code(), "store.damaged", "{error}"),
+            }
+        }
+        self.taken += taken.len() as u64;
+        drop(journal);
+        let to = dir.join("saved after");
+        salvage(dir, &to, GasDayClock::default(), start()).unwrap();
+        let mended = Journal::open(to.join("readings.db"), GasDayClock::default()).unwrap();
+        assert_eq!(mended.set_aside_len().unwrap(), 0);
+        for meter in 0..METERS {
+            let id = MeterId::from(format!("m{meter}").as_str());
+            let all = (start(), start() + TimeDelta::hours(HOURS));
+            let found = mended.readings_between(&id, all.0, all.1).unwrap();
+            let mut at = found.iter().map(|reading| reading.sampled_at);
+            for (_, hour) in taken.iter().filter(|(of, _)| *of == meter) {
+                let half_past = start() + TimeDelta::hours(*hour) + TimeDelta::minutes(30);
+                assert!(at.any(|at| at == half_past), "acknowledged and lost");
+            }
+        }
+    }
+
     fn row(&self, kind: &str) {
         println!(
-            "| {kind} | {} | {} | {} | {} of {ALL} | {} of {ALL} |",
+            "| {kind} | {} | {} | {} | {} of {ALL} | {} of {ALL} | {:.1} % | {:.1} % |",
             self.cases,
             self.cases - self.unnoticed,
             self.refused,
             self.least_read.unwrap_or(0),
             self.least_saved.unwrap_or(0),
+            100.0 * self.taken as f64 / self.sent as f64,
+            100.0 * self.set_aside as f64 / self.sent as f64,
         );
     }
 }
@@ -198,9 +252,9 @@ fn changed_bytes_in_each_kind_of_page_are_named_and_the_rest_is_kept() {
     let pages = pages_of(&sound.path().join("readings.db"));
     let bytes = fs::read(sound.path().join("readings.db")).unwrap();
     println!(
-        "| page | changed | noticed | opening refused | readings read, at least | saved by `qiliang salvage`, at least |"
+        "| page | changed | noticed | opening refused | readings read, at least | saved by `qiliang salvage`, at least | taken afterwards | of these set aside |"
     );
-    println!("|---|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     let mut outcomes = BTreeMap::new();
     for (kind, numbers) in &pages {
         assert!(!numbers.is_empty(), "no {kind}");
@@ -230,6 +284,7 @@ fn changed_bytes_in_each_kind_of_page_are_named_and_the_rest_is_kept() {
                 }
                 fs::write(dir.path().join("readings.db"), garbled).unwrap();
                 outcome.look(dir.path());
+                outcome.send(dir.path());
             }
         }
         outcome.row(kind);
@@ -264,6 +319,11 @@ fn changed_bytes_in_each_kind_of_page_are_named_and_the_rest_is_kept() {
         "{:?}",
         overflow.named
     );
+    for kind in ["leaf of readings", "inner page of readings"] {
+        let of = of(kind);
+        assert_eq!(of.taken, of.sent, "{kind}");
+        assert!(of.set_aside > 0, "{kind}");
+    }
     for kind in ["free page", "page map"] {
         assert_eq!(of(kind).least_read, Some(ALL), "{kind}");
         assert_eq!(of(kind).least_saved, Some(ALL), "{kind}");
@@ -413,4 +473,65 @@ async fn a_running_daemon_lists_what_is_damaged_and_goes_on() {
     assert_eq!(answer.status().as_u16(), 202);
     assert!(daemon.is_running(), "{}", daemon.log());
     assert!(daemon.stop().success());
+}
+
+/// Readings whose place is damaged are acknowledged all the same, and come to their place with the mending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_takes_readings_whose_place_is_damaged() {
+    let (site, config) = filled_site();
+    let file = site.data_dir().join("readings.db");
+    let root = pages_root(&file, "readings");
+    let mut bytes = fs::read(&file).unwrap();
+    for byte in &mut bytes[(root - 1) * PAGE..][..12] {
+        *byte ^= 0xA5;
+    }
+    fs::write(&file, bytes).unwrap();
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    let address = daemon.address();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let sampled_at = Utc::now() - TimeDelta::minutes(5);
+    let answer = http
+        .post(format!("http://{address}/api/v1/readings"))
+        .header("content-type", "application/json")
+        .body(crate::support::publisher::payload(1, 9_000, sampled_at))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 202, "{}", daemon.log());
+    let get = async |path: &str| {
+        let answer = http.get(format!("http://{address}{path}")).send();
+        answer.await.unwrap().text().await.unwrap()
+    };
+    let ready: serde_json::Value = serde_json::from_str(&get("/readyz").await).unwrap();
+    let warnings = ready["warnings"].as_array().unwrap();
+    for code in ["store.damaged", "store.set_aside"] {
+        assert!(warnings.iter().any(|w| w["code"] == code), "{warnings:?}");
+    }
+    let metrics = get("/metrics").await;
+    assert!(
+        metrics.contains("qiliang_store_readings_set_aside 1"),
+        "{metrics}"
+    );
+    assert!(daemon.is_running(), "{}", daemon.log());
+    assert!(daemon.stop().success());
+    tokio::task::block_in_place(|| {
+        let to = site.data_dir().join("saved");
+        salvage(&site.data_dir(), &to, GasDayClock::default(), Utc::now()).unwrap();
+        let mended = Journal::open(to.join("readings.db"), GasDayClock::default()).unwrap();
+        assert_eq!(mended.set_aside_len().unwrap(), 0);
+        let newest = mended.latest(&"M1".into()).unwrap().unwrap();
+        assert_eq!(newest.sampled_at.timestamp(), sampled_at.timestamp());
+    });
+}
+
+/// The first page of a table's tree.
+fn pages_root(path: &Path, table: &str) -> usize {
+    let c = rusqlite::Connection::open(path).unwrap();
+    c.query_row(
+        "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+        [table],
+        |row| row.get::<_, u32>(0),
+    )
+    .map(|page| usize::try_from(page).unwrap())
+    .unwrap()
 }
