@@ -15,10 +15,16 @@ const HOURS_MIN: usize = 20;
 pub struct HourlyModel {
     daily: DailyModel,
     shapes: ShapeBook,
-    /// What was missed of the shares of past days, as they are first asked for; within, none for a
-    /// day without gas or with an unknown hour.
-    missed: Vec<Option<Option<Missed>>>,
+    /// What was missed of the shares of past days, as they are first asked for.
+    missed: Vec<Asked>,
     has_hours: bool,
+}
+
+/// A past day's shares: not asked for yet, or what was missed, if the day can say it.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    NotYet,
+    Answered(Option<Missed>),
 }
 
 /// Days that the response of hours to warmth is learnt from, the latest.
@@ -65,7 +71,7 @@ impl HourlyModel {
             },
         };
         Self {
-            missed: vec![None; days.len()],
+            missed: vec![Asked::NotYet; days.len()],
             has_hours: false,
             daily: DailyModel::new(series, options),
             shapes: ShapeBook::new(days),
@@ -73,6 +79,7 @@ impl HourlyModel {
     }
 
     /// The same with the temperatures of the hours of the days, °C, NaN where unknown.
+    #[must_use]
     pub fn with_hours(mut self, degrees: &[[f64; 24]]) -> Self {
         self.has_hours = degrees.iter().flatten().any(|t| t.is_finite());
         self.shapes = std::mem::take(&mut self.shapes).with_hours(degrees);
@@ -125,10 +132,7 @@ impl HourlyModel {
                     .and_then(|p| usize::try_from(p.origin.days_since(first)).ok())
                     .map(|i| i + 1 + lead)
                     .filter(|i| *i <= origin)
-                    .and_then(|i| {
-                        let cached = self.missed.get_mut(i)?;
-                        *cached.get_or_insert_with(|| self.shapes.missed(i))
-                    })
+                    .and_then(|i| answer(&mut self.missed, &self.shapes, i))
                     .map(|missed| missed.beyond(response));
                 let cut = hours_of(volume, &shares[lead], error.as_ref());
                 for (hour, value) in drawn_hours[lead * 24..].iter_mut().zip(cut) {
@@ -148,13 +152,23 @@ impl HourlyModel {
             return HourResponse::default();
         }
         let days = (origin + 1).saturating_sub(RESPONSE_DAYS)..=origin;
-        for i in days.clone() {
-            if self.missed[i].is_none() {
-                self.missed[i] = Some(self.shapes.missed(i));
-            }
-        }
-        HourResponse::fit(self.missed[days].iter().flatten().flatten())
+        let missed: Vec<Missed> = days
+            .filter_map(|i| answer(&mut self.missed, &self.shapes, i))
+            .collect();
+        HourResponse::fit(&missed)
     }
+}
+
+/// What was missed of a day's shares, computed when first asked for; none for a day without gas or
+/// with an unknown hour.
+fn answer(missed: &mut [Asked], shapes: &ShapeBook, index: usize) -> Option<Missed> {
+    let slot = missed.get_mut(index)?;
+    if let Asked::Answered(known) = slot {
+        return *known;
+    }
+    let known = shapes.missed(index);
+    *slot = Asked::Answered(known);
+    known
 }
 
 /// P10, P50 and P90 of draws.

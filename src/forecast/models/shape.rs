@@ -84,30 +84,35 @@ const RESPONSE_RIDGE: f64 = 0.02;
 impl HourResponse {
     /// Least squares over past days, in m³; none is learnt from few days or without hours' warmth.
     pub fn fit<'a>(days: impl IntoIterator<Item = &'a Missed>) -> Self {
-        let (mut a, mut b, mut c, mut p, mut q) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        // Products of (lever, lever × cold) with themselves and with the errors.
+        let (mut products, mut right) = ([0.0; 3], [0.0; 2]);
         let mut count = 0;
         for day in days {
             let weight = day.volume * day.volume;
             let cold = day.expected.cold;
-            let (mut xx, mut xy) = (0.0, 0.0);
-            for (x, y) in day.expected.lever.iter().zip(day.error) {
-                xx += x * x;
-                xy += x * y;
+            let (mut squares, mut met) = (0.0, 0.0);
+            for (lever, error) in day.expected.lever.iter().zip(day.error) {
+                squares += lever * lever;
+                met += lever * error;
             }
-            a += weight * xx;
-            b += weight * xx * cold;
-            c += weight * xx * cold * cold;
-            p += weight * xy;
-            q += weight * xy * cold;
+            products[0] += weight * squares;
+            products[1] += weight * squares * cold;
+            products[2] += weight * squares * cold * cold;
+            right[0] += weight * met;
+            right[1] += weight * met * cold;
             count += 1;
         }
-        a *= 1.0 + RESPONSE_RIDGE;
-        c = c * (1.0 + RESPONSE_RIDGE) + RESPONSE_RIDGE * a;
-        let determinant = a * c - b * b;
+        let plain = products[0] * (1.0 + RESPONSE_RIDGE);
+        let by_cold = products[2] * (1.0 + RESPONSE_RIDGE) + RESPONSE_RIDGE * plain;
+        let mixed = products[1];
+        let determinant = plain * by_cold - mixed * mixed;
         if count < RESPONSE_DAYS_MIN || determinant.is_nan() || determinant <= 0.0 {
             return Self::default();
         }
-        Self([(c * p - b * q) / determinant, (a * q - b * p) / determinant])
+        Self([
+            (by_cold * right[0] - mixed * right[1]) / determinant,
+            (plain * right[1] - mixed * right[0]) / determinant,
+        ])
     }
 }
 
@@ -160,6 +165,7 @@ impl ShapeBook {
     }
 
     /// The same with the temperatures of the hours of the days, °C, NaN where unknown.
+    #[must_use]
     pub fn with_hours(mut self, degrees: &[[f64; 24]]) -> Self {
         let mut felt = f64::NAN;
         for of_day in degrees {
