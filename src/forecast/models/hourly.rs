@@ -22,6 +22,10 @@ pub struct HourlyModel {
 
 /// A past day's shares: not asked for yet, or what was missed, if the day can say it.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every day is asked for: boxing each would cost more than it saves"
+)]
 enum Asked {
     NotYet,
     Answered(Option<Missed>),
