@@ -73,6 +73,11 @@ fn hours(c: &mut Criterion) {
             }),
         })
         .collect();
+    let degrees: Vec<[f64; 24]> = daily
+        .temperatures
+        .iter()
+        .map(|mean| std::array::from_fn(|h| mean + 3.0 * (h as f64 / 4.0).sin()))
+        .collect();
     let draws = Draws {
         count: 400,
         seed: 1,
@@ -86,7 +91,14 @@ fn hours(c: &mut Criterion) {
                 true,
                 DailyOptions::default(),
             )
-            .forecast(count - 1, 7, WeatherAhead::Perfect, &[8.0; 7], draws)
+            .with_hours(&degrees)
+            .forecast(
+                count - 1,
+                7,
+                WeatherAhead::Perfect,
+                (&[8.0; 7], &[8.0; 168]),
+                draws,
+            )
         });
     });
 }

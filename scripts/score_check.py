@@ -1,7 +1,8 @@
 """Helper of scripts/score: figures of lead 1, and every figure held against its aim.
 
     score_check.py lead1 DATA TASK FORECASTS          WAPE of lead 1 by series, JSON on stdout
-    score_check.py check OUT AIMS.csv [--aims] PAIRS  prints the table, fails as scripts/score says
+    score_check.py check OUT AIMS.csv [--aims] PAIRS  prints coverage by series and the
+                                                      table, fails as scripts/score says
 """
 
 import csv
@@ -47,6 +48,21 @@ def figure(out, pair, name):
     return scores["series"][series][kind] if series else scores["macro"][kind]
 
 
+def coverages(out, pairs):
+    """Prints how much of the truths the bands of each series held, widest from 80 % first."""
+    print(f"\n{'task':<20}{'series':>7}{'within 77-83':>14}{'mean':>7}{'mean distance':>15}")
+    for pair in pairs:
+        scores = json.loads(Path(f"{Path(out) / pair.replace(':', '.')}.json").read_text())["series"]
+        held = {series: scores[series]["COV80"] for series in scores}
+        within = sum(0.77 <= value <= 0.83 for value in held.values())
+        mean = sum(held.values()) / len(held)
+        distance = sum(abs(value - 0.8) for value in held.values()) / len(held)
+        print(f"{pair:<20}{len(held):>7}{within:>14}{100 * mean:>7.1f}{100 * distance:>15.1f}")
+        for series, value in sorted(held.items(), key=lambda item: -abs(item[1] - 0.8)):
+            mark = "" if 0.77 <= value <= 0.83 else "  outside"
+            print(f"    {series:<40}{100 * value:>6.1f}{mark}")
+
+
 def check(out, aims, strict, pairs):
     worse, missed = [], []
     print(f"\n{'task':<20}{'figure':<16}{'here':>8}{'held':>8}{'aim':>9}{'peer':>7}")
@@ -84,7 +100,9 @@ def main():
         print(json.dumps(lead1(*rest)))
     else:
         out, aims, *words = rest
-        check(out, aims, "--aims" in words, [w for w in words if ":" in w])
+        pairs = [w for w in words if ":" in w]
+        coverages(out, pairs)
+        check(out, aims, "--aims" in words, pairs)
 
 
 main()

@@ -383,12 +383,14 @@ fn hourly_ending(
     let traits = traits(files, name, first, known + horizon_days + 2);
     let mut book = vec![[f64::NAN; 24]; known];
     let mut warmth = vec![(0.0, 0_u32); known];
+    let mut degrees = vec![[f64::NAN; 24]; known];
     for row in rows {
         let Some(i) = days_between(first, day_of(row.at)).filter(|i| *i < known) else {
             continue;
         };
         book[i][(row.at - start).hour() as usize] = row.value;
         if row.temperature.is_finite() && mode != Mode::None {
+            degrees[i][(row.at - start).hour() as usize] = row.temperature;
             warmth[i].0 += row.temperature;
             warmth[i].1 += 1;
         }
@@ -409,6 +411,9 @@ fn hourly_ending(
         })
         .collect();
     let mut model = HourlyModel::new(days, &traits[known..], mode != Mode::None, *options);
+    if mode != Mode::None {
+        model = model.with_hours(&degrees);
+    }
     for &origin in origins {
         let steps: Vec<NaiveDateTime> = (1_i64..)
             .take(horizon_days * 24)
@@ -434,8 +439,9 @@ fn hourly_ending(
             count: DRAWS,
             seed: SEED,
         };
-        let forecast =
-            at.and_then(|at| model.forecast(at, horizon_days, mode.ahead(), &given, draws));
+        let forecast = at.and_then(|at| {
+            model.forecast(at, horizon_days, mode.ahead(), (&given, &hourly), draws)
+        });
         let Some(forecast) = forecast else {
             let have = at.map_or(0, |at| model.series().days_known(at));
             result.skip(name, origin, have, DAYS);

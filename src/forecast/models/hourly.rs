@@ -4,7 +4,7 @@ use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
-use crate::forecast::models::shape::{ShapeBook, ShapeDay};
+use crate::forecast::models::shape::{HourResponse, Missed, ShapeBook, ShapeDay};
 use crate::forecast::weather::WeatherAhead;
 
 /// Hours of a day that must be known for the day to count; the others are taken to be like them.
@@ -15,12 +15,24 @@ const HOURS_MIN: usize = 20;
 pub struct HourlyModel {
     daily: DailyModel,
     shapes: ShapeBook,
-    /// Share errors of past days as they are first asked for.
-    errors: Vec<Option<ShareError>>,
+    /// What was missed of the shares of past days, as they are first asked for.
+    missed: Vec<Asked>,
+    has_hours: bool,
 }
 
-/// None for a day without gas or with an unknown hour.
-type ShareError = Option<[f64; 24]>;
+/// A past day's shares: not asked for yet, or what was missed, if the day can say it.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every day is asked for: boxing each would cost more than it saves"
+)]
+enum Asked {
+    NotYet,
+    Answered(Option<Missed>),
+}
+
+/// Days that the response of hours to warmth is learnt from, the latest.
+const RESPONSE_DAYS: usize = 365;
 
 /// Joint draws from which quantiles are read.
 #[derive(Debug, Clone, Copy)]
@@ -63,10 +75,19 @@ impl HourlyModel {
             },
         };
         Self {
-            errors: vec![None; days.len()],
+            missed: vec![Asked::NotYet; days.len()],
+            has_hours: false,
             daily: DailyModel::new(series, options),
             shapes: ShapeBook::new(days),
         }
+    }
+
+    /// The same with the temperatures of the hours of the days, °C, NaN where unknown.
+    #[must_use]
+    pub fn with_hours(mut self, degrees: &[[f64; 24]]) -> Self {
+        self.has_hours = degrees.iter().flatten().any(|t| t.is_finite());
+        self.shapes = std::mem::take(&mut self.shapes).with_hours(degrees);
+        self
     }
 
     /// The daily series.
@@ -75,7 +96,8 @@ impl HourlyModel {
     }
 
     /// Forecasts the hours of the `horizon` days after `origin`, the index of the last day known;
-    /// `given` are their daily mean temperatures, °C. None where even the baseline cannot be.
+    /// `given` are their daily mean temperatures and `hours` those of their hours, °C, empty or NaN
+    /// where unknown. None where even the baseline cannot be.
     ///
     /// The P50 is the median of the hour's own draws, which for a small consumer that burns on and
     /// off is far from its mean.
@@ -84,20 +106,25 @@ impl HourlyModel {
         origin: usize,
         horizon: usize,
         ahead: WeatherAhead,
-        given: &[f64],
+        (given, hours): (&[f64], &[f64]),
         draws: Draws,
     ) -> Option<HourlyForecast> {
         let forecast = self.daily.forecast(origin, horizon, ahead, given)?;
+        let response = self.response(origin);
         let series = self.daily.series();
         let first = series.first();
+        let warmth = self.shapes.warmth_ahead(origin, hours);
         let shares: Vec<[f64; 24]> = (0..horizon)
             .map(|lead| {
                 let temperature = given.get(lead).copied().unwrap_or(f64::NAN);
                 let target = &series.traits[origin + 1 + lead];
-                self.shapes.shares(target, temperature, origin + 1)
+                let expected =
+                    self.shapes
+                        .expected(target, temperature, warmth.get(lead), origin + 1);
+                hours_of(1.0, &expected.shares, Some(&expected.moved_by(response)))
             })
             .collect();
-        let mut hours = vec![Vec::with_capacity(draws.count); horizon * 24];
+        let mut drawn_hours = vec![Vec::with_capacity(draws.count); horizon * 24];
         let paths = &forecast.paths;
         let day = series.traits[origin].day;
         for past in choose_origins([paths.as_slice()], day, draws.count, draws.seed) {
@@ -109,21 +136,43 @@ impl HourlyModel {
                     .and_then(|p| usize::try_from(p.origin.days_since(first)).ok())
                     .map(|i| i + 1 + lead)
                     .filter(|i| *i <= origin)
-                    .and_then(|i| {
-                        let cached = self.errors.get_mut(i)?;
-                        *cached.get_or_insert_with(|| self.shapes.share_error(i))
-                    });
+                    .and_then(|i| answer(&mut self.missed, &self.shapes, i))
+                    .map(|missed| missed.beyond(response));
                 let cut = hours_of(volume, &shares[lead], error.as_ref());
-                for (hour, value) in hours[lead * 24..].iter_mut().zip(cut) {
+                for (hour, value) in drawn_hours[lead * 24..].iter_mut().zip(cut) {
                     hour.push(value);
                 }
             }
         }
         Some(HourlyForecast {
             model: forecast.model,
-            quantiles: hours.into_iter().map(spread).collect(),
+            quantiles: drawn_hours.into_iter().map(spread).collect(),
         })
     }
+
+    /// How hours answer to warmth, as the days up to `origin` show it.
+    fn response(&mut self, origin: usize) -> HourResponse {
+        if !self.has_hours {
+            return HourResponse::default();
+        }
+        let days = (origin + 1).saturating_sub(RESPONSE_DAYS)..=origin;
+        let missed: Vec<Missed> = days
+            .filter_map(|i| answer(&mut self.missed, &self.shapes, i))
+            .collect();
+        HourResponse::fit(&missed)
+    }
+}
+
+/// What was missed of a day's shares, computed when first asked for; none for a day without gas or
+/// with an unknown hour.
+fn answer(missed: &mut [Asked], shapes: &ShapeBook, index: usize) -> Option<Missed> {
+    let slot = missed.get_mut(index)?;
+    if let Asked::Answered(known) = slot {
+        return *known;
+    }
+    let known = shapes.missed(index);
+    *slot = Asked::Answered(known);
+    known
 }
 
 /// P10, P50 and P90 of draws.

@@ -1,12 +1,17 @@
 //! The model of monthly series, a year ahead: damped seasonal smoothing of weather-normal months.
 //!
-//! A robust regression on season, trend and temperature gives the weather response only. Each month
-//! under the typical weather of its place in the year is carried from the same month of the last
-//! three years (0.5, 0.3, 0.2), times a damped part of the ratio of the last three months to theirs.
+//! A robust regression on season, trend and temperature gives the weather response only. A month
+//! under the typical weather of its place in the year is the mean of four ways to say it: carried
+//! from the same month of the last three years (0.5, 0.3, 0.2), times a damped part of the ratio of
+//! the last three months to theirs, and three times a seasonal index times a level ([`indices`]).
 
+mod indices;
+
+use self::indices::Smoothed;
 use crate::domain::calendar::GasMonth;
 use crate::forecast::features::calendar::year_angle;
 use crate::forecast::linear::{Design, Penalty, Robust, dot, robust_ridge};
+use crate::forecast::models::correction::mean_known;
 use crate::forecast::models::daily::DailyForecast;
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
 use crate::forecast::weather::WeatherAhead;
@@ -139,8 +144,18 @@ const CARRIED: f64 = 0.8;
 const DAMPING: f64 = 0.9;
 /// Ratios beyond these say that the profile is of another network.
 const RATIO: std::ops::RangeInclusive<f64> = 0.5..=2.0;
-/// Errors of a typical monthly series, as part of its level, which stand in until its own are many.
+/// Change of a month of a typical series from one year to the next, as part of its level: what is
+/// believed until its own changes are seen, and as if seen so many times.
 const TYPICAL_ERROR: f64 = 0.15;
+const TYPICAL_MONTHS: f64 = 3.0;
+/// Usual changes beyond these are held to be chance.
+const USUAL: std::ops::RangeInclusive<f64> = 0.02..=0.6;
+/// Errors to come are somewhat larger than usual changes.
+const WIDENED: f64 = 1.1;
+/// Past origins that errors are taken from, the latest.
+const PATHS_MAX: usize = 8 * SEASON;
+/// Months that the weather response is learnt from, the latest.
+const RESPONSE_MONTHS_MAX: usize = 10 * SEASON;
 /// As many of them as a year has months: twelfths of a normal distribution, in no order.
 const TYPICAL_DRAWS: [f64; SEASON] = [
     0.32, -1.15, 0.81, -0.10, 1.73, -0.55, 0.10, -1.73, 0.55, -0.81, 1.15, -0.32,
@@ -157,6 +172,7 @@ struct MonthView<'a> {
     response: Option<Response>,
     /// Ratio of the last three months to their profile.
     ratio: f64,
+    smoothed: Option<Smoothed>,
 }
 
 struct Response {
@@ -216,8 +232,10 @@ impl<'a> MonthView<'a> {
             normal,
             response,
             ratio: 1.0,
+            smoothed: None,
         };
         view.ratio = view.present_ratio();
+        view.smoothed = Smoothed::new(&view.normal, view.level());
         Some(view)
     }
 
@@ -256,13 +274,33 @@ impl<'a> MonthView<'a> {
         }
     }
 
+    /// Standard deviation of a month's change from one year to the next as part of the level, over
+    /// five years and with the typical error as if seen [`TYPICAL_MONTHS`] times: of the
+    /// weather-normal months where the weather ahead is known, else of months as they came.
+    fn usual_change(&self, ahead: WeatherAhead) -> f64 {
+        let value = |i: usize| match ahead {
+            WeatherAhead::Perfect => self.normal[i],
+            _ => self.series.per_day(i),
+        };
+        let recent = || (SEASON..=self.origin).rev().take(5 * SEASON);
+        let Some(level) = mean_known(recent().map(value)).filter(|level| *level > 0.0) else {
+            return TYPICAL_ERROR;
+        };
+        let (mut sum, mut months) = (TYPICAL_MONTHS * TYPICAL_ERROR, TYPICAL_MONTHS);
+        for i in recent() {
+            let change = value(i) - value(i - SEASON);
+            if change.is_finite() {
+                // Of a normal distribution, 1.25 × the mean of sizes.
+                sum += 1.25 * change.abs() / level;
+                months += 1.0;
+            }
+        }
+        (sum / months).clamp(*USUAL.start(), *USUAL.end())
+    }
+
     fn level(&self) -> f64 {
-        let last: Vec<f64> = (0..SEASON)
-            .filter_map(|back| self.normal.get(self.origin.checked_sub(back)?))
-            .copied()
-            .filter(|v| v.is_finite())
-            .collect();
-        last.iter().sum::<f64>() / (last.len() as f64).max(1.0)
+        let last = (0..SEASON).filter_map(|back| self.normal.get(self.origin.checked_sub(back)?));
+        mean_known(last.copied()).unwrap_or(0.0)
     }
 
     fn expected(&self, lead: usize, temperature: f64) -> f64 {
@@ -276,7 +314,15 @@ impl<'a> MonthView<'a> {
             .response
             .as_ref()
             .map_or(0.0, |r| r.effect(self.series, index, temperature));
-        (profile * ratio + effect).max(0.0) * self.series.days(index)
+        let carried = profile * ratio;
+        let normal = match &self.smoothed {
+            Some(smoothed) => {
+                let said = smoothed.said(index, lead);
+                (carried + said.iter().sum::<f64>()) / (1 + said.len()) as f64
+            }
+            None => carried,
+        };
+        (normal + effect).max(0.0) * self.series.days(index)
     }
 }
 
@@ -287,6 +333,7 @@ fn response(series: &MonthlySeries, origin: usize, known: &[usize]) -> Option<Re
     let mut sorted: Vec<f64> = known.iter().map(|i| series.temperatures[*i]).collect();
     sorted.sort_by(f64::total_cmp);
     let knots = [0.2, 0.5, 0.8].map(|q| crate::domain::demand::quantile_of_sorted(&sorted, q));
+    let known = &known[known.len().saturating_sub(RESPONSE_MONTHS_MAX)..];
     let is_short = known.len() < RESPONSE_MONTHS.end;
     let mut x = Design::new(COLUMNS);
     let mut y = Vec::new();
@@ -305,7 +352,7 @@ fn response(series: &MonthlySeries, origin: usize, known: &[usize]) -> Option<Re
     }
     let robust = Robust {
         penalty: Penalty {
-            relative: if is_short { 0.05 } else { 0.005 },
+            relative: if is_short { 0.05 } else { 0.02 },
             pseudo_days: 0.0,
         },
         clip: 2.0,
@@ -355,7 +402,8 @@ fn regression(
         return None;
     }
     let typical = p50.iter().sum::<f64>() / horizon.max(1) as f64;
-    let mut paths: Vec<ResidualPath> = (MONTHS_MIN - 1..origin)
+    let mut paths: Vec<ResidualPath> = ((MONTHS_MIN - 1).max(origin.saturating_sub(PATHS_MAX))
+        ..origin)
         .filter_map(|past| {
             let view = MonthView::new(series, past)?;
             let residuals: Vec<f64> = (1..=horizon)
@@ -379,10 +427,11 @@ fn regression(
         *residual *= widening;
     }
     fill_unknown(&mut paths);
-    // Errors of a typical series, in the middle of the last twelve months.
+    // Changes as usual, in the middle of the last twelve months.
     let middle = series.months[origin].first_day().plus(14);
+    let usual = WIDENED * now.usual_change(ahead);
     for (back, draw) in (0..).zip(TYPICAL_DRAWS) {
-        let of_lead = |p50: &f64| draw * TYPICAL_ERROR * (0.3 * typical + 0.7 * p50);
+        let of_lead = |p50: &f64| draw * usual * (0.3 * typical + 0.7 * p50);
         paths.push(ResidualPath {
             origin: middle.plus(-(back * 1461) / 48),
             residuals: p50.iter().map(of_lead).collect(),
@@ -398,76 +447,4 @@ fn regression(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn series(count: usize, horizon: usize) -> MonthlySeries {
-        let mut month: GasMonth = "2016-01".parse().unwrap();
-        let mut months = Vec::new();
-        for _ in 0..count + horizon {
-            months.push(month);
-            month = month.next();
-        }
-        let temperature = |i: usize| {
-            let angle = std::f64::consts::TAU * i as f64 / 12.0;
-            12.0 - 11.0 * angle.cos() + 2.0 * ((i * 37 % 17) as f64 / 8.0 - 1.0)
-        };
-        let mut out = MonthlySeries {
-            months,
-            temperatures: (0..count).map(temperature).collect(),
-            values: Vec::new(),
-        };
-        out.values = (0..count)
-            .map(|i| out.days(i) * (100.0 + 12.0 * (16.0 - out.temperatures[i]).max(0.0)))
-            .collect();
-        out
-    }
-
-    #[test]
-    fn weather_explains_months_better_than_last_year_does() {
-        let all = series(96, 12);
-        let origin = 83;
-        let mut known = all.clone();
-        known.values.truncate(origin + 1);
-        known.temperatures.truncate(origin + 1);
-        let given = &all.temperatures[origin + 1..];
-        let error = |p50: &[f64]| -> f64 {
-            p50.iter()
-                .zip(&all.values[origin + 1..])
-                .map(|(f, y)| (f - y).abs())
-                .sum()
-        };
-        let model = forecast(&known, origin, 12, WeatherAhead::Perfect, given).unwrap();
-        let naive = baseline(&known, origin, 12).unwrap();
-        assert_eq!(model.model, NAME);
-        assert!(error(&model.p50) < 0.5 * error(&naive.p50));
-        assert!(model.paths.iter().all(|p| p.residuals.len() == 12));
-    }
-
-    #[test]
-    fn less_than_a_year_falls_back_to_what_is_known() {
-        let known = series(11, 12);
-        let model = forecast(&known, 10, 12, WeatherAhead::None, &[]).unwrap();
-        assert_eq!(model.model, BASELINE);
-        assert_eq!(model.p50[1].to_bits(), known.values[0].to_bits());
-    }
-
-    #[test]
-    fn a_year_is_enough_and_a_new_level_is_carried_on() {
-        let mut known = series(24, 12);
-        known.temperatures.clear();
-        for i in 12..24 {
-            known.values[i] = 0.6 * known.values[i - 12];
-        }
-        let model = forecast(&known, 23, 12, WeatherAhead::None, &[]).unwrap();
-        assert_eq!(model.model, NAME);
-        let carried = model.p50[0] / known.values[12];
-        // The profile lies between the old level and the new one, the ratio brings it down.
-        assert!((0.8..1.1).contains(&carried), "{carried}");
-        let short = forecast(&series(13, 12), 12, 12, WeatherAhead::None, &[]).unwrap();
-        assert_eq!(short.model, NAME);
-        let last = |p: &ResidualPath| p.residuals[11];
-        assert!(short.paths.iter().any(|p| last(p) > 0.0));
-        assert!(short.paths.iter().any(|p| last(p) < 0.0));
-    }
-}
+mod tests;
