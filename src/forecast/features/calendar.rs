@@ -1,6 +1,7 @@
 //! Calendar features: weekday, day type, make-up working days, the year's main festival, season, trend.
 
 use std::f64::consts::TAU;
+use std::sync::LazyLock;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
@@ -60,6 +61,15 @@ pub fn year_angle(date: NaiveDate) -> f64 {
     TAU * f64::from(date.ordinal0()) / 365.25
 }
 
+/// Sine and cosine of [`year_angle`], which a model of many years asks for each day of.
+fn first_harmonic(date: NaiveDate) -> (f64, f64) {
+    static OF_DAYS: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
+        let angle = |day| TAU * f64::from(day) / 365.25;
+        (0..366).map(|day: u32| angle(day).sin_cos()).collect()
+    });
+    OF_DAYS[date.ordinal0() as usize]
+}
+
 /// Days between the two dates of the year, 0 to 183.
 pub fn season_distance(a: NaiveDate, b: NaiveDate) -> f64 {
     let apart = (f64::from(a.ordinal0()) - f64::from(b.ordinal0())).abs();
@@ -117,7 +127,7 @@ pub fn calendar_features(
     ]);
     let has_weekday = !is_holiday && !day.is_make_up_workday;
     row[WEEKDAYS][day.weekday] = flag(has_weekday);
-    let (sine, cosine) = year_angle(day.day.0).sin_cos();
+    let (sine, cosine) = first_harmonic(day.day.0);
     let off_day = flag(day.is_off());
     row[OFF_DAY_SEASON].copy_from_slice(&[off_day * sine, off_day * cosine]);
     row[TREND] = day.day.days_since(epoch) as f64 / 365.25;

@@ -53,6 +53,8 @@ pub struct DailyModel {
     felt: Option<Vec<Felt>>,
     /// Complete days up to and with each.
     known: Vec<usize>,
+    /// The first day, on which the grid of cuts depends.
+    epoch_day: Option<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
 }
@@ -71,6 +73,7 @@ impl DailyModel {
     pub fn new(series: DailySeries, options: DailyOptions) -> Self {
         let mut fixed = Design::new(CALENDAR_FEATURES);
         let epoch = series.first();
+        fixed.reserve(series.traits.len());
         for index in 0..series.traits.len() {
             fixed.push(&calendar_features(&series.traits, index, epoch));
         }
@@ -84,6 +87,7 @@ impl DailyModel {
             })
             .collect();
         Self {
+            epoch_day: usize::try_from(epoch.epoch_day()).ok(),
             series,
             options,
             fixed,
@@ -126,8 +130,7 @@ impl DailyModel {
     /// The latest cut a forecast at `origin` may use, if its history is long enough.
     fn cut_of(&self, origin: usize) -> Option<usize> {
         let usable = origin.checked_sub(self.options.fit_age_min)?;
-        let epoch = usize::try_from(self.series.first().epoch_day()).ok()?;
-        let back = (epoch + usable) % CUT_DAYS;
+        let back = (self.epoch_day? + usable) % CUT_DAYS;
         let cut = usable
             .checked_sub(back)
             .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;
