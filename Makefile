@@ -60,7 +60,7 @@ bench-forecast:  ## forecasts: a daily and an hourly series on one core, then ma
 	mkdir -p web/dist
 	cargo bench --bench forecast
 	cargo build --release --example forecast_load
-	for size in "1000 730" "1000 1826" "3000 1826" "10000 730" "10000 1826"; do target/release/examples/forecast_load $$size 2; done
+	target/release/examples/forecast_load
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

@@ -1,8 +1,9 @@
 //! One series, fit and forecast from nothing: days by history and horizon, hours of three years.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use qiliang::domain::calendar::GasDay;
 use qiliang::forecast::features::calendar::traits_of_named_holidays;
 use qiliang::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
@@ -46,15 +47,17 @@ fn days(c: &mut Criterion) {
         let given = vec![8.0; horizon];
         let name = BenchmarkId::from_parameter(format!("{years} years, {horizon} ahead"));
         group.bench_function(name, |b| {
-            b.iter(|| {
+            let fit_and_forecast = |series: DailySeries| {
                 let origin = series.values.len() - 1;
-                DailyModel::new(black_box(series.clone()), DailyOptions::default()).forecast(
+                DailyModel::new(black_box(series), DailyOptions::default()).forecast(
                     origin,
                     horizon,
                     WeatherAhead::Perfect,
                     &given,
                 )
-            });
+            };
+            let input = || series.clone();
+            b.iter_batched(input, fit_and_forecast, BatchSize::SmallInput);
         });
     }
     group.finish();
@@ -83,25 +86,28 @@ fn hours(c: &mut Criterion) {
         seed: 1,
     };
     c.bench_function("forecast/hours/3 years, 168 ahead", |b| {
-        b.iter(|| {
+        let fit_and_forecast = |days: Vec<ShapeDay>| {
             let ahead = &daily.traits[count..];
-            HourlyModel::new(
-                black_box(days.clone()),
-                ahead,
-                true,
-                DailyOptions::default(),
-            )
-            .with_hours(&degrees)
-            .forecast(
-                count - 1,
-                7,
-                WeatherAhead::Perfect,
-                (&[8.0; 7], &[8.0; 168]),
-                draws,
-            )
-        });
+            HourlyModel::new(black_box(days), ahead, true, DailyOptions::default())
+                .with_hours(&degrees)
+                .forecast(
+                    count - 1,
+                    7,
+                    WeatherAhead::Perfect,
+                    (&[8.0; 7], &[8.0; 168]),
+                    draws,
+                )
+        };
+        b.iter_batched(|| days.clone(), fit_and_forecast, BatchSize::SmallInput);
     });
 }
 
-criterion_group!(benches, days, hours);
+/// Two seconds a figure: the whole in half a minute.
+fn brief() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group!(name = benches; config = brief(); targets = days, hours);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
-//! `cargo run --release --example forecast_load -- CUSTOMERS DAYS THREADS`: a CSV task of so many
-//! customers through the whole of `qiliang forecast-csv`, files included: wall seconds, peak memory.
+//! `cargo run --release --example forecast_load`: CSV tasks of many customers through the whole of
+//! `qiliang forecast-csv`, files included, on two threads: a table of how time and memory grow with
+//! customers and history, two minutes long. `-- CUSTOMERS DAYS THREADS` runs one of them.
 
 #![allow(clippy::print_stdout, reason = "its output is the result")]
 
@@ -11,12 +12,42 @@ use std::time::Instant;
 use chrono::{NaiveDate, TimeDelta};
 use qiliang::forecast::csv_task::{Mode, run};
 
+/// Customers and days of history; each runs in a process of its own, whose peak memory it is.
+const SIZES: [(usize, usize); 7] = [
+    (1_000, 730),
+    (1_000, 1_826),
+    (1_000, 2_922),
+    (3_000, 1_826),
+    (10_000, 365),
+    (10_000, 730),
+    (10_000, 1_826),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let mut number = |or: usize| -> Result<usize, Box<dyn Error>> {
-        Ok(arguments.next().map_or(Ok(or), |text| text.parse())?)
-    };
-    let (customers, days, threads) = (number(1_000)?, number(730)?, number(2)?);
+    let numbers = std::env::args()
+        .skip(1)
+        .map(|text| text.parse())
+        .collect::<Result<Vec<usize>, _>>()?;
+    match numbers[..] {
+        [] => {
+            println!("| customers | days | threads | wall s | ms each | peak MB |");
+            println!("|---|---|---|---|---|---|");
+            for (customers, days) in SIZES {
+                let size = [customers, days, 2].map(|n| n.to_string());
+                let program = std::env::current_exe()?;
+                let status = std::process::Command::new(program).args(size).status()?;
+                if !status.success() {
+                    return Err(format!("{customers} customers: {status}").into());
+                }
+            }
+            Ok(())
+        }
+        [customers, days, threads] => one(customers, days, threads),
+        _ => Err("give CUSTOMERS DAYS THREADS, or nothing for the table".into()),
+    }
+}
+
+fn one(customers: usize, days: usize, threads: usize) -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join(format!("forecast-load-{}", std::process::id()));
     for sub in ["data", "tasks"] {
         fs::create_dir_all(dir.join(sub))?;
@@ -34,13 +65,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let summary = run(&task, Mode::Perfect, &dir.join("out.csv"), threads)?;
     let wall = start.elapsed().as_secs_f64();
+    fs::remove_dir_all(&dir)?;
+    if summary.models != [("regression".to_owned(), customers)] {
+        return Err(format!(
+            "not all were forecast by the regression: {:?}",
+            summary.models
+        )
+        .into());
+    }
     println!(
-        "{customers} customers × {days} days, {threads} threads: {wall:.1} s, {:.2} ms each, peak {} MB, {:?}",
+        "| {customers} | {days} | {threads} | {wall:.1} | {:.2} | {} |",
         wall * 1e3 / customers as f64,
         peak_mb().unwrap_or(0),
-        summary.models
     );
-    fs::remove_dir_all(&dir)?;
     Ok(())
 }
 

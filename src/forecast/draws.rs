@@ -1,8 +1,9 @@
 //! Joint draws: one past origin per draw, the same for every node, so that errors keep the
 //! correlation they had between nodes and days.
 
-use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use chrono::Datelike;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,11 +12,58 @@ use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
 use crate::forecast::models::paths::ResidualPath;
 
-/// How likely a past origin is drawn: seasons alike, recent years somewhat more.
-pub fn likelihood(origin: GasDay, past: GasDay) -> f64 {
-    let apart = season_distance(origin.0, past.0) / 45.0;
-    let age = origin.days_since(past).max(0) as f64;
-    (0.05 + (-0.5 * apart * apart).exp()) * 0.5_f64.powf(age / 730.0)
+/// A day with its place in the year, for many comparisons.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    epoch_day: i64,
+    of_year: u32,
+}
+
+/// By how far two dates lie apart in the year, days.
+static OF_SEASON: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let likeness = |days: u32| {
+        let days = f64::from(days);
+        let apart = days.min(365.25 - days).abs() / 45.0;
+        0.05 + (-0.5 * apart * apart).exp()
+    };
+    (0..366).map(likeness).collect()
+});
+/// By age, days, of as many years as a history is read.
+static OF_AGE: LazyLock<Vec<f64>> = LazyLock::new(|| (0..2_400).map(of_age).collect());
+
+fn of_age(days: i64) -> f64 {
+    0.5_f64.powf(days as f64 / 730.0)
+}
+
+impl Placed {
+    /// Places a day.
+    pub fn new(day: GasDay) -> Self {
+        Self {
+            epoch_day: i64::from(day.epoch_day()),
+            of_year: day.0.ordinal0(),
+        }
+    }
+
+    /// Days from another one to this one.
+    pub fn days_since(&self, other: &Self) -> i64 {
+        self.epoch_day - other.epoch_day
+    }
+
+    /// How likely each of many past origins is drawn at this one: seasons alike, recent years
+    /// somewhat more.
+    pub fn likelihoods(&self, past: &[Self]) -> Vec<f64> {
+        let (of_season, of_age_known) = (&*OF_SEASON, &*OF_AGE);
+        past.iter()
+            .map(|past| {
+                let season = of_season[self.of_year.abs_diff(past.of_year) as usize];
+                let age = self.days_since(past).max(0);
+                let known = usize::try_from(age)
+                    .ok()
+                    .and_then(|age| of_age_known.get(age));
+                season * known.copied().unwrap_or_else(|| of_age(age))
+            })
+            .collect()
+    }
 }
 
 /// Chooses a past origin for each draw, for all nodes together.
@@ -28,14 +76,15 @@ pub fn choose_origins<'a>(
     count: usize,
     seed: u64,
 ) -> Vec<GasDay> {
-    let candidates: BTreeSet<GasDay> = paths
+    let mut candidates: Vec<GasDay> = paths
         .into_iter()
         .flat_map(|of_node| of_node.iter().map(|p| p.origin))
         .collect();
-    let weighted: Vec<(GasDay, f64)> = candidates
-        .into_iter()
-        .map(|day| (day, likelihood(origin, day)))
-        .collect();
+    candidates.sort();
+    candidates.dedup();
+    let placed: Vec<Placed> = candidates.iter().copied().map(Placed::new).collect();
+    let likelihoods = Placed::new(origin).likelihoods(&placed);
+    let weighted: Vec<(GasDay, f64)> = candidates.into_iter().zip(likelihoods).collect();
     let total: f64 = weighted.iter().map(|(_, w)| w).sum();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let start: f64 = rng.random();

@@ -180,10 +180,10 @@ fn plain_date(text: &[u8]) -> Option<NaiveDate> {
 }
 
 /// Rows of a CSV file as the wanted columns, in the order asked for.
-fn table(
+fn table<const N: usize>(
     path: &Path,
-    columns: &[&str],
-    mut each: impl FnMut(&[&str]) -> Result<(), String>,
+    columns: [&str; N],
+    mut each: impl FnMut([&str; N]) -> Result<(), String>,
 ) -> Result<(), ForecastError> {
     // Read in pieces: the file of a large task would be most of the memory.
     let file = fs::File::open(path).map_err(|source| ForecastError::File {
@@ -212,11 +212,11 @@ fn table(
         .map_err(|e| bad(path, e.to_string()))?
     {
         line += 1;
-        let fields: Vec<&str> = positions
-            .iter()
-            .map(|i| record.get(*i).unwrap_or(""))
-            .collect();
-        each(&fields).map_err(|what| bad(path, format!("line {line}: {what}")))?;
+        let fields = std::array::from_fn(|k| {
+            let column = positions.get(k);
+            column.and_then(|i| record.get(*i)).unwrap_or("")
+        });
+        each(fields).map_err(|what| bad(path, format!("line {line}: {what}")))?;
     }
     Ok(())
 }
@@ -257,7 +257,7 @@ fn observations(
         };
     table(
         path,
-        &["timestamp", "series", "value", "temperature"],
+        ["timestamp", "series", "value", "temperature"],
         |fields| {
             // Rows of a series mostly follow each other.
             if current.as_deref() != Some(fields[1]) {
@@ -313,7 +313,7 @@ fn weather(path: &Path) -> Result<Ahead, ForecastError> {
     let mut ahead = Ahead::new();
     table(
         path,
-        &["origin", "series", "timestamp", "temperature"],
+        ["origin", "series", "timestamp", "temperature"],
         |fields| {
             ahead
                 .entry((fields[1].to_owned(), at(fields[0])?))
@@ -327,7 +327,7 @@ fn weather(path: &Path) -> Result<Ahead, ForecastError> {
 
 fn holidays(path: &Path) -> Result<Holidays, ForecastError> {
     let mut out = Holidays::new();
-    table(path, &["date", "country", "name"], |fields| {
+    table(path, ["date", "country", "name"], |fields| {
         out.entry(fields[1].to_owned())
             .or_default()
             .insert(at(fields[0])?.date(), fields[2].to_owned());

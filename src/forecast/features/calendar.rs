@@ -2,6 +2,7 @@
 //! and what the local calendar has of school, heating and price.
 
 use std::f64::consts::TAU;
+use std::sync::LazyLock;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
@@ -80,6 +81,15 @@ pub fn weekday_of(date: NaiveDate) -> usize {
 /// Part of the year gone, 0 at new year, as an angle.
 pub fn year_angle(date: NaiveDate) -> f64 {
     TAU * f64::from(date.ordinal0()) / 365.25
+}
+
+/// Sine and cosine of [`year_angle`], which a model of many years asks for each day of.
+fn first_harmonic(date: NaiveDate) -> (f64, f64) {
+    static OF_DAYS: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
+        let angle = |day| TAU * f64::from(day) / 365.25;
+        (0..366).map(|day: u32| angle(day).sin_cos()).collect()
+    });
+    OF_DAYS[date.ordinal0() as usize]
 }
 
 /// Days between the two dates of the year, 0 to 183.
@@ -163,7 +173,7 @@ pub fn calendar_features(
     } else {
         row[WEEKDAYS][day.weekday] = flag(!is_holiday);
     }
-    let (sine, cosine) = year_angle(day.day.0).sin_cos();
+    let (sine, cosine) = first_harmonic(day.day.0);
     let off_day = flag(day.is_off());
     row[OFF_DAY_SEASON].copy_from_slice(&[off_day * sine, off_day * cosine]);
     row[TREND] = day.day.days_since(epoch) as f64 / 365.25;

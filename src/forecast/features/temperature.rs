@@ -1,8 +1,10 @@
 //! Temperature features: effective temperature, hinges of it, slow means, interactions.
 
+use std::sync::LazyLock;
+
 use crate::domain::calendar::DayType;
-use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::features::calendar::{DayTraits, year_angle};
+use crate::forecast::linear::dot;
 
 /// Effective temperature of the last four days, today last.
 ///
@@ -42,26 +44,41 @@ const SLOW_KEEP: f64 = 0.85;
 /// Days of weather a slow mean reads; 0.85²⁴ is 2 %.
 pub const SLOW_DAYS: usize = 24;
 
+/// What each of [`SLOW_DAYS`] days counts, the latest last, and all of them.
+static SLOW_WEIGHTS: LazyLock<([f64; SLOW_DAYS], f64)> = LazyLock::new(|| {
+    let mut weight = 1.0;
+    let mut weights = [0.0; SLOW_DAYS];
+    for of_day in weights.iter_mut().rev() {
+        *of_day = weight;
+        weight *= SLOW_KEEP;
+    }
+    (weights, weights.iter().sum())
+});
+
+fn slow_mean(days: &[f64]) -> f64 {
+    let (weights, all) = &*SLOW_WEIGHTS;
+    if days.len() == SLOW_DAYS && days.iter().all(|value| value.is_finite()) {
+        return dot(days, weights) / all;
+    }
+    let weights = &weights[SLOW_DAYS - days.len()..];
+    let known = |(value, _): &(&f64, &f64)| value.is_finite();
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (value, weight) in days.iter().zip(weights).filter(known) {
+        sum += weight * value;
+        total += weight;
+    }
+    if total > 0.0 { sum / total } else { f64::NAN }
+}
+
 impl Felt {
     /// From daily means up to and with the day itself, the latest last.
     pub fn new(days: &[f64]) -> Self {
         let today = days.last().copied().unwrap_or(f64::NAN);
-        let (mut sum, mut weights, mut weight) = (0.0, 0.0, 1.0);
-        for value in days.iter().rev().take(SLOW_DAYS) {
-            if value.is_finite() {
-                sum += weight * value;
-                weights += weight;
-            }
-            weight *= SLOW_KEEP;
-        }
+        let from = days.len().saturating_sub(SLOW_DAYS);
         Self {
             today,
             effective: effective_temperature(days),
-            slow: if weights > 0.0 {
-                sum / weights
-            } else {
-                f64::NAN
-            },
+            slow: slow_mean(&days[from..]),
         }
     }
 
@@ -85,21 +102,43 @@ const KNOT_QUANTILES: [f64; 6] = [0.08, 0.25, 0.42, 0.58, 0.75, 0.92];
 impl Knots {
     /// From days whose weather is known; none if there are fewer than 20.
     pub fn new(days: &[Felt]) -> Option<Self> {
-        let sorted = |pick: fn(&Felt) -> f64| {
-            let mut values: Vec<f64> = days.iter().filter(|d| d.is_known()).map(pick).collect();
-            values.sort_by(f64::total_cmp);
-            values
+        let known = |pick: fn(&Felt) -> f64| -> Vec<f64> {
+            days.iter().filter(|d| d.is_known()).map(pick).collect()
         };
-        let effective = sorted(|d| d.effective);
+        let mut effective = known(|d| d.effective);
         if effective.len() < 20 {
             return None;
         }
+        let [today] = quantiles(&mut known(|d| d.today), [0.5]);
+        let [slow] = quantiles(&mut known(|d| d.slow), [0.5]);
         Some(Self {
-            effective: KNOT_QUANTILES.map(|q| quantile_of_sorted(&effective, q)),
-            today: quantile_of_sorted(&sorted(|d| d.today), 0.5),
-            slow: quantile_of_sorted(&sorted(|d| d.slow), 0.5),
+            effective: quantiles(&mut effective, KNOT_QUANTILES),
+            today,
+            slow,
         })
     }
+}
+
+/// Quantiles, asked for in rising order, of values that need not be sorted for it; linear between
+/// the values next to them, as in [`quantile_of_sorted`](crate::domain::demand::quantile_of_sorted).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index into a few thousand days"
+)]
+fn quantiles<const N: usize>(values: &mut [f64], parts: [f64; N]) -> [f64; N] {
+    let last = values.len() - 1;
+    let mut from = 0;
+    parts.map(|part| {
+        let position = part * last as f64;
+        let below = position.floor() as usize;
+        let (_, low, above) = values[from..].select_nth_unstable_by(below - from, f64::total_cmp);
+        let low = *low;
+        let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+        from = below;
+        let weight = position - position.floor();
+        low * (1.0 - weight) + high * weight
+    })
 }
 
 /// Number of temperature features.
@@ -109,6 +148,7 @@ pub const TEMPERATURE_FEATURES: usize = 1 + 6 + 1 + 2 + 2 + 1 + 2 + 1;
 /// slow mean with one hinge each, and the response on days off, over the year and over the years.
 ///
 /// `first_harmonic` are sine and cosine of the day's place in the year; empty to have them computed.
+#[inline]
 pub fn temperature_features(
     felt: Felt,
     knots: &Knots,

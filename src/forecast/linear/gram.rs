@@ -4,26 +4,168 @@
 //! new month is 28 rows more and another season is another mix of the same sums; what is left of
 //! each regression is one small Cholesky factor (measured in the ADR on regressions from sums).
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the wide vectors"
+)]
+
+use std::sync::LazyLock;
+
+use pulp::{Arch, Simd, WithSimd};
+
 use super::Penalty;
 
-/// Upper triangle of `[X y]ᵀ W [X y]`, row by row; the first column is the intercept.
+/// The widest vectors this processor has. Products and sums are never joined (no multiply-add) or
+/// taken in another order, so that every width gives the same bits.
+static WIDEST: LazyLock<Arch> = LazyLock::new(Arch::new);
+
+/// Upper triangle of `[X y]ᵀ W [X y]`, line by line; the first column is the intercept.
+///
+/// A line begins at a multiple of [`LANES`] and ends at one, so that it is whole vectors; what is
+/// left of the diagonal in it is not used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gram {
     columns: usize,
+    /// Length of a row and of the first line.
+    stride: usize,
     sums: Vec<f64>,
 }
 
+/// Numbers worked on at once.
+const LANES: usize = 4;
 /// Rows that are added together, which loads and stores each sum once for all of them.
 const TOGETHER: usize = 4;
+
+/// Adds Σ factor · line.
+#[inline(always)]
+fn combine<S: Simd>(
+    simd: S,
+    sums: &mut [f64],
+    factors: [f64; TOGETHER],
+    lines: [&[f64]; TOGETHER],
+) {
+    let [a, b, c, d] = factors;
+    let (a, b) = (simd.splat_f64s(a), simd.splat_f64s(b));
+    let (c, d) = (simd.splat_f64s(c), simd.splat_f64s(d));
+    let [first, second, third, fourth] = lines;
+    let first_two = S::as_simd_f64s(first)
+        .0
+        .iter()
+        .zip(S::as_simd_f64s(second).0);
+    let last_two = S::as_simd_f64s(third)
+        .0
+        .iter()
+        .zip(S::as_simd_f64s(fourth).0);
+    let sums = S::as_mut_simd_f64s(sums).0.iter_mut();
+    for ((sum, (w, x)), (y, z)) in sums.zip(first_two).zip(last_two) {
+        let two = simd.add_f64s(simd.mul_f64s(a, *w), simd.mul_f64s(b, *x));
+        let others = simd.add_f64s(simd.mul_f64s(c, *y), simd.mul_f64s(d, *z));
+        *sum = simd.add_f64s(*sum, simd.add_f64s(two, others));
+    }
+}
+
+/// Adds factor · line.
+#[inline(always)]
+fn add_scaled<S: Simd>(simd: S, sums: &mut [f64], factor: f64, line: &[f64]) {
+    let factor = simd.splat_f64s(factor);
+    let sums = S::as_mut_simd_f64s(sums).0.iter_mut();
+    for (sum, value) in sums.zip(S::as_simd_f64s(line).0) {
+        *sum = simd.add_f64s(*sum, simd.mul_f64s(factor, *value));
+    }
+}
+
+/// Rows to be added.
+struct Adding<'a> {
+    gram: &'a mut Gram,
+    rows: &'a [f64],
+    weights: &'a [f64],
+}
+
+impl WithSimd for Adding<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        const {
+            assert!(
+                LANES.is_multiple_of(S::F64_LANES),
+                "lines are whole vectors"
+            );
+        }
+        self.gram.add_all(simd, self.rows, self.weights);
+    }
+}
+
+/// Sums to be mixed.
+struct Mixing<'a> {
+    gram: &'a mut Gram,
+    parts: &'a [Gram],
+    factors: &'a [f64],
+}
+
+impl WithSimd for Mixing<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        const {
+            assert!(
+                LANES.is_multiple_of(S::F64_LANES),
+                "lines are whole vectors"
+            );
+        }
+        self.gram.mix_all(simd, self.parts, self.factors);
+    }
+}
+
+/// Sums to become their factor.
+struct Factoring<'a>(&'a mut Gram);
+
+impl WithSimd for Factoring<'_> {
+    type Output = Option<()>;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Option<()> {
+        const {
+            assert!(
+                LANES.is_multiple_of(S::F64_LANES),
+                "lines are whole vectors"
+            );
+        }
+        self.0.factor(simd)
+    }
+}
+
+/// Column at which line `j` begins.
+const fn begin(j: usize) -> usize {
+    j - j % LANES
+}
 
 impl Gram {
     /// Nothing yet of so many columns.
     pub fn new(columns: usize) -> Self {
-        let wide = columns + 1;
-        Self {
+        let mut of_none = Self {
             columns,
-            sums: vec![0.0; wide * (wide + 1) / 2],
-        }
+            stride: Self::row_length(columns),
+            sums: Vec::new(),
+        };
+        of_none.sums = vec![0.0; of_none.start(columns)];
+        of_none
+    }
+
+    /// Length of a row: columns, y, and zeros up to whole vectors.
+    pub const fn row_length(columns: usize) -> usize {
+        (columns + 1).next_multiple_of(LANES)
+    }
+
+    /// Place of line `j` in the sums.
+    const fn start(&self, j: usize) -> usize {
+        let blocks = j / LANES;
+        let before =
+            LANES * (blocks * self.stride - LANES * (blocks * blocks.saturating_sub(1) / 2));
+        before + (j % LANES) * (self.stride - begin(j))
+    }
+
+    fn line_mut(&mut self, j: usize) -> &mut [f64] {
+        let (start, end) = (self.start(j), self.start(j + 1));
+        &mut self.sums[start..end]
     }
 
     /// Forgets everything.
@@ -36,30 +178,40 @@ impl Gram {
         self.sums.first().copied().unwrap_or(0.0)
     }
 
-    /// Adds rows, each as long as there are columns and one more for y, with their weights.
+    /// Adds rows, each [`Self::row_length`] long, with their weights; a negative weight takes one
+    /// out again.
     pub fn add(&mut self, rows: &[f64], weights: &[f64]) {
-        let wide = self.columns + 1;
-        let batches = rows.chunks(TOGETHER * wide);
+        WIDEST.dispatch(Adding {
+            gram: self,
+            rows,
+            weights,
+        });
+    }
+
+    #[inline(always)]
+    fn add_all<S: Simd>(&mut self, simd: S, rows: &[f64], weights: &[f64]) {
+        let batches = rows.chunks(TOGETHER * self.stride);
         for (rows, weights) in batches.zip(weights.chunks(TOGETHER)) {
             match weights {
-                [a, b, c, d] => self.add_four(rows, [*a, *b, *c, *d]),
+                [a, b, c, d] => self.add_four(simd, rows, [*a, *b, *c, *d]),
                 few => {
-                    for (row, weight) in rows.chunks_exact(wide).zip(few) {
-                        self.add_one(row, *weight);
+                    for (row, weight) in rows.chunks_exact(self.stride).zip(few) {
+                        self.add_one(simd, row, *weight);
                     }
                 }
             }
         }
     }
 
-    fn add_four(&mut self, rows: &[f64], weights: [f64; TOGETHER]) {
-        let wide = self.columns + 1;
-        let (first, rest) = rows.split_at(wide);
-        let (second, rest) = rest.split_at(wide);
-        let (third, fourth) = rest.split_at(wide);
+    #[inline(always)]
+    fn add_four<S: Simd>(&mut self, simd: S, rows: &[f64], weights: [f64; TOGETHER]) {
+        let stride = self.stride;
+        let (first, rest) = rows.split_at(stride);
+        let (second, rest) = rest.split_at(stride);
+        let (third, fourth) = rest.split_at(stride);
         let mut sums = self.sums.as_mut_slice();
-        for j in 0..wide {
-            let (line, rest) = sums.split_at_mut(wide - j);
+        for j in 0..self.columns {
+            let (line, rest) = sums.split_at_mut(stride - begin(j));
             sums = rest;
             let of = [
                 weights[0] * first[j],
@@ -70,58 +222,49 @@ impl Gram {
             if of.iter().all(|factor| *factor == 0.0) {
                 continue; // most calendar columns are zero on most days
             }
-            let others = first[j..]
-                .iter()
-                .zip(&second[j..])
-                .zip(&third[j..])
-                .zip(&fourth[j..]);
-            for (sum, (((w, x), y), z)) in line.iter_mut().zip(others) {
-                *sum += (of[0] * w + of[1] * x) + (of[2] * y + of[3] * z);
-            }
+            let rows = [first, second, third, fourth].map(|row| &row[begin(j)..]);
+            combine(simd, line, of, rows);
         }
     }
 
-    /// Adds one row, `wide` as in [`Self::add`]; a negative weight takes it out again.
-    pub fn add_one(&mut self, row: &[f64], weight: f64) {
-        let wide = self.columns + 1;
+    #[inline(always)]
+    fn add_one<S: Simd>(&mut self, simd: S, row: &[f64], weight: f64) {
         let mut sums = self.sums.as_mut_slice();
-        for j in 0..wide {
-            let (line, rest) = sums.split_at_mut(wide - j);
+        for j in 0..self.columns {
+            let (line, rest) = sums.split_at_mut(self.stride - begin(j));
             sums = rest;
             let factor = weight * row[j];
-            if factor == 0.0 {
-                continue;
-            }
-            for (sum, other) in line.iter_mut().zip(&row[j..]) {
-                *sum += factor * other;
+            if factor != 0.0 {
+                add_scaled(simd, line, factor, &row[begin(j)..]);
             }
         }
     }
 
     /// Adds so many days on which the column was one, all others zero, and nothing came of it.
     pub fn hold(&mut self, column: usize, days: f64) {
-        let wide = self.columns + 1;
-        let start: usize = (0..column).map(|j| wide - j).sum();
-        self.sums[start] += days;
+        self.line_mut(column)[column - begin(column)] += days;
     }
 
     /// Becomes the mix Σ factor · sums.
     pub fn mix(&mut self, parts: &[Self], factors: &[f64]) {
+        WIDEST.dispatch(Mixing {
+            gram: self,
+            parts,
+            factors,
+        });
+    }
+
+    #[inline(always)]
+    fn mix_all<S: Simd>(&mut self, simd: S, parts: &[Self], factors: &[f64]) {
         self.clear();
         let fours = parts.chunks(TOGETHER).zip(factors.chunks(TOGETHER));
         for (parts, factors) in fours {
-            if let ([first, second, third, fourth], [_, _, _, _]) = (parts, factors) {
-                let of_four = (first.sums.iter().zip(&second.sums))
-                    .zip(&third.sums)
-                    .zip(&fourth.sums);
-                for (sum, (((w, x), y), z)) in self.sums.iter_mut().zip(of_four) {
-                    *sum += (factors[0] * w + factors[1] * x) + (factors[2] * y + factors[3] * z);
-                }
+            if let ([a, b, c, d], [w, x, y, z]) = (parts, factors) {
+                let lines = [&a.sums[..], &b.sums[..], &c.sums[..], &d.sums[..]];
+                combine(simd, &mut self.sums, [*w, *x, *y, *z], lines);
             } else {
                 for (part, factor) in parts.iter().zip(factors) {
-                    for (sum, other) in self.sums.iter_mut().zip(&part.sums) {
-                        *sum += factor * other;
-                    }
+                    add_scaled(simd, &mut self.sums, *factor, &part.sums);
                 }
             }
         }
@@ -137,7 +280,7 @@ impl Gram {
             return None;
         }
         self.penalise(total, penalty, largest, alive);
-        self.factor()?;
+        WIDEST.dispatch(Factoring(self))?;
         let coefficients = self.substitute();
         coefficients
             .iter()
@@ -146,71 +289,58 @@ impl Gram {
     }
 
     fn penalise(&mut self, total: f64, penalty: Penalty, largest: &[f64], alive: &[bool]) {
-        let wide = self.columns + 1;
-        let means: Vec<f64> = self.sums[..wide].iter().map(|s| s / total).collect();
-        let mut start = 0;
+        let means: Vec<f64> = self.sums[..self.columns]
+            .iter()
+            .map(|s| s / total)
+            .collect();
         for j in 0..self.columns {
             if alive.get(j) == Some(&false) {
                 self.drop_column(j);
             }
-            let square = self.sums[start];
+            let diagonal = &mut self.line_mut(j)[j - begin(j)];
+            let square = *diagonal;
             // Even a column that never moves must not make the matrix singular.
             let least = 1e-9 * total * (1.0 + square / total);
-            self.sums[start] += least;
+            *diagonal += least;
             if j > 0 {
                 let variance = (square / total - means[j] * means[j]).max(0.0);
-                self.sums[start] += penalty.relative * total * variance
+                *diagonal += penalty.relative * total * variance
                     + penalty.pseudo_days * largest[j] * largest[j];
             }
-            start += wide - j;
         }
     }
 
     fn drop_column(&mut self, column: usize) {
-        let wide = self.columns + 1;
-        let mut start = 0;
         for j in 0..column {
-            self.sums[start + column - j] = 0.0;
-            start += wide - j;
+            self.line_mut(j)[column - begin(j)] = 0.0;
         }
-        self.sums[start..start + wide - column].fill(0.0);
+        self.line_mut(column).fill(0.0);
     }
 
-    /// Cholesky: `A = RᵀR`, row by row; the right side is carried along as the last column.
-    fn factor(&mut self) -> Option<()> {
-        let wide = self.columns + 1;
+    /// Cholesky: `A = RᵀR`, row by row; the right side is carried along as the column of y.
+    #[inline(always)]
+    fn factor<S: Simd>(&mut self, simd: S) -> Option<()> {
+        let stride = self.stride;
         let mut start = 0;
         for j in 0..self.columns {
+            let first = begin(j);
             let (done, rest) = self.sums.split_at_mut(start);
-            let row = &mut rest[..wide - j];
-            let mut above = done;
-            let mut k = 0;
-            while k + TOGETHER <= j {
-                let (first, rest) = above.split_at_mut(wide - k);
-                let (second, rest) = rest.split_at_mut(wide - k - 1);
-                let (third, rest) = rest.split_at_mut(wide - k - 2);
-                let (fourth, rest) = rest.split_at_mut(wide - k - 3);
+            let row = &mut rest[..stride - first];
+            start += row.len();
+            let mut above = &*done;
+            for k in (0..first).step_by(TOGETHER) {
+                let length = stride - k;
+                let (four, rest) = above.split_at(TOGETHER * length);
                 above = rest;
-                let (first, second) = (&first[j - k..], &second[j - k - 1..]);
-                let (third, fourth) = (&third[j - k - 2..], &fourth[j - k - 3..]);
-                let of = [first[0], second[0], third[0], fourth[0]];
-                let of_four = first.iter().zip(second).zip(third).zip(fourth);
-                for (value, (((w, x), y), z)) in row.iter_mut().zip(of_four) {
-                    *value -= (of[0] * w + of[1] * x) + (of[2] * y + of[3] * z);
-                }
-                k += TOGETHER;
+                let line = |i: usize| &four[i * length..(i + 1) * length];
+                let of = [0, 1, 2, 3].map(|i| -line(i)[j - k]);
+                let lines = [0, 1, 2, 3].map(|i| &line(i)[first - k..]);
+                combine(simd, row, of, lines);
             }
-            while k < j {
-                let (line, rest) = above.split_at_mut(wide - k);
-                above = rest;
-                let line = &line[j - k..];
-                let p = line[0];
-                for (value, a) in row.iter_mut().zip(line) {
-                    *value -= p * a;
-                }
-                k += 1;
+            for line in above.chunks_exact(stride - first) {
+                add_scaled(simd, row, -line[j - first], line);
             }
-            let pivot = row[0];
+            let pivot = row[j - first];
             if !(pivot > 0.0 && pivot.is_finite()) {
                 return None;
             }
@@ -218,21 +348,18 @@ impl Gram {
             for value in row.iter_mut() {
                 *value *= root;
             }
-            start += wide - j;
         }
         Some(())
     }
 
     /// Solves `R b = r`.
     fn substitute(&self) -> Vec<f64> {
-        let wide = self.columns + 1;
         let mut b = vec![0.0; self.columns];
-        let mut start = self.sums.len() - 1; // the sum of y² is not part of the factor
         for j in (0..self.columns).rev() {
-            start -= wide - j;
-            let row = &self.sums[start..start + wide - j];
-            let known: f64 = super::dot(&row[1..wide - 1 - j], &b[j + 1..]);
-            b[j] = (row[wide - 1 - j] - known) / row[0];
+            let row = &self.sums[self.start(j)..self.start(j + 1)];
+            let of = |column: usize| column - begin(j);
+            let known = super::dot(&row[of(j + 1)..of(self.columns)], &b[j + 1..]);
+            b[j] = (row[of(self.columns)] - known) / row[of(j)];
         }
         b
     }
@@ -256,6 +383,7 @@ mod tests {
                 let value = ((i * 7919 + j * 104_729) % 1009) as f64 / 500.0 - 1.0;
                 rows.push(if j % 3 == 0 && i % 5 > 0 { 0.0 } else { value });
             }
+            rows.resize((i + 1) * Gram::row_length(columns), 0.0);
         }
         let weights = (0..count).map(|i| 0.5 + (i % 7) as f64 / 7.0).collect();
         (rows, weights)
@@ -264,7 +392,7 @@ mod tests {
     fn largest(rows: &[f64], columns: usize) -> Vec<f64> {
         (0..columns)
             .map(|j| {
-                rows.chunks(columns + 1)
+                rows.chunks(Gram::row_length(columns))
                     .fold(0.0, |m: f64, row| m.max(row[j].abs()))
             })
             .collect()
@@ -276,7 +404,7 @@ mod tests {
         let (rows, weights) = rows(123, columns);
         let mut x = Design::new(columns);
         let mut y = Vec::new();
-        for row in rows.chunks(columns + 1) {
+        for row in rows.chunks(Gram::row_length(columns)) {
             x.push(&row[..columns]);
             y.push(row[columns]);
         }
@@ -293,12 +421,13 @@ mod tests {
     fn parts_mix_and_a_row_taken_out_is_gone() {
         let columns = 4;
         let (rows, weights) = rows(50, columns);
-        let cut = 20 * (columns + 1);
+        let wide = Gram::row_length(columns);
+        let cut = 20 * wide;
         let (mut early, mut late) = (Gram::new(columns), Gram::new(columns));
         early.add(&rows[..cut], &weights[..20]);
         late.add(&rows[cut..], &weights[20..]);
-        let last = &rows[rows.len() - columns - 1..];
-        late.add_one(last, -weights[49]);
+        let last = &rows[rows.len() - wide..];
+        late.add(last, &[-weights[49]]);
         // Four of the parts are mixed at once, a fifth alone.
         let nothing = Gram::new(columns);
         let parts = [nothing.clone(), early, nothing.clone(), nothing, late];
@@ -308,7 +437,7 @@ mod tests {
             .map(|i| if i < 20 { 0.25 } else { 1.0 } * weights[i])
             .collect();
         let mut whole = Gram::new(columns);
-        whole.add(&rows[..rows.len() - columns - 1], &scaled);
+        whole.add(&rows[..rows.len() - wide], &scaled);
         for (a, b) in mixed.sums.iter().zip(&whole.sums) {
             assert!((a - b).abs() < 1e-9, "{a} {b}");
         }
@@ -322,9 +451,9 @@ mod tests {
         gram.add(&rows, &weights);
         let mut shown = gram.clone();
         gram.hold(2, 3.0);
-        let mut row = vec![0.0; columns + 1];
+        let mut row = vec![0.0; Gram::row_length(columns)];
         row[2] = 1.0;
-        shown.add_one(&row, 3.0);
+        shown.add(&row, &[3.0]);
         assert_eq!(gram, shown);
     }
 

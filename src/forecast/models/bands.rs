@@ -5,7 +5,7 @@
 //! sums stay coherent; only its size changes.
 
 use crate::domain::calendar::GasDay;
-use crate::forecast::draws::likelihood;
+use crate::forecast::draws::Placed;
 use crate::forecast::models::correction::lead_group;
 use crate::forecast::models::paths::ResidualPath;
 
@@ -31,8 +31,11 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 /// A past origin whose band is held against what came.
 struct Trial<'a> {
     path: &'a ResidualPath,
+    day: Placed,
     /// How likely each earlier path would have been drawn at it.
     likelihoods: Vec<f64>,
+    /// Sums of the likelihoods before each.
+    sums: Vec<f64>,
     weight: f64,
 }
 
@@ -50,14 +53,15 @@ pub fn scale_by_record(paths: &mut [ResidualPath], origin: GasDay) {
     let horizon = paths.iter().map(|p| p.residuals.len()).min().unwrap_or(0);
     let scales: Vec<f64> = {
         let paths: &[ResidualPath] = paths;
-        let trials = trials(paths, origin);
+        let days: Vec<Placed> = paths.iter().map(|path| Placed::new(path.origin)).collect();
+        let trials = trials(paths, &days, origin);
         let mut scales = Vec::with_capacity(horizon);
         while scales.len() < horizon {
             let first = scales.len() + 1;
             let group = lead_group(first);
             let in_group = (first..=horizon).take_while(|lead| lead_group(*lead) == group);
             let last = in_group.last().unwrap_or(first);
-            let scale = scale_of(paths, &trials, origin, usize::midpoint(first, last));
+            let scale = scale_of(paths, &days, &trials, origin, usize::midpoint(first, last));
             scales.resize(last, scale);
         }
         scales
@@ -69,56 +73,114 @@ pub fn scale_by_record(paths: &mut [ResidualPath], origin: GasDay) {
     }
 }
 
-fn trials(paths: &[ResidualPath], origin: GasDay) -> Vec<Trial<'_>> {
+fn trials<'a>(paths: &'a [ResidualPath], days: &[Placed], origin: GasDay) -> Vec<Trial<'a>> {
     let age = |path: &ResidualPath| origin.days_since(path.origin);
     let from = paths.partition_point(|path| age(path) > LOOK_BACK_DAYS);
     let step = (paths.len() - from).div_ceil(ORIGINS_MAX).max(1);
     (from..paths.len())
         .rev()
         .step_by(step)
-        .map(|at| Trial {
-            path: &paths[at],
-            likelihoods: paths[..at]
-                .iter()
-                .map(|earlier| likelihood(paths[at].origin, earlier.origin))
-                .collect(),
-            weight: 0.5_f64.powf(age(&paths[at]) as f64 / HALF_LIFE_DAYS),
+        .map(|at| {
+            let day = days[at];
+            let likelihoods = day.likelihoods(&days[..at]);
+            let mut sums = Vec::with_capacity(at + 1);
+            sums.push(0.0);
+            sums.extend(likelihoods.iter().scan(0.0, |sum, likelihood| {
+                *sum += likelihood;
+                Some(*sum)
+            }));
+            Trial {
+                path: &paths[at],
+                day,
+                likelihoods,
+                sums,
+                weight: 0.5_f64.powf(age(&paths[at]) as f64 / HALF_LIFE_DAYS),
+            }
         })
         .collect()
 }
 
-fn scale_of(paths: &[ResidualPath], trials: &[Trial<'_>], origin: GasDay, lead: usize) -> f64 {
-    let mut sorted: Vec<(f64, usize)> = paths
-        .iter()
-        .enumerate()
-        .map(|(i, path)| (path.residuals[lead - 1], i))
-        .filter(|(residual, _)| residual.is_finite())
-        .collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+/// Residuals of one lead, and by which paths they were left.
+struct OfLead {
+    /// Those known, by size.
+    sorted: Vec<(f64, usize)>,
+    /// Paths that do not know theirs.
+    unknown: Vec<usize>,
+}
+
+impl OfLead {
+    fn new(paths: &[ResidualPath], lead: usize) -> Self {
+        let mut sorted = Vec::with_capacity(paths.len());
+        let mut unknown = Vec::new();
+        for (i, path) in paths.iter().enumerate() {
+            let residual = path.residuals[lead - 1];
+            if residual.is_finite() {
+                sorted.push((residual, i));
+            } else {
+                unknown.push(i);
+            }
+        }
+        sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        Self { sorted, unknown }
+    }
+
+    /// Half of the band that the first `known` paths make at a trial, on the side of `residual`;
+    /// none if too few of them know the lead.
+    fn half_band(&self, trial: &Trial<'_>, known: usize, residual: f64) -> Option<f64> {
+        let unknown = self.unknown.iter().take_while(|i| **i < known);
+        let (mut total, mut count) = (trial.sums[known], known);
+        for i in unknown {
+            total -= trial.likelihoods[*i];
+            count -= 1;
+        }
+        if count < PATHS_MIN {
+            return None;
+        }
+        let part = (0.5 - 0.5 * HELD) * total;
+        let then =
+            |(residual, i): &(f64, usize)| (*i < known).then(|| (*residual, trial.likelihoods[*i]));
+        // From the near end: a tenth of the paths instead of nine.
+        Some(if residual > 0.0 {
+            outermost(self.sorted.iter().rev().filter_map(then), part)
+        } else {
+            -outermost(self.sorted.iter().filter_map(then), part)
+        })
+    }
+}
+
+/// The first value, from the outside, with more than `part` of the weight up to it.
+fn outermost(values: impl Iterator<Item = (f64, f64)>, part: f64) -> f64 {
+    let (mut sum, mut last) = (0.0, 0.0);
+    for (value, weight) in values {
+        sum += weight;
+        last = value;
+        if sum > part {
+            break;
+        }
+    }
+    last
+}
+
+fn scale_of(
+    paths: &[ResidualPath],
+    days: &[Placed],
+    trials: &[Trial<'_>],
+    origin: GasDay,
+    lead: usize,
+) -> f64 {
+    let of_lead = OfLead::new(paths, lead);
     let ahead = i64::try_from(lead).unwrap_or(i64::MAX);
     let mut scores: Vec<(f64, f64)> = Vec::with_capacity(trials.len());
     for trial in trials {
         let residual = trial.path.residuals[lead - 1];
         // Paths whose day had come by then.
-        let known = paths[..trial.likelihoods.len()]
-            .partition_point(|p| trial.path.origin.days_since(p.origin) >= ahead);
-        if !residual.is_finite() || known < PATHS_MIN {
+        let known = days[..trial.likelihoods.len()]
+            .partition_point(|day| trial.day.days_since(day) >= ahead);
+        if !residual.is_finite() {
             continue;
         }
-        let mut then: Vec<(f64, f64)> = Vec::with_capacity(known);
-        then.extend(
-            sorted
-                .iter()
-                .filter(|(_, i)| *i < known)
-                .map(|(residual, i)| (*residual, trial.likelihoods[*i])),
-        );
-        if then.len() < PATHS_MIN {
+        let Some(half) = of_lead.half_band(trial, known, residual) else {
             continue;
-        }
-        let half = if residual > 0.0 {
-            weighted_quantile(&then, 0.5 + 0.5 * HELD)
-        } else {
-            -weighted_quantile(&then, 0.5 - 0.5 * HELD)
         };
         let score = if half > 0.0 {
             residual.abs() / half

@@ -63,6 +63,7 @@ pub struct BaseFit {
 
 impl BaseFit {
     /// Expected demand of a day with this weather, before any correction; may be below zero.
+    #[inline]
     pub fn predict(
         &self,
         series: &DailySeries,
@@ -98,7 +99,7 @@ impl BaseFit {
     }
 
     fn weather_effect(&self, row: &[f64; TEMPERATURE_FEATURES]) -> f64 {
-        self.weather.iter().zip(row).map(|(b, x)| b * x).sum()
+        dot(&self.weather, row)
     }
 
     /// Whether the fit uses weather.

@@ -20,6 +20,7 @@ const WEEK: usize = 7;
 const MONTH: usize = 13;
 
 /// Mean of the values that are known; none if none is.
+#[inline]
 pub(in crate::forecast::models) fn mean_known(
     values: impl IntoIterator<Item = f64>,
 ) -> Option<f64> {
@@ -77,6 +78,7 @@ impl KnownResiduals {
     }
 
     /// Features for a lead; those that are zero on most days first (see [`Gram`]).
+    #[inline]
     pub fn features(&self, lead: usize, target: &Target) -> [f64; CORRECTION_FEATURES] {
         // The latest known day with the target's weekday lies (7 − lead) mod 7 days before the origin.
         let [same_weekday, weekday_mean, expected] = self.same[(WEEK - lead % WEEK) % WEEK];
@@ -189,7 +191,7 @@ pub struct Examples {
 }
 
 impl Examples {
-    const WIDE: usize = CORRECTION_FEATURES + 1;
+    const WIDE: usize = Gram::row_length(CORRECTION_FEATURES);
 
     /// None yet, with room for so many.
     pub fn with_room_for(count: usize) -> Self {
@@ -206,9 +208,12 @@ impl Examples {
     }
 
     /// Adds what was missed, m³, and what it counts.
+    #[inline]
     pub fn push(&mut self, features: &[f64; CORRECTION_FEATURES], missed: f64, weight: f64) {
         self.rows.extend_from_slice(features);
         self.rows.push(missed);
+        self.rows
+            .resize(self.rows.len().next_multiple_of(Self::WIDE), 0.0);
         self.weights.push(weight);
     }
 
@@ -305,7 +310,12 @@ impl Corrections {
                 without: vec![nothing; parts.len()],
             };
         }
-        let largest = examples.largest();
+        let penalty = options.penalty_of(group);
+        let largest = if penalty.pseudo_days > 0.0 {
+            examples.largest()
+        } else {
+            [0.0; CORRECTION_FEATURES] // not read then
+        };
         let mut sums: Vec<Gram> = parts
             .iter()
             .map(|part| {
@@ -317,7 +327,6 @@ impl Corrections {
                 sum
             })
             .collect();
-        let penalty = options.penalty_of(group);
         let mut mixed = Gram::new(CORRECTION_FEATURES);
         let mut solve = |sums: &[Gram], without: Option<usize>| {
             let mut factors = [1.0; BLOCKS];
@@ -357,12 +366,14 @@ pub struct Correction([f64; CORRECTION_FEATURES]);
 
 impl Correction {
     /// The correction for these features, m³.
+    #[inline]
     pub fn of(&self, features: &[f64; CORRECTION_FEATURES]) -> f64 {
-        self.0.iter().zip(features).map(|(b, x)| b * x).sum()
+        dot(&self.0, features)
     }
 }
 
 /// Leads that share one correction: each day of the first week alone, then wider and wider groups.
+#[inline]
 pub fn lead_group(lead: usize) -> usize {
     match lead {
         0..=7 => lead,

@@ -58,6 +58,8 @@ pub struct DailyModel {
     felt: Option<Vec<Felt>>,
     /// Complete days up to and with each.
     known: Vec<usize>,
+    /// The first day, on which the grid of cuts depends.
+    epoch_day: Option<usize>,
     chain: BaseChain,
     fits: BTreeMap<usize, Option<CutFit>>,
     /// What was expected of rare days and taken out of the series.
@@ -88,6 +90,7 @@ impl DailyModel {
     /// read by it.
     pub fn new(series: DailySeries, options: DailyOptions) -> Self {
         let fixed = fixed_of(&series);
+        let epoch = series.first();
         let felt = felt_of(&series.temperatures);
         let known = series
             .values
@@ -98,6 +101,7 @@ impl DailyModel {
             })
             .collect();
         Self {
+            epoch_day: usize::try_from(epoch.epoch_day()).ok(),
             series,
             whole: None,
             options,
@@ -144,8 +148,7 @@ impl DailyModel {
     /// The latest cut a forecast at `origin` may use, if its history is long enough.
     fn cut_of(&self, origin: usize) -> Option<usize> {
         let usable = origin.checked_sub(self.options.fit_age_min)?;
-        let epoch = usize::try_from(self.series.first().epoch_day()).ok()?;
-        let back = (epoch + usable) % CUT_DAYS;
+        let back = (self.epoch_day? + usable) % CUT_DAYS;
         let cut = usable
             .checked_sub(back)
             .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;

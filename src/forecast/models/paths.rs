@@ -19,7 +19,11 @@ pub struct ResidualPath {
 /// weekday; without any they are zero.
 pub fn fill_unknown(paths: &mut [ResidualPath]) {
     let horizon = paths.iter().map(|p| p.residuals.len()).max().unwrap_or(0);
+    let is_unknown = |path: &ResidualPath, lead: usize| !path.residuals[lead].is_finite();
     for lead in 0..horizon {
+        if !paths.iter().any(|path| is_unknown(path, lead)) {
+            continue;
+        }
         let known: Vec<Option<f64>> = paths
             .iter()
             .map(|p| p.residuals.get(lead).copied().filter(|v| v.is_finite()))
@@ -51,6 +55,7 @@ pub fn fill_unknown(paths: &mut [ResidualPath]) {
 
 /// Factor by which a residual made at expectation `then` grows at expectation `now`: errors grow
 /// with demand, but a small demand keeps part of the error (`typical` is the series' usual level).
+#[inline]
 pub fn level_factor(now: f64, then: f64, typical: f64) -> f64 {
     let floor = 0.3 * typical.abs() + f64::MIN_POSITIVE;
     ((floor + now.max(0.0)) / (floor + then.max(0.0))).clamp(0.4, 2.5)

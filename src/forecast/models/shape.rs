@@ -5,6 +5,8 @@
 //! the temperatures of hours are known, hours that are warmer than they were in the like days move
 //! their share as they did in the past year.
 
+use std::sync::LazyLock;
+
 use chrono::Datelike;
 
 use crate::domain::calendar::DayType;
@@ -25,8 +27,7 @@ pub struct ShapeDay {
 #[derive(Debug, Clone, Default)]
 pub struct ShapeBook {
     days: Vec<ShapeDay>,
-    /// Whether every hour of the day is known, and its place in the year.
-    facts: Vec<(bool, u32)>,
+    facts: Vec<Fact>,
     /// How much warmer than their day the hours were felt; empty where hours are not known.
     warmth: Vec<Warmth>,
     /// What the last hour of each day was felt as, °C.
@@ -144,6 +145,16 @@ fn warmth_of(degrees: &[f64; 24], before: f64) -> (Warmth, f64) {
     (hours.map(|hour| hour - mean), felt)
 }
 
+/// What of a day is asked for again and again.
+#[derive(Debug, Clone, Copy)]
+struct Fact {
+    /// Whether every hour is known.
+    is_known: bool,
+    /// Place in the year.
+    of_year: u32,
+    epoch_day: i32,
+}
+
 /// Past days looked at.
 const DAYS_MAX: usize = 420;
 /// Days before which no day has a share error: too few are like it.
@@ -152,9 +163,10 @@ const FIRST_DAYS: usize = 14;
 impl ShapeBook {
     /// Takes past days, earliest first.
     pub fn new(days: Vec<ShapeDay>) -> Self {
-        let fact = |day: &ShapeDay| {
-            let is_known = day.hours.iter().all(|h| h.is_finite());
-            (is_known, day.traits.day.0.ordinal0())
+        let fact = |day: &ShapeDay| Fact {
+            is_known: day.hours.iter().all(|h| h.is_finite()),
+            of_year: day.traits.day.0.ordinal0(),
+            epoch_day: day.traits.day.epoch_day(),
         };
         let facts = days.iter().map(fact).collect();
         Self {
@@ -218,13 +230,20 @@ impl ShapeBook {
         let (mut sums, mut total) = ([0.0; 24], 0.0);
         let (mut warm, mut warm_of) = ([0.0; 24], 0.0);
         let place = target.day.0.ordinal0();
+        let today = target.day.epoch_day();
+        let (of_age, of_season) = (&*OF_AGE, &*OF_SEASON);
         let past = before.saturating_sub(DAYS_MAX)..before;
         for i in past {
-            let (day, (is_known, of_year)) = (&self.days[i], self.facts[i]);
-            if !is_known {
+            let (day, fact) = (&self.days[i], self.facts[i]);
+            if !fact.is_known {
                 continue;
             }
-            let weight = likeness(target, temperature, day, place.abs_diff(of_year));
+            let age = usize::try_from(today - fact.epoch_day).unwrap_or(0);
+            let known = of_age.get(age).copied();
+            let recent = known.unwrap_or_else(|| weight_of_age(age))
+                + of_season[place.abs_diff(fact.of_year) as usize]
+                + 0.01;
+            let weight = likeness(target, temperature, day) * recent;
             if weight < 1e-6 {
                 continue;
             }
@@ -297,8 +316,25 @@ impl ShapeBook {
     }
 }
 
-/// `apart` is how far the two dates lie apart within the year, either way round, days.
-fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay, apart: u32) -> f64 {
+/// By age, days.
+static OF_AGE: LazyLock<Vec<f64>> =
+    LazyLock::new(|| (0..2 * DAYS_MAX).map(weight_of_age).collect());
+/// By how far two dates lie apart within the year, days.
+static OF_SEASON: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let likeness = |apart: u32| {
+        let apart = f64::from(apart);
+        let season = apart.min(365.25 - apart).abs() / 30.0;
+        0.3 * (-0.5 * season * season).exp()
+    };
+    (0..366).map(likeness).collect()
+});
+
+fn weight_of_age(days: usize) -> f64 {
+    (-std::f64::consts::LN_2 / 45.0 * days as f64).exp()
+}
+
+/// Of the same kind of day and as warm.
+fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay) -> f64 {
     let same_kind = match (target.day_type, day.traits.day_type) {
         (a, b) if a == b && target.weekday == day.traits.weekday => 1.0,
         (DayType::Workday, DayType::Workday) => 0.5,
@@ -306,18 +342,13 @@ fn likeness(target: &DayTraits, temperature: f64, day: &ShapeDay, apart: u32) ->
         (DayType::Holiday, DayType::Weekend) | (DayType::Weekend, DayType::Holiday) => 0.3,
         _ => 0.005,
     };
-    let age = target.day.days_since(day.traits.day).max(0) as f64;
-    let apart = f64::from(apart);
-    let season = apart.min(365.25 - apart).abs() / 30.0;
-    let recent =
-        (-std::f64::consts::LN_2 / 45.0 * age).exp() + 0.3 * (-0.5 * season * season).exp() + 0.01;
     let near = if temperature.is_finite() && day.temperature.is_finite() {
         let apart = (temperature - day.temperature) / 4.0;
         (-0.5 * apart * apart).exp().max(0.01)
     } else {
         0.3
     };
-    same_kind * near * recent
+    same_kind * near
 }
 
 #[cfg(test)]

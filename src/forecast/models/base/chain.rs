@@ -78,6 +78,8 @@ struct Stage {
 /// Rows of some days, as [`Gram::add`] takes them.
 #[derive(Default)]
 struct Rows {
+    columns: usize,
+    /// Length of a row.
     wide: usize,
     values: Vec<f64>,
     days: Vec<usize>,
@@ -90,7 +92,7 @@ impl Rows {
 
     fn residual(&self, i: usize, b: &[f64]) -> f64 {
         let row = self.row(i);
-        row[self.wide - 1] - dot(b, &row[..self.wide - 1])
+        row[self.columns] - dot(b, &row[..self.columns])
     }
 }
 
@@ -131,9 +133,11 @@ impl Stage {
     }
 
     fn rows(&self, input: BaseInput<'_>, days: std::ops::RangeInclusive<usize>) -> Rows {
+        let wide = Gram::row_length(self.columns);
         let mut rows = Rows {
-            wide: self.columns + 1,
-            values: Vec::with_capacity(days.clone().count() * (self.columns + 1)),
+            columns: self.columns,
+            wide,
+            values: Vec::with_capacity(days.clone().count() * wide),
             days: Vec::with_capacity(days.clone().count()),
         };
         // Days of a part of the year together, for one sum; of these, like weekdays, so that rows
@@ -150,7 +154,7 @@ impl Stage {
                 }
                 rows.values.extend_from_slice(input.fixed.row(i));
                 let years = (i as f64 - self.first as f64) / YEAR_DAYS;
-                rows.values.extend(temperature_features(
+                rows.values.extend_from_slice(&temperature_features(
                     felt[i],
                     knots,
                     &input.series.traits[i],
@@ -161,6 +165,8 @@ impl Stage {
                 rows.values.extend_from_slice(input.fixed.row(i));
             }
             rows.values.push(value);
+            rows.values
+                .resize(rows.values.len().next_multiple_of(wide), 0.0);
             rows.days.push(i);
         }
         rows
@@ -205,6 +211,7 @@ impl Stage {
         self.sum(rows, &season, &plain);
         let mut counted = vec![1.0; rows.days.len()];
         let mut changed = Rows {
+            columns: rows.columns,
             wide: rows.wide,
             ..Rows::default()
         };

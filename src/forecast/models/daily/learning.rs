@@ -141,7 +141,8 @@ impl DailyModel {
         origin: usize,
     ) -> Vec<Blend> {
         let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
-        if self.is_new_to_a_season(origin) {
+        let reaches = members.first().map_or(0, Vec::len);
+        if reaches < BLEND_FROM_LEAD || self.is_new_to_a_season(origin) {
             return vec![Blend::REGRESSION; LEAD_GROUPS];
         }
         let day = self.series.traits[origin].day;

@@ -1,6 +1,6 @@
 //! What an origin expected of the days ahead and knew of its own errors.
 
-use super::{CutFit, DailyModel};
+use super::{BLEND_FROM_LEAD, CutFit, DailyModel};
 use crate::forecast::features::calendar::year_angle;
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::models::correction::{
@@ -19,7 +19,7 @@ pub(super) struct View {
     pub(super) at: usize,
     pub(super) expected: Vec<f64>,
     pub(super) features: Vec<[f64; CORRECTION_FEATURES]>,
-    /// Level of the last four weeks to that of the same weeks a year before.
+    /// Level of the last four weeks to that of the same weeks a year before, for later leads.
     pub(super) level_ratio: Option<f64>,
     /// Mean of the last 28 and of the last 7 known errors, m³.
     pub(super) carried: [f64; 2],
@@ -48,12 +48,13 @@ impl DailyModel {
             .saturating_sub(RESIDUAL_DAYS)
             .max(fit.expected_from);
         let expected_of = |i: usize| fit.expected.get(i.checked_sub(fit.expected_from)?).copied();
-        let mut recent = Vec::with_capacity(RESIDUAL_DAYS);
-        let mut expected_then = Vec::with_capacity(RESIDUAL_DAYS);
-        for i in (from..=at).rev() {
+        let mut recent = [f64::NAN; RESIDUAL_DAYS];
+        let mut expected_then = [f64::NAN; RESIDUAL_DAYS];
+        let known_days = recent.iter_mut().zip(&mut expected_then);
+        for (i, (recent, then)) in (from..=at).rev().zip(known_days) {
             let expected = expected_of(i).unwrap_or(f64::NAN);
-            recent.push(self.series.values[i] - expected);
-            expected_then.push(expected - fit.apart(i));
+            *recent = self.series.values[i] - expected;
+            *then = expected - fit.apart(i);
         }
         let uses_weather = fit.base.uses_weather() && self.felt.is_some();
         let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
@@ -110,7 +111,9 @@ impl DailyModel {
             at,
             expected,
             features,
-            level_ratio: seasonal_naive::level_ratio(self.plain_values(fit), at),
+            level_ratio: (horizon >= BLEND_FROM_LEAD)
+                .then(|| seasonal_naive::level_ratio(self.plain_values(fit), at))
+                .flatten(),
             carried: [RESIDUAL_DAYS, 7]
                 .map(|days| mean_known(recent.iter().take(days).copied()).unwrap_or(0.0)),
         })
