@@ -3,7 +3,7 @@
 //! A robust regression on season, trend and temperature gives the weather response only. A month
 //! under the typical weather of its place in the year is the mean of four ways to say it: carried
 //! from the same month of the last three years (0.5, 0.3, 0.2), times a damped part of the ratio of
-//! the last three months to theirs, and three times a seasonal index times a level ([`indices`]).
+//! the last three months to theirs, and three times a seasonal index times a level (`indices`).
 
 mod indices;
 
