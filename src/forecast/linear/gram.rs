@@ -21,7 +21,7 @@ static WIDEST: LazyLock<Arch> = LazyLock::new(Arch::new);
 
 /// Upper triangle of `[X y]ᵀ W [X y]`, line by line; the first column is the intercept.
 ///
-/// A line begins at a multiple of [`LANES`] and ends at one, so that it is whole vectors; what is
+/// A line begins at a multiple of `LANES` and ends at one, so that it is whole vectors; what is
 /// left of the diagonal in it is not used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gram {
