@@ -37,6 +37,7 @@ fn series(days: usize) -> DailySeries {
         values,
         traits,
         temperatures,
+        deviations: Vec::new(),
     }
 }
 

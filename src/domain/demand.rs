@@ -40,10 +40,19 @@ pub struct DemandDay {
     pub uncertainty_m3: f64,
 }
 
+/// Half-width of a band that holds four of five, in standard deviations.
+const FOUR_OF_FIVE: f64 = 1.2816;
+
 impl DemandDay {
     /// Volume of the day, m³.
     pub fn volume_m3(&self) -> f64 {
         self.hours_m3.iter().sum()
+    }
+
+    /// Standard deviation of the volume, m³: of a normal error that lies within
+    /// [`DemandDay::uncertainty_m3`] four times of five.
+    pub fn deviation_m3(&self) -> f64 {
+        self.uncertainty_m3 / FOUR_OF_FIVE
     }
 }
 

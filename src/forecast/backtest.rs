@@ -200,11 +200,18 @@ fn as_days(index: usize) -> i64 {
 fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<NodeModel> {
     let days = count + MONTH_LEADS_MAX + 2;
     let mut values: BTreeMap<&DemandNode, Vec<f64>> = BTreeMap::new();
+    let mut deviations: BTreeMap<&DemandNode, Vec<f64>> = BTreeMap::new();
     for day in &request.demand {
         let of_node = values
             .entry(&day.node)
             .or_insert_with(|| vec![f64::NAN; count]);
         of_node[index(first, day.day)] = day.volume_m3();
+        if day.uncertainty_m3 > 0.0 {
+            let of_node = deviations
+                .entry(&day.node)
+                .or_insert_with(|| vec![0.0; count]);
+            of_node[index(first, day.day)] = day.deviation_m3();
+        }
     }
     values
         .into_iter()
@@ -224,6 +231,7 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
                 values,
                 traits,
                 temperatures,
+                deviations: deviations.remove(node).unwrap_or_default(),
             };
             NodeModel {
                 node: node.clone(),

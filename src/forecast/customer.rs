@@ -213,6 +213,7 @@ fn model_of(
             .collect(),
         temperatures: if has_weather { observed } else { Vec::new() },
         traits,
+        deviations: Vec::new(),
     };
     CustomerModel {
         model: DailyModel::new(series, DailyOptions::chinese()),

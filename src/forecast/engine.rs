@@ -79,6 +79,8 @@ pub struct ForecastRequest {
     pub draws: usize,
     /// Seed of the draws.
     pub seed: u64,
+    /// Whether days that are partly estimated count less, by [`DemandDay::uncertainty_m3`].
+    pub weighs_estimates: bool,
     /// What the models may be.
     pub models: ModelChoice,
     /// What else it was made from: `registry`, `program`, … copied into the result.
@@ -109,6 +111,7 @@ impl ForecastRequest {
             hourly_days: 8,
             draws: 200,
             seed: 1,
+            weighs_estimates: true,
             models: ModelChoice::Best,
             inputs: Vec::new(),
         }

@@ -36,6 +36,7 @@ const EFFECTS: &str = "effects";
 const CONSUMERS: &str = "consumers";
 const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
+const WEIGHING: &str = "weighing";
 const CONSUMER: &str = "consumer ";
 const DEMAND: &str = "demand ";
 const OBSERVED: &str = "observed ";
@@ -107,6 +108,10 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     for consumer in known.consumers.iter().filter(|c| !c.days.is_empty()) {
         let name = format!("{CONSUMER}{}", consumer.customer);
         add(name, postcard::to_stdvec(&consumer.days))?;
+    }
+    // Without estimates it makes no difference; runs of earlier programs did not weigh them.
+    if request.weighs_estimates && request.demand.iter().any(|day| day.uncertainty_m3 > 0.0) {
+        add(WEIGHING.into(), postcard::to_stdvec(&true))?;
     }
     let mut months: BTreeMap<GasMonth, Vec<&DemandDay>> = BTreeMap::new();
     for day in &request.demand {
@@ -183,6 +188,7 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
         request.parts.projects = decode(part(PROJECTS)?)?;
         request.parts.factors = decode(part(FACTORS)?)?;
     }
+    request.weighs_estimates = part(WEIGHING).is_ok();
     for consumer in &mut request.parts.consumers {
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
             consumer.days = decode(days)?;
@@ -381,6 +387,9 @@ fn changed_since(
             }
             (Some(_), Some(_)) => out.push(format!("{name}: other values now")),
             (Some(_), None) => out.push(format!("{name}: no longer there")),
+            (None, _) if name == WEIGHING => {
+                out.push("estimated days count by their uncertainty now, and did not then".into());
+            }
             (None, _) => out.push(format!("{name}: known only since")),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
 use qiliang::domain::customer::CustomerClass;
-use qiliang::domain::demand::{DemandDay, DemandNode};
+use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
@@ -105,9 +105,7 @@ fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
 
     // A second run from the changed past is another, and says so by its inputs.
     let second = forecasting::publish(&app).unwrap();
-    let inputs = |run: &qiliang::domain::demand::DemandForecast| {
-        run.inputs.iter().find(|(key, _)| key == "inputs").cloned()
-    };
+    let inputs = |run: &DemandForecast| run.inputs.iter().find(|(key, _)| key == "inputs").cloned();
     assert_ne!(inputs(&run), inputs(&second));
     assert!(runs::reproduce(&app, &second.run_id).unwrap().is_identical);
 
@@ -142,8 +140,7 @@ fn parts_go_with_the_last_run_that_was_made_from_them() {
     fill(&app, 60);
     let first = forecasting::publish(&app).unwrap();
     let second = forecasting::publish(&app).unwrap();
-    let parts =
-        |run: &qiliang::domain::demand::DemandForecast| app.book.run_parts(&run.run_id).unwrap();
+    let parts = |run: &DemandForecast| app.book.run_parts(&run.run_id).unwrap();
     let shared = parts(&first);
     assert_eq!(shared.len(), parts(&second).len());
     let gone = app
@@ -209,4 +206,79 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
     assert!(of_tomorrow.temperature_change_k.unwrap() < -3.0);
     let same = explain::explain(&app, &newer.run_id, &newer.run_id).unwrap();
     assert!(same.days.iter().all(|day| day.parts() == [0; 5]));
+}
+
+#[test]
+fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 210);
+    let today = app.today();
+    let mut estimated = app
+        .book
+        .demand_days(today.plus(-60), today.plus(-39))
+        .unwrap();
+    assert_eq!(estimated.len(), 21);
+    for day in &mut estimated {
+        day.hours_m3 = day.hours_m3.map(|hour| 1.4 * hour);
+        day.uncertainty_m3 = 0.4 * day.volume_m3();
+        day.coverage = 0.6;
+    }
+    app.book.put_demand_days(estimated).unwrap();
+    let has_part = |run: &DemandForecast| {
+        let parts = app.book.run_parts(&run.run_id).unwrap();
+        parts.iter().any(|part| part.name == "weighing")
+    };
+
+    // As a program made it that did not know of weights.
+    let mut request = forecasting::request_at(&app, now()).unwrap();
+    assert!(request.weighs_estimates);
+    request.weighs_estimates = false;
+    let before = runs::make(request).unwrap();
+    app.book
+        .put_forecast_run_of(
+            &before.forecast,
+            Some(&before.breakdown),
+            before.parts,
+            now(),
+        )
+        .unwrap();
+    let before = before.forecast;
+    assert!(!has_part(&before));
+    let again = runs::reproduce(&app, &before.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(
+        again.changed_since,
+        ["estimated days count by their uncertainty now, and did not then"]
+    );
+
+    let weighed = forecasting::publish(&app).unwrap();
+    assert!(has_part(&weighed));
+    let again = runs::reproduce(&app, &weighed.run_id).unwrap();
+    assert!(
+        again.is_identical && again.changed_since.is_empty(),
+        "{again}"
+    );
+    assert_eq!(weighed.nodes[0].model, "regression");
+    assert_ne!(weighed.nodes[0].p50_m3, before.nodes[0].p50_m3);
+
+    // The change of method is told as one of level, and the parts add up.
+    let change = explain::explain(&app, &before.run_id, &weighed.run_id).unwrap();
+    for day in &change.days {
+        assert_eq!(day.newer_m3 - day.older_m3, day.level_m3, "{day:?}");
+    }
+
+    // Where nothing is estimated, the part would change nothing and is not kept.
+    let site = Site::new(1);
+    let measured = open(&site);
+    fill(&measured, 210);
+    let mut request = forecasting::request_at(&measured, now()).unwrap();
+    let with = runs::make(request.clone()).unwrap();
+    request.weighs_estimates = false;
+    let without = runs::make(request).unwrap();
+    assert_eq!(with.forecast, without.forecast);
+    assert_eq!(
+        runs::digest_of(&with.parts),
+        runs::digest_of(&without.parts)
+    );
 }

@@ -31,6 +31,8 @@ const MEAN_DAYS_MIN: usize = 3;
 pub(super) struct History {
     node: DemandNode,
     days: BTreeMap<GasDay, [f64; 24]>,
+    /// Standard deviations of days that are partly estimated, m³.
+    deviations: BTreeMap<GasDay, f64>,
 }
 
 impl History {
@@ -38,7 +40,12 @@ impl History {
         request: &ForecastRequest,
         today: GasDay,
     ) -> Result<Vec<Self>, ForecastError> {
-        let mut nodes: BTreeMap<&DemandNode, BTreeMap<GasDay, [f64; 24]>> = BTreeMap::new();
+        let mut nodes: BTreeMap<&DemandNode, Self> = BTreeMap::new();
+        let empty = |node: &DemandNode| Self {
+            node: node.clone(),
+            days: BTreeMap::new(),
+            deviations: BTreeMap::new(),
+        };
         let earliest = today.plus(-HISTORY_DAYS_MAX);
         for day in request
             .demand
@@ -51,8 +58,12 @@ impl History {
                     day: day.day,
                 });
             }
-            let days = nodes.entry(&day.node).or_default();
-            if day.coverage >= COVERAGE_MIN && days.insert(day.day, day.hours_m3).is_some() {
+            let of_node = nodes.entry(&day.node).or_insert_with(|| empty(&day.node));
+            if request.weighs_estimates && day.uncertainty_m3 > 0.0 {
+                of_node.deviations.insert(day.day, day.deviation_m3());
+            }
+            let is_known = day.coverage >= COVERAGE_MIN;
+            if is_known && of_node.days.insert(day.day, day.hours_m3).is_some() {
                 return Err(ForecastError::DuplicateDay {
                     series: label(&day.node),
                     day: day.day,
@@ -60,15 +71,9 @@ impl History {
             }
         }
         for node in request.today_hours.keys() {
-            nodes.entry(node).or_default();
+            nodes.entry(node).or_insert_with(|| empty(node));
         }
-        Ok(nodes
-            .into_iter()
-            .map(|(node, days)| Self {
-                node: node.clone(),
-                days,
-            })
-            .collect())
+        Ok(nodes.into_values().collect())
     }
 }
 
@@ -187,10 +192,17 @@ fn candidate(
                 .unwrap_or(f64::NAN)
         })
         .collect();
+    let deviation = |i: usize| history.deviations.get(&traits[i].day).copied();
+    let deviations = if history.deviations.is_empty() {
+        Vec::new()
+    } else {
+        (0..known).map(|i| deviation(i).unwrap_or(0.0)).collect()
+    };
     let series = DailySeries {
         values,
         traits,
         temperatures,
+        deviations,
     };
     let mut own = series.clone();
     if !own.temperatures.iter().any(|t| t.is_finite()) {

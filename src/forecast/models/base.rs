@@ -58,6 +58,8 @@ pub struct BaseFit {
     calendar: Vec<f64>,
     weather: Vec<f64>,
     knots: Option<Knots>,
+    /// Robust standard deviation of errors, m³.
+    scale: Option<f64>,
     epoch_index: usize,
 }
 
@@ -100,6 +102,11 @@ impl BaseFit {
 
     fn weather_effect(&self, row: &[f64; TEMPERATURE_FEATURES]) -> f64 {
         dot(&self.weather, row)
+    }
+
+    /// What a day counts beside a measured one, 0 to 1.
+    pub fn trust(&self, series: &DailySeries, day: usize) -> f64 {
+        chain::trust(series, self.scale, day)
     }
 
     /// Whether the fit uses weather.

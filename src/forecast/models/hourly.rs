@@ -73,6 +73,7 @@ impl HourlyModel {
             } else {
                 Vec::new()
             },
+            deviations: Vec::new(),
         };
         Self {
             missed: vec![Asked::NotYet; days.len()],

@@ -7,6 +7,7 @@ use crate::forecast::features::temperature::{
 };
 use crate::forecast::linear::dot;
 use crate::forecast::linear::gram::Gram;
+use crate::forecast::models::daily::DailySeries;
 
 /// Parts of the year that are summed apart.
 const SEASONS: u64 = 13;
@@ -16,6 +17,8 @@ const YEAR_DAYS: f64 = 365.25;
 const ROUNDS: usize = 2;
 /// Part of the scale of errors that the latest four weeks make.
 const SCALE_NEWS: f64 = 0.3;
+/// A day counts as known well from this weight on.
+const TRUST_MIN: f64 = 0.5;
 /// From this history on, anchors lie so many days apart.
 const ANCHOR_DAYS: usize = 1096;
 
@@ -230,7 +233,8 @@ impl Stage {
             changes.clear();
             changed_season.clear();
             for (i, day) in rows.days.iter().enumerate() {
-                let now = huber(sizes[i], limit, input, *day);
+                let trust = trust(input.series, self.scale, *day);
+                let now = huber(sizes[i], limit / trust.sqrt(), input, *day) * trust;
                 if (now - counted[i]).abs() > 0.02 {
                     changed.values.extend_from_slice(rows.row(i));
                     changes.push((now - counted[i]) * plain[i]);
@@ -257,11 +261,26 @@ impl Stage {
             Some(b) => (0..rows.days.len()).map(|i| rows.residual(i, b)).collect(),
             None => vec![0.0; rows.days.len()],
         };
-        let shift = median(&mut errors.clone()).unwrap_or(0.0);
+        let trusts: Vec<f64> = rows
+            .days
+            .iter()
+            .map(|day| trust(input.series, self.scale, *day))
+            .collect();
+        // What is mostly estimated tells neither a shift nor how large errors are.
+        let mut firm: Vec<f64> = errors
+            .iter()
+            .zip(&trusts)
+            .filter(|(_, trust)| **trust >= TRUST_MIN)
+            .map(|(error, _)| *error)
+            .collect();
+        let shift = median(&mut firm).unwrap_or(0.0);
         for error in &mut errors {
             *error = (*error - shift).abs();
         }
-        let news = robust_scale(&mut errors.clone());
+        for error in &mut firm {
+            *error = (*error - shift).abs();
+        }
+        let news = robust_scale(&mut firm);
         self.scale = match (self.scale, news) {
             (Some(old), Some(new)) => Some(old + SCALE_NEWS * (new.min(4.0 * old) - old)),
             (old, new) => old.or(new),
@@ -270,8 +289,11 @@ impl Stage {
         let weights: Vec<f64> = rows
             .days
             .iter()
-            .zip(&errors)
-            .map(|(day, error)| self.weight(input, *day) * huber(*error, limit, input, *day))
+            .zip(errors.iter().zip(&trusts))
+            .map(|(day, (error, trust))| {
+                let counts = huber(*error, limit / trust.sqrt(), input, *day) * trust;
+                self.weight(input, *day) * counts
+            })
             .collect();
         let season: Vec<usize> = rows.days.iter().map(|day| season_of(input, *day)).collect();
         self.sum(&rows, &season, &weights);
@@ -312,6 +334,7 @@ impl Stage {
             calendar: calendar.to_vec(),
             weather: weather.to_vec(),
             knots: self.knots,
+            scale: self.scale,
             epoch_index: self.first,
         };
         self.latest = Some(b);
@@ -323,6 +346,20 @@ fn season_of(input: BaseInput<'_>, day: usize) -> usize {
     use chrono::Datelike;
     let ordinal = u64::from(input.series.traits[day].day.0.ordinal0());
     usize::try_from(ordinal * SEASONS / LEAP_YEAR).unwrap_or(0)
+}
+
+/// What a day counts beside a measured one: s² / (s² + σ²), s the scale of errors, σ the standard
+/// deviation of the day's own estimate.
+///
+/// # Source
+/// Weights as the inverse of the variance: METHODS.md, "Estimated days".
+pub(super) fn trust(series: &DailySeries, scale: Option<f64>, day: usize) -> f64 {
+    match (series.deviations.get(day), scale) {
+        (Some(deviation), Some(scale)) if *deviation > 0.0 => {
+            1.0 / (1.0 + (deviation / scale).powi(2))
+        }
+        _ => 1.0,
+    }
 }
 
 fn huber(size: f64, limit: f64, input: BaseInput<'_>, day: usize) -> f64 {
@@ -341,4 +378,24 @@ fn median(values: &mut [f64]) -> Option<f64> {
 /// 1.4826 × median of sizes; none if it is zero.
 fn robust_scale(sizes: &mut [f64]) -> Option<f64> {
     median(sizes).filter(|m| *m > 0.0).map(|m| 1.4826 * m)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_as_uncertain_as_the_fit_counts_half() {
+        let series = DailySeries {
+            deviations: vec![0.0, 50.0, 150.0, f64::NAN, f64::INFINITY],
+            ..DailySeries::default()
+        };
+        let weights: Vec<f64> = (0..6).map(|day| trust(&series, Some(50.0), day)).collect();
+        assert_eq!(weights[..1], [1.0]);
+        assert!((weights[1] - 0.5).abs() < 1e-12 && (weights[2] - 0.1).abs() < 1e-12);
+        // Not a number tells nothing; what is wholly unknown counts nothing; no entry is measured.
+        assert_eq!(weights[3..], [1.0, 0.0, 1.0]);
+        let before_a_scale_is_known = trust(&series, None, 1);
+        assert_eq!(vec![before_a_scale_is_known], [1.0]);
+    }
 }

@@ -69,6 +69,8 @@ impl DailyModel {
             .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
             .collect();
         let day = self.series.traits[origin].day;
+        let fit = self.fit_at(origin);
+        let trust = |day| fit.map_or(1.0, |fit| fit.base.trust(&self.series, day));
         let mut part = 0;
         for (i, view) in views.iter().enumerate() {
             while part < block_of(i, views.len()) {
@@ -77,9 +79,11 @@ impl DailyModel {
             }
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
+            let of_origin = trust(view.at);
             for lead in 1..=learnt.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
+                    let weight = weight * of_origin.min(trust(view.at + lead));
                     examples[lead_group(lead)].push(&view.features[lead - 1], missed, weight);
                 }
             }

@@ -13,6 +13,9 @@ pub struct DailySeries {
     pub traits: Vec<DayTraits>,
     /// Observed daily mean temperatures of the same days, °C; NaN where unknown, empty if none.
     pub temperatures: Vec<f64>,
+    /// Standard deviations of the values' own errors, m³, where a day is partly estimated; 0 where
+    /// it is measured. Empty if all are.
+    pub deviations: Vec<f64>,
 }
 
 impl DailySeries {

@@ -56,6 +56,7 @@ fn factory(days: usize) -> DailySeries {
         values,
         traits,
         temperatures: Vec::new(),
+        deviations: Vec::new(),
     }
 }
 
@@ -134,6 +135,7 @@ fn heating_city(days: usize, seed: u64) -> DailySeries {
         values,
         traits,
         temperatures,
+        deviations: Vec::new(),
     }
 }
 
@@ -158,4 +160,71 @@ fn a_first_year_is_not_learnt_from_far_ahead() {
     }
     let wape = missed / total;
     assert!(wape < 0.22, "{wape:.3}");
+}
+
+/// Days of a city, of which three weeks before `origin` were estimated 40 % too high.
+fn three_weeks_estimated(origin: usize, back: usize, seed: u64) -> (Vec<f64>, DailySeries) {
+    let mut city = heating_city(origin + 31, seed);
+    let truth = city.values.clone();
+    city.deviations = vec![0.0; city.values.len()];
+    for day in origin - back - 20..=origin - back {
+        city.values[day] *= 1.4;
+        // Four of five times within 40 %.
+        city.deviations[day] = 0.4 / 1.2816 * city.values[day];
+    }
+    (truth, city)
+}
+
+#[test]
+fn three_weeks_of_bad_estimates_harm_less_when_their_uncertainty_is_told() {
+    let (mut plain, mut weighed, mut measured, mut total) = (0.0, 0.0, 0.0, 0.0);
+    for (back, seed) in [(30, 0), (60, 1), (365, 2), (30, 3), (60, 4), (365, 5)] {
+        for origin in [520, 600, 700] {
+            let (truth, city) = three_weeks_estimated(origin, back, seed);
+            let missed = |series: DailySeries| -> f64 {
+                let given = series.temperatures[origin + 1..].to_vec();
+                let mut model = DailyModel::new(series, DailyOptions::default());
+                let forecast = model.forecast(origin, 30, WeatherAhead::Perfect, &given);
+                let ahead = forecast.unwrap().p50;
+                let pairs = ahead.iter().zip(&truth[origin + 1..]);
+                pairs.map(|(said, was)| (said - was).abs()).sum()
+            };
+            let known = DailySeries {
+                values: truth.clone(),
+                deviations: Vec::new(),
+                ..city.clone()
+            };
+            let untold = DailySeries {
+                deviations: Vec::new(),
+                ..city.clone()
+            };
+            let one = (missed(untold), missed(city), missed(known));
+            plain += one.0;
+            weighed += one.1;
+            measured += one.2;
+            total += truth[origin + 1..=origin + 30].iter().sum::<f64>();
+        }
+    }
+    println!(
+        "WAPE: estimates as measured {:.4}, weighed {:.4}, all measured {:.4}",
+        plain / total,
+        weighed / total,
+        measured / total
+    );
+    assert!(weighed < 0.8 * plain, "{weighed:.0} of {plain:.0}");
+}
+
+#[test]
+fn days_without_uncertainty_are_fitted_as_before() {
+    let city = heating_city(600, 7);
+    let told = DailySeries {
+        deviations: vec![0.0; city.values.len()],
+        ..city.clone()
+    };
+    let run = |series: DailySeries| {
+        let given = vec![8.0; 14];
+        let ahead = WeatherAhead::Forecast(ForecastSkill::default());
+        DailyModel::new(series, DailyOptions::default()).forecast(560, 14, ahead, &given)
+    };
+    assert_eq!(run(told), run(city));
 }
