@@ -36,6 +36,14 @@ const LANES: usize = 4;
 /// Rows that are added together, which loads and stores each sum once for all of them.
 const TOGETHER: usize = 4;
 
+/// Does not compile where vectors are wider than what lines are multiples of.
+const fn lines_are_whole<S: Simd>() {
+    assert!(
+        LANES.is_multiple_of(S::F64_LANES),
+        "lines are whole vectors"
+    );
+}
+
 /// Adds Σ factor · line.
 #[inline(always)]
 fn combine<S: Simd>(
@@ -85,12 +93,7 @@ impl WithSimd for Adding<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        const {
-            assert!(
-                LANES.is_multiple_of(S::F64_LANES),
-                "lines are whole vectors"
-            );
-        }
+        const { lines_are_whole::<S>() };
         self.gram.add_all(simd, self.rows, self.weights);
     }
 }
@@ -106,12 +109,7 @@ impl WithSimd for Mixing<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        const {
-            assert!(
-                LANES.is_multiple_of(S::F64_LANES),
-                "lines are whole vectors"
-            );
-        }
+        const { lines_are_whole::<S>() };
         self.gram.mix_all(simd, self.parts, self.factors);
     }
 }
@@ -123,12 +121,7 @@ impl WithSimd for Factoring<'_> {
     type Output = Option<()>;
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<()> {
-        const {
-            assert!(
-                LANES.is_multiple_of(S::F64_LANES),
-                "lines are whole vectors"
-            );
-        }
+        const { lines_are_whole::<S>() };
         self.0.factor(simd)
     }
 }

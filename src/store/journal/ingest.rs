@@ -217,6 +217,14 @@ struct Key {
 }
 
 impl Key {
+    const fn of(row: &Row) -> Self {
+        Self {
+            day: row.day,
+            number: row.number,
+            at: row.at,
+        }
+    }
+
     const fn stand(self, received_at: i64) -> Stand {
         Stand {
             number: self.number,
@@ -277,11 +285,7 @@ fn put_row(
     row: &Row,
     body: &[u8],
 ) -> rusqlite::Result<Outcome> {
-    let key = Key {
-        day: row.day,
-        number: row.number,
-        at: row.at,
-    };
+    let key = Key::of(row);
     let inserted = t
         .prepare_cached("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
         .execute(params![key.day, key.number, key.at, row.received_at, body])?;
@@ -305,11 +309,7 @@ fn join_stored(
     row: &Row,
     body: &[u8],
 ) -> rusqlite::Result<Outcome> {
-    let key = Key {
-        day: row.day,
-        number: row.number,
-        at: row.at,
-    };
+    let key = Key::of(row);
     let mut body = Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?;
     let merged = merge_stored(t, key, row.received_at, &mut body)?;
     let outcome = if merged.conflicts.is_empty() {

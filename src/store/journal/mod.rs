@@ -364,15 +364,23 @@ impl Journal {
         self.commit_at(entries, Place::Now).await
     }
 
-    /// A commit that meets damage is made again, setting aside the rows of that place.
     async fn commit_at(
         &self,
         entries: Arc<Vec<JournalEntry>>,
         place: Place,
     ) -> Result<CommitReport, StoreError> {
+        self.write_past_damage(|| self.committing(Arc::clone(&entries), place))
+            .await
+    }
+
+    /// What meets damage is made again, setting aside the rows of that place.
+    async fn write_past_damage<T, W>(&self, work: impl Fn() -> W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         loop {
-            let work = self.committing(Arc::clone(&entries), place);
-            let outcome = self.database.write(work).await;
+            let outcome = self.database.write(work()).await;
             if outcome.is_ok() || !self.learns_of_damage() {
                 return outcome;
             }
@@ -392,20 +400,15 @@ impl Journal {
         &self,
         entries: Arc<Vec<JournalEntry>>,
     ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
-        let work = || {
+        self.write_past_damage(|| {
             let (clock, cache) = (self.clock, Arc::clone(&self.cache));
             let entries = Arc::clone(&entries);
             let error = self.database.error("committing readings");
             move |t: &Transaction<'_>| {
                 ingest::commit_each(t, &mut locked(&cache), clock, &entries).map_err(&error)
             }
-        };
-        loop {
-            let outcome = self.database.write(work()).await;
-            if outcome.is_ok() || !self.learns_of_damage() {
-                return outcome;
-            }
-        }
+        })
+        .await
     }
 
     /// Commits entries in one transaction; when this returns `Ok` they are on disk. Readings can be
