@@ -7,6 +7,7 @@ use qiliang::clock::ManualClock;
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::forecast::memory::Memory;
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
 
@@ -234,12 +235,13 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     let mut request = forecasting::request_at(&app, now()).unwrap();
     assert!(request.weighs_estimates);
     request.weighs_estimates = false;
-    let before = runs::make(request).unwrap();
+    let before = runs::make(request, &Memory::default()).unwrap();
     app.book
         .put_forecast_run_of(
             &before.forecast,
             Some(&before.breakdown),
             before.parts,
+            &before.learning,
             now(),
         )
         .unwrap();
@@ -273,9 +275,9 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     let measured = open(&site);
     fill(&measured, 210);
     let mut request = forecasting::request_at(&measured, now()).unwrap();
-    let with = runs::make(request.clone()).unwrap();
+    let with = runs::make(request.clone(), &Memory::default()).unwrap();
     request.weighs_estimates = false;
-    let without = runs::make(request).unwrap();
+    let without = runs::make(request, &Memory::default()).unwrap();
     assert_eq!(with.forecast, without.forecast);
     assert_eq!(
         runs::digest_of(&with.parts),

@@ -133,10 +133,7 @@ impl DailyModel {
         ahead: WeatherAhead,
         given: &[f64],
     ) -> Option<DailyForecast> {
-        let is_known = ahead == WeatherAhead::Perfect
-            && given.len() >= horizon
-            && given.iter().all(|t| t.is_finite());
-        let learnt = self.learn(origin, horizon, ahead, is_known);
+        let learnt = self.learn(origin, horizon, ahead, is_known(ahead, horizon, given));
         self.say(learnt.as_ref(), origin, horizon, ahead, given)
     }
 
@@ -145,7 +142,7 @@ impl DailyModel {
     ///
     /// It depends on the series up to `origin`, its calendar `horizon` days on, the options, what was
     /// [expected](DailyModel::expecting) of rare days, and nothing else; so it may be kept for as long
-    /// as these are the same. `is_known` says that the weather of all days ahead is given and true.
+    /// as these are the same. `is_known` is that of the weather ahead, see [`is_known`].
     pub fn learn(
         &mut self,
         origin: usize,
@@ -348,6 +345,11 @@ impl DailyModel {
             paths,
         }
     }
+}
+
+/// Whether the weather of all days ahead is given and true.
+pub fn is_known(ahead: WeatherAhead, horizon: usize, given: &[f64]) -> bool {
+    ahead == WeatherAhead::Perfect && given.len() >= horizon && given.iter().all(|t| t.is_finite())
 }
 
 /// Calendar features of every day; the local ones only where a day has any.

@@ -33,6 +33,20 @@ pub struct Learnt {
     pub(super) past: Vec<SaidBefore>,
 }
 
+impl Learnt {
+    /// Memory it takes beside itself, bytes, near enough.
+    pub fn heap_bytes(&self) -> usize {
+        let fit = &self.fit;
+        let values = fit.expected.len() + fit.apart.len() + fit.plain.len();
+        let said: usize = self.past.iter().map(|past| past.said.len()).sum();
+        (values + said) * size_of::<f64>()
+            + self.past.len() * size_of::<SaidBefore>()
+            + self.corrections.len() * size_of::<Correction>()
+            + self.blends.len() * size_of::<Blend>()
+            + size_of::<CutFit>()
+    }
+}
+
 /// What a past origin said, as the origin now would have had it said.
 #[derive(Debug)]
 pub(super) struct SaidBefore {
