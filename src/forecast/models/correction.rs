@@ -93,7 +93,7 @@ impl KnownResiduals {
             self.warm,
             self.warm_week,
             if self.has_weather_effect {
-                target.angle.cos()
+                target.year_cosine
             } else {
                 0.0
             },
@@ -122,8 +122,8 @@ fn or(value: f64, otherwise: f64) -> f64 {
 pub struct Target {
     /// Base expectation, m³.
     pub expected: f64,
-    /// Place in the year, an angle.
-    pub angle: f64,
+    /// Cosine of its place in the year.
+    pub year_cosine: f64,
     /// Whether it, and whether the origin, is a day off.
     pub off: [bool; 2],
     /// How much warmer it is than the origin, K; NaN where unknown.
