@@ -6,7 +6,7 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::gram::Gram;
+use crate::forecast::linear::gram::{Gram, errors};
 use crate::forecast::linear::{Penalty, dot};
 
 /// Days of residuals that are read.
@@ -230,11 +230,10 @@ impl Examples {
         parts: &[std::ops::Range<usize>],
         sums: &mut [Gram],
     ) -> bool {
-        let sizes: Vec<f64> = self
-            .rows
-            .chunks_exact(Self::WIDE)
-            .map(|row| (row[CORRECTION_FEATURES] - dot(&first.0, row)).abs())
-            .collect();
+        let mut sizes = errors(&self.rows, &first.0);
+        for size in &mut sizes {
+            *size = size.abs();
+        }
         let middle = sizes.len() / 2;
         let median = *sizes
             .clone()
