@@ -9,7 +9,7 @@ mod assemble;
 mod memory_tests;
 mod nodes;
 mod pooling;
-mod share_errors;
+mod shares;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::pooling::Priors;
-use super::share_errors::ShareErrors;
+use super::shares::{BookKeys, ShareErrors, shares_ahead};
 use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
@@ -289,15 +289,9 @@ fn prepare(
         ),
     };
     let known = candidate.series.values.len();
-    let shares = (0..request.horizon_days)
-        .map(|lead| {
-            book.shares(
-                &candidate.series.traits[known + lead],
-                candidate.given[lead],
-                usize::MAX,
-            )
-        })
-        .collect();
+    let keys = BookKeys::new(recall, book);
+    let ahead = &candidate.series.traits[known..known + request.horizon_days];
+    let shares = shares_ahead(recall, (book, &keys), ahead, &candidate.given);
     let recent = book
         .days()
         .len()
@@ -311,7 +305,7 @@ fn prepare(
         let earliest = forecast.paths.first().map_or(0, |p| {
             usize::try_from(p.origin.days_since(first)).map_or(0, |origin| origin + 1)
         });
-        ShareErrors::new(recall, book, recent.max(earliest))
+        ShareErrors::new(recall, (book, &keys), recent.max(earliest))
     } else {
         ShareErrors::default()
     };

@@ -58,7 +58,7 @@ pub(super) struct SaidBefore {
 /// What the blends of an origin make of its past views, those from which residual paths come.
 pub(super) fn said_before(
     views: &[View],
-    members: &[Vec<Members>],
+    members: &[Members],
     blends: &[Blend],
     origin: usize,
     horizon: usize,
@@ -66,7 +66,7 @@ pub(super) fn said_before(
     let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
     views
         .iter()
-        .zip(members)
+        .zip(members.chunks(horizon.max(1)))
         .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
         .map(|(view, members)| {
             let said = (1..=horizon)
@@ -201,20 +201,21 @@ impl DailyModel {
         members
     }
 
-    /// How the members are mixed, by lead group, as would have been best lately.
+    /// How the members are mixed, by lead group, as would have been best lately; `members` are those
+    /// of all leads of each view.
     pub(super) fn blends(
         &self,
         views: &[View],
-        members: &[Vec<Members>],
+        members: &[Members],
+        horizon: usize,
         origin: usize,
     ) -> Vec<Blend> {
         let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
-        let reaches = members.first().map_or(0, Vec::len);
-        if reaches < BLEND_FROM_LEAD || self.is_new_to_a_season(origin) {
+        if horizon < BLEND_FROM_LEAD || self.is_new_to_a_season(origin) {
             return vec![Blend::REGRESSION; LEAD_GROUPS];
         }
         let day = self.series.traits[origin].day;
-        for (view, members) in views.iter().zip(members) {
+        for (view, members) in views.iter().zip(members.chunks(horizon.max(1))) {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
             // In the first week, what is known at the origin is in the correction already.
