@@ -27,4 +27,13 @@ impl Hand {
         eprintln!("note: asking the running daemon on {}", daemon.address());
         Ok(Self::Daemon(daemon))
     }
+
+    /// The same for what has curves computed and judged, which this process does not do by faulty limits.
+    pub(super) fn to_judge(context: &Context) -> Result<Self, Failure> {
+        let hand = Self::of(context)?;
+        if let Self::Own(app) = &hand {
+            context.check_limits(app)?;
+        }
+        Ok(hand)
+    }
 }

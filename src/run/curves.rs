@@ -13,6 +13,9 @@
 //! was measured in the four weeks before its end. Days after a dirty one that have a curve are therefore
 //! computed and judged again, as many of them.
 //!
+//! A changed limit or an announcement changes no curve. The days it is about are marked apart and judged
+//! again, and no day beside them.
+//!
 //! Demand of a day estimates what curves lack from days before it, so that of later days is summed again
 //! as well, where it rests on an estimate.
 
@@ -43,6 +46,7 @@ pub use self::basis::sync_registry;
 pub(super) use self::basis::{Basis, Means, fingerprint};
 use self::demand::sum_stale_days;
 pub(super) use self::pass::build_curves;
+pub use self::pass::judge_marked;
 use self::pass::{compute_all, is_damage};
 
 /// Sums the curves of a gas day (all of them, in order of meter) to the demand of each node.
@@ -52,6 +56,8 @@ pub type SumDay = Arc<dyn Fn(GasDay, &[LoadCurve]) -> Vec<DemandDay> + Send + Sy
 const PASS_MAX: usize = 800_000;
 /// Marks of what came late taken in one go, between passes: a second's work.
 const LATE_MAX: usize = 10_000;
+/// Gas days of meters judged again in one go, between passes: half a second's work.
+const JUDGE_MAX: usize = 4_000;
 /// Least pause between passes; a pass over everything that took longer is followed by a longer pause, so
 /// that these never take more than a tenth of the time. Past days, which few readings speak of, are
 /// looked at after every least pause.
@@ -105,6 +111,8 @@ pub struct PassReport {
     pub changed: usize,
     /// Gas days whose demand was summed.
     pub demand_days: usize,
+    /// Gas days of meters judged again because what they are judged by changed.
+    pub judged: usize,
 }
 
 /// Runs passes until told to stop, woken by `wake` and by changes of the registry.
@@ -127,11 +135,13 @@ pub async fn run(
             if is_new_registry {
                 sync_registry(&of_pass)?;
             }
-            if is_full {
-                run_once(&of_pass, PASS_MAX)
+            let mut report = if is_full {
+                run_once(&of_pass, PASS_MAX)?
             } else {
-                run_late(&of_pass, LATE_MAX)
-            }
+                run_late(&of_pass, LATE_MAX)?
+            };
+            report.judged = judge_marked(&of_pass, JUDGE_MAX)?;
+            Ok(report)
         })
         .await
         .unwrap_or_else(|_| {
@@ -140,8 +150,10 @@ pub async fn run(
             })
         });
         let mut is_done = true;
+        let mut has_more_to_judge = false;
         match pass {
             Ok(report) => {
+                has_more_to_judge = report.judged >= JUDGE_MAX;
                 is_done = report.cleared < if is_full { PASS_MAX } else { LATE_MAX };
                 is_new_registry = false;
                 has_failed = false;
@@ -173,7 +185,9 @@ pub async fn run(
         }
         // After a look at late readings only, the full pass is still owed.
         let is_owed = !is_full;
-        let look_at = if is_owed {
+        let look_at = if has_more_to_judge {
+            Instant::now()
+        } else if is_owed {
             next_full
         } else {
             Instant::now() + PASS_EVERY
@@ -192,7 +206,7 @@ pub async fn run(
     }
 }
 
-/// Works until nothing is dirty: for imports, the command line and tests. Blocks.
+/// Works until nothing is dirty or to be judged: for imports, the command line and tests. Blocks.
 ///
 /// # Errors
 /// As the store's.
@@ -205,7 +219,9 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
         sum.computed += report.computed;
         sum.changed += report.changed;
         sum.demand_days += report.demand_days;
-        if report.cleared == 0 {
+        let judged = judge_marked(deps, JUDGE_MAX)?;
+        sum.judged += judged;
+        if report.cleared == 0 && judged == 0 {
             return Ok(sum);
         }
     }

@@ -9,7 +9,6 @@ use tracing::info;
 
 use super::CurveDeps;
 use crate::domain::calendar::Calendar;
-use crate::domain::customer::CustomerClass;
 use crate::domain::edit::CurveEdit;
 use crate::domain::filing::ProductionChange;
 use crate::domain::id::{MeterId, ZoneId};
@@ -17,31 +16,31 @@ use crate::domain::meter::{Meter, MeterExchange, SettlementTotal};
 use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::domain::source::GasQuality;
+use crate::run::judging;
 use crate::store::StoreError;
 use crate::store::journal::Journal;
 use crate::validate::convert::interval::ZoneConversion;
 use crate::validate::curve::CurveRules;
-use crate::validate::limits::LimitTable;
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
-const RULES_VERSION: u32 = 4;
+const RULES_VERSION: u32 = 5;
 
 /// Marks what a changed registry makes dirty: all days of meters whose factor, digits, largest
-/// flow, period, settlement or exchanges, whose customer's class, size or production changes, whose
-/// zone's gas (if it is converted by it), or whose limits or calendar differ from those of the last
-/// pass. Blocks.
+/// flow, period, settlement or exchanges, whose zone's gas (if it is converted by it), or whose calendar
+/// differ from those of the last pass; and to be judged again what it changes of that alone. Blocks.
 ///
 /// # Errors
 /// As the store's.
 pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
-    let basis = Basis::new(Arc::clone(&deps.limits.borrow()), &deps.calendar);
+    let basis = Basis::new(&deps.calendar);
     let digests = registry
         .meters
         .values()
         .map(|meter| (meter.id.clone(), fingerprint(meter, &registry, &basis)))
         .collect();
     let changed = deps.journal.sync_curve_rules(digests)?;
+    judging::sync(deps)?;
     if !changed.is_empty() {
         info!(
             meters = changed.len(),
@@ -53,23 +52,22 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
 
 /// What the curves of all meters are computed by, beside the registry.
 pub(in crate::run) struct Basis {
-    limits: Arc<LimitTable>,
     /// Of the year files, hex.
     calendar: String,
 }
 
 impl Basis {
-    pub(in crate::run) fn new(limits: Arc<LimitTable>, calendar: &Calendar) -> Self {
+    pub(in crate::run) fn new(calendar: &Calendar) -> Self {
         let years: Vec<_> = calendar.years().collect();
         let json = serde_json::to_vec(&years).unwrap_or_default();
         Self {
-            limits,
             calendar: hex::encode(Sha256::digest(&json)),
         }
     }
 }
 
-/// A digest of everything but readings and decisions that a meter's curves depend on.
+/// A digest of everything but readings and decisions that a meter's curves depend on; what they are judged
+/// by beside it is kept from day to day.
 pub(in crate::run) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Basis) -> Vec<u8> {
     /// Atmosphere and dated qualities of the zone's gas, and the conditions to convert to.
     type Gas<'a> = (Option<f64>, ReferenceConditions, Vec<&'a GasQuality>);
@@ -82,10 +80,7 @@ pub(in crate::run) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Ba
         fixed_factor: f64,
         period_s: u32,
         exchanges: Vec<&'a MeterExchange>,
-        customer: Option<(CustomerClass, u32, f64)>,
-        changes: Vec<&'a ProductionChange>,
         gas: Option<Gas<'a>>,
-        limits: Vec<String>,
         calendar: &'a str,
     }
     let gas = || {
@@ -105,16 +100,7 @@ pub(in crate::run) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Ba
         fixed_factor: meter.fixed_factor,
         period_s: meter.period_s,
         exchanges: registry.exchanges_of(&meter.id).collect(),
-        customer: registry
-            .customer_of(meter)
-            .map(|c| (c.class, c.households, c.design_flow_m3h)),
-        changes: changes_of(registry, meter).collect(),
         gas: (meter.settlement == SettlementTotal::Work).then(gas),
-        limits: basis.limits.said_of(
-            registry
-                .customer_of(meter)
-                .map(|c| (c.class, c.size_class())),
-        ),
         calendar: &basis.calendar,
     };
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.

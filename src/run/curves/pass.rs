@@ -1,4 +1,5 @@
-//! One pass: the curves of marked meters and days, on a few threads, each a meter at a time.
+//! One pass: the curves of marked meters and days, computed or only judged again, on a few threads, each a
+//! meter at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use crate::domain::id::MeterId;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::store::StoreError;
-use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal};
+use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, MeterSpan};
 use crate::validate::curve::{
     AROUND, CurveRules, build_days, readings_of, readings_to_end, sample_findings,
 };
@@ -39,10 +40,35 @@ pub(super) fn compute_all(
     for mark in dirty {
         by_meter.entry(mark.meter.clone()).or_default().push(mark);
     }
-    let mut work: Vec<Vec<DirtyDay>> = by_meter.into_values().collect();
-    for marks in &mut work {
+    let work = by_meter.into_values().map(|mut marks| {
         marks.sort_by_key(|mark| mark.day);
+        Work::Dirty(marks)
+    });
+    let (computed, changed) = work_off(deps, work.collect())?;
+    report.computed += computed;
+    report.changed += changed;
+    Ok(())
+}
+
+/// Judges marked days of meters again, at most `limit`; how many. Their curves stay as they are, and days
+/// beside them are not looked at. Whoever is stopped in between judges the same days again. Blocks.
+///
+/// # Errors
+/// As the store's.
+pub fn judge_marked(deps: &CurveDeps, limit: usize) -> Result<usize, StoreError> {
+    let spans = deps.journal.meters_to_judge(limit)?;
+    if spans.is_empty() {
+        return Ok(0);
     }
+    let days = |span: &MeterSpan| usize::try_from(span.to.days_since(span.from)).unwrap_or(0);
+    let judged = spans.iter().map(days).sum();
+    work_off(deps, spans.iter().cloned().map(Work::Judge).collect())?;
+    deps.journal.answer_judged(spans)?;
+    Ok(judged)
+}
+
+/// Curves computed, and those of them that differ from before.
+fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
     let pass = Pass {
         deps,
@@ -66,14 +92,37 @@ pub(super) fn compute_all(
             }
         });
     }
-    let outcome = pass
-        .outcome
+    pass.outcome
         .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    let (computed, changed) = outcome?;
-    report.computed += computed;
-    report.changed += changed;
-    Ok(())
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is to be done for one meter.
+enum Work {
+    /// Curves to compute again, in order of day.
+    Dirty(Vec<DirtyDay>),
+    /// Curves to judge again.
+    Judge(MeterSpan),
+}
+
+impl Work {
+    /// Meter, first and last gas day.
+    fn about(&self) -> Option<(&MeterId, GasDay, GasDay)> {
+        match self {
+            Self::Dirty(marks) => {
+                let (first, last) = (marks.first()?, marks.last()?);
+                Some((&first.meter, first.day, last.day))
+            }
+            Self::Judge(span) => Some((&span.meter, span.from, span.to.plus(-1))),
+        }
+    }
+
+    fn marks(&self) -> &[DirtyDay] {
+        match self {
+            Self::Dirty(marks) => marks,
+            Self::Judge(_) => &[],
+        }
+    }
 }
 
 pub(super) const fn is_damage(error: &StoreError) -> bool {
@@ -85,7 +134,7 @@ struct Pass<'a> {
     registry: &'a Registry,
     means: Means,
     limits: Arc<LimitTable>,
-    work: Vec<Vec<DirtyDay>>,
+    work: Vec<Work>,
     next: AtomicUsize,
     outcome: Mutex<Result<(usize, usize), StoreError>>,
 }
@@ -94,25 +143,25 @@ impl Pass<'_> {
     fn work_off(&self) {
         let mut curves = Vec::new();
         let mut cleared = Vec::new();
-        while let Some(marks) = self.work.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(work) = self.work.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if self.has_failed() {
                 return;
             }
-            match self.compute(marks) {
+            match self.compute(work) {
                 Ok(of_meter) => curves.extend(of_meter),
                 // The marks stay, the curves are those of before, and the next meter is computed.
                 Err(error) if is_damage(&error) => {
-                    self.tell_damage(marks, &error);
+                    self.tell_damage(work, &error);
                     continue;
                 }
                 Err(error) => return self.add(Err(error)),
             }
-            cleared.extend_from_slice(marks);
+            cleared.extend_from_slice(work.marks());
             if curves.len() >= WRITE_MAX {
                 self.write(std::mem::take(&mut curves), std::mem::take(&mut cleared));
             }
         }
-        if !cleared.is_empty() {
+        if !cleared.is_empty() || !curves.is_empty() {
             self.write(curves, cleared);
         }
     }
@@ -144,25 +193,22 @@ impl Pass<'_> {
         }
     }
 
-    fn tell_damage(&self, marks: &[DirtyDay], error: &StoreError) {
-        let (Some(first), Some(last)) = (marks.first(), marks.last()) else {
+    fn tell_damage(&self, work: &Work, error: &StoreError) {
+        let Some((meter, first, last)) = work.about() else {
             return;
         };
-        let what = format!(
-            "curves of {} on {}…{} are not computed: {error}",
-            first.meter, first.day, last.day
-        );
+        let what = format!("curves of {meter} on {first}…{last} are not computed: {error}");
         if self.deps.journal.note_damage(&what) {
             error!(code = error.code(), "{what}");
         }
     }
 
-    /// Every curve of one meter that its dirty days can change.
-    fn compute(&self, marks: &[DirtyDay]) -> Result<Vec<CurveWrite>, StoreError> {
+    /// Every curve of one meter that its dirty days can change, or those to be judged.
+    fn compute(&self, work: &Work) -> Result<Vec<CurveWrite>, StoreError> {
         // A meter that left the registry has no rules to compute by; its curves stay as they are.
-        let Some(meter) = marks
-            .first()
-            .and_then(|mark| self.registry.meters.get(&mark.meter))
+        let Some(meter) = work
+            .about()
+            .and_then(|(meter, ..)| self.registry.meters.get(meter))
         else {
             return Ok(Vec::new());
         };
@@ -170,6 +216,18 @@ impl Pass<'_> {
         // Curves of days whose readings were dropped are final; their marks are answered by that.
         let journal = &self.deps.journal;
         let open_from = journal.closed_before(&meter.id)?;
+        let mut done: BTreeMap<GasDay, CurveWrite> = BTreeMap::new();
+        let marks = match work {
+            Work::Dirty(marks) => marks,
+            Work::Judge(MeterSpan { from, to, .. }) => {
+                // A span without days of its own: what follows it has a curve and is judged.
+                let from = open_from.map_or(*from, |open_from| open_from.max(*from));
+                if from < *to {
+                    self.compute_days(&rules, (from, from), *to, &mut done)?;
+                }
+                return Ok(done.into_values().collect());
+            }
+        };
         let is_open = |mark: &&DirtyDay| open_from.is_none_or(|from| mark.day >= from);
         let open: Vec<DirtyDay> = marks.iter().filter(is_open).cloned().collect();
         let mut spans = Vec::new();
@@ -177,7 +235,6 @@ impl Pass<'_> {
             let (from, to) = self.widen(&rules, first, last)?;
             spans.push((open_from.map_or(from, |open_from| from.max(open_from)), to));
         }
-        let mut done: BTreeMap<GasDay, CurveWrite> = BTreeMap::new();
         for (index, (from, to)) in spans.iter().enumerate() {
             // The next span judges its own days, and those after it.
             let end = spans.get(index + 1).map_or(to.plus(HISTORY_DAYS), |next| {
