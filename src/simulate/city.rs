@@ -94,13 +94,11 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// At a pressure and temperature as transmitters show them, with K of a nominal gauge pressure.
-    fn of(pressure_abs_kpa: f64, temperature_c: f64, nominal_kpa: f64) -> Self {
+    /// At a pressure and temperature as transmitters show them.
+    fn of(pressure_abs_kpa: f64, temperature_c: f64, k_ratio: f64) -> Self {
         // Steps of 1/8 are exact in f32 registers.
         let eighth = |value: f64| (value * 8.0).round() / 8.0;
         let (pressure_abs_kpa, temperature_c) = (eighth(pressure_abs_kpa), eighth(temperature_c));
-        // Z₀/Z of gas 1 in domain.md §3.7, table 4: 1.0044 at 200 kPa, 1.033 at 1600 kPa.
-        let k_ratio = 1.0 + nominal_kpa * 2.1e-5;
         Self {
             temperature_c,
             pressure_abs_kpa,
@@ -113,6 +111,11 @@ impl Conditions {
             ),
         }
     }
+}
+
+/// Z₀/Z of gas 1 in domain.md §3.7, table 4, at 15 °C: 1.0044 at 200 kPa gauge, 1.033 at 1600 kPa.
+fn k_ratio(gauge_kpa: f64) -> f64 {
+    1.0 + gauge_kpa * 2.1e-5
 }
 
 /// Units in which a total of `digits` digits starts over.
@@ -397,7 +400,7 @@ impl City {
             .noise
             .normal(Stream::Telemetry, site as u64, self.epoch_key(day));
         let pressure_kpa = place.gauge_kpa * (1.0 + 0.004 * noise) + supply::ATMOSPHERE_KPA;
-        Conditions::of(pressure_kpa, self.ground_c(on.0), place.gauge_kpa)
+        Conditions::of(pressure_kpa, self.ground_c(on.0), k_ratio(place.gauge_kpa))
     }
 
     /// Temperature of gas in buried pipes, °C: follows the air at two fifths.

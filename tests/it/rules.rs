@@ -232,7 +232,7 @@ fn the_audit_accuses_whom_it_should(city: &City, clean: &Company, drilled: &Comp
             let asked = CorrectorsAsked {
                 meter: None,
                 days: 10,
-                after: after.map(Into::into),
+                after: after.map(qiliang::domain::id::MeterId::new),
                 limit,
             };
             auditing::correctors(app, &app.registry(), &asked).unwrap()
@@ -258,6 +258,7 @@ fn the_audit_accuses_whom_it_should(city: &City, clean: &Company, drilled: &Comp
     };
     let (before, after) = (odd(clean), odd(drilled));
     println!("odd correctors {before:?}, with drills {after:?}");
+    assert!(before.is_empty(), "{before:?}");
     let drill = city
         .drills()
         .into_iter()

@@ -5,7 +5,7 @@
 //! day with what upstream gives; what a gate passes is what the zone takes, what is lost, and what stays
 //! in the pipes. The gate's transmitters show the ring's own state.
 
-use super::{City, Conditions};
+use super::{City, Conditions, k_ratio};
 use crate::domain::quantity::{AbsPressure, ReferenceConditions, Temperature, conversion_factor};
 use crate::simulate::noise::{Stream, units};
 use crate::simulate::supply::{ATMOSPHERE_KPA, LOSS_RATIO, PIPE_VOLUMES_M3};
@@ -44,7 +44,10 @@ impl City {
     /// State of the gas at a gate.
     pub(super) fn gate_conditions(&self, zone: usize, day: usize, part: f64) -> Conditions {
         let (gauge_kpa, temperature_c) = self.ring(zone, day, part);
-        Conditions::of(gauge_kpa + ATMOSPHERE_KPA, temperature_c, RING_KPA)
+        // Gas is the more compressible the colder it is: Z₀/Z − 1 by the third power of 15 °C / T.
+        let cold = 288.15 / (temperature_c + 273.15);
+        let k = 1.0 + (k_ratio(gauge_kpa) - 1.0) * cold * cold * cold;
+        Conditions::of(gauge_kpa + ATMOSPHERE_KPA, temperature_c, k)
     }
 
     /// Gas that lies in the pipes of a zone, m³.
