@@ -60,7 +60,7 @@ fn peak_mb() -> f64 {
 }
 
 fn is_corrector(index: usize) -> bool {
-    index % CORRECTOR_EVERY == 0
+    index.is_multiple_of(CORRECTOR_EVERY)
 }
 
 /// A city's registry with so many meters, half of them in each of two zones, of all classes.
@@ -227,7 +227,7 @@ fn main() {
     for meters in wanted {
         let dir = TempDir::new().unwrap();
         let mut settings = qiliang::settings::load(None).unwrap();
-        settings.paths.data_dir = dir.path().to_owned();
+        dir.path().clone_into(&mut settings.paths.data_dir);
         let site = Site {
             settings,
             calendar: Arc::new(Calendar::default()),

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use super::daemon::Daemon;
+use super::open::check_limits;
 use super::{Context, Failure};
 use crate::run::app::App;
 
@@ -32,7 +33,7 @@ impl Hand {
     pub(super) fn to_judge(context: &Context) -> Result<Self, Failure> {
         let hand = Self::of(context)?;
         if let Self::Own(app) = &hand {
-            context.check_limits(app)?;
+            check_limits(app)?;
         }
         Ok(hand)
     }

@@ -102,7 +102,7 @@ pub(super) fn run(
     }
     match context.write() {
         Ok((app, _)) => {
-            context.check_limits(&app)?;
+            super::open::check_limits(&app)?;
             into_stores(&app, opened)
         }
         Err(Failure::Error(error)) if super::open::is_locked(&error) => daemon::send(&site, opened),

@@ -71,16 +71,6 @@ impl Context {
         self.examine().into_site().map_err(Failure::Problems)
     }
 
-    /// Refuses to judge by faulty limits.
-    pub(super) fn check_limits(&self, app: &App) -> Result<(), Failure> {
-        let (_, problems) = rules::load(&app.settings.paths.registry_dir);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Problems(problems))
-        }
-    }
-
     /// Stores for reading only.
     pub(super) fn read(&self) -> Result<App, Failure> {
         let site = self.site()?;
@@ -104,6 +94,16 @@ impl Context {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Refuses to judge by faulty limits.
+pub(super) fn check_limits(app: &App) -> Result<(), Failure> {
+    let (_, problems) = rules::load(&app.settings.paths.registry_dir);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Problems(problems))
     }
 }
 

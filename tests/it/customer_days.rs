@@ -99,6 +99,9 @@ fn decided(city: &City, site: usize, days: std::ops::Range<usize>) -> Vec<LoadCu
     .collect()
 }
 
+/// Curves of a site on some days, as they are where these were not measured.
+type Masked = fn(&City, usize, std::ops::Range<usize>) -> Vec<LoadCurve>;
+
 #[test]
 fn customers_days_count_by_what_is_known_of_them() {
     let city = City::new(CityConfig {
@@ -123,7 +126,6 @@ fn customers_days_count_by_what_is_known_of_them() {
     let days: Vec<GasDay> = (1..=AHEAD).map(|lead| on(&city, ORIGIN + lead)).collect();
     println!("three weeks, WAPE of the {AHEAD} days after the origin, %");
     println!("                             as measured   weighed   all measured");
-    type Masked = fn(&City, usize, std::ops::Range<usize>) -> Vec<LoadCurve>;
     let cases: [(&str, Masked); 2] = [
         ("silent, spread by time (E1)", silent),
         ("decided 40 % too high (E10)", decided),

@@ -122,7 +122,7 @@ impl Town {
 
     fn open(dir: TempDir, parts: RegistryParts, limits: LimitTable) -> Self {
         let mut settings = settings::load(None).unwrap();
-        settings.paths.data_dir = dir.path().to_owned();
+        dir.path().clone_into(&mut settings.paths.data_dir);
         let site = Site {
             settings,
             calendar: Arc::new(Calendar::default()),

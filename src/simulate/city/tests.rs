@@ -191,7 +191,7 @@ fn the_pipes_are_let_down_by_day_and_built_up_by_night() {
             assert!((pack(1.0) - city.line_pack_m3(zone, day + 1, 0.0)).abs() < 1e-6);
             let shown = city.telemetry(
                 zone,
-                clock.start_of(city.config().start_on().plus(day as i64)),
+                clock.start_of(city.config().start_on().plus(i64::try_from(day).unwrap())),
             );
             assert!(
                 (1_400.0..2_000.0).contains(&shown.pressure_abs_kpa),
