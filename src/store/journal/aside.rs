@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::inbox::{Row, Rows};
-use super::ingest::{Touched, put_rows, unreadable, write_touched};
+use super::ingest::{Touched, write_touched};
+use super::place::{put_rows, unreadable};
 use super::{Cache, EntryOutcome, Journal};
 use crate::domain::calendar::GasDayClock;
 use crate::store::error::StoreError;

@@ -10,13 +10,16 @@ mod aside;
 mod body;
 mod check;
 mod clocks;
+mod codec;
 mod curves;
 mod edits;
 mod findings;
 mod history;
 mod inbox;
 mod ingest;
+mod marks;
 mod outbox;
+mod place;
 mod presence;
 mod rejects;
 mod retention;
@@ -167,7 +170,7 @@ struct Cache {
     numbers: IndexMap<MeterId, i64>,
     presence: presence::Known,
     inbox: inbox::Inbox,
-    dirty: ingest::Marked,
+    dirty: marks::Marked,
     /// Readings that a replay moved out of the inbox, for the report of the next commit.
     carried: CommitReport,
     mark: i64,
@@ -554,7 +557,7 @@ impl Journal {
             let mark = cache.mark;
             for (meter, day) in &days {
                 let number = ingest::number_of(t, &mut cache, meter)?;
-                ingest::mark_dirty(t, number, day.epoch_day(), mark)?;
+                marks::mark_dirty(t, number, day.epoch_day(), mark)?;
             }
             Ok(())
         })
@@ -590,7 +593,7 @@ impl Journal {
                 let closed_before = retention::closed_before(t, number)?.unwrap_or(i32::MIN);
                 for day in presence::all_days(t, number)? {
                     if day >= closed_before {
-                        ingest::mark_dirty(t, number, day, mark)?;
+                        marks::mark_dirty(t, number, day, mark)?;
                     }
                 }
             }
