@@ -551,7 +551,7 @@ impl Pass<'_> {
             "curves of {} on {}…{} are not computed: {error}",
             first.meter, first.day, last.day
         );
-        if self.deps.journal.note_damage(&what) {
+        if self.deps.journal.tell_damage(&what) {
             error!(code = error.code(), "{what}");
         }
     }

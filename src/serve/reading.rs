@@ -54,6 +54,15 @@ const RESTATED_MAX: usize = 2000;
 /// Alerts looked at for the count of open ones.
 const ALERTS_MAX: usize = 1000;
 
+/// What cannot be counted because that part of a file is damaged is 0: the damage itself is counted, and
+/// hides nothing else.
+fn countable<T: Default>(counted: Result<T, StoreError>) -> Result<T, ApiProblem> {
+    match counted {
+        Err(StoreError::Damaged { .. }) => Ok(T::default()),
+        counted => counted.map_err(journal_failed),
+    }
+}
+
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the shape that `map_err` wants"
@@ -185,7 +194,7 @@ impl AppState {
     }
 
     fn heard(&self) -> Result<BTreeMap<MeterId, DateTime<Utc>>, ApiProblem> {
-        let latest = self.journal().latest_all().map_err(journal_failed)?;
+        let latest = countable(self.journal().latest_all())?;
         Ok(latest
             .into_iter()
             .map(|one| (one.meter, one.received_at))
@@ -249,9 +258,9 @@ impl AppState {
         let registry = self.registry();
         let now = self.now();
         let meters = meter_counts(&registry, &self.heard()?, now);
-        let rejects = self.journal().reject_stats().map_err(journal_failed)?;
+        let rejects = countable(self.journal().reject_stats())?;
         let latest = self.book().forecast_runs(1).map_err(book_failed)?;
-        let dirty = self.journal().dirty_len().map_err(journal_failed)?;
+        let dirty = countable(self.journal().dirty_len())?;
         Ok(Moment {
             counts: CollectCounts {
                 received: rejects.counters.received,
@@ -571,8 +580,12 @@ impl AppState {
             warnings.extend(damaged);
         }
         if let Ok(readings @ 1..) = self.journal().set_aside_len() {
+            let why = match self.journal().refusal() {
+                None => String::new(),
+                Some(error) => format!(" (the journal takes nothing at present: {error})"),
+            };
             let message = format!(
-                "{readings} reading(s) are on disk but cannot be put at their place in the file; \
+                "{readings} reading(s) are on disk but cannot be put at their place in the file{why}; \
                  stop the daemon, `qiliang salvage DIR` and `qiliang restore DIR --replace` put them there"
             );
             warnings.push(NotReady::new("journal", "store.set_aside", &message));
