@@ -551,7 +551,7 @@ async fn a_daemon_takes_readings_whose_place_is_damaged() {
 }
 
 /// The first page of a table's tree.
-fn pages_root(path: &Path, table: &str) -> usize {
+pub(super) fn pages_root(path: &Path, table: &str) -> usize {
     let c = rusqlite::Connection::open(path).unwrap();
     c.query_row(
         "SELECT rootpage FROM sqlite_schema WHERE name = ?1",

@@ -304,3 +304,163 @@ fn next(database: &Database, after: i64) -> Result<Option<Stored>, StoreError> {
         .map_err(&fail)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use chrono::TimeDelta;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
+    use crate::store::backup;
+    use crate::store::book::Book;
+    use crate::store::journal::Journal;
+    use crate::validate::rules::testing;
+
+    fn entries(range: std::ops::Range<i64>) -> Vec<JournalEntry> {
+        let reading = |k| {
+            let mut reading = testing::total(1, k);
+            reading.sampled_at += TimeDelta::seconds(k);
+            JournalEntry::Reading {
+                reading,
+                findings: Vec::new(),
+            }
+        };
+        range.map(reading).collect()
+    }
+
+    fn reject() -> JournalEntry {
+        JournalEntry::Reject(RejectedFrame {
+            frame: RawFrame {
+                transport: Transport::Mqtt,
+                origin: "up/x".to_owned(),
+                device: None,
+                bytes: vec![1, 2].into(),
+                received_at: testing::total(1, 0).received_at,
+            },
+            meter: None,
+            reason: RejectReason::new("decode.truncated", "it ends early"),
+        })
+    }
+
+    /// A journal whose table of counters cannot be written, and its file as it was before.
+    fn damaged(dir: &Path) -> (PathBuf, Vec<u8>) {
+        let path = dir.join("readings.db");
+        let journal = Journal::open(&path, GasDayClock::default()).unwrap();
+        journal.commit_blocking(entries(0..10)).unwrap();
+        drop(journal);
+        let c = Connection::open(&path).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'counters'";
+        let root: u32 = c.query_row(root, [], |row| row.get(0)).unwrap();
+        drop(c);
+        let sound = fs::read(&path).unwrap();
+        let mut garbled = sound.clone();
+        let at = (usize::try_from(root).unwrap() - 1) * 4_096;
+        garbled[at..at + 12].fill(0xA5);
+        fs::write(&path, garbled).unwrap();
+        (path, sound)
+    }
+
+    fn open(path: &Path) -> Journal {
+        Journal::open(path, GasDayClock::default()).unwrap()
+    }
+
+    #[test]
+    fn what_the_journal_refused_comes_to_it_once() {
+        let dir = TempDir::new().unwrap();
+        let (path, sound) = damaged(dir.path());
+        let journal = open(&path);
+        // Known, new, and a frame that nobody takes.
+        let mut batch = entries(5..15);
+        batch.push(reject());
+        let report = journal.commit_blocking(batch).unwrap();
+        assert_eq!((report.set_aside, report.rejected), (10, 1));
+        assert!(journal.refusal().is_some());
+        journal.commit_blocking(entries(15..20)).unwrap();
+        assert_eq!(journal.set_aside_len().unwrap(), 16);
+        let beside = Journal::open_read_only(&path, GasDayClock::default()).unwrap();
+        assert_eq!(beside.set_aside_len().unwrap(), 16);
+        drop((journal, beside));
+        // Not mended yet.
+        let journal = open(&path);
+        assert_eq!(journal.set_aside_len().unwrap(), 16);
+        drop(journal);
+
+        fs::write(&path, &sound).unwrap();
+        let aside = path_beside(&path);
+        let copy = fs::read(&aside).unwrap();
+        // The second time is a kill before the file was removed.
+        for _ in 0..2 {
+            fs::write(&aside, &copy).unwrap();
+            let journal = open(&path);
+            assert_eq!(journal.set_aside_len().unwrap(), 0);
+            assert_eq!(journal.refusal().map(|e| e.to_string()), None);
+            let counters = journal.counters().unwrap();
+            let counted = (counters.accepted, counters.duplicate, counters.rejected);
+            assert_eq!(counted, (20, 5, 1));
+            assert_eq!(journal.verify().unwrap(), 20);
+            assert!(!aside.exists());
+        }
+    }
+
+    #[test]
+    fn what_is_changed_in_it_is_named_and_the_rest_taken() {
+        let dir = TempDir::new().unwrap();
+        let (path, sound) = damaged(dir.path());
+        let journal = open(&path);
+        journal.commit_blocking(entries(10..13)).unwrap();
+        journal.commit_blocking(entries(13..20)).unwrap();
+        drop(journal);
+        let aside = path_beside(&path);
+        let c = Connection::open(&aside).unwrap();
+        c.execute("UPDATE entries SET body = zeroblob(9) WHERE id = 1", [])
+            .unwrap();
+        drop(c);
+        let read_only = Journal::open_read_only(&path, GasDayClock::default()).unwrap();
+        let damage = read_only.check().unwrap().damage;
+        let is_named = |what: &str| damage.iter().any(|d| d.to_string().contains(what));
+        assert!(
+            is_named("3 deliveries are not what was written"),
+            "{damage:?}"
+        );
+        drop(read_only);
+        fs::write(&path, &sound).unwrap();
+        let journal = open(&path);
+        assert_eq!(journal.verify().unwrap(), 17);
+        let seen = journal.damage_seen();
+        assert!(seen[0].contains("3 deliveries set aside in it"), "{seen:?}");
+        assert!(aside.exists());
+    }
+
+    #[test]
+    fn a_backup_has_it_and_a_restore_brings_it_back() {
+        let dir = TempDir::new().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir_all(&data).unwrap();
+        let (path, _) = damaged(&data);
+        let journal = open(&path);
+        let _book = Book::open(data.join("qiliang.db")).unwrap();
+        journal.commit_blocking(entries(10..20)).unwrap();
+        let (to, back) = (dir.path().join("copy"), dir.path().join("back"));
+        let now = testing::total(1, 0).received_at;
+        let manifest = backup::backup(&data, &to, now).unwrap();
+        assert_eq!(manifest, backup::check(&to).unwrap());
+        assert_eq!((manifest.form, manifest.files.len()), (2, 3));
+        backup::restore(&to, &back, false, now).unwrap();
+        let restored = open(&back.join("readings.db"));
+        assert_eq!(restored.set_aside_len().unwrap(), 10);
+        drop(restored);
+        // Replaced by a store without one: the old one goes with its journal.
+        let sound = dir.path().join("sound");
+        fs::create_dir_all(&sound).unwrap();
+        drop(open(&sound.join("readings.db")));
+        drop(Book::open(sound.join("qiliang.db")).unwrap());
+        backup::backup(&sound, &dir.path().join("other"), now).unwrap();
+        let other = dir.path().join("other");
+        let (_, moved) = backup::restore(&other, &back, true, now).unwrap();
+        assert!(!back.join(backup::ASIDE).exists());
+        assert!(moved.unwrap().join(backup::ASIDE).exists());
+    }
+}
