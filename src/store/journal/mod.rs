@@ -318,15 +318,18 @@ impl Journal {
         let prepare = |c: &Connection| {
             prepare(path, c, clock)?;
             let error = |error| StoreError::from_sqlite(path, "emptying the inbox", error);
-            let emptied = empty_inbox(c, clock)
-                .map_err(error)
-                .and_then(|()| aside.take_in(c, clock));
-            match emptied {
+            let opened = aside
+                .count(Some(c))
+                .and_then(|()| empty_inbox(c, clock).map_err(error))
+                .and_then(|()| aside.take_in(path, c, clock));
+            match opened {
                 Ok(unreadable) => damage.extend(unreadable.iter().map(ToString::to_string)),
-                // Both wait for the file to be mended; what comes meanwhile is set aside, too.
+                // All of it waits for the file to be mended; what comes meanwhile is set aside, too.
                 Err(error @ StoreError::Damaged { .. }) => {
                     damage.push(error.to_string());
-                    aside.refuse(error);
+                    if aside.is_of_journal(&error) {
+                        aside.refuse(error);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -351,6 +354,13 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let mut aside = AsideFile::beside(path.as_ref());
         let database = Database::open_damaged(path.as_ref(), error.clone())?;
+        let counted = database
+            .read(|c| Ok(aside.count(Some(c))))
+            .unwrap_or_else(|_| aside.count(None));
+        match counted {
+            Err(damage @ StoreError::Damaged { .. }) => database.note_damage(&damage.to_string()),
+            counted => counted?,
+        }
         aside.refuse(error);
         Self::of(database, clock, Arc::default(), aside)
     }

@@ -146,6 +146,7 @@ impl AsideFile {
     /// The journal refuses, or this file cannot be read; what is not taken stays.
     pub(in crate::store::journal) fn take_in(
         &mut self,
+        journal: &Path,
         c: &Connection,
         clock: GasDayClock,
     ) -> Result<Vec<Damage>, StoreError> {
@@ -153,9 +154,8 @@ impl AsideFile {
             return Ok(Vec::new());
         }
         let database = self.opened()?.clone();
-        let (identity, through) = position(&database, c)?;
-        self.waiting = waiting_after(&database, through)?;
-        let fail = |error| StoreError::from_sqlite(&self.path, "taking what was set aside", error);
+        let (identity, through) = position(&database, Some(c))?;
+        let fail = |error| StoreError::from_sqlite(journal, "taking what was set aside", error);
         let mut cache = Cache::default();
         let mut unreadable = 0;
         let mut id = i64::MIN;
@@ -193,16 +193,40 @@ impl AsideFile {
         }
     }
 
-    /// Looks at it beside whoever writes to it.
-    pub(in crate::store::journal) fn look(&mut self, c: &Connection) -> Result<(), StoreError> {
+    /// Counts what is in it, if there is such a file; `journal` says what of it was taken, if it can be read.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(in crate::store::journal) fn count(
+        &mut self,
+        journal: Option<&Connection>,
+    ) -> Result<(), StoreError> {
         if !self.path.exists() {
             return Ok(());
         }
-        let database = Database::open_read_only(&self.path, MIGRATIONS)?;
-        let (_, through) = position(&database, c)?;
+        let database = self.opened()?.clone();
+        let (_, through) = position(&database, journal)?;
         self.waiting = waiting_after(&database, through)?;
-        self.database = Some(database);
         Ok(())
+    }
+
+    /// The same beside whoever writes to it.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(in crate::store::journal) fn look(
+        &mut self,
+        journal: &Connection,
+    ) -> Result<(), StoreError> {
+        if self.path.exists() {
+            self.database = Some(Database::open_read_only(&self.path, MIGRATIONS)?);
+        }
+        self.count(Some(journal))
+    }
+
+    /// Whether an error is of the journal and not of this file.
+    pub(in crate::store::journal) fn is_of_journal(&self, error: &StoreError) -> bool {
+        !matches!(error, StoreError::Damaged { path, .. } if *path == self.path)
     }
 
     /// What is wrong with it.
@@ -239,7 +263,10 @@ fn path_beside(journal: &Path) -> PathBuf {
 }
 
 /// The file's identity, and up to which entry of it the journal has it.
-fn position(database: &Database, journal: &Connection) -> Result<(String, i64), StoreError> {
+fn position(
+    database: &Database,
+    journal: Option<&Connection>,
+) -> Result<(String, i64), StoreError> {
     let fail = database.error("reading whose file it is");
     let identity = database.read(|c| {
         c.query_row("SELECT id FROM identity", [], |row| row.get::<_, String>(0))
@@ -248,12 +275,10 @@ fn position(database: &Database, journal: &Connection) -> Result<(String, i64), 
     })?;
     let identity = identity.unwrap_or_default();
     // Of a journal that cannot say, nothing of the file is taken to be in it: what is taken twice is joined.
-    let known: Option<String> = journal
-        .query_row("SELECT value FROM meta WHERE key = ?1", [KEY], |row| {
-            row.get(0)
-        })
-        .optional()
-        .unwrap_or_default();
+    let known = journal.and_then(|c| {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        c.query_row(sql, [KEY], |row| row.get::<_, String>(0)).ok()
+    });
     let through = known.and_then(|known| {
         let (of, id) = known.split_once(' ')?;
         (of == identity).then(|| id.parse().ok())?
@@ -428,7 +453,7 @@ mod tests {
         drop(read_only);
         fs::write(&path, &sound).unwrap();
         let journal = open(&path);
-        assert_eq!(journal.verify().unwrap(), 17);
+        assert_eq!(journal.check().unwrap().readings, 17);
         let seen = journal.damage_seen();
         assert!(seen[0].contains("3 deliveries set aside in it"), "{seen:?}");
         assert!(aside.exists());
