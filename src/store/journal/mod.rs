@@ -387,8 +387,12 @@ impl Journal {
             )
         });
         let newest = match newest {
-            // Later than any that was ever made.
-            Err(StoreError::Damaged { .. }) => millis(Utc::now()),
+            // Later than any that was ever made; of a file that takes nothing it does not matter.
+            Err(StoreError::Damaged { .. }) => journal
+                .read("reading the time", |c| {
+                    c.query_row("SELECT unixepoch() * 1000", [], |row| row.get(0))
+                })
+                .unwrap_or(0),
             newest => newest?,
         };
         locked(&journal.cache).mark = newest + 1;
