@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-forecast bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
+.PHONY: demo test lint web bench bench-collect bench-faults bench-forecast bench-modbus bench-scale bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -54,13 +54,17 @@ fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo 
 	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
 outage-influx: setup-test  ## 30 minutes of 1,000 readings/s without the second store, then its speed (QILIANG_TEST_INFLUXD)
-	cargo test --test it -- --ignored --nocapture --test-threads 1 influx::outage
+	cargo test --release --test it -- --ignored --nocapture --test-threads 1 influx::outage
 
 bench-forecast:  ## forecasts: a daily and an hourly series on one core, then many customers on two
 	mkdir -p web/dist
 	cargo bench --bench forecast
 	cargo build --release --example forecast_load
 	target/release/examples/forecast_load
+
+bench-scale:  ## answers that look at many meters, at 1,000, 10,000 and 100,000
+	mkdir -p web/dist
+	cargo run --release --quiet --example scale
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

@@ -12,12 +12,12 @@ use crate::run::daemon;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
-    let site = context.site()?;
+    let site = context.judging_site()?;
     start_log(&site.settings.log);
     for warning in &site.warnings {
         tracing::warn!("{warning}");
     }
-    let (app, reload) = App::open(&site, Arc::clone(&context.clock))?;
+    let (app, reload) = App::open_to_run(&site, Arc::clone(&context.clock))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

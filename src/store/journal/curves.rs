@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::body::{Bytes, put_signed};
+use super::codec::{Bytes, put_signed};
 use super::ingest::number_of;
 use super::outbox::Keys;
 use super::{Journal, findings, instant, locked, millis};
@@ -471,7 +471,7 @@ impl Journal {
     }
 }
 
-fn curve_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
+pub(super) fn curve_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
     let first: Option<i32> = c
         .prepare_cached("SELECT min(day) FROM curves")?
         .query_row([], |row| row.get(0))?;

@@ -42,7 +42,7 @@ pub(super) enum Origin {
     Sequence = 1,
 }
 
-const fn severity_code(severity: Severity) -> u8 {
+pub(super) const fn severity_code(severity: Severity) -> u8 {
     match severity {
         Severity::Info => 0,
         Severity::Suspect => 1,
@@ -50,7 +50,7 @@ const fn severity_code(severity: Severity) -> u8 {
     }
 }
 
-const fn severity_of(code: u8) -> Severity {
+pub(super) const fn severity_of(code: u8) -> Severity {
     match code {
         0 => Severity::Info,
         1 => Severity::Suspect,
@@ -111,14 +111,14 @@ pub(super) fn insert_on(
 }
 
 /// Words as they are kept.
-struct Kept<'a> {
-    message: &'a str,
-    sentence: Option<&'static str>,
-    args: Option<String>,
+pub(super) struct Kept<'a> {
+    pub(super) message: &'a str,
+    pub(super) sentence: Option<&'static str>,
+    pub(super) args: Option<String>,
 }
 
 impl<'a> Kept<'a> {
-    fn of(finding: &'a Finding) -> rusqlite::Result<Self> {
+    pub(super) fn of(finding: &'a Finding) -> rusqlite::Result<Self> {
         Ok(match &finding.words {
             Words::Text(text) => Self {
                 message: text,
@@ -139,7 +139,12 @@ impl<'a> Kept<'a> {
 }
 
 /// The words of a kept finding. Of a sentence that this program does not have, the values are shown.
-fn words_of(rule: RuleId, message: String, sentence: Option<&str>, args: Option<String>) -> Words {
+pub(super) fn words_of(
+    rule: RuleId,
+    message: String,
+    sentence: Option<&str>,
+    args: Option<String>,
+) -> Words {
     let (Some(key), Some(args)) = (sentence, args) else {
         return Words::Text(message);
     };
@@ -149,7 +154,7 @@ fn words_of(rule: RuleId, message: String, sentence: Option<&str>, args: Option<
     }
 }
 
-const fn kind_of(subject: &Subject) -> Option<u8> {
+pub(super) const fn kind_of(subject: &Subject) -> Option<u8> {
     match subject {
         Subject::Meter(_) => None,
         Subject::Zone(_) => Some(1),
@@ -157,7 +162,7 @@ const fn kind_of(subject: &Subject) -> Option<u8> {
     }
 }
 
-fn subject_of(kind: u8, id: String) -> Subject {
+pub(super) fn subject_of(kind: u8, id: String) -> Subject {
     match kind {
         1 => Subject::Zone(ZoneId::new(id)),
         _ => Subject::Customer(CustomerId::new(id)),
@@ -287,7 +292,8 @@ impl Journal {
         })
     }
 
-    /// Replaces what some rules found on a gas day of zones and customers. Blocks.
+    /// Replaces what some rules found on a gas day of zones and customers: of all of them, or of those
+    /// named. Blocks.
     ///
     /// # Errors
     /// As the store's.
@@ -295,12 +301,35 @@ impl Journal {
         &self,
         day: GasDay,
         rules: Vec<RuleId>,
+        of: Option<Vec<Subject>>,
         findings: Vec<Finding>,
     ) -> Result<(), StoreError> {
         self.write_now("writing findings", move |t| {
             for rule in &rules {
-                t.prepare_cached("DELETE FROM subject_findings WHERE day = ?1 AND rule = ?2")?
-                    .execute(params![day.epoch_day(), rule.key()])?;
+                let of_day = params![day.epoch_day(), rule.key()];
+                match &of {
+                    None => {
+                        t.prepare_cached(
+                            "DELETE FROM subject_findings WHERE day = ?1 AND rule = ?2",
+                        )?
+                        .execute(of_day)?;
+                    }
+                    Some(subjects) => {
+                        let mut delete = t.prepare_cached(
+                            "DELETE FROM subject_findings
+                             WHERE day = ?1 AND rule = ?2 AND kind = ?3 AND subject = ?4",
+                        )?;
+                        for subject in subjects {
+                            let kind = kind_of(subject);
+                            delete.execute(params![
+                                day.epoch_day(),
+                                rule.key(),
+                                kind,
+                                subject.as_str()
+                            ])?;
+                        }
+                    }
+                }
             }
             let mut insert = t.prepare_cached(
                 "INSERT OR REPLACE INTO subject_findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
