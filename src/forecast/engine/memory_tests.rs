@@ -43,6 +43,9 @@ fn city() -> ForecastRequest {
             customer: format!("K{i}").as_str().into(),
             node: node(zone, CustomerClass::Industrial),
             days,
+            deviations: (0..9)
+                .map(|day| (first().plus(300 + 5 * day), 40.0))
+                .collect(),
             plans: BTreeMap::new(),
             past_plans: Vec::new(),
             effects: BTreeMap::new(),
@@ -72,6 +75,8 @@ enum Change {
     Estimated(usize, i64),
     /// A customer's day is restated.
     Restated(usize, i64),
+    /// A customer's day was estimated.
+    Bounded(usize, i64),
     /// An observed temperature is corrected.
     Observed(i64),
     /// Another day off.
@@ -95,6 +100,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (0..4_usize, 1..400_i64).prop_map(|(who, back)| Change::Gone(who, back)),
         1 => (0..4_usize, 1..60_i64).prop_map(|(who, back)| Change::Estimated(who, back)),
         1 => (0..3_usize, 1..60_i64).prop_map(|(who, back)| Change::Restated(who, back)),
+        1 => (0..3_usize, 1..60_i64).prop_map(|(who, back)| Change::Bounded(who, back)),
         1 => (1..40_i64).prop_map(Change::Observed),
         1 => (-200..40_i64).prop_map(Change::Holiday),
         1 => Just(Change::Skill),
@@ -174,6 +180,10 @@ impl Change {
                         *m3 *= 1.1;
                     }
                 }
+            }
+            Self::Bounded(who, back) => {
+                let deviations = &mut request.parts.consumers[who].deviations;
+                deviations.insert(today.plus(-back), 75.0);
             }
             Self::Holiday(day) => {
                 let day = today.plus(day).0;
