@@ -5,6 +5,7 @@
 //! given apart and taken as they are.
 
 mod assemble;
+mod cold_start;
 mod nodes;
 mod pooling;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::capacity::NodeCapacity;
 use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
@@ -69,6 +71,10 @@ pub struct ForecastRequest {
     /// Known production changes: change of a node's daily volume by gas day, m³, past days too. Past
     /// changes are taken out of the history before learning, those to come are added.
     pub effects: BTreeMap<DemandNode, BTreeMap<GasDay, f64>>,
+    /// Design flow of the nodes' customers, those of projects on their ramp left out; nodes without
+    /// history are forecast by it. None only in runs of earlier programs, which are made again
+    /// without.
+    pub capacities: Option<BTreeMap<DemandNode, NodeCapacity>>,
     /// Large consumers with their plans, new connections, named factors.
     pub parts: PartsInput,
     /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
@@ -106,6 +112,7 @@ impl ForecastRequest {
             weather_skill: ForecastSkill::default(),
             shares: Vec::new(),
             effects: BTreeMap::new(),
+            capacities: Some(BTreeMap::new()),
             parts: PartsInput::default(),
             horizon_days: 62,
             hourly_days: 8,
