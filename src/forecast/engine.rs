@@ -162,10 +162,10 @@ impl ForecastRequest {
 
 /// Forecasts every node of the request.
 ///
-/// Models by what the history allows: `regression` from some 90 complete days, `seasonal_naive`
-/// from 8, `class_profile` (a node of the same class elsewhere, scaled) for a node with less than
-/// four weeks, `recent_mean` from 3 days. A node with less is left out and named under `left_out`
-/// in the inputs.
+/// Models by what the history allows: `regression` from some 90 complete days; where alike nodes have
+/// one, `class_profile_scaled` or `class_profile_design_flow` below that and while a regression is
+/// young; else `seasonal_naive` from 8 days, `recent_mean` from 3. A node with less is left out and
+/// named under `left_out` in the inputs.
 ///
 /// # Errors
 /// A request out of bounds, values that are not numbers, or no node with enough history.

