@@ -20,7 +20,8 @@ pub struct NodeMethod {
     pub class_en: String,
     /// The model, from the best down: `regression`, `class_profile_scaled`,
     /// `class_profile_design_flow`, `class_profile` (runs of earlier programs), `seasonal_naive`,
-    /// `recent_mean`; `new_connection` where only a project is known (docs/METHODS.md, "Short history").
+    /// `recent_mean`; `new_connection` where only a project is known (docs/METHODS.md,
+    /// "Short history").
     pub model: String,
     /// Its P50 of the day asked for, m³; null where the run does not have the day.
     pub p50_m3: Option<i64>,
