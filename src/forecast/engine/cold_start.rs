@@ -277,15 +277,12 @@ fn cold_start(
     let member = &axis.members[index];
     let capacity = member.capacity.filter(|c| !c.steps().is_empty());
     let by_flow = capacity.and_then(|c| Some((c, axis.pool(others, Some(ramp))?)));
-    let (levels, pool) = match by_flow {
-        Some((capacity, pool)) => {
-            let levels = levels_by_flow(axis, member, &pool, spread, (ramp, capacity));
-            (levels, pool)
-        }
-        None => {
-            let pool = axis.pool(others, None)?;
-            (vec![level_of_own_days(axis, member, &pool, spread)?], pool)
-        }
+    let (levels, pool) = if let Some((capacity, pool)) = by_flow {
+        let levels = levels_by_flow(axis, member, &pool, spread, (ramp, capacity));
+        (levels, pool)
+    } else {
+        let pool = axis.pool(others, None)?;
+        (vec![level_of_own_days(axis, member, &pool, spread)?], pool)
     };
     let ahead = pool.ahead();
     let weekdays = weekdays(axis, member, &pool);

@@ -117,7 +117,7 @@ fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
     let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
-    (at(last / 2) + at(last.div_ceil(2))) / 2.0
+    f64::midpoint(at(last / 2), at(last.div_ceil(2)))
 }
 
 impl<'a> Pool<'a> {

@@ -5,7 +5,9 @@ use crate::domain::capacity::NodeCapacity;
 use crate::domain::connection::RAMP;
 
 /// Days of a step of [`RAMP`].
-const STEP_DAYS: f64 = 30.0;
+const STEP_DAYS: u16 = 30;
+/// Days from which on use is full: the middle of the last step.
+const FULL_DAYS: i64 = 135;
 /// Nodes that what is taken for granted is worth.
 const DEFAULT_WORTH: f64 = 2.0;
 
@@ -34,26 +36,20 @@ impl Ramp {
 
     /// Month of an age in days, the last for all that are older.
     pub(super) fn month_of(age: usize) -> usize {
-        (age / STEP_DAYS as usize).min(RAMP.len() - 1)
-    }
-
-    /// Days from which on use is full.
-    const fn full_days() -> i64 {
-        STEP_DAYS as i64 * (RAMP.len() as i64 - 1) + STEP_DAYS as i64 / 2
+        (age / usize::from(STEP_DAYS)).min(RAMP.len() - 1)
     }
 
     /// Part of the full use so many days after gas was let in: linear between the middles of months.
     fn at(&self, age: i64) -> f64 {
-        if age < 0 {
+        let Ok(age) = u16::try_from(age.min(FULL_DAYS)) else {
             return 0.0;
-        }
-        if age >= Self::full_days() {
-            return self.0[RAMP.len() - 1];
-        }
-        let months = (age as f64 / STEP_DAYS - 0.5).max(0.0);
-        let low = months as usize;
+        };
+        // Days since the middle of the first step.
+        let since = age.saturating_sub(STEP_DAYS / 2);
+        let low = usize::from(since / STEP_DAYS).min(RAMP.len() - 1);
         let high = (low + 1).min(RAMP.len() - 1);
-        self.0[low] + (months - months.floor()) * (self.0[high] - self.0[low])
+        let part = f64::from(since % STEP_DAYS) / f64::from(STEP_DAYS);
+        self.0[low] + part * (self.0[high] - self.0[low])
     }
 
     /// Design flow in use on `count` days from `first` on, m³/h: Σ design flow × ramp^`follows`, where
@@ -72,7 +68,7 @@ impl Ramp {
             .map(|i| {
                 let day = first.plus(i);
                 while let Some(step) = steps.get(grown)
-                    && day.days_since(step.from_on) >= Self::full_days()
+                    && day.days_since(step.from_on) >= FULL_DAYS
                 {
                     full += step.m3h;
                     grown += 1;

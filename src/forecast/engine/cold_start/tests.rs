@@ -300,7 +300,7 @@ fn the_regression_takes_over_without_a_jump() {
 fn bands_hold_what_comes_at_every_age() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     for known in [0, 14] {
-        let (mut hits, mut all) = (0, 0);
+        let (mut hits, mut all) = (0_u32, 0_u32);
         for trial in 0..10 {
             let mut level = || {
                 (0.3 * (rng.random::<f64>() + rng.random::<f64>() + rng.random::<f64>() - 1.5)
@@ -326,11 +326,11 @@ fn bands_hold_what_comes_at_every_age() {
                     quantile_of_sorted(&draws, 0.1),
                     quantile_of_sorted(&draws, 0.9),
                 );
-                hits += usize::from((low..=high).contains(&came));
+                hits += u32::from((low..=high).contains(&came));
                 all += 1;
             }
         }
-        let held = hits as f64 / all as f64;
+        let held = f64::from(hits) / f64::from(all);
         assert!((0.6..=0.98).contains(&held), "{known} days: {held}");
     }
 }
