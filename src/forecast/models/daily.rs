@@ -155,6 +155,18 @@ impl DailyModel {
         (*self.known.get(cut)? >= REGRESSION_DAYS_MIN).then_some(cut)
     }
 
+    /// Days since the first origin at which the history was long enough for a regression.
+    pub fn regression_age(&self, origin: usize) -> Option<usize> {
+        let mut cut = self.cut_of(origin)?;
+        while let Some(earlier) = cut.checked_sub(CUT_DAYS)
+            && earlier + 1 >= REGRESSION_DAYS_MIN
+            && self.known.get(earlier).copied() >= Some(REGRESSION_DAYS_MIN)
+        {
+            cut = earlier;
+        }
+        Some(origin - cut - self.options.fit_age_min)
+    }
+
     /// Makes the fit of a cut and its expectations for days up to `horizon` after the origins that
     /// use it; false if there is none.
     fn prepare(&mut self, cut: usize, horizon: usize) -> bool {
