@@ -84,7 +84,7 @@ pub fn year_angle(date: NaiveDate) -> f64 {
 }
 
 /// Sine and cosine of [`year_angle`], which a model of many years asks for each day of.
-fn first_harmonic(date: NaiveDate) -> (f64, f64) {
+pub fn first_harmonic(date: NaiveDate) -> (f64, f64) {
     static OF_DAYS: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
         let angle = |day| TAU * f64::from(day) / 365.25;
         (0..366).map(|day: u32| angle(day).sin_cos()).collect()

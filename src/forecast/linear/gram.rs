@@ -126,6 +126,44 @@ impl WithSimd for Factoring<'_> {
     }
 }
 
+/// Rows whose errors are asked for; `minus` are the coefficients with their signs turned, 1 at y, and
+/// zeros up to whole vectors.
+struct Missing<'a> {
+    rows: &'a [f64],
+    minus: &'a [f64],
+}
+
+impl WithSimd for Missing<'_> {
+    type Output = Vec<f64>;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f64> {
+        let wide = self.minus.len();
+        let mut errors = Vec::with_capacity(self.rows.len() / wide);
+        for row in self.rows.chunks_exact(wide) {
+            let mut sums = [0.0; LANES];
+            let of_row = row.as_chunks::<LANES>().0;
+            for (values, factors) in of_row.iter().zip(self.minus.as_chunks::<LANES>().0) {
+                for lane in 0..LANES {
+                    sums[lane] += values[lane] * factors[lane];
+                }
+            }
+            errors.push((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        }
+        errors
+    }
+}
+
+/// What coefficients miss of each row (see [`Gram::row_length`]): y − x·b.
+pub fn errors(rows: &[f64], b: &[f64]) -> Vec<f64> {
+    let mut minus: Vec<f64> = b.iter().map(|b| -b).collect();
+    minus.push(1.0);
+    minus.resize(Gram::row_length(b.len()), 0.0);
+    WIDEST.dispatch(Missing {
+        rows,
+        minus: &minus,
+    })
+}
+
 /// Column at which line `j` begins.
 const fn begin(j: usize) -> usize {
     j - j % LANES
@@ -433,6 +471,20 @@ mod tests {
         whole.add(&rows[..rows.len() - wide], &scaled);
         for (a, b) in mixed.sums.iter().zip(&whole.sums) {
             assert!((a - b).abs() < 1e-9, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn errors_are_what_coefficients_miss() {
+        for columns in [3, 4, 9] {
+            let (rows, _) = rows(7, columns);
+            let b: Vec<f64> = (0..columns).map(|j| 0.5 - j as f64).collect();
+            let missed = errors(&rows, &b);
+            assert_eq!(missed.len(), 7);
+            for (missed, row) in missed.iter().zip(rows.chunks(Gram::row_length(columns))) {
+                let expected = row[columns] - crate::forecast::linear::dot(&b, &row[..columns]);
+                assert!((missed - expected).abs() < 1e-12, "{missed} {expected}");
+            }
         }
     }
 

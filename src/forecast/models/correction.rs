@@ -6,7 +6,7 @@
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::season_distance;
-use crate::forecast::linear::gram::Gram;
+use crate::forecast::linear::gram::{Gram, errors};
 use crate::forecast::linear::{Penalty, dot};
 
 /// Days of residuals that are read.
@@ -93,7 +93,7 @@ impl KnownResiduals {
             self.warm,
             self.warm_week,
             if self.has_weather_effect {
-                target.angle.cos()
+                target.year_cosine
             } else {
                 0.0
             },
@@ -122,8 +122,8 @@ fn or(value: f64, otherwise: f64) -> f64 {
 pub struct Target {
     /// Base expectation, m³.
     pub expected: f64,
-    /// Place in the year, an angle.
-    pub angle: f64,
+    /// Cosine of its place in the year.
+    pub year_cosine: f64,
     /// Whether it, and whether the origin, is a day off.
     pub off: [bool; 2],
     /// How much warmer it is than the origin, K; NaN where unknown.
@@ -230,11 +230,10 @@ impl Examples {
         parts: &[std::ops::Range<usize>],
         sums: &mut [Gram],
     ) -> bool {
-        let sizes: Vec<f64> = self
-            .rows
-            .chunks_exact(Self::WIDE)
-            .map(|row| (row[CORRECTION_FEATURES] - dot(&first.0, row)).abs())
-            .collect();
+        let mut sizes = errors(&self.rows, &first.0);
+        for size in &mut sizes {
+            *size = size.abs();
+        }
         let middle = sizes.len() / 2;
         let median = *sizes
             .clone()

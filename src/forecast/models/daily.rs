@@ -270,22 +270,18 @@ impl DailyModel {
         let near = near.as_ref();
         let first_lead = near.map_or(1, |_| BLEND_FROM_LEAD);
         let corrections = self.corrections(&views, origin, first_lead..=horizon);
-        let past_members: Vec<Vec<Members>> = views
-            .iter()
-            .enumerate()
-            .map(|(i, view)| {
-                // What it would have been corrected by, had it not been learnt from.
-                let part = block_of(i, views.len());
-                let honest = |lead| {
-                    near.and_then(|near| near.without(view.at, lead))
-                        .unwrap_or(&corrections[lead_group(lead)].without[part])
-                };
-                (1..=horizon)
-                    .map(|lead| self.members(view, lead, honest(lead)))
-                    .collect()
-            })
-            .collect();
-        let blends = self.blends(&views, &past_members, origin);
+        // Lead by lead of each past origin.
+        let mut past_members: Vec<Members> = Vec::with_capacity(views.len() * horizon);
+        for (i, view) in views.iter().enumerate() {
+            // What it would have been corrected by, had it not been learnt from.
+            let part = block_of(i, views.len());
+            let honest = |lead| {
+                near.and_then(|near| near.without(view.at, lead))
+                    .unwrap_or(&corrections[lead_group(lead)].without[part])
+            };
+            past_members.extend((1..=horizon).map(|lead| self.members(view, lead, honest(lead))));
+        }
+        let blends = self.blends(&views, &past_members, horizon, origin);
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
                 let correction = near

@@ -5,8 +5,7 @@ use crate::forecast::features::calendar::{FIRST_HARMONIC, season_distance};
 use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
 };
-use crate::forecast::linear::dot;
-use crate::forecast::linear::gram::Gram;
+use crate::forecast::linear::gram::{Gram, errors};
 use crate::forecast::models::daily::DailySeries;
 
 /// Parts of the year that are summed apart.
@@ -91,11 +90,6 @@ struct Rows {
 impl Rows {
     fn row(&self, i: usize) -> &[f64] {
         &self.values[i * self.wide..(i + 1) * self.wide]
-    }
-
-    fn residual(&self, i: usize, b: &[f64]) -> f64 {
-        let row = self.row(i);
-        row[self.columns] - dot(b, &row[..self.columns])
     }
 }
 
@@ -222,9 +216,10 @@ impl Stage {
         let mut changed_season = Vec::new();
         for _ in 0..ROUNDS {
             let b = self.solve(input)?;
-            let sizes: Vec<f64> = (0..rows.days.len())
-                .map(|i| rows.residual(i, &b).abs())
-                .collect();
+            let mut sizes = errors(&rows.values, &b);
+            for size in &mut sizes {
+                *size = size.abs();
+            }
             self.scale = robust_scale(&mut sizes.clone());
             let Some(limit) = self.scale.map(|s| input.options.clip * s) else {
                 break; // most residuals are zero: nothing to gain
@@ -258,7 +253,7 @@ impl Stage {
         }
         self.note_largest(&rows);
         let mut errors: Vec<f64> = match &self.latest {
-            Some(b) => (0..rows.days.len()).map(|i| rows.residual(i, b)).collect(),
+            Some(b) => errors(&rows.values, b),
             None => vec![0.0; rows.days.len()],
         };
         let trusts: Vec<f64> = rows

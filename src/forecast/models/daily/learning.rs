@@ -146,20 +146,21 @@ impl DailyModel {
         members
     }
 
-    /// How the members are mixed, by lead group, as would have been best lately.
+    /// How the members are mixed, by lead group, as would have been best lately; `members` are those
+    /// of all leads of each view.
     pub(super) fn blends(
         &self,
         views: &[View],
-        members: &[Vec<Members>],
+        members: &[Members],
+        horizon: usize,
         origin: usize,
     ) -> Vec<Blend> {
         let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LEAD_GROUPS];
-        let reaches = members.first().map_or(0, Vec::len);
-        if reaches < BLEND_FROM_LEAD || self.is_new_to_a_season(origin) {
+        if horizon < BLEND_FROM_LEAD || self.is_new_to_a_season(origin) {
             return vec![Blend::REGRESSION; LEAD_GROUPS];
         }
         let day = self.series.traits[origin].day;
-        for (view, members) in views.iter().zip(members) {
+        for (view, members) in views.iter().zip(members.chunks(horizon.max(1))) {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
             // In the first week, what is known at the origin is in the correction already.
@@ -182,7 +183,7 @@ impl DailyModel {
     pub(super) fn paths(
         &self,
         views: &[View],
-        members: &[Vec<Members>],
+        members: &[Members],
         blends: &[Blend],
         origin: usize,
         p50: &[f64],
@@ -192,7 +193,7 @@ impl DailyModel {
         let typical = self.series.typical_level(origin);
         let mut paths: Vec<ResidualPath> = views
             .iter()
-            .zip(members)
+            .zip(members.chunks(horizon.max(1)))
             .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
             .map(|(view, members)| {
                 let residuals = (1..=horizon)

@@ -1,7 +1,7 @@
 //! What an origin expected of the days ahead and knew of its own errors.
 
 use super::{BLEND_FROM_LEAD, CutFit, DailyModel};
-use crate::forecast::features::calendar::year_angle;
+use crate::forecast::features::calendar::first_harmonic;
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::models::correction::{
     CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target, mean_known,
@@ -26,12 +26,10 @@ pub(super) struct View {
 }
 
 impl DailyModel {
-    fn angle(&self, index: usize) -> f64 {
-        year_angle(
-            self.series.traits[index.min(self.series.traits.len() - 1)]
-                .day
-                .0,
-        )
+    /// Cosine of the day's place in the year; beyond the calendar, of its last day.
+    fn year_cosine(&self, index: usize) -> f64 {
+        let traits = &self.series.traits;
+        first_harmonic(traits[index.min(traits.len() - 1)].day.0).1
     }
 
     /// What was expected, and what was known of errors, at an origin; `temperatures` are those of
@@ -58,18 +56,14 @@ impl DailyModel {
         }
         let uses_weather = fit.base.uses_weather() && self.felt.is_some();
         let is_observed = temperatures.is_none() && weather.ahead == WeatherAhead::Perfect;
-        let mut warmth = vec![f64::NAN; horizon];
+        // Of the leads; where it is observed it stands in `felt`.
+        let mut warmth = Vec::new();
         let expected: Vec<f64> = if !uses_weather || is_observed {
             // Cached for the days after the cut; without weather, also those not yet observed.
             let under_observed = |i: usize| {
                 let felt = self.felt.as_ref().and_then(|f| f.get(i)).copied();
                 fit.base.predict(&self.series, &self.fixed, i, felt)
             };
-            if let Some(felt) = self.felt.as_ref().filter(|_| uses_weather) {
-                for (today, felt) in warmth.iter_mut().zip(&felt[at + 1..]) {
-                    *today = felt.today;
-                }
-            }
             (at + 1..=at + horizon)
                 .map(|i| expected_of(i).unwrap_or_else(|| under_observed(i)))
                 .collect()
@@ -84,7 +78,13 @@ impl DailyModel {
                     horizon,
                 )
             });
+            warmth.resize(horizon, f64::NAN);
             self.expected_under(fit, at, &temperatures, &mut warmth)
+        };
+        let felt_then = self.felt.as_ref().filter(|_| uses_weather && is_observed);
+        let warmth_at = |lead: usize| match felt_then {
+            Some(felt) => felt.get(at + lead).map(|felt| felt.today),
+            None => warmth.get(lead - 1).copied(),
         };
         let effects = if uses_weather
             && !matches!(weather.ahead, WeatherAhead::None | WeatherAhead::Perfect)
@@ -100,9 +100,9 @@ impl DailyModel {
             .map(|(lead, expected)| {
                 let target = Target {
                     expected: *expected - fit.apart(at + lead),
-                    angle: self.angle(at + lead),
+                    year_cosine: self.year_cosine(at + lead),
                     off: [at + lead, at].map(|i| self.series.traits[i].is_off()),
-                    warmer: warmth[lead - 1] - warmth_now,
+                    warmer: warmth_at(lead).unwrap_or(f64::NAN) - warmth_now,
                 };
                 known.features(lead, &target)
             })
