@@ -5,7 +5,7 @@ export CARGO_BUILD_JOBS ?= 2
 TARGET ?= json
 SECONDS ?= 600
 
-.PHONY: demo test lint web bench bench-collect bench-faults bench-forecast bench-modbus bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
+.PHONY: demo test lint web bench bench-collect bench-faults bench-forecast bench-modbus bench-scale bench-store crash-matrix fuzz setup setup-test clean estimation outage-influx
 
 demo: setup web  ## a whole city from meter to declaration on this machine
 	cargo build --release
@@ -61,6 +61,10 @@ bench-forecast:  ## forecasts: a daily and an hourly series on one core, then ma
 	cargo bench --bench forecast
 	cargo build --release --example forecast_load
 	target/release/examples/forecast_load
+
+bench-scale:  ## answers that look at many meters, at 1,000, 10,000 and 100,000
+	mkdir -p web/dist
+	cargo run --release --quiet --example scale
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

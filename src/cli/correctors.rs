@@ -3,7 +3,7 @@
 use super::{Context, Failure};
 use crate::domain::id::MeterId;
 use crate::run::auditing;
-use crate::serve::api::correctors::CorrectorView;
+use crate::serve::api::correctors::{CorrectorView, CorrectorsAsked, ROWS_DEFAULT};
 use crate::validate::convert::audit::Slip;
 
 /// What is asked.
@@ -29,20 +29,32 @@ pub(super) fn run(context: &Context, question: &Question) -> Result<(), Failure>
             "meter `{meter}` is not in meters.csv; `qiliang correctors` without --meter takes all"
         )));
     }
-    let only = question.meter.as_ref();
-    let rows = auditing::correctors(&app, &registry, only, question.days)?;
-    for row in &rows {
-        if question.is_json {
-            println!("{}", serde_json::to_string(row)?);
-        } else if row.is_odd() || question.meter.is_some() {
-            print!("{}", lines(row));
+    let (mut odd, mut all) = (0, 0);
+    let mut asked = CorrectorsAsked {
+        meter: question.meter.clone(),
+        days: question.days,
+        after: None,
+        limit: ROWS_DEFAULT,
+    };
+    loop {
+        let found = auditing::correctors(&app, &registry, &asked)?;
+        for row in &found.rows {
+            if question.is_json {
+                println!("{}", serde_json::to_string(row)?);
+            } else if row.is_odd() || question.meter.is_some() {
+                print!("{}", lines(row));
+            }
+            odd += usize::from(row.is_odd());
+        }
+        all += found.rows.len();
+        match found.next_after {
+            Some(after) => asked.after = Some(MeterId::new(after)),
+            None => break,
         }
     }
     if !question.is_json {
-        let odd = rows.iter().filter(|row| row.is_odd()).count();
         println!(
-            "{odd} of {} corrector(s) with something to look at, last {} day(s)",
-            rows.len(),
+            "{odd} of {all} corrector(s) with something to look at, last {} day(s)",
             question.days
         );
     }

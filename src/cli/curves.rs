@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, what: CurvesCommand) -> Result<(), Failure>
         CurvesCommand::Edit(asked) => edit(context, asked),
         CurvesCommand::Revoke { id, who, reason } => {
             let request = RevokeRequest { who, reason };
-            let edit = Hand::of(context)?.revoke(id, &request)?;
+            let edit = Hand::to_judge(context)?.revoke(id, &request)?;
             println!("taken back: {}", line(&edit));
             Ok(())
         }
@@ -125,7 +125,7 @@ fn edit(context: &Context, asked: EditArguments) -> Result<(), Failure> {
         who: asked.who,
         reason: asked.reason,
     };
-    let edit = Hand::of(context)?.edit(&request)?;
+    let edit = Hand::to_judge(context)?.edit(&request)?;
     println!("{}", line(&edit));
     Ok(())
 }

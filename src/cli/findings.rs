@@ -189,7 +189,7 @@ const CURVES_MAX: usize = 50_000;
 
 /// Judges a few days at a time, so that it can be gone on with where it was stopped.
 fn judge(context: &Context, asked: &Judged) -> Result<(), Failure> {
-    let (hand, app) = (Hand::of(context)?, context.read()?);
+    let (hand, app) = (Hand::to_judge(context)?, context.read()?);
     let last = asked.to.unwrap_or_else(|| app.today().plus(-1));
     if asked.from > last {
         return Err(Failure::Error(anyhow::anyhow!(

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use super::daemon::Daemon;
+use super::open::check_limits;
 use super::{Context, Failure};
 use crate::run::app::App;
 
@@ -26,5 +27,14 @@ impl Hand {
         )?;
         eprintln!("note: asking the running daemon on {}", daemon.address());
         Ok(Self::Daemon(daemon))
+    }
+
+    /// The same for what has curves computed and judged, which this process does not do by faulty limits.
+    pub(super) fn to_judge(context: &Context) -> Result<Self, Failure> {
+        let hand = Self::of(context)?;
+        if let Self::Own(app) = &hand {
+            check_limits(app)?;
+        }
+        Ok(hand)
     }
 }

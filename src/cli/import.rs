@@ -101,7 +101,10 @@ pub(super) fn run(
         return dry(context, &site, opened);
     }
     match context.write() {
-        Ok((app, _)) => into_stores(&app, opened),
+        Ok((app, _)) => {
+            super::open::check_limits(&app)?;
+            into_stores(&app, opened)
+        }
         Err(Failure::Error(error)) if super::open::is_locked(&error) => daemon::send(&site, opened),
         Err(failure) => Err(failure),
     }

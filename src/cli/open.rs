@@ -10,8 +10,8 @@ use super::Failure;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::key::KeyRing;
 use crate::run::app::{App, Reload};
-use crate::run::keys;
 use crate::run::site::{self, Site};
+use crate::run::{keys, rules};
 use crate::settings::{LogSettings, Settings};
 use crate::store::error::StoreError;
 
@@ -55,8 +55,19 @@ impl Context {
         site::examine(self.config.as_deref(), self.clock.now())
     }
 
-    /// The site, if nothing is wrong with it.
+    /// The site, if nothing is wrong with it but the limits of the rules, of which it is told: for whatever
+    /// judges nothing itself.
     pub(super) fn site(&self) -> Result<Site, Failure> {
+        let site = self.examine().into_site_to_read();
+        let site = site.map_err(Failure::Problems)?;
+        for problem in site.warnings.iter().filter(|p| rules::is_faulty(p)) {
+            eprintln!("{problem}; nothing is judged by it");
+        }
+        Ok(site)
+    }
+
+    /// The site, if nothing at all is wrong with it: for whoever judges.
+    pub(super) fn judging_site(&self) -> Result<Site, Failure> {
         self.examine().into_site().map_err(Failure::Problems)
     }
 
@@ -83,6 +94,16 @@ impl Context {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Refuses to judge by faulty limits.
+pub(super) fn check_limits(app: &App) -> Result<(), Failure> {
+    let (_, problems) = rules::load(&app.settings.paths.registry_dir);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Problems(problems))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::run::daemon;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
-    let site = context.site()?;
+    let site = context.judging_site()?;
     start_log(&site.settings.log);
     for warning in &site.warnings {
         tracing::warn!("{warning}");

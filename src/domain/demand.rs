@@ -52,8 +52,13 @@ impl DemandDay {
     /// Standard deviation of the volume, m³: of a normal error that lies within
     /// [`DemandDay::uncertainty_m3`] four times of five.
     pub fn deviation_m3(&self) -> f64 {
-        self.uncertainty_m3 / FOUR_OF_FIVE
+        deviation_m3(self.uncertainty_m3)
     }
+}
+
+/// Standard deviation of a normal error that lies within an uncertainty four times of five, in its unit.
+pub fn deviation_m3(uncertainty_m3: f64) -> f64 {
+    uncertainty_m3 / FOUR_OF_FIVE
 }
 
 /// Joint draws of a node: draw `i` of every node belongs to the same imagined future.

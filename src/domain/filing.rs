@@ -59,6 +59,11 @@ impl ChangeKind {
             Self::Fuel => "燃料替代",
         }
     }
+
+    /// Whether the customer stands still, as far as gas goes.
+    pub const fn is_idle(self) -> bool {
+        matches!(self, Self::Shutdown | Self::Holiday | Self::Fuel)
+    }
 }
 
 /// A production change (生产变更计划), first-class input of forecast and ledger.

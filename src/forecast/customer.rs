@@ -15,6 +15,15 @@ const HISTORY_DAYS_MAX: usize = 2_200;
 const DRAWS: usize = 200;
 const SEED: u64 = 1;
 
+/// Complete gas days of a customer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KnownDays {
+    /// m³, in any order.
+    pub days: Vec<(GasDay, f64)>,
+    /// Standard deviations of days that were partly estimated, m³: these count by that.
+    pub deviations: BTreeMap<GasDay, f64>,
+}
+
 /// What a customer filed, and how its earlier plans compared with what it used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlanRecord<'a> {
@@ -79,7 +88,7 @@ pub fn plan_bias(day: GasDay, past: &[(GasDay, f64, f64)]) -> PlanBias {
 
 /// Bands of one customer's gas days, by the same model as the city's nodes.
 ///
-/// `history` are complete gas days in any order; days from the first of `days` on are not read.
+/// Days of `history` from the first of `days` on are not read.
 /// `node` is what the customer is a part of. `temperatures` hold observed days up to the last known one and forecast days after it. A day
 /// that lies before the end of the history, or more than 62 days after it, has no band, and none
 /// has if fewer than 8 days are known.
@@ -87,7 +96,7 @@ pub fn plan_bias(day: GasDay, past: &[(GasDay, f64, f64)]) -> PlanBias {
 /// # Units
 /// m³ per gas day.
 pub fn customer_bands(
-    history: &[(GasDay, f64)],
+    history: &KnownDays,
     temperatures: &BTreeMap<GasDay, f64>,
     calendar: &Calendar,
     node: &DemandNode,
@@ -98,6 +107,7 @@ pub fn customer_bands(
         return none;
     };
     let known: BTreeMap<GasDay, f64> = history
+        .days
         .iter()
         .filter(|(day, v)| *day < first_asked && v.is_finite())
         .copied()
@@ -119,7 +129,8 @@ pub fn customer_bands(
     let span = span.min(HISTORY_DAYS_MAX);
     let at = |day: GasDay| temperatures.get(&day).copied();
     let skill = ForecastSkill::default();
-    let model = model_of(&known, first, span, horizon, &at, calendar, node, skill);
+    let known = (&known, &history.deviations);
+    let model = model_of(known, first, span, horizon, &at, calendar, node, skill);
     let forecast = model.forecast();
     let Some(forecast) = forecast else {
         return none;
@@ -164,14 +175,14 @@ impl CustomerModel {
 ///
 /// None if no day is known.
 pub(super) fn daily_model(
-    history: &[(GasDay, f64)],
+    history: &KnownDays,
     weather: Option<&ZoneWeather>,
     calendar: &Calendar,
     node: &DemandNode,
     skill: ForecastSkill,
     horizon: usize,
 ) -> Option<CustomerModel> {
-    let known: BTreeMap<GasDay, f64> = history.iter().copied().collect();
+    let known: BTreeMap<GasDay, f64> = history.days.iter().copied().collect();
     let (first, last) = (known.keys().next()?, known.keys().next_back()?);
     let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
     let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
@@ -181,14 +192,15 @@ pub(super) fn daily_model(
         let observed = weather.observed.get(&day);
         observed.or_else(|| weather.forecast.get(&day)).copied()
     };
+    let known = (&known, &history.deviations);
     Some(model_of(
-        &known, first, span, horizon, &at, calendar, node, skill,
+        known, first, span, horizon, &at, calendar, node, skill,
     ))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a series is made of")]
 fn model_of(
-    known: &BTreeMap<GasDay, f64>,
+    (known, deviations): (&BTreeMap<GasDay, f64>, &BTreeMap<GasDay, f64>),
     first: GasDay,
     span: usize,
     horizon: usize,
@@ -207,13 +219,18 @@ fn model_of(
     } else {
         WeatherAhead::None
     };
+    let deviation = |i: usize| deviations.get(&traits[i].day).copied();
     let series = DailySeries {
+        deviations: if deviations.is_empty() {
+            Vec::new()
+        } else {
+            (0..span).map(|i| deviation(i).unwrap_or(0.0)).collect()
+        },
         values: (0..span)
             .map(|i| known.get(&traits[i].day).copied().unwrap_or(f64::NAN))
             .collect(),
         temperatures: if has_weather { observed } else { Vec::new() },
         traits,
-        deviations: Vec::new(),
     };
     CustomerModel {
         model: DailyModel::new(series, DailyOptions::chinese()),
@@ -227,7 +244,7 @@ fn model_of(
 ///
 /// Without a plan it is [`customer_bands`] for one day.
 pub fn customer_band(
-    history: &[(GasDay, f64)],
+    history: &KnownDays,
     temperatures: &BTreeMap<GasDay, f64>,
     calendar: &Calendar,
     node: &DemandNode,
@@ -282,13 +299,17 @@ mod tests {
         }
     }
 
-    fn history(count: i64) -> Vec<(GasDay, f64)> {
-        (0..count)
+    fn history(count: i64) -> KnownDays {
+        let days = (0..count)
             .map(|i| {
                 let base = if i % 7 >= 5 { 300.0 } else { 1_000.0 };
                 (day(i), base + f64::from(u8::try_from(i * 37 % 41).unwrap()))
             })
-            .collect()
+            .collect();
+        KnownDays {
+            days,
+            deviations: BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -310,8 +331,8 @@ mod tests {
     #[test]
     fn days_from_the_day_asked_for_on_are_not_read() {
         let mut tempted = history(210);
-        tempted.extend((210..240).map(|i| (day(i), 9e9)));
-        let of = |history: &[(GasDay, f64)]| {
+        tempted.days.extend((210..240).map(|i| (day(i), 9e9)));
+        let of = |history: &KnownDays| {
             customer_band(
                 history,
                 &BTreeMap::new(),
@@ -336,7 +357,7 @@ mod tests {
             past: &past,
         };
         let band = customer_band(
-            &[],
+            &KnownDays::default(),
             &BTreeMap::new(),
             &Calendar::default(),
             &node(),

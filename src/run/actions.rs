@@ -26,7 +26,7 @@ use crate::run::{
     auditing, balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
 };
 use crate::serve::actions::{ActionError, Actions, Forecaster};
-use crate::serve::api::correctors::CorrectorView;
+use crate::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use crate::serve::api::findings::JudgedView;
 use crate::serve::api::outlook::{
@@ -282,12 +282,8 @@ impl Actions for Desk {
             .map_err(|error| store_failed(&error))
     }
 
-    fn correctors(
-        &self,
-        meter: Option<&MeterId>,
-        days: u32,
-    ) -> Result<Vec<CorrectorView>, ActionError> {
-        auditing::correctors(&self.app, &self.app.registry(), meter, days)
+    fn correctors(&self, asked: &CorrectorsAsked) -> Result<CorrectorsView, ActionError> {
+        auditing::correctors(&self.app, &self.app.registry(), asked)
             .map_err(|error| store_failed(&error))
     }
 

@@ -1,5 +1,7 @@
 //! The audit of volume correctors from what the journal holds.
 
+use std::ops::Bound;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::calendar::{GasDay, beijing_civil};
@@ -7,27 +9,52 @@ use crate::domain::id::MeterId;
 use crate::domain::meter::Meter;
 use crate::domain::registry::Registry;
 use crate::run::app::App;
-use crate::serve::api::correctors::{CorrectorFinding, CorrectorView};
+use crate::serve::api::correctors::{
+    CorrectorFinding, CorrectorView, CorrectorsAsked, CorrectorsView,
+};
 use crate::store::error::StoreError;
 use crate::validate::convert::audit::{self, AuditFinding};
 use crate::validate::convert::{ConvertError, Converter, SgergGas, ZMethod};
 
-/// The correctors whose readings of the last days tell: all, or one. Blocks.
+/// Meters whose readings are looked at for one answer at most.
+const METERS_MAX: usize = 2_000;
+
+/// The correctors whose readings of the last days tell, in order of meter: as many as asked for, of at most
+/// 2,000 meters. One meter's readings are held at a time. Blocks.
 ///
 /// # Errors
 /// What the journal says.
 pub fn correctors(
     app: &App,
     registry: &Registry,
-    only: Option<&MeterId>,
-    days: u32,
-) -> Result<Vec<CorrectorView>, StoreError> {
-    let asked = |meter: &&Meter| only.is_none_or(|id| *id == meter.id);
-    let mut rows = Vec::new();
-    for meter in registry.meters.values().filter(asked) {
-        rows.extend(corrector(app, registry, meter, days)?);
+    asked: &CorrectorsAsked,
+) -> Result<CorrectorsView, StoreError> {
+    let from = match (&asked.meter, &asked.after) {
+        (Some(meter), _) => Bound::Included(meter),
+        (None, Some(after)) => Bound::Excluded(after),
+        (None, None) => Bound::Unbounded,
+    };
+    let to = asked
+        .meter
+        .as_ref()
+        .map_or(Bound::Unbounded, Bound::Included);
+    let mut view = CorrectorsView {
+        days: asked.days,
+        rows: Vec::new(),
+        next_after: None,
+    };
+    let mut last: Option<&MeterId> = None;
+    let meters = registry.meters.range::<MeterId, _>((from, to));
+    for (looked, (id, meter)) in meters.enumerate() {
+        if looked >= METERS_MAX || view.rows.len() >= asked.limit {
+            view.next_after = last.map(ToString::to_string);
+            break;
+        }
+        view.rows
+            .extend(corrector(app, registry, meter, asked.days)?);
+        last = Some(id);
     }
-    Ok(rows)
+    Ok(view)
 }
 
 fn corrector(

@@ -1,7 +1,6 @@
 //! Curves computed again from readings and held against those that are stored, to the last bit.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::id::MeterId;
@@ -12,7 +11,6 @@ use crate::run::curves::{Basis, Means, build_curves, fingerprint};
 use crate::store::StoreError;
 use crate::store::journal::Journal;
 use crate::validate::curve::CurveRules;
-use crate::validate::limits::LimitTable;
 
 /// Which curves are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +84,6 @@ pub fn check_curves(
     journal: &Journal,
     registry: &Registry,
     calendar: &Calendar,
-    limits: Arc<LimitTable>,
     extent: Extent,
 ) -> Result<CurveCheck, StoreError> {
     let check = Check {
@@ -94,7 +91,7 @@ pub fn check_curves(
         registry,
         calendar,
         means: Means::new(registry, journal)?,
-        basis: Basis::new(limits, calendar),
+        basis: Basis::new(calendar),
     };
     let mut found = CurveCheck::default();
     let chosen = Chosen::new(extent, journal.curves_len()?);

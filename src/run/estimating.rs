@@ -28,7 +28,7 @@ use crate::store::book::Book;
 use crate::store::journal::Journal;
 use crate::validate::estimate::{
     CONTRACT_DAYS, GateHour, LIKE_DAYS, LadderFacts, PeerHour, REACH_DAYS, WEEKS_BACK, ladder,
-    ladder_near, of_curve,
+    ladder_near, ladder_own, of_curve,
 };
 
 /// Estimates by what journal, book and registry hold.
@@ -81,16 +81,24 @@ impl Estimator {
         let Some(meter) = registry.meters.get(meter) else {
             return Ok(HourEstimates::default());
         };
-        let curves = self.journal.curves_on(day)?;
-        let curve = curves.iter().find(|curve| curve.meter == meter.id);
-        Ok(HourEstimates {
-            missing: if is_in_use(&registry, meter, day) {
-                Around::new(self, &registry, day, &curves).missing(meter, curve)?
-            } else {
-                [None; 24]
-            },
-            bounded: curve.map_or([None; 24], of_curve),
-        })
+        let curve = self.journal.curves_of(&meter.id, day, day.plus(1))?.pop();
+        let curve = curve.as_ref();
+        let bounded = curve.map_or([None; 24], of_curve);
+        if !is_in_use(&registry, meter, day) {
+            return Ok(HourEstimates {
+                missing: [None; 24],
+                bounded,
+            });
+        }
+        // Its own days often say it all. Only else those of all others are read.
+        let (own, has_all) = Around::new(self, &registry, day, &[]).own(meter, curve)?;
+        let missing = if has_all {
+            own
+        } else {
+            let curves = self.journal.curves_on(day)?;
+            Around::new(self, &registry, day, &curves).missing(meter, curve)?
+        };
+        Ok(HourEstimates { missing, bounded })
     }
 }
 
@@ -135,6 +143,21 @@ fn hour_of(curve: &LoadCurve, hour: usize) -> Option<StdVolume> {
     volume.filter(|_| *quality <= Quality::Estimated)
 }
 
+/// Temperatures of customers who do not heat.
+static NOWHERE: BTreeMap<GasDay, f64> = BTreeMap::new();
+
+/// Whether an hour is neither in the curve nor estimated.
+fn lacks_any(curve: Option<&LoadCurve>, found: &[Option<Estimate>; 24]) -> bool {
+    let has_own = |hour: usize| {
+        let quality = curve.and_then(|curve| curve.quality.get(hour));
+        quality.is_some_and(|quality| quality.has_volume())
+    };
+    found
+        .iter()
+        .enumerate()
+        .any(|(hour, estimate)| estimate.is_none() && !has_own(hour))
+}
+
 impl<'a> Around<'a> {
     fn new(
         of: &'a Estimator,
@@ -158,6 +181,20 @@ impl<'a> Around<'a> {
         }
     }
 
+    /// What the meter's own days say of the hours its curve lacks, and whether that is all of them.
+    fn own(
+        &self,
+        meter: &Meter,
+        curve: Option<&LoadCurve>,
+    ) -> Result<([Option<Estimate>; 24], bool), StoreError> {
+        if curve.is_some_and(LoadCurve::is_complete) {
+            return Ok(([None; 24], true));
+        }
+        let near = self.history(meter, REACH_DAYS)?;
+        let found = ladder_own(&self.facts(meter, curve, &near)?);
+        Ok((found, !lacks_any(curve, &found)))
+    }
+
     fn missing(
         &self,
         meter: &Meter,
@@ -166,44 +203,18 @@ impl<'a> Around<'a> {
         if curve.is_some_and(LoadCurve::is_complete) {
             return Ok([None; 24]);
         }
-        let history = |days: i64| {
-            self.of
-                .journal
-                .curves_of(&meter.id, self.day.plus(-days), self.day)
-        };
-        let class = self.registry.customer_of(meter).map(|c| c.class);
-        let nowhere = BTreeMap::new();
-        let temperatures = if class.is_some_and(CustomerClass::is_heating) {
-            self.temperatures()?.get(&meter.zone).unwrap_or(&nowhere)
-        } else {
-            &nowhere
-        };
+        let near = self.history(meter, REACH_DAYS)?;
         let node = self.registry.node_of(meter);
-        let near = history(REACH_DAYS)?;
         let facts = LadderFacts {
-            day: self.day,
-            curve,
-            history: &near,
-            calendar: &self.of.calendar,
-            class,
-            temperatures,
-            size: size_of(meter),
             peers: node.as_ref().and_then(|node| self.peers().get(node)),
-            gate: None,
-            plan: None,
+            ..self.facts(meter, curve, &near)?
         };
         let found = ladder_near(&facts);
-        let lacks = |hour: usize| {
-            let has_own = curve
-                .and_then(|c| c.quality.get(hour))
-                .is_some_and(|q| q.has_volume());
-            !has_own && found.get(hour).is_some_and(Option::is_none)
-        };
-        if !(0..24).any(lacks) {
+        if !lacks_any(curve, &found) {
             return Ok(found);
         }
         // The last steps look at the whole zone, and three months back.
-        let far = history(CONTRACT_DAYS)?;
+        let far = self.history(meter, CONTRACT_DAYS)?;
         let gate = self.gate_of(meter, &far)?;
         Ok(ladder(&LadderFacts {
             history: &far,
@@ -211,6 +222,39 @@ impl<'a> Around<'a> {
             plan: self.plan_of(meter)?,
             ..facts
         }))
+    }
+
+    fn history(&self, meter: &Meter, days: i64) -> Result<Vec<LoadCurve>, StoreError> {
+        self.of
+            .journal
+            .curves_of(&meter.id, self.day.plus(-days), self.day)
+    }
+
+    /// What is known of the meter itself.
+    fn facts<'b>(
+        &'b self,
+        meter: &Meter,
+        curve: Option<&'b LoadCurve>,
+        history: &'b [LoadCurve],
+    ) -> Result<LadderFacts<'b>, StoreError> {
+        let class = self.registry.customer_of(meter).map(|c| c.class);
+        let temperatures = if class.is_some_and(CustomerClass::is_heating) {
+            self.temperatures()?.get(&meter.zone).unwrap_or(&NOWHERE)
+        } else {
+            &NOWHERE
+        };
+        Ok(LadderFacts {
+            day: self.day,
+            curve,
+            history,
+            calendar: &self.of.calendar,
+            class,
+            temperatures,
+            size: size_of(meter),
+            peers: None,
+            gate: None,
+            plan: None,
+        })
     }
 
     /// What the meters of each node used in the hours that they have.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::calendar::GasDay;
-use crate::domain::demand::{DemandDay, DemandNode};
+use crate::domain::demand::{DemandDay, DemandNode, deviation_m3};
 use crate::domain::filing::FiledPlan;
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::domain::meter::MeterRole;
@@ -15,7 +15,9 @@ use crate::domain::series::LoadCurve;
 use crate::forecast::weather::ZoneWeather;
 use crate::run::app::App;
 use crate::serve::figures::supply::Supply;
+use crate::store::book::Book;
 use crate::store::error::StoreError;
+use crate::validate::estimate::day_uncertainty;
 
 /// Days of demand a forecast looks back on.
 pub const HISTORY_DAYS: i64 = 800;
@@ -207,9 +209,63 @@ pub fn temperatures_of(weather: &ZoneWeather) -> BTreeMap<GasDay, f64> {
     days
 }
 
-/// Complete daily volumes of some customers on the gas days `[from, to)`.
+/// Complete gas days of a customer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CustomerDays {
+    /// Volume of each.
+    pub volumes: BTreeMap<GasDay, StdVolume>,
+    /// Standard deviation of the volume of days that were partly estimated, m³.
+    pub deviations: BTreeMap<GasDay, f64>,
+}
+
+/// Complete days of some customers on the gas days `[from, to)`.
 ///
 /// A day on which one of the customer's meters lacks an hour is left out: missing is not zero.
+///
+/// # Errors
+/// What the store says.
+pub fn days_of<'a>(
+    app: &App,
+    registry: &Registry,
+    customers: impl IntoIterator<Item = &'a CustomerId>,
+    from: GasDay,
+    to: GasDay,
+) -> Result<BTreeMap<CustomerId, CustomerDays>, StoreError> {
+    #[derive(Default)]
+    struct Sum {
+        volume: StdVolume,
+        /// Meters err each on its own.
+        variance: f64,
+        meters: usize,
+    }
+    let mut out = BTreeMap::new();
+    for customer in customers {
+        let mut sums: BTreeMap<GasDay, Sum> = BTreeMap::new();
+        let mut meters = 0;
+        for meter in registry.meters_of(customer) {
+            meters += 1;
+            for curve in app.journal.curves_of(&meter.id, from, to)? {
+                if curve.is_complete() {
+                    let sum = sums.entry(curve.day).or_default();
+                    sum.volume += curve.volume();
+                    sum.variance += deviation_m3(day_uncertainty(&curve).to_f64()).powi(2);
+                    sum.meters += 1;
+                }
+            }
+        }
+        let mut days = CustomerDays::default();
+        for (day, sum) in sums.into_iter().filter(|(_, sum)| sum.meters == meters) {
+            days.volumes.insert(day, sum.volume);
+            if sum.variance > 0.0 {
+                days.deviations.insert(day, sum.variance.sqrt());
+            }
+        }
+        out.insert(customer.clone(), days);
+    }
+    Ok(out)
+}
+
+/// The volumes of the same.
 ///
 /// # Errors
 /// What the store says.
@@ -220,28 +276,8 @@ pub fn daily_of<'a>(
     from: GasDay,
     to: GasDay,
 ) -> Result<BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>>, StoreError> {
-    let mut out = BTreeMap::new();
-    for customer in customers {
-        let mut sums: BTreeMap<GasDay, (StdVolume, usize)> = BTreeMap::new();
-        let mut meters = 0;
-        for meter in registry.meters_of(customer) {
-            meters += 1;
-            for curve in app.journal.curves_of(&meter.id, from, to)? {
-                if curve.is_complete() {
-                    let sum = sums.entry(curve.day).or_default();
-                    sum.0 += curve.volume();
-                    sum.1 += 1;
-                }
-            }
-        }
-        let days = sums
-            .into_iter()
-            .filter(|(_, (_, count))| *count == meters)
-            .map(|(day, (volume, _))| (day, volume))
-            .collect();
-        out.insert(customer.clone(), days);
-    }
-    Ok(out)
+    let days = days_of(app, registry, customers, from, to)?;
+    Ok(days.into_iter().map(|(id, of)| (id, of.volumes)).collect())
 }
 
 /// Hourly volumes of some customers on one gas day; an hour that a meter lacks is none.
@@ -353,7 +389,7 @@ pub fn unaccounted_ratio(app: &App, registry: &Registry, today: GasDay) -> Resul
 /// # Errors
 /// What the store says.
 pub fn plans_known_at(
-    app: &App,
+    book: &Book,
     registry: &Registry,
     from: GasDay,
     to: GasDay,
@@ -365,6 +401,6 @@ pub fn plans_known_at(
         .filter(|p| p.available_at <= at && from <= p.day && p.day < to)
         .cloned()
         .collect();
-    plans.extend(app.book.filed_plans_known_at(from, to, at)?);
+    plans.extend(book.filed_plans_known_at(from, to, at)?);
     Ok(plans)
 }

@@ -15,7 +15,7 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::reading::Item;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
-use crate::forecast::customer::{PlanRecord, customer_band};
+use crate::forecast::customer::{KnownDays, PlanRecord, customer_band};
 use crate::forecast::weather::ZoneWeather;
 use crate::ledger::entry::{self, LatestTotal, LedgerEntry, LedgerInput};
 use crate::ledger::export;
@@ -44,6 +44,8 @@ pub struct Enterprises {
     pub members: Members,
     /// Complete days.
     pub daily: BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>>,
+    /// Standard deviations of days that were partly estimated, m³.
+    pub deviations: BTreeMap<CustomerId, BTreeMap<GasDay, f64>>,
     /// Weather by zone.
     pub weather: BTreeMap<ZoneId, ZoneWeather>,
     /// Plans of the year and of the weeks to come.
@@ -65,19 +67,25 @@ impl Enterprises {
         let today = app.gas_day_clock().day_of(now);
         let members = members_on(app, &registry, today)?;
         let from = today.plus(-LEDGER_DAYS);
-        let daily = facts::daily_of(
+        let days = facts::days_of(
             app,
             &registry,
             members.iter().map(|(id, _)| id),
             from,
             today,
         )?;
+        let (mut daily, mut deviations) = (BTreeMap::new(), BTreeMap::new());
+        for (customer, of) in days {
+            deviations.insert(customer.clone(), of.deviations);
+            daily.insert(customer, of.volumes);
+        }
         let weather = facts::weather_at(app, &registry, now)?;
-        let plans = facts::plans_known_at(app, &registry, from, today.plus(62), now)?;
+        let plans = facts::plans_known_at(&app.book, &registry, from, today.plus(62), now)?;
         Ok(Self {
             registry,
             members,
             daily,
+            deviations,
             weather,
             plans,
             now,
@@ -125,14 +133,18 @@ impl Enterprises {
             .collect()
     }
 
+    /// Complete days of a customer, m³, with what is uncertain of them.
+    pub fn known_days(&self, customer: &CustomerId) -> Option<KnownDays> {
+        let days = self.daily.get(customer)?.iter();
+        Some(KnownDays {
+            days: days.map(|(day, volume)| (*day, volume.to_f64())).collect(),
+            deviations: self.deviations.get(customer).cloned().unwrap_or_default(),
+        })
+    }
+
     /// Band of one customer and day; a filed plan, corrected by the customer's bias, comes first.
     pub fn band(&self, app: &App, customer: &CustomerId, day: GasDay) -> Option<Band> {
-        let history: Vec<(GasDay, f64)> = self
-            .daily
-            .get(customer)?
-            .iter()
-            .map(|(day, volume)| (*day, volume.to_f64()))
-            .collect();
+        let history = self.known_days(customer)?;
         let past = self.past_plans(customer);
         let plan = self.planned_m3(customer, day).map(|planned_m3| PlanRecord {
             planned_m3,

@@ -305,13 +305,7 @@ fn large_consumer(
 /// Month of one customer. Its days are taken to miss together, so the band is the widest that its
 /// days allow, never too narrow.
 fn month_quantiles(app: &App, known: &Enterprises, id: &CustomerId, days: &[GasDay]) -> Quantiles {
-    let history: Vec<(GasDay, f64)> = known
-        .daily
-        .get(id)
-        .into_iter()
-        .flatten()
-        .map(|(day, volume)| (*day, volume.to_f64()))
-        .collect();
+    let history = known.known_days(id).unwrap_or_default();
     let node = known.registry.customers.get(id).map(Customer::node);
     let bands = node.map_or_else(Vec::new, |node| {
         let temperatures = known.temperatures(id);

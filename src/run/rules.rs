@@ -1,10 +1,20 @@
 //! The company's own limits of the validation rules, `rules.toml` beside its registry.
+//!
+//! A faulty table judges nothing: whoever judges refuses to begin, a daemon that runs goes on with the one
+//! it has. Whoever only reads figures is not kept from them and says what is wrong.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::problem::Problem;
 use crate::validate::limits::LimitTable;
+
+const FAULTY: &str = "rules.invalid";
+
+/// Whether a problem is one of the table.
+pub fn is_faulty(problem: &Problem) -> bool {
+    problem.code == FAULTY
+}
 
 /// Where the table of a registry folder lies.
 pub fn path(registry_dir: &Path) -> PathBuf {
@@ -19,7 +29,7 @@ pub fn load(registry_dir: &Path) -> (Arc<LimitTable>, Vec<Problem>) {
     let problem = |line, message, remedy: &str| Problem {
         file: path.clone(),
         line,
-        code: "rules.invalid",
+        code: FAULTY,
         message,
         remedy: remedy.into(),
         is_warning: false,

@@ -38,6 +38,7 @@ const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
 const WEIGHING: &str = "weighing";
 const CONSUMER: &str = "consumer ";
+const DEVIATIONS: &str = "deviations ";
 const DEMAND: &str = "demand ";
 const OBSERVED: &str = "observed ";
 const FORECAST: &str = "weather ";
@@ -108,6 +109,11 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     for consumer in known.consumers.iter().filter(|c| !c.days.is_empty()) {
         let name = format!("{CONSUMER}{}", consumer.customer);
         add(name, postcard::to_stdvec(&consumer.days))?;
+    }
+    // Days that were all measured have none; runs of earlier programs knew of none.
+    for consumer in known.consumers.iter().filter(|c| !c.deviations.is_empty()) {
+        let name = format!("{DEVIATIONS}{}", consumer.customer);
+        add(name, postcard::to_stdvec(&consumer.deviations))?;
     }
     // Without estimates it makes no difference; runs of earlier programs did not weigh them.
     if request.weighs_estimates && request.demand.iter().any(|day| day.uncertainty_m3 > 0.0) {
@@ -192,6 +198,9 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     for consumer in &mut request.parts.consumers {
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
             consumer.days = decode(days)?;
+        }
+        if let Ok(deviations) = part(&format!("{DEVIATIONS}{}", consumer.customer)) {
+            consumer.deviations = decode(deviations)?;
         }
     }
     for part in parts {

@@ -244,6 +244,23 @@ impl Examined {
     /// All problems, warnings included, as soon as one of them is an error.
     pub fn into_site(self) -> Result<Site, Vec<Problem>> {
         let problems = self.problems();
+        self.into_site_with(problems)
+    }
+
+    /// The site, to look at what is there: with a faulty table of limits as well, which then is among the
+    /// warnings. Nothing may be judged with it.
+    ///
+    /// # Errors
+    /// As [`Self::into_site`].
+    pub fn into_site_to_read(self) -> Result<Site, Vec<Problem>> {
+        let mut problems = self.problems();
+        for problem in problems.iter_mut().filter(|p| rules::is_faulty(p)) {
+            problem.is_warning = true;
+        }
+        self.into_site_with(problems)
+    }
+
+    fn into_site_with(self, problems: Vec<Problem>) -> Result<Site, Vec<Problem>> {
         if problems.iter().any(|p| !p.is_warning) {
             return Err(problems);
         }

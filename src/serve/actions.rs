@@ -7,7 +7,7 @@ use crate::domain::id::MeterId;
 use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
-use crate::serve::api::correctors::CorrectorView;
+use crate::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use crate::serve::api::findings::JudgedView;
 use crate::serve::api::outlook::{
@@ -129,12 +129,8 @@ pub trait Actions: Forecaster + Debug + Send + Sync {
     /// Gates against meters over the gas days `[from, to)`.
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError>;
 
-    /// The correctors whose readings of the last days tell: all, or one.
-    fn correctors(
-        &self,
-        meter: Option<&MeterId>,
-        days: u32,
-    ) -> Result<Vec<CorrectorView>, ActionError>;
+    /// The correctors whose readings of the last days tell: some of them, or one.
+    fn correctors(&self, asked: &CorrectorsAsked) -> Result<CorrectorsView, ActionError>;
 
     /// What is estimated of a meter's gas day.
     fn estimates(&self, meter: &MeterId, day: GasDay) -> Result<HourEstimates, ActionError>;

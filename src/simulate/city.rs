@@ -1,5 +1,7 @@
 //! The city: who uses how much gas in which hour, and what the meters show of it.
 
+mod pipes;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -18,9 +20,11 @@ use crate::simulate::load::{self, LoadKind};
 use crate::simulate::noise::{Noise, Stream, day_key, position, units};
 use crate::simulate::script::{Script, cold_snaps, commissioned_on};
 use crate::simulate::site::{LOW_PRESSURE_FACTOR, Layout, Site, Wire, lay_out};
-use crate::simulate::supply::{self, LOSS_RATIO, ZONE_IDS};
+use crate::simulate::supply::{self, ZONE_IDS};
 use crate::simulate::usual::{reference_on, usual_year};
 use crate::simulate::weather::Weather;
+
+pub(crate) use self::pipes::RING_KPA;
 
 /// A deterministic city.
 ///
@@ -87,6 +91,31 @@ pub struct Conditions {
     pub k_ratio: f64,
     /// Conversion factor.
     pub factor: f64,
+}
+
+impl Conditions {
+    /// At a pressure and temperature as transmitters show them.
+    fn of(pressure_abs_kpa: f64, temperature_c: f64, k_ratio: f64) -> Self {
+        // Steps of 1/8 are exact in f32 registers.
+        let eighth = |value: f64| (value * 8.0).round() / 8.0;
+        let (pressure_abs_kpa, temperature_c) = (eighth(pressure_abs_kpa), eighth(temperature_c));
+        Self {
+            temperature_c,
+            pressure_abs_kpa,
+            k_ratio,
+            factor: conversion_factor(
+                AbsPressure(pressure_abs_kpa),
+                Temperature(temperature_c),
+                k_ratio,
+                ReferenceConditions::CHINA,
+            ),
+        }
+    }
+}
+
+/// Z₀/Z of gas 1 in domain.md §3.7, table 4, at 15 °C: 1.0044 at 200 kPa gauge, 1.033 at 1600 kPa.
+fn k_ratio(gauge_kpa: f64) -> f64 {
+    1.0 + gauge_kpa * 2.1e-5
 }
 
 /// Units in which a total of `digits` digits starts over.
@@ -159,7 +188,12 @@ impl City {
                 let volume: i64 = hours.iter().sum();
                 if has_corrector {
                     work_totals.push(units(work / 10_000.0));
-                    work += (volume as f64 / self.conditions(index, day).factor).round();
+                    work += if is_customer {
+                        (volume as f64 / self.conditions(index, day).factor).round()
+                    } else {
+                        let works = self.gate_work_hours(zone, day, &hours);
+                        works.iter().sum::<i64>() as f64
+                    };
                 }
                 total += volume;
                 if is_customer {
@@ -295,22 +329,6 @@ impl City {
         }
     }
 
-    fn gate_hours(&self, zone: usize, day: usize) -> [i64; 24] {
-        let ratio = 1.0
-            + LOSS_RATIO
-            + 0.003
-                * self
-                    .noise
-                    .normal(Stream::GateDay, zone as u64, self.epoch_key(day));
-        std::array::from_fn(|hour| {
-            let sold = self.zone_hours[zone]
-                .get(day * 24 + hour)
-                .copied()
-                .unwrap_or(0);
-            units(sold as f64 / 10_000.0 * ratio)
-        })
-    }
-
     fn customer_hours(&self, place: &Site, site: usize, kind: LoadKind, day: usize) -> [i64; 24] {
         let date = self
             .config
@@ -374,58 +392,54 @@ impl City {
                 factor: LOW_PRESSURE_FACTOR,
             };
         }
-        let date = self
-            .config
-            .start_on()
-            .plus(i64::try_from(day).unwrap_or(0))
-            .0;
-        let key = self.epoch_key(day);
-        let noise = self.noise.normal(Stream::Telemetry, site as u64, key);
-        // Buried pipes follow the air at two fifths. Steps of 1/8 are exact in f32 registers.
-        let eighth = |value: f64| (value * 8.0).round() / 8.0;
-        let temperature_c = eighth(12.0 + 0.4 * (self.weather.daily_mean_c(date) - 12.0));
-        let pressure_abs_kpa =
-            eighth(place.gauge_kpa * (1.0 + 0.004 * noise) + supply::ATMOSPHERE_KPA);
-        // Z₀/Z of gas 1 in domain.md §3.7, table 4: 1.0044 at 200 kPa, 1.033 at 1600 kPa.
-        let k_ratio = 1.0 + place.gauge_kpa * 2.1e-5;
-        Conditions {
-            temperature_c,
-            pressure_abs_kpa,
-            k_ratio,
-            factor: conversion_factor(
-                AbsPressure(pressure_abs_kpa),
-                Temperature(temperature_c),
-                k_ratio,
-                ReferenceConditions::CHINA,
-            ),
+        if place.kind.is_none() {
+            return self.gate_conditions(place.zone, day, 0.5);
         }
+        let on = self.config.start_on().plus(i64::try_from(day).unwrap_or(0));
+        let noise = self
+            .noise
+            .normal(Stream::Telemetry, site as u64, self.epoch_key(day));
+        let pressure_kpa = place.gauge_kpa * (1.0 + 0.004 * noise) + supply::ATMOSPHERE_KPA;
+        Conditions::of(pressure_kpa, self.ground_c(on.0), k_ratio(place.gauge_kpa))
     }
 
-    /// What a site's transmitters show at an instant: the conditions of its day, and around them what
+    /// Temperature of gas in buried pipes, °C: follows the air at two fifths.
+    fn ground_c(&self, date: NaiveDate) -> f64 {
+        12.0 + 0.4 * (self.weather.daily_mean_c(date) - 12.0)
+    }
+
+    /// What a site's transmitters show at an instant: the conditions of its day, or the ring's at a gate, and around them what
     /// pressure and temperature move in a quarter of an hour. The factor is that of what is shown.
     pub fn telemetry(&self, site: usize, at: DateTime<Utc>) -> Conditions {
         let day = self.day_index(GasDayClock::default().day_of(at));
-        let of_day = self.conditions(site, day.unwrap_or(0));
-        if self.layout.sites[site].gauge_kpa <= 0.0 {
-            return of_day;
+        let place = &self.layout.sites[site];
+        let of_now = match (day, place.kind) {
+            (Some(day), None) => {
+                let (_, into) = self.place_in_span(at);
+                self.gate_conditions(place.zone, day, into as f64 / 86_400.0)
+            }
+            _ => self.conditions(site, day.unwrap_or(0)),
+        };
+        if place.gauge_kpa <= 0.0 {
+            return of_now;
         }
         let quarter = day_key(at.timestamp().div_euclid(900));
         let moved = |salt: u64, size: f64| {
             let place = site as u64 + (salt << 32);
             (size * self.noise.normal(Stream::Telemetry, place, quarter) * 8.0).round() / 8.0
         };
-        let temperature_c = of_day.temperature_c + moved(1, 0.25);
-        let pressure_abs_kpa = of_day.pressure_abs_kpa + moved(2, 0.5);
+        let temperature_c = of_now.temperature_c + moved(1, 0.25);
+        let pressure_abs_kpa = of_now.pressure_abs_kpa + moved(2, 0.5);
         Conditions {
             temperature_c,
             pressure_abs_kpa,
             factor: conversion_factor(
                 AbsPressure(pressure_abs_kpa),
                 Temperature(temperature_c),
-                of_day.k_ratio,
+                of_now.k_ratio,
                 ReferenceConditions::CHINA,
             ),
-            ..of_day
+            ..of_now
         }
     }
 
@@ -517,9 +531,20 @@ impl City {
         }
     }
 
-    /// Working total of a corrector: within a day in proportion to the standard total.
+    /// Working total of a corrector: within a day in proportion to the standard total, at a gate by the
+    /// ring's state.
     fn work_units(&self, site: usize, at: DateTime<Utc>, true_units: i64) -> i64 {
-        let (day, _) = self.place_in_span(at);
+        let (day, into) = self.place_in_span(at);
+        let place = &self.layout.sites[site];
+        if place.kind.is_none()
+            && let (Some(start), true) = (
+                self.work_totals[site].get(day),
+                day + 1 < self.totals[site].len(),
+            )
+        {
+            let hours = self.gate_hours(place.zone, day);
+            return start + partial(&self.gate_work_hours(place.zone, day, &hours), into);
+        }
         let (totals, works) = (&self.totals[site], &self.work_totals[site]);
         let (Some([from, to]), Some([work_from, work_to])) = (pair(totals, day), pair(works, day))
         else {

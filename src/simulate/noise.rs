@@ -27,6 +27,7 @@ pub(crate) enum Stream {
     Telemetry = 11,
     Plan = 12,
     Garbage = 13,
+    Ring = 14,
 }
 
 impl Noise {

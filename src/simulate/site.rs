@@ -9,6 +9,7 @@ use crate::domain::customer::{Customer, CustomerClass, PriceTier, SaleMode, Shif
 use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, ProfileId};
 use crate::domain::meter::{Gateway, Meter, MeterKind, MeterRole, SettlementTotal};
 use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::simulate::city::RING_KPA;
 use crate::simulate::config::CityConfig;
 use crate::simulate::load::LoadKind;
 use crate::simulate::noise::{position, whole};
@@ -171,7 +172,7 @@ impl Builder<'_> {
                 share: 0.0,
                 is_live: true,
                 start_m3: 21_000_000 + 9_000_000 * i64::try_from(zone).unwrap_or(0),
-                gauge_kpa: 1_600.0,
+                gauge_kpa: RING_KPA,
             });
         }
     }

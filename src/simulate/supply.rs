@@ -22,6 +22,8 @@ use crate::simulate::weather::STATION;
 pub(crate) const ZONE_IDS: [&str; 2] = ["north", "south"];
 /// Parts of the city's demand in each zone.
 const ZONE_PARTS: [f64; 2] = [0.55, 0.45];
+/// Volume of the pipes of each zone's ring, m³: 40 and 32 km of DN500.
+pub(crate) const PIPE_VOLUMES_M3: [f64; 2] = [8_000.0, 6_400.0];
 /// Gas bought for each m³ sold: the rest is lost or not accounted for.
 pub(crate) const LOSS_RATIO: f64 = 0.02;
 /// Local atmospheric pressure, kPa.
@@ -86,12 +88,13 @@ pub(crate) fn zones() -> Vec<Zone> {
     ["北区(北门站)", "南区(南门站)"]
         .into_iter()
         .zip(ZONE_IDS)
-        .map(|(name, id)| Zone {
+        .zip(PIPE_VOLUMES_M3)
+        .map(|((name, id), pipe_volume_m3)| Zone {
             id: ZoneId::from(id),
             name: name.into(),
             weather_station: STATION.into(),
             atmosphere_kpa: ATMOSPHERE_KPA,
-            pipe_volume_m3: 0.0,
+            pipe_volume_m3,
         })
         .collect()
 }

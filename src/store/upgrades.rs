@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::book::{self, Book, DocumentKind};
-use super::journal::{self, FindingFilter, Journal, JournalEntry, RejectFilter};
+use super::journal::{self, FindingFilter, Journal, JournalEntry, MeterSpan, RejectFilter};
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::finding::RuleId;
 use crate::domain::id::MeterId;
@@ -57,6 +57,9 @@ const JOURNAL_ROWS: &[&str] = &[
        '[{\"name\":\"used\",\"m3\":\"88.0000\"},{\"name\":\"declared\",\"m3\":\"100.0000\"},{\"name\":\"percent\",\"value\":-12.0,\"unit\":\"percent\"},{\"name\":\"allowed\",\"value\":5.0,\"unit\":\"percent\"}]');",
     // A reading of m2 of 10:10, set aside by a program that met damage which is no more.
     "INSERT INTO aside VALUES (1, 1, x'0280F3F0BDBF68F02E0E010500020120E8070A2390A10F00');",
+    // What m1 was judged by since 2026-11-01, and two days of it to be judged again.
+    "INSERT INTO judged_by VALUES (0, 'm1', x'16510000' || x'0100000000000000');
+     INSERT INTO to_judge VALUES (1, 20777, 20779);",
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -183,6 +186,15 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
         assert!(journal.dirty_len().unwrap() >= 1);
         assert_eq!(journal.stale_demand_days().unwrap().len(), 1);
         assert_eq!(journal.check().unwrap().damage, []);
+        let judged: Vec<_> = journal.meters_to_judge(9).unwrap();
+        let marked = MeterSpan {
+            meter: "m1".into(),
+            from: GasDay::from_epoch_day(20_777),
+            to: GasDay::from_epoch_day(20_779),
+        };
+        // The number of the schema is that of the migration in the list.
+        let expected = (schema >= 9).then_some(marked);
+        assert_eq!(judged, Vec::from_iter(expected), "schema {schema}");
         let closed = journal.closed_before(&"m1".into()).unwrap();
         assert_eq!(
             closed,

@@ -7,7 +7,7 @@
 
 use crate::domain::calendar::{Calendar, DayType, GasDayClock};
 use crate::domain::customer::Customer;
-use crate::domain::filing::{ChangeKind, ProductionChange};
+use crate::domain::filing::ProductionChange;
 use crate::domain::finding::{Arg, Finding, Sentence, Severity};
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::reading::Reading;
@@ -75,13 +75,9 @@ impl DayFacts<'_> {
     /// Whether the customer told that it would stand still.
     pub(super) fn is_announced_idle(&self, curve: &LoadCurve) -> bool {
         let day = curve.day.0;
-        self.changes.iter().any(|change| {
-            matches!(
-                change.kind,
-                ChangeKind::Shutdown | ChangeKind::Holiday | ChangeKind::Fuel
-            ) && change.from_on <= day
-                && day <= change.to_on
-        })
+        self.changes
+            .iter()
+            .any(|change| change.kind.is_idle() && change.from_on <= day && day <= change.to_on)
     }
 }
 

@@ -67,15 +67,6 @@ macro_rules! limits {
                 })*
                 wrong
             }
-
-            /// Names and values of what it changes.
-            fn changed(&self) -> Vec<(&'static str, f64)> {
-                let mut changed = Vec::new();
-                $(if let Some(value) = &self.$name {
-                    changed.push((stringify!($name), *value.get_ref()));
-                })*
-                changed
-            }
         }
     };
 }
@@ -189,14 +180,15 @@ impl LimitTable {
         Ok(table)
     }
 
-    /// Everything the table says of a class and size, in a form that is equal for equal limits: curves
-    /// of a meter are judged again when it changes.
-    pub fn said_of(&self, who: Option<(CustomerClass, SizeClass)>) -> Vec<String> {
+    /// Gas days from which on the table says something else of a class and size, in order of the sets.
+    pub fn changes_of(
+        &self,
+        who: Option<(CustomerClass, SizeClass)>,
+    ) -> impl Iterator<Item = GasDay> + '_ {
         self.sets
             .iter()
-            .filter(|set| set.is_of(who))
-            .map(|set| format!("{:?} {:?}", set.from_day, set.changed()))
-            .collect()
+            .filter(move |set| set.is_of(who))
+            .filter_map(|set| set.from_day)
     }
 
     /// The limits for a customer's meter on a gas day; those for everyone without a customer.
@@ -292,14 +284,15 @@ mod tests {
 
     #[test]
     fn only_whom_a_set_speaks_of_sees_a_change() {
-        let text = "[[set]]\nclasses = [\"industrial\"]\nv08_high = 1.8\n";
+        let text =
+            "[[set]]\nfrom_day = \"2026-11-15\"\nclasses = [\"industrial\"]\nv08_high = 1.8\n";
         let (before, after) = (LimitTable::default(), LimitTable::with(text).unwrap());
         let home = Some((CustomerClass::ResidentialCooking, SizeClass::Micro));
         let works = Some((CustomerClass::Industrial, SizeClass::Large));
-        assert_eq!(before.said_of(home), after.said_of(home));
-        assert_ne!(before.said_of(works), after.said_of(works));
-        // Where a set stands in the file does not matter.
-        let moved = LimitTable::with(&format!("\n\n{text}")).unwrap();
-        assert_eq!(moved.said_of(works), after.said_of(works));
+        let since = day("2026-11-15");
+        assert_eq!(after.of_class(home, since), before.of_class(home, since));
+        assert_ne!(after.of_class(works, since), before.of_class(works, since));
+        assert_eq!(after.changes_of(home).count(), 0);
+        assert_eq!(after.changes_of(works).collect::<Vec<_>>(), [since]);
     }
 }

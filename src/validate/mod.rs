@@ -10,6 +10,7 @@ pub mod curve;
 pub mod day;
 pub mod estimate;
 mod interval;
+pub mod judged_by;
 pub mod limits;
 pub mod line_pack;
 pub mod points;

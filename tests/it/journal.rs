@@ -438,14 +438,7 @@ fn curves_are_what_their_readings_give_and_one_that_is_not_is_named() {
     bench.outcome();
     let check = |extent| {
         let registry = Arc::clone(&bench.deps.registry.borrow());
-        check_curves(
-            &bench.deps.journal,
-            &registry,
-            &bench.deps.calendar,
-            Arc::default(),
-            extent,
-        )
-        .unwrap()
+        check_curves(&bench.deps.journal, &registry, &bench.deps.calendar, extent).unwrap()
     };
     let whole = check(Extent::Whole);
     assert_eq!(whole.different, []);

@@ -86,32 +86,24 @@ fn imported_days_are_judged_whatever_their_age_and_again_on_request() {
         (days(&found(&config, "V26")) == ["2026-01-05", "2026-01-09"]).then_some(())
     });
 
-    // A plan that is mended later changes no curve: the range is judged again on request.
+    // A plan that is mended later changes no curve; its days are judged all the same, and asking for them
+    // finds nothing else.
     site.registry_file(
         "filed_plans.csv",
         &plan(&[(5, "240"), (6, "120"), (9, "200")]),
     );
     daemon.signal("HUP");
-    wait_for("the registry to be read again", || {
-        daemon
-            .log()
-            .contains("Reloaded registry and profiles")
-            .then_some(())
+    wait_for("the days of the mended plans to be judged", || {
+        (days(&found(&config, "V26")) == ["2026-01-06", "2026-01-09"]).then_some(())
     });
     let judge = |from: &str, to: &str| {
         let asked = ["findings", "judge", "--en", "--from", from, "--to", to];
         done(&config, &asked)
     };
-    let text = judge("2026-01-06", "2026-01-09");
+    let text = judge("2026-01-05", "2026-01-09");
     assert!(
-        text.starts_with("+ 2026-01-06T08:00:00+08:00  V26  K0")
-            && text.contains("240.0000 m³ used, 120.0000 m³ declared")
-            && text.contains("gas days 2026-01-06 to 2026-01-09: 1 finding(s) new, 0 withdrawn"),
+        text.contains("gas days 2026-01-05 to 2026-01-09: 0 finding(s) new, 0 withdrawn"),
         "{text}"
-    );
-    assert_eq!(
-        days(&found(&config, "V26")),
-        ["2026-01-05", "2026-01-06", "2026-01-09"]
     );
     let refused = |arguments: &[&str]| {
         let all = [&["--config", config.to_str().unwrap()], arguments].concat();
@@ -141,12 +133,19 @@ fn imported_days_are_judged_whatever_their_age_and_again_on_request() {
 
     // And without the daemon.
     assert!(daemon.stop().success());
-    let text = judge("2026-01-05", "2026-01-05");
-    assert!(
-        text.starts_with("- 2026-01-05T08:00:00+08:00  V26"),
-        "{text}"
+    site.registry_file(
+        "filed_plans.csv",
+        &plan(&[(5, "200"), (6, "240"), (9, "200")]),
     );
-    assert!(text.contains("0 finding(s) new, 1 withdrawn"), "{text}");
+    let text = judge("2026-01-05", "2026-01-06");
+    for line in [
+        "+ 2026-01-05T08:00:00+08:00  V26  K0",
+        "- 2026-01-06T08:00:00+08:00  V26  K0",
+        "240.0000 m³ used, 200.0000 m³ declared",
+        "1 finding(s) new, 1 withdrawn",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
     let text = done(
         &config,
         &[
@@ -170,39 +169,95 @@ fn imported_days_are_judged_whatever_their_age_and_again_on_request() {
     );
 }
 
-/// The same site with a copy of the registry.
-fn own_registry(site: &Site, config: &Path) -> PathBuf {
-    let (registry, copy) = (site.path().join("registry"), site.path().join("copy"));
-    fs::create_dir(&copy).unwrap();
-    for file in fs::read_dir(&registry).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
-    }
-    let text = fs::read_to_string(config).unwrap();
-    let own = site.path().join("hand.toml");
-    let text = text.replace(registry.to_str().unwrap(), copy.to_str().unwrap());
-    fs::write(&own, text).unwrap();
-    own
-}
-
 /// A set of limits for all meters from a gas day on.
 fn limit(from_day: &str, flow_m3h: &str) -> String {
     format!("[[set]]\nfrom_day = \"{from_day}\"\nv12_flow_m3h = {flow_m3h}\n")
+}
+
+/// What commands do beside a daemon that has the table of before, and after it.
+fn commands_go_by_a_faulty_table(site: &Site, config: &Path, daemon: Daemon) {
+    // `qiliang check` names the line; what only reads goes on and says why nothing is judged.
+    let run = |arguments: &[&str]| {
+        let all = [&["--config", config.to_str().unwrap()], arguments].concat();
+        let output = qiliang(&all);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let named = "v22_days is 99, expected 1.0 to 31.0";
+    let (code, _, text) = run(&["check"]);
+    assert!(code == Some(78) && text.contains(named), "{code:?} {text}");
+    assert!(text.contains("rules.toml:10: "), "{text}");
+    for reading in [
+        &["health"][..],
+        &["findings", "list"],
+        &["rejects", "stats"],
+        &["verify"],
+        &["balance", "--from", "2026-01-05", "--to", "2026-01-06"],
+    ] {
+        let (code, out, text) = run(reading);
+        assert!(
+            code == Some(0) && !out.is_empty(),
+            "{reading:?}: {code:?} {text}"
+        );
+        assert!(
+            text.contains(named) && text.contains("nothing is judged by it"),
+            "{text}"
+        );
+    }
+    // Where the daemon is asked, it judges by what it has; what would judge itself refuses.
+    let judge = [
+        "findings",
+        "judge",
+        "--from",
+        "2026-01-10",
+        "--to",
+        "2026-01-11",
+    ];
+    let (code, out, _) = run(&judge);
+    assert!(
+        code == Some(0) && out.contains("0 finding(s) new"),
+        "{code:?} {out}"
+    );
+    assert!(daemon.stop().success());
+    let file = readings(site.path(), 12, 1);
+    for judging in [
+        &judge[..],
+        &["import", file.to_str().unwrap()],
+        &[
+            "curves",
+            "edit",
+            "M0",
+            "2026-01-10",
+            "--hour",
+            "3=1",
+            "--who",
+            "li",
+            "--reason",
+            "r",
+        ],
+        &["run"],
+    ] {
+        let (code, _, text) = run(judging);
+        assert_eq!(code, Some(78), "{judging:?}: {text}");
+        assert!(text.contains(named), "{text}");
+    }
 }
 
 #[test]
 fn changed_limits_hold_from_their_day_on_and_faulty_ones_are_refused() {
     let site = Site::new(1);
     let config = site.config("");
-    // Commands refuse to begin with a faulty table, the daemon goes on: they have a registry of their own.
-    let hand = own_registry(&site, &config);
     // 10 m³ flow in every hour: a leak where the limit is 5, none where it is 20.
     let first = limit("2026-01-05", "5.0");
     site.registry_file("rules.toml", &first);
     let mut daemon = Daemon::start(&config, &site.data_dir());
     let address = daemon.address();
-    import(&hand, &readings(site.path(), 4, 3));
-    let leaks = || found(&hand, "V12");
+    import(&config, &readings(site.path(), 4, 3));
+    let leaks = || found(&config, "V12");
     let before = wait_for("the days to be judged by the first limits", || {
         let leaks = leaks();
         (days(&leaks) == ["2026-01-05", "2026-01-06"]).then_some(leaks)
@@ -216,7 +271,7 @@ fn changed_limits_hold_from_their_day_on_and_faulty_ones_are_refused() {
         log.contains("Reloaded the limits of the validation rules")
             .then_some(())
     });
-    import(&hand, &readings(site.path(), 7, 3));
+    import(&config, &readings(site.path(), 7, 3));
     wait_for("the day before the change to be judged", || {
         (days(&leaks()).last().unwrap() == "2026-01-07").then_some(())
     });
@@ -253,16 +308,84 @@ fn changed_limits_hold_from_their_day_on_and_faulty_ones_are_refused() {
     }
     let notices = crate::curve_edits::ask(&address, "GET /api/v1/notices", "", "").body;
     assert!(notices.to_string().contains("v22_days is 99"), "{notices}");
-    import(&hand, &readings(site.path(), 10, 2));
+    import(&config, &readings(site.path(), 10, 2));
     judged("2026-01-11");
     assert_eq!(leaks(), after, "the old limits hold on");
+
+    commands_go_by_a_faulty_table(&site, &config, daemon);
 
     // Once mended it is taken.
     let mended = faulty.replace("99.0", "9.0");
     site.registry_file("rules.toml", &mended);
-    daemon.signal("HUP");
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    daemon.address();
     wait_for("the days to be judged by the mended table", || {
         let days = days(&leaks());
         (days.len() == 5 && days[3..] == ["2026-01-10", "2026-01-11"]).then_some(())
     });
+}
+
+/// Gas days of a rule's findings, by subject.
+fn by_subject(config: &Path, rule: &str) -> Vec<String> {
+    let found = found(config, rule);
+    let mut of: Vec<String> = found
+        .iter()
+        .zip(days(&found))
+        .map(|(finding, day)| format!("{} {}", finding["subject"].as_str().unwrap(), &day[5..]))
+        .collect();
+    of.sort();
+    of
+}
+
+#[test]
+fn what_is_changed_for_past_days_judges_them_beside_the_daemon_and_after_it_was_killed() {
+    let site = Site::new(2);
+    let config = site.config("");
+    // 240 m³ a day of each; works 1 keeps to its plans.
+    site.registry_file("filed_plans.csv", &plan(&[(6, "240")]));
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    daemon.address();
+    import(&config, &readings(site.path(), 5, 8));
+    let of_second = fs::read_to_string(readings(site.path(), 5, 8)).unwrap();
+    let file = site.path().join("second.csv");
+    fs::write(&file, of_second.replace("D0,", "D1,")).unwrap();
+    import(&config, &file);
+    // Two plans come late, and a limit of V12 holds from the 10th on: 10 m³ flow in every hour.
+    let late = plan(&[(6, "240"), (7, "200")]) + "K1,2026-01-08,2026-02-01T00:00:00Z,100\n";
+    site.registry_file("filed_plans.csv", &late);
+    site.registry_file("rules.toml", &limit("2026-01-10", "5.0"));
+    daemon.signal("HUP");
+    wait_for("the days of late plans", || {
+        (by_subject(&config, "V26") == ["K0 01-07", "K1 01-08"]).then_some(())
+    });
+    let leaks = [
+        "M0 01-10", "M0 01-11", "M0 01-12", "M1 01-10", "M1 01-11", "M1 01-12",
+    ];
+    wait_for("the days of the limit", || {
+        (by_subject(&config, "V12") == leaks).then_some(())
+    });
+    // The last reading is of the 13th.
+    let log = daemon.log();
+    for told in [
+        "8 day(s) of 2 meter(s) are judged again",
+        "2 day(s) of 2 customer(s) are judged again",
+    ] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+
+    // Killed at once after it read the next change, and changed once more while it does not run.
+    site.registry_file("rules.toml", &limit("2026-01-11", "5.0"));
+    daemon.signal("HUP");
+    daemon.kill();
+    site.registry_file("filed_plans.csv", &plan(&[(6, "100"), (7, "240")]));
+    let mut daemon = Daemon::start(&config, &site.data_dir());
+    daemon.address();
+    wait_for("the days of the plans", || {
+        (by_subject(&config, "V26") == ["K0 01-06"]).then_some(())
+    });
+    wait_for("the days of the limit", || {
+        (by_subject(&config, "V12") == ["M0 01-11", "M0 01-12", "M1 01-11", "M1 01-12"])
+            .then_some(())
+    });
+    assert!(daemon.stop().success());
 }

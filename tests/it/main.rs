@@ -22,6 +22,7 @@ mod collection;
 mod crash;
 mod crash_matrix;
 mod curve_edits;
+mod customer_days;
 mod estimation;
 mod faults;
 mod import;

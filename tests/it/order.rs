@@ -229,7 +229,6 @@ fn order_repetition_and_delay_of_whole_days_do_not_matter() {
                 &app.journal,
                 &app.registry(),
                 &app.calendar,
-                app.limits(),
                 curve_check::Extent::Whole,
             )
             .unwrap();

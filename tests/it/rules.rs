@@ -15,7 +15,7 @@ use qiliang::run::app::App;
 use qiliang::run::deps::{self, Stages};
 use qiliang::run::ingest::{Assessor, entry_limits};
 use qiliang::run::{auditing, balancing, curves, judging, site};
-use qiliang::serve::api::correctors::CorrectorView;
+use qiliang::serve::api::correctors::{CorrectorView, CorrectorsAsked};
 use qiliang::simulate::city::{City, CityConfig};
 use qiliang::simulate::{Drill, FaultKind};
 use qiliang::store::journal::FindingFilter;
@@ -64,10 +64,6 @@ impl Company {
             let id = &city.sites()[drill.site].meter.id;
             let meter = parts.meters.iter_mut().find(|m| m.id == *id).unwrap();
             *meter = drill.meter(meter.clone());
-        }
-        // Kilometres of pipe, whose pressure the gates tell.
-        for zone in &mut parts.zones {
-            zone.pipe_volume_m3 = 2_000.0;
         }
         site.registry = Arc::new(Registry::new(parts));
         let clock = Arc::new(ManualClock::new(now));
@@ -232,13 +228,37 @@ fn the_balance_is_of_the_same_days(clean: &Company) {
 fn the_audit_accuses_whom_it_should(city: &City, clean: &Company, drilled: &Company) {
     let odd = |company: &Company| -> BTreeSet<String> {
         let app = &company.app;
-        let rows = auditing::correctors(app, &app.registry(), None, 10).unwrap();
+        let page = |limit, after: Option<String>| {
+            let asked = CorrectorsAsked {
+                meter: None,
+                days: 10,
+                after: after.map(qiliang::domain::id::MeterId::new),
+                limit,
+            };
+            auditing::correctors(app, &app.registry(), &asked).unwrap()
+        };
+        let whole = page(5_000, None);
+        assert_eq!(whole.next_after, None);
+        let rows = whole.rows;
         assert!(rows.len() > 5, "{}", rows.len());
+        // A few at a time they are the same.
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let found = page(3, after);
+            assert!(found.rows.len() <= 3);
+            paged.extend(found.rows);
+            after = found.next_after;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(paged, rows);
         let odd = rows.into_iter().filter(CorrectorView::is_odd);
         odd.map(|row| row.meter).collect()
     };
     let (before, after) = (odd(clean), odd(drilled));
     println!("odd correctors {before:?}, with drills {after:?}");
+    assert!(before.is_empty(), "{before:?}");
     let drill = city
         .drills()
         .into_iter()

@@ -1,5 +1,6 @@
 //! The API in process, over a temporary data directory.
 mod city;
+mod coherence;
 mod failures;
 mod stream;
 mod views;

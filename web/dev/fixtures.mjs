@@ -585,7 +585,7 @@ function correctors() {
     readings: 49,
     ratio: 0.9318,
   }
-  return { days: 7, rows: [row('M-10560-1', 3.9716, 4.2622, [base]), row('M-10561-1', 2.9611, 2.9608, [])] }
+  return { days: 7, rows: [row('M-10560-1', 3.9716, 4.2622, [base]), row('M-10561-1', 2.9611, 2.9608, [])], next_after: null }
 }
 
 async function bodyOf(request) {

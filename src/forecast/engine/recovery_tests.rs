@@ -443,6 +443,7 @@ fn festive(
             plans: BTreeMap::new(),
             past_plans: Vec::new(),
             effects: BTreeMap::new(),
+            deviations: BTreeMap::new(),
         });
     }
     request.shares = vec![

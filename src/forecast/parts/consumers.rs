@@ -3,7 +3,7 @@
 use super::{ConsumerInput, Frame};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::quantile_of_sorted;
-use crate::forecast::customer::{self, CustomerModel, plan_bias};
+use crate::forecast::customer::{self, CustomerModel, KnownDays, plan_bias};
 use crate::forecast::draws::{daily_draw, path_for};
 use crate::forecast::engine::ForecastRequest;
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
@@ -125,6 +125,10 @@ fn model(
         return None;
     }
     let skip = usize::try_from(silent - 1).ok()?;
+    let known = KnownDays {
+        days: known,
+        deviations: consumer.deviations.clone(),
+    };
     let model = customer::daily_model(
         &known,
         request.weather.get(&consumer.node.zone),

@@ -54,6 +54,9 @@ pub struct ConsumerInput {
     pub past_plans: Vec<(GasDay, f64, f64)>,
     /// Its production changes, m³ by gas day, past ones too; a part of the node's effects.
     pub effects: BTreeMap<GasDay, f64>,
+    /// Standard deviations of days that were partly estimated, m³. A part of its own where a run is kept.
+    #[serde(skip)]
+    pub deviations: BTreeMap<GasDay, f64>,
 }
 
 /// A project of the pipeline.

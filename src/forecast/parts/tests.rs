@@ -89,6 +89,7 @@ fn consumer(id: &str, node: &DemandNode, scale: f64) -> ConsumerInput {
         plans: BTreeMap::new(),
         past_plans: Vec::new(),
         effects: BTreeMap::new(),
+        deviations: BTreeMap::new(),
     }
 }
 

@@ -89,8 +89,13 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
         total + 2,
         "注：本表为总量的一部分（售气口径），不要求与月度汇总相等。",
     )?;
-    page.signatures(total + 4, &signature_names(d), 4)?;
-    page.print(total + 4, REMARK, FIRST, 2)?;
+    // The next sheet has plans of the same customers, and other figures for them.
+    page.note(
+        total + 3,
+        "系统预测P50由该户历史用气推算，未计入其申报；“新增与项目”表中的计划用气为客户申报按历史偏差修正后的气量，两者口径不同，可不相等。",
+    )?;
+    page.signatures(total + 5, &signature_names(d), 4)?;
+    page.print(total + 5, REMARK, FIRST, 2)?;
     Ok(())
 }
 

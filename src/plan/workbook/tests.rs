@@ -323,6 +323,22 @@ fn who_and_why_stand_beside_each_part() {
 }
 
 #[test]
+fn two_sheets_with_figures_of_the_same_customer_say_how_they_differ() {
+    let d = sample();
+    let mut book = open(declaration(&d).unwrap());
+    let sheet = book.worksheet_range("重点用户").unwrap();
+    let note = row_with(&sheet, "系统预测P50");
+    let text = sheet.get((note, 0)).unwrap().to_string();
+    assert!(
+        text.contains("“新增与项目”表") && text.contains("可不相等"),
+        "{text}"
+    );
+    assert!(book.sheet_names().contains(&"新增与项目".to_owned()));
+    // Below the rows, above the signatures.
+    assert!(row_with(&sheet, "其余用户") < note);
+}
+
+#[test]
 fn a_version_without_parts_says_so() {
     let mut d = sample();
     d.parts = None;

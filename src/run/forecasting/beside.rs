@@ -70,7 +70,7 @@ fn latest_plans(
     to: GasDay,
     at: DateTime<Utc>,
 ) -> anyhow::Result<Plans> {
-    let mut plans: Vec<FiledPlan> = facts::plans_known_at(app, registry, from, to, at)?;
+    let mut plans: Vec<FiledPlan> = facts::plans_known_at(&app.book, registry, from, to, at)?;
     plans.sort_by_key(|plan| plan.available_at);
     let mut out = Plans::new();
     for plan in plans {
@@ -107,7 +107,7 @@ fn consumers(
     );
     ids.retain(|id| registry.customers.contains_key(id) && !of_projects.contains(id));
     let from = today.plus(-facts::HISTORY_DAYS);
-    let mut used = facts::daily_of(app, registry, &ids, from, today)?;
+    let mut used = facts::days_of(app, registry, &ids, from, today)?;
     let mut effects: BTreeMap<CustomerId, BTreeMap<GasDay, f64>> = BTreeMap::new();
     for change in changes(app, registry, at)? {
         let days = effects.entry(change.customer.clone()).or_default();
@@ -128,7 +128,7 @@ fn consumers(
             let ahead = filed.split_off(&today);
             let past_plans = filed
                 .into_iter()
-                .filter_map(|(day, planned)| Some((day, planned, days.get(&day)?.to_f64())))
+                .filter_map(|(day, planned)| Some((day, planned, days.volumes.get(&day)?.to_f64())))
                 .collect();
             Some(ConsumerInput {
                 node: DemandNode {
@@ -136,11 +136,13 @@ fn consumers(
                     class: customer.class,
                 },
                 days: days
+                    .volumes
                     .into_iter()
                     .map(|(day, volume)| (day, volume.to_f64()))
                     .collect(),
                 plans: ahead,
                 past_plans,
+                deviations: days.deviations,
                 effects: effects.remove(&id).unwrap_or_default(),
                 customer: id,
             })

@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{DAYS, judge};
+use super::{DAYS, judge_some, sync_plans};
 use crate::domain::calendar::GasDay;
 use crate::domain::text::error_chain;
 use crate::run::app::App;
 use crate::store::error::StoreError;
-use crate::store::journal::Journal;
+use crate::store::journal::{DueDays, Journal};
 use crate::validate::day::HISTORY_DAYS;
 
 /// Gas days judged in one step. With the four weeks before them, sixty days of curves are read.
 const STEP_DAYS: u16 = 32;
 /// How often it is looked whether days are to be judged.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether plans became known that no reading of the registry tells of.
+const SYNC_EVERY: Duration = Duration::from_mins(10);
 /// Least pause between steps; one that took longer is followed by a pause as long.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
@@ -45,19 +47,24 @@ pub(in crate::run) fn mark(
 ///
 /// # Errors
 /// What the stores say.
-pub fn catch_up(app: &App) -> Result<Option<(GasDay, GasDay)>, StoreError> {
+pub fn catch_up(app: &App) -> Result<Option<DueDays>, StoreError> {
     let until = app.today().plus(-DAYS);
-    let Some((from, to)) = app.journal.take_unjudged(until, STEP_DAYS)? else {
+    let Some(due) = app.journal.take_unjudged(until, STEP_DAYS)? else {
         return Ok(None);
     };
-    let found = judge(app, &app.registry(), from, to)?;
+    let found = judge_some(app, &app.registry(), due.from, due.to, due.only.as_ref())?;
     app.journal.answer_unjudged()?;
+    let whom = due.only.as_ref().map_or_else(
+        || "zones and customers".to_owned(),
+        |only| format!("{} zone(s) and customer(s)", only.len()),
+    );
     tracing::info!(
         found,
-        "Judged zones and customers on the gas days {from} to {}",
-        to.plus(-1)
+        "Judged {whom} on the gas days {} to {}",
+        due.from,
+        due.to.plus(-1)
     );
-    Ok(Some((from, to)))
+    Ok(Some(due))
 }
 
 /// Catches up until told to stop.
@@ -66,9 +73,21 @@ pub fn catch_up(app: &App) -> Result<Option<(GasDay, GasDay)>, StoreError> {
 /// A panic of the worker.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut has_failed = false;
+    let mut synced = None;
     loop {
         let (worker, started) = (app.clone(), Instant::now());
-        let step = tokio::task::spawn_blocking(move || catch_up(&worker)).await?;
+        let is_sync_due = synced.is_none_or(|at: Instant| at.elapsed() >= SYNC_EVERY);
+        let step = tokio::task::spawn_blocking(move || {
+            if is_sync_due {
+                let (now, registry) = (worker.clock.now(), worker.registry());
+                sync_plans(&worker.journal, &worker.book, &registry, now)?;
+            }
+            catch_up(&worker)
+        })
+        .await?;
+        if is_sync_due && step.is_ok() {
+            synced = Some(started);
+        }
         let pause = match step {
             Ok(Some(_)) => started.elapsed().max(PAUSE_MIN),
             Ok(None) => LOOK_EVERY,

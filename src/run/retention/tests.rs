@@ -234,7 +234,6 @@ fn each_class_keeps_its_days_and_the_totals_that_the_first_kept_curve_needs() {
         &city.journal,
         &city.registry,
         &Calendar::default(),
-        Arc::default(),
         Extent::Whole,
     )
     .unwrap();
@@ -417,7 +416,7 @@ fn what_was_found_of_zones_and_customers_goes_with_the_findings_of_their_class()
         ];
         let findings = subjects.map(|subject| found(subject, day)).to_vec();
         city.journal
-            .put_subject_findings(day, vec![rule], findings)
+            .put_subject_findings(day, vec![rule], None, findings)
             .unwrap();
     }
     // Findings of industry stay for ever, all others for 80 days.

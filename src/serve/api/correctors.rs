@@ -13,6 +13,22 @@ use crate::serve::state::AppState;
 /// Days before now that are looked at if nothing is said.
 pub const DAYS_DEFAULT: u32 = 7;
 const DAYS_MAX: u32 = 31;
+/// Rows in one answer, if nothing is said and at most.
+pub const ROWS_DEFAULT: usize = 500;
+const ROWS_MAX: usize = 5_000;
+
+/// What is asked of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorrectorsAsked {
+    /// Only this meter.
+    pub meter: Option<MeterId>,
+    /// Days before now.
+    pub days: u32,
+    /// Only meters after this one.
+    pub after: Option<MeterId>,
+    /// Rows at most.
+    pub limit: usize,
+}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -21,6 +37,10 @@ pub(super) struct CorrectorQuery {
     meter: Option<String>,
     /// Days before now, 1 to 31; 7 if not given.
     days: Option<u32>,
+    /// Only meters after this one: `next_after` of the answer before.
+    after: Option<String>,
+    /// Rows at most, 1 to 5,000; 500 if not given.
+    limit: Option<usize>,
 }
 
 /// What readings of a corrector say together.
@@ -75,6 +95,8 @@ pub struct CorrectorsView {
     pub days: u32,
     /// A row for each, in order of meter.
     pub rows: Vec<CorrectorView>,
+    /// Where to go on: there may be more after this meter. Null if all were looked at.
+    pub next_after: Option<String>,
 }
 
 /// Audit of the volume correctors: each by its own pressure and temperature
@@ -94,8 +116,20 @@ pub(super) async fn get_correctors(
             format!("{days} days cannot be looked at; ask for 1 to {DAYS_MAX}"),
         ));
     }
-    let meter = query.meter.map(MeterId::new);
-    if let Some(meter) = &meter
+    let limit = query.limit.unwrap_or(ROWS_DEFAULT);
+    if !(1..=ROWS_MAX).contains(&limit) {
+        return Err(ApiProblem::bad_request(
+            "serve.bad_query",
+            format!("{limit} rows cannot be asked for; ask for 1 to {ROWS_MAX}"),
+        ));
+    }
+    let asked = CorrectorsAsked {
+        meter: query.meter.map(MeterId::new),
+        days,
+        after: query.after.map(MeterId::new),
+        limit,
+    };
+    if let Some(meter) = &asked.meter
         && !state.registry().meters.contains_key(meter)
     {
         return Err(ApiProblem::not_found(
@@ -103,8 +137,8 @@ pub(super) async fn get_correctors(
             "the registry has no such meter; meters.csv lists them",
         ));
     }
-    let rows = state
-        .blocking(move |state| Ok(state.actions().correctors(meter.as_ref(), days)?))
+    let view = state
+        .blocking(move |state| Ok(state.actions().correctors(&asked)?))
         .await?;
-    Ok(Json(CorrectorsView { days, rows }))
+    Ok(Json(view))
 }

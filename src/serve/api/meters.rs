@@ -1,7 +1,7 @@
 //! Load curves of one meter.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -29,6 +29,9 @@ const HISTORY_DEADLINE: Duration = Duration::from_secs(5);
 /// Gas days of one answer whose missing hours are estimated.
 const ESTIMATED_DAYS: i64 = 31;
 
+/// How long one answer may estimate: with 100,000 meters a day whose estimate needs all others takes long.
+const ESTIMATE_MAX: Duration = Duration::from_secs(5);
+
 /// Gas days if `from` is not given.
 const DAYS_DEFAULT: i64 = 7;
 
@@ -49,11 +52,12 @@ pub struct MeterCurves {
     /// Gas days that have a curve, in order; of the newest 31 days asked for also those on which the meter
     /// was silent, all of them estimated.
     pub days: Vec<CurveDay>,
-    /// Why days that are not in the journal may be missing here: the second store does not answer.
+    /// Why days or estimates may be missing here: the second store does not answer, or so many estimates
+    /// take too long.
     pub missing: Option<MissingHistory>,
 }
 
-/// A second store that could not be asked.
+/// What could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MissingHistory {
     /// Stable code.
@@ -164,21 +168,11 @@ pub(super) async fn get_meter_curve(
         ));
     }
     let of = meter.clone();
-    let mut days: Vec<CurveDay> = state
-        .blocking(move |state| {
-            let curves = state.curves_of(&of, from, to)?;
-            let of_day = |curve: &LoadCurve| -> Result<CurveDay, ApiProblem> {
-                let is_near = to.days_since(curve.day) < ESTIMATED_DAYS;
-                let missing = if curve.is_complete() || !is_near {
-                    [None; 24]
-                } else {
-                    state.actions().estimates(&of, curve.day)?.missing
-                };
-                Ok(CurveDay::new(curve, &missing, CurveStore::Journal))
-            };
-            curves.iter().map(of_day).collect()
-        })
+    let curves = state
+        .blocking(move |state| state.curves_of(&of, from, to))
         .await?;
+    let shown = |curve: &LoadCurve| CurveDay::new(curve, &[None; 24], CurveStore::Journal);
+    let mut days: Vec<CurveDay> = curves.iter().map(shown).collect();
     let mut missing = None;
     match older(&state, &meter, from, to, &days).await {
         Ok(older) => days.extend(older),
@@ -186,10 +180,20 @@ pub(super) async fn get_meter_curve(
     }
     let known: BTreeSet<GasDay> = days.iter().map(|curve| curve.day).collect();
     let of = meter.clone();
-    let silent = state
-        .blocking(move |state| silent(state, &of, (from, to), &known))
+    let estimated = state
+        .blocking(move |state| estimated(state, &of, (from, to), &known, curves))
         .await?;
-    days.extend(silent);
+    if let Some(before) = estimated.cut_before {
+        missing.get_or_insert_with(|| MissingHistory {
+            code: "serve.estimates_cut".to_owned(),
+            message: format!(
+                "hours before the gas day {before} are not estimated here, it would take too long; ask for \
+                 fewer days"
+            ),
+        });
+    }
+    days.retain(|day| estimated.days.iter().all(|other| other.day != day.day));
+    days.extend(estimated.days);
     days.sort_by_key(|curve| curve.day);
     Ok(Json(MeterCurves {
         meter: meter.to_string(),
@@ -198,31 +202,60 @@ pub(super) async fn get_meter_curve(
     }))
 }
 
-/// Days of which nothing is known but what demand takes for them.
-fn silent(
+/// Days with estimates.
+struct EstimatedDays {
+    days: Vec<CurveDay>,
+    /// Days before this one were not looked at any more.
+    cut_before: Option<GasDay>,
+}
+
+/// Days whose curves lack hours, or of which nothing is known, with what demand takes for them; newest
+/// first, for as long as an answer may take.
+fn estimated(
     state: &AppState,
     meter: &MeterId,
     (from, to): (GasDay, GasDay),
     known: &BTreeSet<GasDay>,
-) -> Result<Vec<CurveDay>, ApiProblem> {
+    curves: Vec<LoadCurve>,
+) -> Result<EstimatedDays, ApiProblem> {
+    let started = Instant::now();
     // Curves of days before were dropped: they had some.
     let kept_from = state.curves_kept_from()?;
-    let last = to.min(state.gas_day());
     let first = from.max(to.plus(1 - ESTIMATED_DAYS));
-    let first = kept_from.map_or(first, |day| day.max(first));
-    let mut days = Vec::new();
-    for offset in 0..=last.days_since(first) {
+    let curves: BTreeMap<GasDay, LoadCurve> = curves.into_iter().map(|c| (c.day, c)).collect();
+    let mut found = EstimatedDays {
+        days: Vec::new(),
+        cut_before: None,
+    };
+    for offset in (0..=to.days_since(first)).rev() {
         let day = first.plus(offset);
-        if known.contains(&day) {
+        let curve = curves.get(&day);
+        let is_open = day <= state.gas_day() && kept_from.is_none_or(|kept| day >= kept);
+        let is_due = match curve {
+            Some(curve) => !curve.is_complete(),
+            None => is_open && !known.contains(&day),
+        };
+        if !is_due {
             continue;
         }
+        if started.elapsed() > ESTIMATE_MAX {
+            found.cut_before = Some(day.plus(1));
+            break;
+        }
         let missing = state.actions().estimates(meter, day)?.missing;
-        if missing.iter().any(Option::is_some) {
-            let curve = LoadCurve::missing(meter.clone(), day);
-            days.push(CurveDay::new(&curve, &missing, CurveStore::Estimated));
+        match curve {
+            Some(curve) => found
+                .days
+                .push(CurveDay::new(curve, &missing, CurveStore::Journal)),
+            None if missing.iter().any(Option::is_some) => {
+                let curve = LoadCurve::missing(meter.clone(), day);
+                let day = CurveDay::new(&curve, &missing, CurveStore::Estimated);
+                found.days.push(day);
+            }
+            None => {}
         }
     }
-    Ok(days)
+    Ok(found)
 }
 
 /// Curves of the days that the journal does not have and the second store does.

@@ -181,6 +181,32 @@ fn a_gate_station_measures_its_zone_and_two_percent() {
 }
 
 #[test]
+fn the_pipes_are_let_down_by_day_and_built_up_by_night() {
+    let city = small(60, 40);
+    let clock = GasDayClock::default();
+    for zone in 0..2 {
+        for day in 0..40 {
+            let pack = |part| city.line_pack_m3(zone, day, part);
+            // Nothing is lost from one day to the next, and never is a ring outside of what it is built for.
+            assert!((pack(1.0) - city.line_pack_m3(zone, day + 1, 0.0)).abs() < 1e-6);
+            let shown = city.telemetry(
+                zone,
+                clock.start_of(city.config().start_on().plus(i64::try_from(day).unwrap())),
+            );
+            assert!(
+                (1_400.0..2_000.0).contains(&shown.pressure_abs_kpa),
+                "{shown:?}"
+            );
+            let noon = city.gate_conditions(zone, day, 0.21).pressure_abs_kpa;
+            let night = city.gate_conditions(zone, day, 0.79).pressure_abs_kpa;
+            let straight = city.gate_conditions(zone, day + 1, 0.0).pressure_abs_kpa
+                - city.gate_conditions(zone, day, 0.0).pressure_abs_kpa;
+            assert!(night - noon - 0.58 * straight > 40.0, "{zone} {day}");
+        }
+    }
+}
+
+#[test]
 fn totals_never_fall_but_where_the_script_says_so() {
     let city = small(60, 40);
     let clock = GasDayClock::default();
@@ -367,6 +393,22 @@ fn conversion_factors_agree_with_pressure_and_temperature() {
             continue;
         }
         let day = city.config().start_on().plus(9);
+        if place.kind.is_none() {
+            // The state of a ring moves within the day, so each hour has its own factor.
+            let mut before = city.shown(site, clock.start_of(day));
+            for (hour, after) in city.shown_hourly(site, day).into_iter().enumerate() {
+                let part = (hour as f64 + 0.5) / 24.0;
+                let factor = city.gate_conditions(place.zone, 9, part).factor;
+                let std = (after.std_units - before.std_units) as f64;
+                let work = (after.work_units - before.work_units) as f64;
+                assert!(
+                    std > 0.0 && (std / work / factor - 1.0).abs() < 1e-4,
+                    "{site}"
+                );
+                before = after;
+            }
+            continue;
+        }
         let (from, to) = (
             city.shown(site, clock.start_of(day)),
             city.shown(site, clock.end_of(day)),

@@ -193,7 +193,7 @@ fn with_findings(journal: &Journal) {
         ],
     );
     journal
-        .put_subject_findings(day(), vec![RuleId::V26], vec![plan])
+        .put_subject_findings(day(), vec![RuleId::V26], None, vec![plan])
         .unwrap();
 }
 

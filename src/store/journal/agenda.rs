@@ -1,16 +1,20 @@
-//! Gas days of which zones and customers are still to be judged: one small row of `meta`.
+//! Gas days of which zones and customers are still to be judged, all of them or some: one small row of
+//! `meta`.
 //!
 //! Days that are taken stand in `doing` until they are answered, so that a mark set meanwhile is not
 //! answered with them, and whoever is stopped in between begins with them again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::Journal;
+use super::findings::{kind_of, subject_of};
 use crate::domain::calendar::GasDay;
+use crate::domain::finding::Subject;
 use crate::store::error::StoreError;
+use crate::validate::judged_by::DaySpan;
 
 /// Key in `meta`.
 const KEY: &str = "judging";
@@ -18,14 +22,58 @@ const KEY: &str = "judging";
 /// Days since 1970-01-01, half-open.
 type Span = (i32, i32);
 
+/// Kind and identifier of a zone or customer, as in `subject_findings`: `1 north`.
+type Key = String;
+
+/// Gas days `[from, to)` on which to judge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDays {
+    /// First gas day.
+    pub from: GasDay,
+    /// The day after the last.
+    pub to: GasDay,
+    /// Whom, each on these of the days; everybody on all of them if none.
+    pub only: Option<BTreeMap<Subject, Vec<DaySpan>>>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Agenda {
-    /// To be judged, in order, apart from each other.
+pub(super) struct Agenda {
+    /// On which everybody is to be judged, in order, apart from each other.
     marked: Vec<Span>,
     /// Taken and not yet answered.
     doing: Option<Span>,
     /// Days before this one were on the agenda once.
     through: Option<i32>,
+    /// On which some are to be judged, alike.
+    #[serde(default)]
+    some: BTreeMap<Key, Vec<Span>>,
+    /// Whom of them, if not everybody, those taken are of.
+    #[serde(default)]
+    doing_some: BTreeMap<Key, Vec<Span>>,
+}
+
+fn key_of(subject: &Subject) -> Option<Key> {
+    Some(format!("{} {}", kind_of(subject)?, subject.as_str()))
+}
+
+fn subject_of_key(key: &str) -> Option<Subject> {
+    let (kind, id) = key.split_once(' ')?;
+    Some(subject_of(kind.parse().ok()?, id.to_owned()))
+}
+
+/// Adds spans to others that are in order and apart.
+fn join(marked: &mut Vec<Span>, spans: impl IntoIterator<Item = Span>) {
+    marked.extend(spans);
+    marked.retain(|(from, to)| from < to);
+    marked.sort_unstable();
+    let mut joined: Vec<Span> = Vec::with_capacity(marked.len());
+    for (from, to) in marked.drain(..) {
+        match joined.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => joined.push((from, to)),
+        }
+    }
+    *marked = joined;
 }
 
 impl Agenda {
@@ -51,17 +99,25 @@ impl Agenda {
     }
 
     fn mark(&mut self, spans: impl IntoIterator<Item = Span>) {
-        self.marked.extend(spans);
-        self.marked.retain(|(from, to)| from < to);
-        self.marked.sort_unstable();
-        let mut joined: Vec<Span> = Vec::with_capacity(self.marked.len());
-        for (from, to) in self.marked.drain(..) {
-            match joined.last_mut() {
-                Some((_, end)) if from <= *end => *end = to.max(*end),
-                _ => joined.push((from, to)),
+        join(&mut self.marked, spans);
+    }
+
+    /// Marks some on some days.
+    pub(super) fn mark_subjects(
+        t: &Transaction<'_>,
+        marked: &BTreeMap<Subject, Vec<DaySpan>>,
+    ) -> rusqlite::Result<()> {
+        if marked.is_empty() {
+            return Ok(());
+        }
+        let mut agenda = Self::read(t)?;
+        for (subject, spans) in marked {
+            if let Some(key) = key_of(subject) {
+                let spans = spans.iter().map(|(a, b)| (a.epoch_day(), b.epoch_day()));
+                join(agenda.some.entry(key).or_default(), spans);
             }
         }
-        self.marked = joined;
+        agenda.write(t)
     }
 
     /// Takes the earliest days before `until`; each day from `first` on is taken at least once.
@@ -74,13 +130,55 @@ impl Agenda {
             self.mark([(through, until)]);
             self.through = Some(until);
         }
-        let earliest = self.marked.first_mut().filter(|(from, _)| *from < until)?;
+        if self.marked.first().is_none_or(|(from, _)| *from >= until) {
+            return self.take_some(until, days_max);
+        }
+        let earliest = self.marked.first_mut()?;
         let (from, to) = *earliest;
         let end = to.min(until).min(from.saturating_add(days_max.max(1)));
         earliest.0 = end;
         self.marked.retain(|(from, to)| from < to);
         self.doing = Some((from, end));
         self.doing
+    }
+
+    /// Takes the earliest days before `until` on which some are to be judged, and of each those within them.
+    fn take_some(&mut self, until: i32, days_max: i32) -> Option<Span> {
+        let firsts = self.some.values().filter_map(|spans| spans.first());
+        let from = firsts
+            .map(|(from, _)| *from)
+            .min()
+            .filter(|from| *from < until)?;
+        let end = until.min(from.saturating_add(days_max.max(1)));
+        for (key, spans) in &mut self.some {
+            let (mut taken, mut left) = (Vec::new(), Vec::new());
+            for (a, b) in spans.drain(..) {
+                taken.push((a.min(end), b.min(end)));
+                left.push((a.max(end), b.max(end)));
+            }
+            join(spans, left);
+            taken.retain(|(a, b)| a < b);
+            if !taken.is_empty() {
+                self.doing_some.insert(key.clone(), taken);
+            }
+        }
+        self.some.retain(|_, spans| !spans.is_empty());
+        self.doing = Some((from, end));
+        self.doing
+    }
+
+    /// What is taken, in words of the domain.
+    fn due(&self, (from, to): Span) -> DueDays {
+        let day = GasDay::from_epoch_day;
+        let only = self.doing_some.iter().filter_map(|(key, spans)| {
+            let spans = spans.iter().map(|(a, b)| (day(*a), day(*b))).collect();
+            Some((subject_of_key(key)?, spans))
+        });
+        DueDays {
+            from: day(from),
+            to: day(to),
+            only: (!self.doing_some.is_empty()).then(|| only.collect()),
+        }
     }
 }
 
@@ -109,7 +207,7 @@ impl Journal {
     }
 
     /// Takes the earliest gas days before `until` that are to be judged, at most so many: those marked,
-    /// and once each day from the first curve on. The same days are given again until
+    /// once each day from the first curve on, and then those on which some are. The same days are given again until
     /// [`Self::answer_unjudged`] says that they are done. Blocks.
     ///
     /// # Errors
@@ -118,7 +216,7 @@ impl Journal {
         &self,
         until: GasDay,
         days_max: u16,
-    ) -> Result<Option<(GasDay, GasDay)>, StoreError> {
+    ) -> Result<Option<DueDays>, StoreError> {
         let Some((first, _)) = self.curve_span()? else {
             return Ok(None);
         };
@@ -133,11 +231,11 @@ impl Journal {
         }
         let taken = self.write_now("taking days to be judged", move |t| {
             let mut agenda = Agenda::read(t)?;
-            let taken = take(&mut agenda);
+            let taken = take(&mut agenda).map(|span| agenda.due(span));
             agenda.write(t)?;
             Ok(taken)
         })?;
-        Ok(taken.map(|(from, to)| (GasDay::from_epoch_day(from), GasDay::from_epoch_day(to))))
+        Ok(taken)
     }
 
     /// Says that the days taken last are judged. Blocks.
@@ -148,6 +246,7 @@ impl Journal {
         self.write_now("answering days to be judged", |t| {
             let mut agenda = Agenda::read(t)?;
             agenda.doing = None;
+            agenda.doing_some.clear();
             agenda.write(t)
         })
     }
@@ -177,6 +276,53 @@ mod tests {
         }
         assert_eq!(taken, [(11, 12), (13, 14), (40, 43)]);
         assert_eq!(agenda.marked, []);
+    }
+
+    #[test]
+    fn some_are_taken_on_their_own_days_and_once_more_if_marked_meanwhile() {
+        let mut agenda = Agenda {
+            through: Some(100),
+            ..Agenda::default()
+        };
+        join(
+            agenda.some.entry("2 K1".into()).or_default(),
+            [(10, 11), (14, 20)],
+        );
+        join(
+            agenda.some.entry("1 north".into()).or_default(),
+            [(12, 200)],
+        );
+        agenda.mark([(50, 51)]);
+        assert_eq!(agenda.take(0, 100, 8), Some((50, 51)), "everybody first");
+        assert_eq!(agenda.due((50, 51)).only, None);
+        agenda.doing = None;
+        let span = agenda.take(0, 100, 8).unwrap();
+        assert_eq!(span, (10, 18));
+        let day = GasDay::from_epoch_day;
+        let of = |spans: &[Span]| spans.iter().map(|(a, b)| (day(*a), day(*b))).collect();
+        let expected = BTreeMap::from([
+            (Subject::Customer("K1".into()), of(&[(10, 11), (14, 18)])),
+            (Subject::Zone("north".into()), of(&[(12, 18)])),
+        ]);
+        assert_eq!(agenda.due(span).only, Some(expected));
+        // Whoever was stopped is given the same again, from the bytes, too.
+        let text = serde_json::to_string(&agenda).unwrap();
+        let mut agenda: Agenda = serde_json::from_str(&text).unwrap();
+        assert_eq!(agenda.take(0, 100, 8), Some((10, 18)));
+        join(agenda.some.entry("2 K1".into()).or_default(), [(10, 11)]);
+        agenda.doing = None;
+        agenda.doing_some.clear();
+        let span = agenda.take(0, 100, 90).unwrap();
+        let only = agenda.due(span).only.unwrap();
+        assert_eq!(
+            only[&Subject::Customer("K1".into())],
+            of(&[(10, 11), (18, 20)])
+        );
+        assert_eq!(only[&Subject::Zone("north".into())], of(&[(18, 100)]));
+        assert_eq!(
+            agenda.some,
+            BTreeMap::from([("1 north".to_owned(), vec![(100, 200)])])
+        );
     }
 
     #[test]

@@ -471,7 +471,7 @@ impl Journal {
     }
 }
 
-fn curve_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
+pub(super) fn curve_days(c: &Connection) -> rusqlite::Result<Option<(i32, i32)>> {
     let first: Option<i32> = c
         .prepare_cached("SELECT min(day) FROM curves")?
         .query_row([], |row| row.get(0))?;

@@ -149,7 +149,7 @@ fn words_of(rule: RuleId, message: String, sentence: Option<&str>, args: Option<
     }
 }
 
-const fn kind_of(subject: &Subject) -> Option<u8> {
+pub(super) const fn kind_of(subject: &Subject) -> Option<u8> {
     match subject {
         Subject::Meter(_) => None,
         Subject::Zone(_) => Some(1),
@@ -157,7 +157,7 @@ const fn kind_of(subject: &Subject) -> Option<u8> {
     }
 }
 
-fn subject_of(kind: u8, id: String) -> Subject {
+pub(super) fn subject_of(kind: u8, id: String) -> Subject {
     match kind {
         1 => Subject::Zone(ZoneId::new(id)),
         _ => Subject::Customer(CustomerId::new(id)),
@@ -287,7 +287,8 @@ impl Journal {
         })
     }
 
-    /// Replaces what some rules found on a gas day of zones and customers. Blocks.
+    /// Replaces what some rules found on a gas day of zones and customers: of all of them, or of those
+    /// named. Blocks.
     ///
     /// # Errors
     /// As the store's.
@@ -295,12 +296,35 @@ impl Journal {
         &self,
         day: GasDay,
         rules: Vec<RuleId>,
+        of: Option<Vec<Subject>>,
         findings: Vec<Finding>,
     ) -> Result<(), StoreError> {
         self.write_now("writing findings", move |t| {
             for rule in &rules {
-                t.prepare_cached("DELETE FROM subject_findings WHERE day = ?1 AND rule = ?2")?
-                    .execute(params![day.epoch_day(), rule.key()])?;
+                let of_day = params![day.epoch_day(), rule.key()];
+                match &of {
+                    None => {
+                        t.prepare_cached(
+                            "DELETE FROM subject_findings WHERE day = ?1 AND rule = ?2",
+                        )?
+                        .execute(of_day)?;
+                    }
+                    Some(subjects) => {
+                        let mut delete = t.prepare_cached(
+                            "DELETE FROM subject_findings
+                             WHERE day = ?1 AND rule = ?2 AND kind = ?3 AND subject = ?4",
+                        )?;
+                        for subject in subjects {
+                            let kind = kind_of(subject);
+                            delete.execute(params![
+                                day.epoch_day(),
+                                rule.key(),
+                                kind,
+                                subject.as_str()
+                            ])?;
+                        }
+                    }
+                }
             }
             let mut insert = t.prepare_cached(
                 "INSERT OR REPLACE INTO subject_findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -16,6 +16,7 @@ mod findings;
 mod history;
 mod inbox;
 mod ingest;
+mod judged;
 mod outbox;
 mod presence;
 mod rejects;
@@ -43,6 +44,7 @@ use crate::store::database::{Checkpoint, Database, FileSize};
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
+pub use self::agenda::DueDays;
 pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
@@ -50,6 +52,7 @@ pub use self::edits::{EditFilter, NewEdit, RevokeOutcome};
 pub use self::findings::FindingFilter;
 pub use self::history::MeterPoint;
 use self::ingest::Place;
+pub use self::judged::{MeterSpan, SubjectKind};
 pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
@@ -64,6 +67,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_retention.sql"),
     include_str!("migrations/0007_findings.sql"),
     include_str!("migrations/0008_aside.sql"),
+    include_str!("migrations/0010_judged_by.sql"),
 ];
 
 /// What one frame became.

@@ -116,6 +116,8 @@ const STEPS: [Step; 7] = [
     like_days::by_contract,
 ];
 const NEAR_STEPS: usize = 4;
+/// Of these, those that ask the meter alone.
+const OWN_STEPS: usize = 3;
 
 /// Estimates of the hours that have no volume; none where the curve has one, or nothing is known.
 pub fn ladder(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
@@ -125,6 +127,11 @@ pub fn ladder(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
 /// The same by the steps up to E6, which need neither gates nor plans.
 pub fn ladder_near(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
     climb(facts, STEPS.get(..NEAR_STEPS).unwrap_or_default())
+}
+
+/// The same by the steps before E6, which need nothing but the meter's own days.
+pub fn ladder_own(facts: &LadderFacts<'_>) -> [Option<Estimate>; 24] {
+    climb(facts, STEPS.get(..OWN_STEPS).unwrap_or_default())
 }
 
 fn climb(facts: &LadderFacts<'_>, steps: &[Step]) -> [Option<Estimate>; 24] {
@@ -191,6 +198,31 @@ pub fn of_curve(curve: &LoadCurve) -> [Option<Estimate>; 24] {
         start += len;
     }
     found
+}
+
+/// How far the volume of a whole gas day may be off where the hours of its curve were not all measured: in
+/// about four of five days it lies within.
+///
+/// Uncertainties of hours are added, as they err together. A run of estimated hours that neither begins nor
+/// ends the day is left out: totals on the day itself say what it sums to.
+pub fn day_uncertainty(curve: &LoadCurve) -> StdVolume {
+    let estimates = of_curve(curve);
+    let is_estimated = |quality: &Quality| *quality == Quality::Estimated;
+    let first = curve.quality.iter().take_while(|q| is_estimated(q)).count();
+    let last = curve
+        .quality
+        .iter()
+        .rev()
+        .take_while(|q| is_estimated(q))
+        .count();
+    let inner = first..24_usize.saturating_sub(last).max(first);
+    estimates
+        .iter()
+        .enumerate()
+        .filter_map(|(hour, estimate)| Some((hour, (*estimate)?)))
+        .filter(|(hour, estimate)| estimate.method != Method::E1 || !inner.contains(hour))
+        .map(|(_, estimate)| estimate.uncertainty)
+        .sum()
 }
 
 /// Whether the hours of a run within its ends are the same to the last unit or one: spread by time. The

@@ -27,7 +27,7 @@ use qiliang::ledger::balance::{Balance, ZoneBalance};
 use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
 use qiliang::serve::actions::Forecaster;
-use qiliang::serve::api::correctors::CorrectorView;
+use qiliang::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use qiliang::serve::api::edits::{EditRequest, EditView, RevokeRequest};
 use qiliang::serve::api::findings::JudgedView;
 use qiliang::serve::api::outlook::{
@@ -412,8 +412,12 @@ impl Actions for Program {
         })
     }
 
-    fn correctors(&self, _: Option<&MeterId>, _: u32) -> Result<Vec<CorrectorView>, ActionError> {
-        Ok(Vec::new())
+    fn correctors(&self, asked: &CorrectorsAsked) -> Result<CorrectorsView, ActionError> {
+        Ok(CorrectorsView {
+            days: asked.days,
+            rows: Vec::new(),
+            next_after: None,
+        })
     }
 
     fn estimates(&self, _: &MeterId, _: GasDay) -> Result<HourEstimates, ActionError> {

@@ -29,33 +29,38 @@ fn openssl(dir: &Path, arguments: &[&str]) {
     );
 }
 
+/// Makes a key and, for its common name, a request to sign or (with `-x509` in `more`) a certificate.
+fn with_new_key(dir: &Path, common_name: &str, key: &str, out: &str, more: &[&str]) {
+    let subject = format!("/CN={common_name}");
+    let request = [
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        out,
+        "-subj",
+        &subject,
+    ];
+    openssl(dir, &[&request, more].concat());
+}
+
 impl Authority {
     /// Makes one.
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let (key, file) = (format!("{name}.key"), format!("{name}.pem"));
-        let subject = format!("/CN={name}");
-        openssl(
-            dir,
-            &[
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-keyout",
-                &key,
-                "-out",
-                &file,
-                "-days",
-                "2",
-                "-subj",
-                &subject,
-                "-addext",
-                "keyUsage=critical,keyCertSign",
-            ],
-        );
+        let more = [
+            "-x509",
+            "-days",
+            "2",
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+        ];
+        with_new_key(dir, name, &key, &file, &more);
         Self {
             dir: dir.to_owned(),
             name: name.to_owned(),
@@ -76,24 +81,7 @@ impl Authority {
             format!("{base}.crt"),
             format!("{base}.ext"),
         );
-        let subject = format!("/CN={common_name}");
-        openssl(
-            &self.dir,
-            &[
-                "req",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-keyout",
-                &key,
-                "-out",
-                &request,
-                "-subj",
-                &subject,
-            ],
-        );
+        with_new_key(&self.dir, common_name, &key, &request, &[]);
         fs::write(self.dir.join(&ext), format!("{extension}\n")).unwrap();
         let (ca, ca_key) = (format!("{}.pem", self.name), format!("{}.key", self.name));
         openssl(

@@ -1175,6 +1175,8 @@ export interface components {
              * @description Days before now that were looked at.
              */
             days: number;
+            /** @description Where to go on: there may be more after this meter. Null if all were looked at. */
+            next_after: string | null;
             /** @description A row for each, in order of meter. */
             rows: components["schemas"]["CorrectorView"][];
         };
@@ -2275,7 +2277,7 @@ export interface components {
             meter: string;
             missing: components["schemas"]["MissingHistory"] | null;
         };
-        /** @description A second store that could not be asked. */
+        /** @description What could not be had. */
         MissingHistory: {
             /** @description Stable code. */
             code: string;
@@ -3812,6 +3814,10 @@ export interface operations {
                 meter?: string;
                 /** @description Days before now, 1 to 31; 7 if not given. */
                 days?: number;
+                /** @description Only meters after this one: `next_after` of the answer before. */
+                after?: string;
+                /** @description Rows at most, 1 to 5,000; 500 if not given. */
+                limit?: number;
             };
             header?: never;
             path?: never;

@@ -51,6 +51,7 @@ export type Replay = Schemas['ReplayResult']
 export type CurveDay = Schemas['CurveDay']
 export type CurveEdit = Schemas['EditView']
 export type Finding = Schemas['FindingView']
+export type CorrectorView = Schemas['CorrectorView']
 export type MeterBalance = Schemas['MeterBalanceView']
 
 export type DeclarationSummary = Schemas['DeclarationSummary']

@@ -9,8 +9,8 @@ use crate::forecast::linear::gram::{Gram, errors};
 use crate::forecast::models::daily::DailySeries;
 
 /// Parts of the year that are summed apart.
-const SEASONS: u64 = 13;
-const LEAP_YEAR: u64 = 366;
+const SEASONS: u32 = 13;
+const LEAP_YEAR: u32 = 366;
 const YEAR_DAYS: f64 = 365.25;
 /// Reweightings at an anchor.
 const ROUNDS: usize = 2;
@@ -137,13 +137,7 @@ impl Stage {
             values: Vec::with_capacity(days.clone().count() * wide),
             days: Vec::with_capacity(days.clone().count()),
         };
-        // Days of a part of the year together, for one sum; of these, like weekdays, so that rows
-        // that are added together are zero in the same columns.
-        let mut days: Vec<usize> = days
-            .filter(|i| input.series.values[*i].is_finite())
-            .collect();
-        days.sort_by_cached_key(|i| (season_of(input, *i), input.series.traits[*i].weekday));
-        for i in days {
+        for i in together(input, days) {
             let value = input.series.values[i];
             if let (Some(knots), Some(felt)) = (&self.knots, input.felt) {
                 if !felt[i].is_known() {
@@ -305,7 +299,8 @@ impl Stage {
         let year = chrono::NaiveDate::from_yo_opt(2001, 1)?;
         let mut factors = Vec::with_capacity(self.seasons.len());
         for season in 0..SEASONS {
-            let middle = year + chrono::Days::new((2 * season + 1) * LEAP_YEAR / (2 * SEASONS));
+            let middle = (2 * season + 1) * LEAP_YEAR / (2 * SEASONS);
+            let middle = year + chrono::Days::new(middle.into());
             let apart = season_distance(middle, centre) / options.season_width_days;
             let same = (-0.5 * apart * apart).exp();
             let weight = options.season_floor + (1.0 - options.season_floor) * same;
@@ -339,8 +334,30 @@ impl Stage {
 
 fn season_of(input: BaseInput<'_>, day: usize) -> usize {
     use chrono::Datelike;
-    let ordinal = u64::from(input.series.traits[day].day.0.ordinal0());
-    usize::try_from(ordinal * SEASONS / LEAP_YEAR).unwrap_or(0)
+    let ordinal = input.series.traits[day].day.0.ordinal0();
+    (ordinal * SEASONS / LEAP_YEAR) as usize
+}
+
+/// The days that have a value: those of a part of the year together, for one sum; of these, like
+/// weekdays, so that rows that are added together are zero in the same columns.
+fn together(input: BaseInput<'_>, days: std::ops::RangeInclusive<usize>) -> Vec<usize> {
+    const KINDS: usize = SEASONS as usize * 7;
+    let known = |i: &usize| input.series.values[*i].is_finite();
+    let kind = |i: usize| season_of(input, i) * 7 + input.series.traits[i].weekday;
+    let kinds: Vec<(usize, usize)> = days.filter(known).map(|i| (kind(i), i)).collect();
+    let mut places = [0; KINDS + 1];
+    for (kind, _) in &kinds {
+        places[kind + 1] += 1;
+    }
+    for kind in 0..KINDS {
+        places[kind + 1] += places[kind];
+    }
+    let mut sorted = vec![0; kinds.len()];
+    for (kind, day) in kinds {
+        sorted[places[kind]] = day;
+        places[kind] += 1;
+    }
+    sorted
 }
 
 /// What a day counts beside a measured one: s² / (s² + σ²), s the scale of errors, σ the standard

@@ -1,5 +1,4 @@
 use super::*;
-use crate::domain::customer::CustomerClass;
 use crate::serve::figures::fixture;
 use crate::serve::figures::today::today;
 
@@ -171,19 +170,6 @@ fn yesterday_s_card_compares_with_the_run_made_before_it() {
         city.before.cells.day_m3(&DemandView::total(), card.day)
     );
     assert!(card.forecast_m3.is_some());
-}
-
-#[test]
-fn names_read_well() {
-    assert_eq!(
-        class_label(CustomerClass::DistrictHeating).name_en,
-        "District heating"
-    );
-    assert_eq!(
-        class_label(CustomerClass::VehicleCng).name_en,
-        "Vehicle CNG"
-    );
-    assert_eq!(words("evening_peak"), "Evening peak");
 }
 
 #[test]

@@ -1,0 +1,203 @@
+//! What the forecast page looks like in JSON.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::calendar::{GasDay, GasMonth};
+use crate::serve::figures::Band;
+use crate::serve::figures::methods::NodeMethod;
+
+/// How far and how fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Horizon {
+    /// Hours of the first days of the run.
+    Hourly,
+    /// Gas days of the whole run.
+    Daily,
+}
+
+/// What the total is split by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Not split.
+    #[default]
+    Total,
+    /// By gas source.
+    Source,
+    /// By customer class.
+    Class,
+    /// By time slot.
+    Slot,
+}
+
+/// A member of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Label {
+    /// Key in this API.
+    pub key: String,
+    /// Chinese name.
+    pub name_zh: String,
+    /// English name.
+    pub name_en: String,
+}
+
+/// A point in the future.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastPoint {
+    /// Start of the hour or of the gas day.
+    pub at: String,
+    /// Gas day.
+    #[schema(value_type = String)]
+    pub gas_day: GasDay,
+    /// Beijing hour; null for a day.
+    pub civil_hour: Option<u32>,
+    /// Forecast.
+    pub band: Band,
+    /// The same hour or day of the last week that was known, m³.
+    pub naive_m3: Option<i64>,
+    /// What was used, where it is known by now, m³.
+    pub actual_m3: Option<i64>,
+}
+
+/// A point in the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HistoryPoint {
+    /// Start of the hour or of the gas day.
+    pub at: String,
+    /// Gas day.
+    #[schema(value_type = String)]
+    pub gas_day: GasDay,
+    /// Beijing hour; null for a day.
+    pub civil_hour: Option<u32>,
+    /// Used, m³.
+    pub actual_m3: i64,
+}
+
+/// One member's points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Series {
+    /// Member of the dimension.
+    pub key: String,
+    /// Aligned with `total`.
+    pub points: Vec<Band>,
+}
+
+/// A line of the three-day table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TableRow {
+    /// Member of the dimension.
+    pub key: String,
+    /// Chinese name.
+    pub name_zh: String,
+    /// English name.
+    pub name_en: String,
+    /// Used yesterday, m³.
+    pub yesterday_m3: Option<i64>,
+    /// The gas day that runs.
+    pub today: Band,
+    /// The next.
+    pub tomorrow: Band,
+    /// Part of tomorrow's P50, 0 to 1.
+    pub share: f64,
+    /// Today's P50 against yesterday, as a ratio: 0.05 is five per cent more.
+    pub vs_yesterday: Option<f64>,
+}
+
+/// 昨 / 今 / 明.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cards {
+    /// The last completed gas day.
+    pub yesterday: YesterdayCard,
+    /// The gas day that runs.
+    pub today: DayCard,
+    /// The next.
+    pub tomorrow: DayCard,
+}
+
+/// A completed day and what had been expected of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct YesterdayCard {
+    /// Gas day.
+    #[schema(value_type = String)]
+    pub day: GasDay,
+    /// Used, m³.
+    pub actual_m3: Option<i64>,
+    /// P50 of the last run made before the day began, m³.
+    pub forecast_m3: Option<i64>,
+}
+
+/// A day to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DayCard {
+    /// Gas day.
+    #[schema(value_type = String)]
+    pub day: GasDay,
+    /// Forecast.
+    pub band: Band,
+}
+
+/// A month by what was used and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MonthView {
+    /// `YYYY-MM`.
+    #[schema(value_type = String)]
+    pub month: GasMonth,
+    /// Used on its completed days that are known, m³.
+    pub taken_m3: i64,
+    /// Expected on its other days that the run reaches.
+    pub remaining: Band,
+    /// Both together.
+    pub expected: Band,
+    /// Contracted, m³.
+    pub contract_m3: Option<i64>,
+}
+
+/// A line of the last backtest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QualityRow {
+    /// Customer class, or `total`.
+    pub class: String,
+    /// Lead time.
+    pub lead: String,
+    /// Weighted absolute percentage error of P50, 0.05 is five per cent.
+    pub wape: f64,
+    /// The same of the seasonal-naive forecast.
+    pub naive_wape: f64,
+    /// Part of actual values between P10 and P90.
+    pub coverage: Option<f64>,
+}
+
+/// `GET /api/v1/forecast`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastView {
+    /// The run.
+    pub run_id: String,
+    /// Nothing known after this instant was used.
+    pub origin_at: String,
+    /// What it was made from.
+    pub made_with: Vec<(String, String)>,
+    /// How far and how fine.
+    pub horizon: Horizon,
+    /// What the total is split by.
+    pub by: Dimension,
+    /// Members of the dimension.
+    pub labels: Vec<Label>,
+    /// The total, or the one member asked for by `key`.
+    pub total: Vec<ForecastPoint>,
+    /// What came before.
+    pub history: Vec<HistoryPoint>,
+    /// Each member, aligned with `total`.
+    pub series: Vec<Series>,
+    /// Yesterday, today and tomorrow of each member.
+    pub table: Vec<TableRow>,
+    /// Yesterday, today and tomorrow of the whole.
+    pub cards: Cards,
+    /// This month and the next.
+    pub month: Vec<MonthView>,
+    /// The last backtest; empty if there was none.
+    pub quality: Vec<QualityRow>,
+    /// What each zone × class was forecast by, with its P50 of tomorrow.
+    pub methods: Vec<NodeMethod>,
+}

@@ -1,0 +1,120 @@
+//! Forecast runs and the page made of one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{book_failed, journal_failed};
+use crate::domain::id::RunId;
+use crate::domain::registry::Registry;
+use crate::serve::api::forecast::RunSummary;
+use crate::serve::documents;
+use crate::serve::figures::cells::Cells;
+use crate::serve::figures::forecast::{
+    Dimension, ForecastFacts, ForecastQuestion, ForecastView, Horizon, QualityRow, forecast_view,
+};
+use crate::serve::figures::overview::Run;
+use crate::serve::figures::today::{Today, today};
+use crate::serve::problem::ApiProblem;
+use crate::serve::state::AppState;
+use crate::store::book::DocumentKind;
+
+impl AppState {
+    /// The latest published run.
+    pub(in crate::serve) fn run_now(&self) -> Result<Option<Arc<Run>>, ApiProblem> {
+        let headers = self.book().forecast_runs(1).map_err(book_failed)?;
+        match headers.first() {
+            Some(header) => self.run_by_id(&header.run_id),
+            None => Ok(None),
+        }
+    }
+
+    fn run_by_id(&self, id: &RunId) -> Result<Option<Arc<Run>>, ApiProblem> {
+        self.run(id, || {
+            let forecast = self.book().forecast_run(id).map_err(book_failed)?;
+            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f))))
+        })
+    }
+
+    /// The last run published before yesterday began.
+    fn run_before_yesterday(
+        &self,
+        yesterday_starts: DateTime<Utc>,
+    ) -> Result<Option<Arc<Run>>, ApiProblem> {
+        let headers = self.book().forecast_runs(500).map_err(book_failed)?;
+        match headers
+            .iter()
+            .find(|h| h.origin_at <= yesterday_starts && h.created_at <= yesterday_starts)
+        {
+            Some(header) => self.run_by_id(&header.run_id),
+            None => Ok(None),
+        }
+    }
+
+    /// The latest runs, newest first.
+    pub(in crate::serve) fn run_summaries(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, ApiProblem> {
+        let headers = self.book().forecast_runs(limit).map_err(book_failed)?;
+        let ids: Vec<RunId> = headers.into_iter().map(|h| h.run_id).collect();
+        self.summaries(&ids, |id| {
+            let forecast = self.book().forecast_run(id).map_err(book_failed)?;
+            Ok(forecast.map(|f| RunSummary::from(&Run::new(Arc::unwrap_or_clone(f)))))
+        })
+    }
+
+    fn today_and_history(
+        &self,
+        registry: &Registry,
+        now: DateTime<Utc>,
+    ) -> Result<(Today, Cells), ApiProblem> {
+        let day = registry.company.gas_day_start_hour.day_of(now);
+        let journal = self.journal();
+        let curves = journal.curves_on(day).map_err(journal_failed)?;
+        let earlier = self.earlier_curves(day)?;
+        let history = Cells::of_demand(&self.demand(day)?, registry);
+        Ok((today(registry, day, now, &curves, &earlier), history))
+    }
+
+    /// The forecast page; none if `key` is no member of the dimension.
+    pub(in crate::serve) fn forecast_view(
+        &self,
+        run: &Run,
+        horizon: Horizon,
+        by: Dimension,
+        key: Option<&str>,
+    ) -> Result<Option<ForecastView>, ApiProblem> {
+        let now = self.now();
+        let registry = self.registry();
+        let (today, history) = self.today_and_history(&registry, now)?;
+        let yesterday_starts = registry
+            .company
+            .gas_day_start_hour
+            .start_of(today.day.plus(-1));
+        let before = self.run_before_yesterday(yesterday_starts)?;
+        let quality = self.quality()?;
+        let facts = ForecastFacts {
+            now,
+            registry: &registry,
+            run,
+            history: &history,
+            today: &today,
+            run_before_yesterday: before.as_deref(),
+            quality: &quality,
+        };
+        Ok(forecast_view(&facts, ForecastQuestion { horizon, by, key }))
+    }
+
+    /// Lines of the last backtest.
+    fn quality(&self) -> Result<Vec<QualityRow>, ApiProblem> {
+        let latest = self
+            .book()
+            .documents(DocumentKind::Backtest, 1)
+            .map_err(book_failed)?;
+        Ok(latest
+            .first()
+            .map(|document| documents::quality_rows(&document.body))
+            .unwrap_or_default())
+    }
+}

@@ -1,0 +1,154 @@
+//! What the overview of the gas day under way is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{book_failed, journal_failed};
+use crate::domain::calendar::GasDay;
+use crate::domain::demand::DemandDay;
+use crate::domain::id::MeterId;
+use crate::domain::meter::MeterRole;
+use crate::domain::registry::Registry;
+use crate::domain::series::LoadCurve;
+use crate::ledger::entry::LedgerEntry;
+use crate::serve::documents;
+use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS};
+use crate::serve::figures::weather::StationPoints;
+use crate::serve::metrics::CollectCounts;
+use crate::serve::problem::ApiProblem;
+use crate::serve::state::AppState;
+use crate::store::book::DocumentKind;
+
+/// Days before today from which a silent meter's hours are taken, first choice first: a meter that
+/// reports once a day may not have reported yesterday yet.
+const FILL_DAYS_BACK: [i64; 3] = [1, 2, 7];
+
+/// Alerts looked at for the count of open ones.
+const ALERTS_MAX: usize = 1000;
+
+impl AppState {
+    /// Everything the overview is made of.
+    pub(in crate::serve) fn facts(
+        &self,
+        ledger: Arc<Vec<LedgerEntry>>,
+    ) -> Result<Facts, ApiProblem> {
+        let now = self.now();
+        let registry = self.registry();
+        let day = registry.company.gas_day_start_hour.day_of(now);
+        let journal = self.journal();
+        let curves_today = journal.curves_on(day).map_err(journal_failed)?;
+        let counts = self.counts()?;
+        Ok(Facts {
+            now,
+            time_factor: self.time_factor(),
+            curves_earlier: self.earlier_curves(day)?,
+            gates: self.gate_curves(&registry, day)?,
+            demand: self.demand(day)?,
+            run: self.run_now()?,
+            weather: self.weather(&registry, now)?,
+            nominated_today: self
+                .nomination(day)?
+                .and_then(|body| documents::nominated_day(&registry, &body)),
+            nominated_tomorrow: self
+                .nomination(day.plus(1))?
+                .and_then(|body| documents::nominated_day(&registry, &body)),
+            heard: self.heard()?,
+            rate_per_s: self.rate_per_s(counts.received),
+            alerts: self.alerts(&ledger)?,
+            counts,
+            ledger,
+            curves_today,
+            registry,
+        })
+    }
+
+    /// Curves from which silent meters are filled today.
+    pub(super) fn earlier_curves(&self, day: GasDay) -> Result<Vec<Vec<LoadCurve>>, ApiProblem> {
+        FILL_DAYS_BACK
+            .iter()
+            .map(|back| {
+                self.journal()
+                    .curves_on(day.plus(-back))
+                    .map_err(journal_failed)
+            })
+            .collect()
+    }
+
+    /// Completed days of the month of `day` and of the fortnight before it.
+    pub(super) fn demand(&self, day: GasDay) -> Result<Vec<DemandDay>, ApiProblem> {
+        let from = day.month().first_day().min(day.plus(-HEATMAP_DAYS));
+        self.book().demand_days(from, day).map_err(book_failed)
+    }
+
+    fn gate_curves(&self, registry: &Registry, day: GasDay) -> Result<Vec<LoadCurve>, ApiProblem> {
+        let mut curves = Vec::new();
+        for meter in registry.meters.values() {
+            if meter.role == MeterRole::Gate {
+                curves.extend(self.curves_of(&meter.id, day.month().first_day(), day)?);
+            }
+        }
+        Ok(curves)
+    }
+
+    pub(super) fn heard(&self) -> Result<BTreeMap<MeterId, DateTime<Utc>>, ApiProblem> {
+        let latest = self.journal().latest_all().map_err(journal_failed)?;
+        Ok(latest
+            .into_iter()
+            .map(|one| (one.meter, one.received_at))
+            .collect())
+    }
+
+    pub(in crate::serve) fn weather(
+        &self,
+        registry: &Registry,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<StationPoints>, ApiProblem> {
+        let stations: BTreeSet<&str> = registry
+            .zones
+            .values()
+            .flat_map(|z| z.weather_station.stations())
+            .map(|(station, _)| station)
+            .collect();
+        stations
+            .into_iter()
+            .map(|station| {
+                let observed = self
+                    .book()
+                    .observed_known_at(station, now - TimeDelta::hours(48), now, now)
+                    .map_err(book_failed)?;
+                let forecast = self
+                    .book()
+                    .latest_forecast_known_at(station, now)
+                    .map_err(book_failed)?;
+                Ok(StationPoints {
+                    station: station.to_owned(),
+                    observed,
+                    forecast: forecast.map(|v| v.points).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Open alerts: documents of that kind, and what the ledger found.
+    fn alerts(&self, ledger: &[LedgerEntry]) -> Result<AlertCounts, ApiProblem> {
+        let stored = self
+            .book()
+            .documents(DocumentKind::Alert, ALERTS_MAX)
+            .map_err(book_failed)?;
+        Ok(documents::count_alerts(&stored, ledger))
+    }
+
+    fn counts(&self) -> Result<CollectCounts, ApiProblem> {
+        let counters = self.journal().counters().map_err(journal_failed)?;
+        Ok(CollectCounts {
+            received: counters.received,
+            accepted: counters.accepted,
+            conflicts: counters.conflicts,
+            rejected: counters.rejected,
+            duplicates: counters.duplicate,
+            ..CollectCounts::default()
+        })
+    }
+}
