@@ -54,7 +54,7 @@ fuzz:  ## one fuzz target for a while: make fuzz TARGET=json SECONDS=600 (cargo 
 	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
 outage-influx: setup-test  ## 30 minutes of 1,000 readings/s without the second store, then its speed (QILIANG_TEST_INFLUXD)
-	cargo test --test it -- --ignored --nocapture --test-threads 1 influx::outage
+	cargo test --release --test it -- --ignored --nocapture --test-threads 1 influx::outage
 
 bench-forecast:  ## forecasts: a daily and an hourly series on one core, then many customers on two
 	mkdir -p web/dist

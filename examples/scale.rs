@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     reason = "a measurement that cannot be set up ends"
 )]
+#![expect(clippy::print_stdout, reason = "its output is the result")]
 
 use std::fs;
 use std::sync::Arc;

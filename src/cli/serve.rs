@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     for warning in &site.warnings {
         tracing::warn!("{warning}");
     }
-    let (app, reload) = App::open(&site, Arc::clone(&context.clock))?;
+    let (app, reload) = App::open_to_run(&site, Arc::clone(&context.clock))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

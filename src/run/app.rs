@@ -15,6 +15,7 @@ use crate::domain::registry::Registry;
 use crate::run::ledgering::MemberCache;
 use crate::run::site::Site;
 use crate::settings::Settings;
+use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
 use crate::validate::limits::LimitTable;
@@ -64,6 +65,25 @@ impl App {
     /// A data directory that cannot be made, or a store that cannot be opened; the message says which
     /// and what to do.
     pub fn open(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
+        Self::open_with(site, clock, |error, _, _| Err(error))
+    }
+
+    /// `open` for a daemon, which goes on taking readings where the journal is damaged: they are set aside.
+    ///
+    /// # Errors
+    /// As `open`, but for a damaged journal.
+    pub fn open_to_run(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
+        Self::open_with(site, clock, |error, path, gas_day| match error {
+            StoreError::Damaged { .. } => Journal::open_damaged(path, gas_day, error),
+            error => Err(error),
+        })
+    }
+
+    fn open_with(
+        site: &Site,
+        clock: Arc<dyn Clock>,
+        or_else: impl FnOnce(StoreError, &Path, GasDayClock) -> Result<Journal, StoreError>,
+    ) -> anyhow::Result<(Self, Reload)> {
         let dir = &site.settings.paths.data_dir;
         fs::create_dir_all(dir).with_context(|| {
             format!(
@@ -72,7 +92,9 @@ impl App {
             )
         })?;
         let gas_day = site.registry.company.gas_day_start_hour;
-        let journal = Journal::open(dir.join("readings.db"), gas_day)?;
+        let path = dir.join("readings.db");
+        let journal =
+            Journal::open(&path, gas_day).or_else(|error| or_else(error, &path, gas_day))?;
         let book = Book::open(dir.join("qiliang.db"))?;
         book.put_registry_version(&site.registry.version, clock.now())?;
         Ok(Self::from_parts(site, clock, journal, book))

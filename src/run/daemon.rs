@@ -30,6 +30,7 @@ use crate::run::{
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
 use crate::serve::state::{AppParts, AppState, CACHE_FOR, SecondStore};
+use crate::store::StoreError;
 use crate::supervise::Supervisor;
 
 /// Time to drain after the signal to stop.
@@ -103,7 +104,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
 
     let stages = Stages::default();
-    stages.clocks.load(&app.journal)?;
+    in_spite_of_damage("the devices' clocks", stages.clocks.load(&app.journal))?;
     // Before anything is committed: what comes first is forwarded too.
     let second = start_forwarding(app, &stages, supervisor)?;
     start_stages(app, &stages, receiver, supervisor);
@@ -215,6 +216,20 @@ fn start_push(
     }
 }
 
+/// What part of a damaged journal has to say is done without; readings are taken all the same.
+fn in_spite_of_damage(what: &str, done: Result<(), StoreError>) -> Result<(), StoreError> {
+    match done {
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::error!(
+                code = error.code(),
+                "The daemon starts without {what}: {error}"
+            );
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 /// Tells a second store what is committed from now on, if there is one; keeps note of when there is none.
 fn start_forwarding(
     app: &App,
@@ -223,7 +238,8 @@ fn start_forwarding(
 ) -> anyhow::Result<Option<SecondStore>> {
     let influx = forwarding::influx(&app.settings.influx, app.gas_day_clock())?;
     let now_ms = app.clock.now().timestamp_millis();
-    tokio::task::block_in_place(|| app.journal.set_forwarding(influx.is_some(), now_ms))?;
+    let set = tokio::task::block_in_place(|| app.journal.set_forwarding(influx.is_some(), now_ms));
+    in_spite_of_damage("what the second store is to be told", set)?;
     let Some(influx) = influx else {
         return Ok(None);
     };
@@ -321,12 +337,9 @@ fn start_collectors(
 /// # Errors
 /// The first task that failed, by name.
 pub async fn run(app: App, reload: Reload) -> anyhow::Result<()> {
-    for what in app
-        .journal
-        .damage_seen()
-        .into_iter()
-        .chain(app.book.damage_seen())
-    {
+    let of_journal = app.journal.damage_seen().into_iter();
+    let of_journal = of_journal.filter(|what| app.journal.tell_damage(what));
+    for what in of_journal.chain(app.book.damage_seen()) {
         tracing::error!(
             code = "store.damaged",
             "Part of the store is lost: {what}; `qiliang verify` tells of all, `qiliang restore` takes a backup"

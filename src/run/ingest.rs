@@ -251,6 +251,13 @@ async fn commit_batches(
             Pace::Calm
         };
         is_settling = pace == Pace::Settling;
+        // Who asks for outcomes needs all that came before at its place, and so does whoever stops: not in one
+        // commit, behind which everyone would wait.
+        while waiting > BACKLOG && (pace == Pace::Reporting || is_last) {
+            let (report, _) = commit(&Arc::default(), Pace::Settling, deps).await?;
+            waiting = report.waiting;
+            tell(&[], &report, deps);
+        }
         let (report, outcomes) = commit(&entries, pace, deps).await?;
         waiting = report.waiting;
         acknowledge(batch.acks, &entries, &outcomes);
@@ -322,6 +329,9 @@ async fn commit(
                     info!("the journal takes readings again");
                     notice(deps, "ingest.resumed", "the journal takes readings again");
                 }
+                if report.0.set_aside > 0 {
+                    tell_damage(deps);
+                }
                 return Ok(report);
             }
             Err(error) if !error.is_transient() => return Err(error),
@@ -340,6 +350,22 @@ async fn commit(
         }
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(RETRY_DELAY_MAX);
+    }
+}
+
+/// Each place of damage that made readings be set aside is told once.
+fn tell_damage(deps: &IngestDeps) {
+    for what in deps.journal.damage_seen() {
+        if !deps.journal.tell_damage(&what) {
+            continue;
+        }
+        let message = format!(
+            "The journal is damaged ({what}): readings that cannot be put at their place are set aside and \
+             acknowledged; stop the daemon, `qiliang salvage DIR` and `qiliang restore DIR --replace` put them \
+             there"
+        );
+        error!(code = "store.set_aside", "{message}");
+        notice(deps, "store.set_aside", &message);
     }
 }
 

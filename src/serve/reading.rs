@@ -31,6 +31,15 @@ const DECLARATIONS_MAX: usize = 120;
 /// Restatements looked at for notices.
 const RESTATED_MAX: usize = 2000;
 
+/// What cannot be counted because that part of a file is damaged is 0: the damage itself is counted, and
+/// hides nothing else.
+fn countable<T: Default>(counted: Result<T, StoreError>) -> Result<T, ApiProblem> {
+    match counted {
+        Err(StoreError::Damaged { .. }) => Ok(T::default()),
+        counted => counted.map_err(journal_failed),
+    }
+}
+
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the shape that `map_err` wants"

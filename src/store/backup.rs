@@ -22,9 +22,13 @@ use crate::store::time::millis;
 
 /// The files of a data directory that a backup holds, in the order they are copied.
 pub const FILES: [&str; 2] = ["readings.db", "qiliang.db"];
+/// What a damaged journal could not take, where there is such a file.
+pub const ASIDE: &str = "readings-aside.db";
 const MANIFEST: &str = "manifest.json";
 /// Version of the manifest's form.
 const FORM: u32 = 1;
+/// The form of a backup with [`ASIDE`], which earlier programs would restore without it.
+const FORM_ASIDE: u32 = 2;
 
 /// What a backup holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +157,9 @@ pub fn backup(data_dir: &Path, to: &Path, now: DateTime<Utc>) -> Result<Manifest
 
 fn copy_all(data_dir: &Path, to: &Path, made_at: DateTime<Utc>) -> Result<Manifest, BackupError> {
     let mut files = Vec::new();
-    for name in FILES {
+    // First: what leaves it goes to the journal, and what is in both is taken once.
+    let is_aside = data_dir.join(ASIDE).exists();
+    for name in is_aside.then_some(ASIDE).into_iter().chain(FILES) {
         let target = to.join(name);
         let schema = copy_online(&data_dir.join(name), &target, made_at)?;
         files.push(described(&target, name, schema)?);
@@ -186,8 +192,9 @@ fn write_manifest(
     files: Vec<BackupFile>,
     made_at: DateTime<Utc>,
 ) -> Result<Manifest, BackupError> {
+    let has_aside = files.iter().any(|file| file.name == ASIDE);
     let manifest = Manifest {
-        form: FORM,
+        form: if has_aside { FORM_ASIDE } else { FORM },
         program: format!("qiliang {}", env!("CARGO_PKG_VERSION")),
         made_at,
         files,
@@ -279,13 +286,13 @@ pub fn check(dir: &Path) -> Result<Manifest, BackupError> {
         fs::read(dir.join(MANIFEST)).map_err(|error| no_backup(format!("{MANIFEST}: {error}")))?;
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|error| no_backup(format!("{MANIFEST}: {error}")))?;
-    if manifest.form != FORM {
+    if !(FORM..=FORM_ASIDE).contains(&manifest.form) {
         return Err(no_backup(format!(
-            "form {} instead of {FORM}",
+            "form {} instead of {FORM} or {FORM_ASIDE}",
             manifest.form
         )));
     }
-    for name in FILES {
+    for name in names(&manifest) {
         let Some(expected) = manifest.files.iter().find(|file| file.name == name) else {
             return Err(no_backup(format!("{MANIFEST} does not name {name}")));
         };
@@ -301,6 +308,12 @@ pub fn check(dir: &Path) -> Result<Manifest, BackupError> {
         return Err(BackupError::Changed { path, reason });
     }
     Ok(manifest)
+}
+
+/// The files of a backup.
+fn names(manifest: &Manifest) -> impl Iterator<Item = &'static str> + use<> {
+    let has_aside = manifest.form == FORM_ASIDE;
+    has_aside.then_some(ASIDE).into_iter().chain(FILES)
 }
 
 /// Puts a backup into `data_dir`, after checking every byte of it. Blocks.
@@ -323,15 +336,15 @@ pub fn restore(
     for name in FILES {
         locks.push(database::lock(&data_dir.join(name))?);
     }
-    let is_occupied = FILES.iter().any(|name| data_dir.join(name).exists());
+    let mut all = FILES.iter().chain([&ASIDE]);
+    let is_occupied = all.any(|name| data_dir.join(name).exists());
     if is_occupied && !is_replacing {
         return Err(BackupError::Occupied {
             path: data_dir.to_owned(),
         });
     }
     // Beside the old files first: a full disk leaves these as they are.
-    let incoming: Vec<(PathBuf, PathBuf)> = FILES
-        .iter()
+    let incoming: Vec<(PathBuf, PathBuf)> = names(&manifest)
         .map(|name| {
             (
                 data_dir.join(format!("{name}.restoring")),
@@ -339,7 +352,7 @@ pub fn restore(
             )
         })
         .collect();
-    for (name, (arriving, _)) in FILES.iter().zip(&incoming) {
+    for (name, (arriving, _)) in names(&manifest).zip(&incoming) {
         fs::copy(from.join(name), arriving).map_err(io_error(arriving, "copying"))?;
         sync(arriving)?;
     }
@@ -359,7 +372,7 @@ pub fn restore(
 fn move_aside(data_dir: &Path, now: DateTime<Utc>) -> Result<PathBuf, BackupError> {
     let aside = data_dir.join(format!("replaced-{}", now.format("%Y%m%dT%H%M%SZ")));
     fs::create_dir_all(&aside).map_err(io_error(&aside, "creating the folder"))?;
-    for name in FILES {
+    for name in FILES.into_iter().chain([ASIDE]) {
         // A log belongs to the file beside it: the restored one must not find it.
         for suffix in ["", "-wal", "-shm"] {
             let file = data_dir.join(format!("{name}{suffix}"));

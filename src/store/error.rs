@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// A header that tells of more schemas than this beyond those that are known is damaged.
 pub(super) const VERSIONS_AHEAD_MAX: usize = 1_000;
@@ -155,7 +155,7 @@ impl StoreError {
                 Self::NotWritable { path, reason }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+            _ if is_damage(&error) => Self::Damaged {
                 path,
                 detail: reason,
             },
@@ -185,4 +185,18 @@ impl StoreError {
             detail: detail.into(),
         }
     }
+}
+
+/// Whether part of a file is not what was written, or cannot be read from the disk.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let Some(code) = error.sqlite_error() else {
+        return false;
+    };
+    matches!(
+        code.code,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+    ) || matches!(
+        code.extended_code,
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA
+    )
 }

@@ -3,6 +3,7 @@
 //! `make bench-faults` runs each fault twenty times and prints the table; as a test each runs once.
 //! The real program, Debian's mosquitto, and meters that remember what was acknowledged.
 
+mod aside;
 mod pages;
 mod telegraf;
 mod wal;

@@ -5,6 +5,7 @@
 //! `TMPDIR`. Each part runs in a process of its own, so that its memory is its own.
 
 mod beside;
+mod bytes;
 mod influx;
 mod load;
 mod others;
@@ -71,11 +72,14 @@ fn main() {
     match env::args().nth(1).as_deref() {
         Some("ours") => ours::run(),
         Some("growth") => ours::growth(),
-        Some("sqlite") => others::sqlite(),
+        Some("sqlite") => others::sqlite(others::Cells::Trusted),
+        Some("sqlite-cells") => others::sqlite(others::Cells::Checked),
         Some("fjall") => others::fjall(),
         Some("influx") => influx::run(),
         Some("recompute") => recompute::run(),
         Some("beside") => beside::run(),
+        Some("push") => beside::push(),
+        Some("bytes") => bytes::run(),
         _ => all(),
     }
 }
@@ -83,7 +87,7 @@ fn main() {
 fn all() {
     println!("| store | rows/s | bytes/row | meter-year, ms | day of 100,000 meters, s |");
     println!("|---|---:|---:|---:|---:|");
-    for part in ["ours", "sqlite", "fjall", "influx"] {
+    for part in ["ours", "sqlite", "sqlite-cells", "fjall", "influx"] {
         child(part);
     }
     println!("\n| meters | rows | write, µs/row | day scan, µs/row | memory, MB |");
@@ -92,9 +96,13 @@ fn all() {
         child_with("growth", &[meters]);
     }
     println!();
+    child("bytes");
+    println!();
     child("recompute");
     println!();
     child("beside");
+    println!();
+    child("push");
 }
 
 fn child(part: &str) {

@@ -6,8 +6,15 @@ use rusqlite::{Connection, params};
 use crate::load::{self, Row};
 use crate::{Figures, size, timed};
 
+/// Whether SQLite looks at each cell of a page before it writes to it, as our files have it.
+#[derive(Clone, Copy)]
+pub enum Cells {
+    Trusted,
+    Checked,
+}
+
 /// One row a reading, in the order in which they come, a transaction of 5,000.
-pub fn sqlite() {
+pub fn sqlite(cells: Cells) {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("plain.db");
     let mut c = Connection::open(&path).expect("a file");
@@ -18,6 +25,14 @@ pub fn sqlite() {
            PRIMARY KEY (meter, at)) WITHOUT ROWID;",
     )
     .expect("a table");
+    let name = match cells {
+        Cells::Trusted => "plain SQLite",
+        Cells::Checked => {
+            c.execute_batch("PRAGMA cell_size_check=ON")
+                .expect("a pragma");
+            "plain SQLite, cells checked"
+        }
+    };
     let (count, batches) = load::both();
     let ((), write_s) = timed(|| {
         for batch in batches {
@@ -68,7 +83,7 @@ pub fn sqlite() {
     assert_eq!(rows, u64::from(load::DAY_METERS) * 24);
     drop(c);
     Figures {
-        name: "plain SQLite",
+        name,
         write_s: count as f64 / write_s,
         bytes_per_row: size(dir.path()) as f64 / count as f64,
         year_ms: load::median(year.to_vec()),

@@ -57,7 +57,7 @@ pub fn entries(rows: &[Row]) -> Arc<Vec<JournalEntry>> {
     Arc::new(rows.iter().map(entry).collect())
 }
 
-fn write(runtime: &Runtime, journal: &Journal, batches: impl Iterator<Item = Vec<Row>>) {
+pub fn write(runtime: &Runtime, journal: &Journal, batches: impl Iterator<Item = Vec<Row>>) {
     for batch in batches {
         runtime
             .block_on(journal.receive(entries(&batch)))

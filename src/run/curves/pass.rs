@@ -198,7 +198,7 @@ impl Pass<'_> {
             return;
         };
         let what = format!("curves of {meter} on {first}…{last} are not computed: {error}");
-        if self.deps.journal.note_damage(&what) {
+        if self.deps.journal.tell_damage(&what) {
             error!(code = error.code(), "{what}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{book_failed, journal_failed};
+use super::{book_failed, countable, journal_failed};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandDay;
 use crate::domain::id::MeterId;
@@ -93,7 +93,7 @@ impl AppState {
     }
 
     pub(super) fn heard(&self) -> Result<BTreeMap<MeterId, DateTime<Utc>>, ApiProblem> {
-        let latest = self.journal().latest_all().map_err(journal_failed)?;
+        let latest = countable(self.journal().latest_all())?;
         Ok(latest
             .into_iter()
             .map(|one| (one.meter, one.received_at))

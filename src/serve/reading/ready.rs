@@ -38,8 +38,12 @@ impl AppState {
             warnings.extend(damaged);
         }
         if let Ok(readings @ 1..) = self.journal().set_aside_len() {
+            let why = match self.journal().refusal() {
+                None => String::new(),
+                Some(error) => format!(" (the journal takes nothing at present: {error})"),
+            };
             let message = format!(
-                "{readings} reading(s) are on disk but cannot be put at their place in the file; \
+                "{readings} reading(s) are on disk but cannot be put at their place in the file{why}; \
                  stop the daemon, `qiliang salvage DIR` and `qiliang restore DIR --replace` put them there"
             );
             warnings.push(NotReady::new("journal", "store.set_aside", &message));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{book_failed, journal_failed};
+use super::{book_failed, countable, journal_failed};
 use crate::serve::figures::overview::meter_counts;
 use crate::serve::metrics::{CollectCounts, Moment, WayIn};
 use crate::serve::problem::ApiProblem;
@@ -14,9 +14,9 @@ impl AppState {
         let registry = self.registry();
         let now = self.now();
         let meters = meter_counts(&registry, &self.heard()?, now);
-        let rejects = self.journal().reject_stats().map_err(journal_failed)?;
+        let rejects = countable(self.journal().reject_stats())?;
         let latest = self.book().forecast_runs(1).map_err(book_failed)?;
-        let dirty = self.journal().dirty_len().map_err(journal_failed)?;
+        let dirty = countable(self.journal().dirty_len())?;
         Ok(Moment {
             counts: CollectCounts {
                 received: rejects.counters.received,

@@ -67,7 +67,7 @@ impl Book {
     /// # Errors
     /// `NotWritable`, `Locked` by another process, `NewerVersion`, `Damaged`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Database::open(path.as_ref(), MIGRATIONS, |_| Ok(()), || {})
+        Database::open(path.as_ref(), MIGRATIONS, |_| Ok(()), || false)
             .map(|database| Self { database })
     }
 

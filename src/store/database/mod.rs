@@ -6,18 +6,19 @@ pub(super) mod log;
 mod pool;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, Transaction};
 use rusqlite_migration::{M, Migrations};
 
 pub use self::care::{Checkpoint, FileSize};
 use self::pool::ReaderPool;
+pub(super) use self::writer::Rescue;
 use self::writer::{Job, Writer};
 use crate::store::damage::Damage;
 use crate::store::error::StoreError;
@@ -49,18 +50,33 @@ pub(super) struct Database {
     /// Dropped before the writer, which can remove the log only when nobody reads any more.
     pool: Arc<ReaderPool>,
     writer: Option<Arc<Writer>>,
+    /// Why there is no writer, of a file that is damaged; whoever would write is kept away all the same.
+    refused: Option<Arc<(StoreError, File)>>,
     seen: Seen,
 }
 
-/// What was met that is damaged, since the file was opened; clones are one.
+/// What was met that is damaged, since the file was opened, and whether it was told; clones are one.
 #[derive(Debug, Clone, Default)]
-struct Seen(Arc<Mutex<BTreeSet<String>>>);
+struct Seen(Arc<Mutex<BTreeMap<String, bool>>>);
 
 impl Seen {
-    /// Whether it was not known.
-    fn note(&self, what: &str) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.len() < SEEN_MAX && seen.insert(what.to_owned())
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, what: &str) {
+        let mut seen = self.all();
+        if seen.len() < SEEN_MAX {
+            seen.entry(what.to_owned()).or_default();
+        }
+    }
+
+    /// Whether it was not told yet; whoever asks tells it.
+    fn tell(&self, what: &str) -> bool {
+        self.note(what);
+        let mut seen = self.all();
+        let is_told = seen.get_mut(what);
+        is_told.is_some_and(|is_told| !std::mem::replace(is_told, true))
     }
 }
 
@@ -75,13 +91,14 @@ impl fmt::Debug for Database {
 impl Database {
     /// Opens for reading and writing, making and migrating the file as needed.
     ///
-    /// `prepare` runs once on the migrated file before anyone writes. `on_rollback` runs on the writer thread after each rolled back transaction: whoever caches
-    /// what is in the file forgets it there.
+    /// `prepare` runs once on the migrated file before anyone writes. `on_rollback` runs on the writer
+    /// thread after each rolled back transaction: whoever caches what is in the file forgets it there, and
+    /// says whether the same work can be done now.
     pub(super) fn open(
         path: &Path,
         migrations: &[&'static str],
         prepare: impl FnOnce(&Connection) -> Result<(), StoreError>,
-        on_rollback: impl Fn() + Send + 'static,
+        on_rollback: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         check_length(path, Shorter::Refused)?;
@@ -121,6 +138,7 @@ impl Database {
             path: Arc::new(path.to_owned()),
             pool: Arc::new(ReaderPool::new(path)),
             writer: Some(Arc::new(writer)),
+            refused: None,
             seen,
         })
     }
@@ -155,7 +173,22 @@ impl Database {
             path: Arc::new(path.to_owned()),
             pool: Arc::new(pool),
             writer: None,
+            refused: None,
             seen: Seen::default(),
+        })
+    }
+
+    /// A file that `open` found damaged: it is read as far as that goes, and nothing is written to it.
+    pub(super) fn open_damaged(path: &Path, error: StoreError) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        let seen = Seen::default();
+        seen.note(&error.to_string());
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            pool: Arc::new(ReaderPool::new(path)),
+            writer: None,
+            refused: Some(Arc::new((error, lock))),
+            seen,
         })
     }
 
@@ -180,15 +213,19 @@ impl Database {
         }
     }
 
-    /// Remembers damage that whoever reads can name better; whether it was not known.
-    pub(super) fn note_damage(&self, what: &str) -> bool {
-        self.seen.note(what)
+    /// Remembers damage that whoever reads can name better.
+    pub(super) fn note_damage(&self, what: &str) {
+        self.seen.note(what);
+    }
+
+    /// Whether damage was not told yet; whoever asks tells it.
+    pub(super) fn tell_damage(&self, what: &str) -> bool {
+        self.seen.tell(what)
     }
 
     /// What was met since the file was opened that is damaged, the first hundred.
     pub(super) fn damage_seen(&self) -> Vec<String> {
-        let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().cloned().collect()
+        self.seen.all().keys().cloned().collect()
     }
 
     /// Runs `work` in a transaction that is durable when this returns `Ok`.
@@ -198,7 +235,24 @@ impl Database {
         &self,
         work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = Job::new(work);
+        self.write_or(work, None).await
+    }
+
+    /// `write`, with something else to be done on the writer thread if the transaction fails.
+    pub(super) async fn write_or<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        rescue: Option<Rescue<T>>,
+    ) -> Result<T, StoreError> {
+        let rescue = match (&self.refused, rescue) {
+            (Some(refused), Some(rescue)) => {
+                let error = refused.0.clone();
+                let rescued = tokio::task::spawn_blocking(move || rescue(error)).await;
+                return rescued.unwrap_or_else(|_| Err(self.stopped()));
+            }
+            (_, rescue) => rescue,
+        };
+        let (job, answer) = Job::new(work, rescue);
         self.writer()?.send(job).await?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
@@ -208,7 +262,20 @@ impl Database {
         &self,
         work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = Job::new(work);
+        self.write_blocking_or(work, None)
+    }
+
+    /// `write_or` for callers outside the runtime.
+    pub(super) fn write_blocking_or<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        rescue: Option<Rescue<T>>,
+    ) -> Result<T, StoreError> {
+        let rescue = match (&self.refused, rescue) {
+            (Some(refused), Some(rescue)) => return rescue(refused.0.clone()),
+            (_, rescue) => rescue,
+        };
+        let (job, answer) = Job::new(work, rescue);
         self.writer()?.send_blocking(job)?;
         answer
             .blocking_recv()
@@ -258,8 +325,11 @@ impl Database {
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
-        self.writer.as_deref().ok_or_else(|| StoreError::ReadOnly {
-            path: self.path().to_owned(),
+        self.writer.as_deref().ok_or_else(|| match &self.refused {
+            Some(refused) => refused.0.clone(),
+            None => StoreError::ReadOnly {
+                path: self.path().to_owned(),
+            },
         })
     }
 

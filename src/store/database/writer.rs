@@ -15,6 +15,13 @@ const QUEUE_LEN: usize = 64;
 /// Jobs that share one fsync at most.
 const GROUP_MAX: usize = 32;
 
+/// Called after each rolled back transaction; whether the same work can be done now, because what it met is
+/// known.
+pub(super) type OnRollback = Box<dyn Fn() -> bool + Send>;
+
+/// What is done instead of a transaction that failed.
+pub(in crate::store) type Rescue<T> = Box<dyn FnOnce(StoreError) -> Result<T, StoreError> + Send>;
+
 /// The sending end; when the last clone of the store is dropped the thread finishes what waits,
 /// closes the file and releases the lock.
 pub(super) struct Writer {
@@ -28,7 +35,7 @@ impl Writer {
         path: &Path,
         connection: Connection,
         lock: File,
-        on_rollback: Box<dyn Fn() + Send>,
+        on_rollback: OnRollback,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE_LEN);
         let mut name = path.file_name().map_or_else(
@@ -98,6 +105,7 @@ pub(super) trait Work: Send {
 
 pub(super) struct Job<F, T> {
     work: F,
+    rescue: Option<Rescue<T>>,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -108,10 +116,14 @@ where
     T: Send + 'static,
 {
     #[expect(clippy::new_ret_no_self, reason = "a job and where its answer comes")]
-    pub(super) fn new(work: F) -> (Box<dyn Work>, oneshot::Receiver<Result<T, StoreError>>) {
+    pub(super) fn new(
+        work: F,
+        rescue: Option<Rescue<T>>,
+    ) -> (Box<dyn Work>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
         let job = Self {
             work,
+            rescue,
             result: None,
             reply,
         };
@@ -130,10 +142,18 @@ where
     }
 
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Self { result, reply, .. } = *self;
+        let Self {
+            result,
+            rescue,
+            reply,
+            ..
+        } = *self;
         let answer = match (outcome, result) {
             (Ok(()), Some(result)) => Ok(result),
-            (Err(error), _) => Err(error),
+            (Err(error), _) => match rescue {
+                Some(rescue) => rescue(error),
+                None => Err(error),
+            },
             // A group that committed has run every job of it.
             (Ok(()), None) => return,
         };
@@ -145,7 +165,7 @@ where
 struct Loop {
     path: PathBuf,
     connection: Connection,
-    on_rollback: Box<dyn Fn() + Send>,
+    on_rollback: OnRollback,
     crash: CrashPoint,
     _lock: File,
 }
@@ -197,11 +217,12 @@ impl Loop {
     }
 
     fn attempt(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
-        let outcome = self.transact(group);
-        if outcome.is_err() {
-            (self.on_rollback)();
+        loop {
+            let outcome = self.transact(group);
+            if outcome.is_ok() || !(self.on_rollback)() {
+                return outcome;
+            }
         }
-        outcome
     }
 
     fn transact(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {

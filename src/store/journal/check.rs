@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::body::{Body, Stand};
-use super::{Journal, curves, presence, rejects};
+use super::{Journal, curves, locked, presence, rejects};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
 use crate::store::damage::Damage;
@@ -73,6 +73,7 @@ impl Journal {
             }
             Ok(())
         })?;
+        check.damage.extend(locked(&self.aside).damage()?);
         Ok(check)
     }
 

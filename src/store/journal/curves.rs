@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::body::{Bytes, put_signed};
+use super::codec::{Bytes, put_signed};
 use super::ingest::number_of;
 use super::outbox::Keys;
 use super::{Journal, findings, instant, locked, millis};

@@ -42,7 +42,7 @@ pub(super) enum Origin {
     Sequence = 1,
 }
 
-const fn severity_code(severity: Severity) -> u8 {
+pub(super) const fn severity_code(severity: Severity) -> u8 {
     match severity {
         Severity::Info => 0,
         Severity::Suspect => 1,
@@ -50,7 +50,7 @@ const fn severity_code(severity: Severity) -> u8 {
     }
 }
 
-const fn severity_of(code: u8) -> Severity {
+pub(super) const fn severity_of(code: u8) -> Severity {
     match code {
         0 => Severity::Info,
         1 => Severity::Suspect,
@@ -111,14 +111,14 @@ pub(super) fn insert_on(
 }
 
 /// Words as they are kept.
-struct Kept<'a> {
-    message: &'a str,
-    sentence: Option<&'static str>,
-    args: Option<String>,
+pub(super) struct Kept<'a> {
+    pub(super) message: &'a str,
+    pub(super) sentence: Option<&'static str>,
+    pub(super) args: Option<String>,
 }
 
 impl<'a> Kept<'a> {
-    fn of(finding: &'a Finding) -> rusqlite::Result<Self> {
+    pub(super) fn of(finding: &'a Finding) -> rusqlite::Result<Self> {
         Ok(match &finding.words {
             Words::Text(text) => Self {
                 message: text,
@@ -139,7 +139,12 @@ impl<'a> Kept<'a> {
 }
 
 /// The words of a kept finding. Of a sentence that this program does not have, the values are shown.
-fn words_of(rule: RuleId, message: String, sentence: Option<&str>, args: Option<String>) -> Words {
+pub(super) fn words_of(
+    rule: RuleId,
+    message: String,
+    sentence: Option<&str>,
+    args: Option<String>,
+) -> Words {
     let (Some(key), Some(args)) = (sentence, args) else {
         return Words::Text(message);
     };

@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Transaction, params};
 
-use super::body::{self, Body, Bytes, Stand, put_signed, put_unsigned};
-use super::ingest::{epoch_day, unreadable};
+use super::body::{self, Body, Stand};
+use super::codec::{Bytes, put_signed, put_unsigned};
+use super::ingest::epoch_day;
 use super::millis;
+use super::place::unreadable;
 use super::salvaged::StoredReading;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::reading::Reading;

@@ -10,6 +10,8 @@ mod aside;
 mod body;
 mod check;
 mod clocks;
+mod codec;
+mod committing;
 mod curves;
 mod edits;
 mod findings;
@@ -17,7 +19,9 @@ mod history;
 mod inbox;
 mod ingest;
 mod judged;
+mod marks;
 mod outbox;
+mod place;
 mod presence;
 mod rejects;
 mod retention;
@@ -45,6 +49,7 @@ use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
 pub use self::agenda::DueDays;
+use self::aside::file::AsideFile;
 pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
@@ -58,6 +63,8 @@ pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replay
 pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
 pub(super) use self::salvaged::{StoredReading, of_inbox};
 
+pub(super) use self::aside::file::MIGRATIONS as ASIDE_MIGRATIONS;
+
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
     include_str!("migrations/0002_rejects_and_clocks.sql"),
@@ -67,7 +74,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_retention.sql"),
     include_str!("migrations/0007_findings.sql"),
     include_str!("migrations/0008_aside.sql"),
-    include_str!("migrations/0010_judged_by.sql"),
+    include_str!("migrations/0009_judged_by.sql"),
 ];
 
 /// What one frame became.
@@ -161,6 +168,7 @@ pub struct Journal {
     clock: GasDayClock,
     cache: Arc<Mutex<Cache>>,
     names: Arc<Mutex<Names>>,
+    aside: Arc<Mutex<AsideFile>>,
 }
 
 /// What the writer remembers of the file; forgotten whenever a transaction is rolled back, but for what is
@@ -171,7 +179,7 @@ struct Cache {
     numbers: IndexMap<MeterId, i64>,
     presence: presence::Known,
     inbox: inbox::Inbox,
-    dirty: ingest::Marked,
+    dirty: marks::Marked,
     /// Readings that a replay moved out of the inbox, for the report of the next commit.
     carried: CommitReport,
     mark: i64,
@@ -226,15 +234,16 @@ fn prepare(path: &Path, c: &Connection, clock: GasDayClock) -> Result<(), StoreE
     .map_err(error)
 }
 
-/// Puts at its place what a crash left in the inbox, and what was set aside.
-fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
-    let mut cache = Cache::default();
+/// Does work in a transaction of its own, and again without each place that it finds damaged.
+fn past_damage<T>(
+    c: &Connection,
+    cache: &mut Cache,
+    work: impl Fn(&Transaction<'_>, &mut Cache) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     loop {
         let t = c.unchecked_transaction()?;
-        let done = ingest::commit(&t, &mut cache, clock, &[], Place::Now)
-            .and_then(|_| aside::retry(&t, &mut cache, clock));
-        match done {
-            Ok(()) => return t.commit(),
+        match work(&t, cache) {
+            Ok(done) => return t.commit().map(|()| done),
             Err(error) => {
                 t.rollback()?;
                 cache.forget();
@@ -244,6 +253,14 @@ fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
             }
         }
     }
+}
+
+/// Puts at its place what a crash left in the inbox, and what was set aside.
+fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
+    past_damage(c, &mut Cache::default(), |t, cache| {
+        ingest::commit(t, cache, clock, &[], Place::Now)?;
+        aside::retry(t, cache, clock)
+    })
 }
 
 fn start_hour(c: &Connection) -> rusqlite::Result<Option<u32>> {
@@ -295,28 +312,94 @@ impl Journal {
         let path = path.as_ref();
         let cache = Arc::new(Mutex::new(Cache::default()));
         let of_writer = Arc::clone(&cache);
-        let forget = move || locked(&of_writer).forget();
+        let forget = move || {
+            let mut cache = locked(&of_writer);
+            cache.forget();
+            cache.damaged.learn()
+        };
+        let mut aside = AsideFile::beside(path);
+        let mut damage = Vec::new();
         let prepare = |c: &Connection| {
             prepare(path, c, clock)?;
             let error = |error| StoreError::from_sqlite(path, "emptying the inbox", error);
-            empty_inbox(c, clock).map_err(error)
+            let opened = aside
+                .count(Some(c))
+                .and_then(|()| empty_inbox(c, clock).map_err(error))
+                .and_then(|()| aside.take_in(path, c, clock));
+            match opened {
+                Ok(unreadable) => damage.extend(unreadable.iter().map(ToString::to_string)),
+                // All of it waits for the file to be mended; what comes meanwhile is set aside, too.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    damage.push(error.to_string());
+                    if aside.is_of_journal(&error) {
+                        aside.refuse(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
         };
         let database = Database::open(path, MIGRATIONS, prepare, forget)?;
+        for what in damage {
+            database.note_damage(&what);
+        }
+        Self::of(database, clock, cache, aside)
+    }
+
+    /// A journal that `open` found damaged, for a daemon that has to go on: nothing is written to the file,
+    /// every delivery is set aside in the one beside it, and queries answer what can be read.
+    ///
+    /// # Errors
+    /// `Locked`, `NotWritable`.
+    pub fn open_damaged(
+        path: impl AsRef<Path>,
+        clock: GasDayClock,
+        error: StoreError,
+    ) -> Result<Self, StoreError> {
+        let mut aside = AsideFile::beside(path.as_ref());
+        let database = Database::open_damaged(path.as_ref(), error.clone())?;
+        let counted = database
+            .read(|c| Ok(aside.count(Some(c))))
+            .unwrap_or_else(|_| aside.count(None));
+        match counted {
+            Err(damage @ StoreError::Damaged { .. }) => database.note_damage(&damage.to_string()),
+            counted => counted?,
+        }
+        aside.refuse(error);
+        Self::of(database, clock, Arc::default(), aside)
+    }
+
+    fn of(
+        database: Database,
+        clock: GasDayClock,
+        cache: Arc<Mutex<Cache>>,
+        aside: AsideFile,
+    ) -> Result<Self, StoreError> {
         let journal = Self {
             database,
             clock,
             cache,
             names: Arc::default(),
+            aside: Arc::new(Mutex::new(aside)),
         };
-        let mark: i64 = journal.read("reading marks", |c| {
+        let newest = journal.read("reading marks", |c| {
             c.query_row(
                 "SELECT max(coalesce((SELECT max(mark) FROM dirty), 0),
                             coalesce((SELECT max(mark) FROM stale_demand), 0))",
                 [],
-                |row| row.get(0),
+                |row| row.get::<_, i64>(0),
             )
-        })?;
-        locked(&journal.cache).mark = mark + 1;
+        });
+        let newest = match newest {
+            // Later than any that was ever made; of a file that takes nothing it does not matter.
+            Err(StoreError::Damaged { .. }) => journal
+                .read("reading the time", |c| {
+                    c.query_row("SELECT unixepoch() * 1000", [], |row| row.get(0))
+                })
+                .unwrap_or(0),
+            newest => newest?,
+        };
+        locked(&journal.cache).mark = newest + 1;
         Ok(journal)
     }
 
@@ -330,9 +413,20 @@ impl Journal {
             clock,
             cache: Arc::default(),
             names: Arc::default(),
+            aside: Arc::new(Mutex::new(AsideFile::beside(path.as_ref()))),
         };
         let found = journal.read("reading the gas day's start hour", start_hour)?;
         check_start_hour(path.as_ref(), found.unwrap_or(clock.start_hour), clock)?;
+        journal
+            .database
+            .read(|c| locked(&journal.aside).look(c))
+            .or_else(|error| match error {
+                StoreError::Damaged { .. } => {
+                    journal.database.note_damage(&error.to_string());
+                    Ok(())
+                }
+                error => Err(error),
+            })?;
         Ok(journal)
     }
 
@@ -344,138 +438,6 @@ impl Journal {
     /// How its gas days are cut.
     pub fn clock(&self) -> GasDayClock {
         self.clock
-    }
-
-    /// Commits entries in one transaction; when this returns `Ok` they are on disk and can be read.
-    ///
-    /// The same transaction marks every touched (meter, gas day) dirty.
-    ///
-    /// # Errors
-    /// Nothing of `entries` is stored then, and nothing may be acknowledged. `is_transient` says
-    /// whether trying again can help.
-    pub async fn commit(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
-        self.commit_shared(Arc::new(entries)).await
-    }
-
-    /// `commit` for callers who keep the entries to try again.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub async fn commit_shared(
-        &self,
-        entries: Arc<Vec<JournalEntry>>,
-    ) -> Result<CommitReport, StoreError> {
-        self.commit_at(entries, Place::Now).await
-    }
-
-    async fn commit_at(
-        &self,
-        entries: Arc<Vec<JournalEntry>>,
-        place: Place,
-    ) -> Result<CommitReport, StoreError> {
-        self.write_past_damage(|| self.committing(Arc::clone(&entries), place))
-            .await
-    }
-
-    /// What meets damage is made again, setting aside the rows of that place.
-    async fn write_past_damage<T, W>(&self, work: impl Fn() -> W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: FnMut(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    {
-        loop {
-            let outcome = self.database.write(work()).await;
-            if outcome.is_ok() || !self.learns_of_damage() {
-                return outcome;
-            }
-        }
-    }
-
-    /// After a failed commit: whether it met a damaged place that was not known.
-    fn learns_of_damage(&self) -> bool {
-        locked(&self.cache).damaged.learn()
-    }
-
-    /// `commit_shared` that also tells what each entry did, in their order.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub async fn commit_each(
-        &self,
-        entries: Arc<Vec<JournalEntry>>,
-    ) -> Result<(CommitReport, Vec<EntryOutcome>), StoreError> {
-        self.write_past_damage(|| {
-            let (clock, cache) = (self.clock, Arc::clone(&self.cache));
-            let entries = Arc::clone(&entries);
-            let error = self.database.error("committing readings");
-            move |t: &Transaction<'_>| {
-                ingest::commit_each(t, &mut locked(&cache), clock, &entries).map_err(&error)
-            }
-        })
-        .await
-    }
-
-    /// Commits entries in one transaction; when this returns `Ok` they are on disk. Readings can be
-    /// read once `waiting` is 0: later calls of this, or one of `settle`, put them at their place.
-    /// For a stream of batches this costs a fraction of `commit`.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub async fn receive(
-        &self,
-        entries: Arc<Vec<JournalEntry>>,
-    ) -> Result<CommitReport, StoreError> {
-        self.commit_at(entries, Place::Soon).await
-    }
-
-    /// Puts everything received at its place, some in each transaction.
-    ///
-    /// # Errors
-    /// As `commit`; what was received stays on disk.
-    pub async fn settle(&self) -> Result<CommitReport, StoreError> {
-        let mut sum = CommitReport::default();
-        loop {
-            let report = self.settle_some().await?;
-            sum.add(report);
-            if report.waiting == 0 {
-                return Ok(sum);
-            }
-        }
-    }
-
-    /// Puts some of what was received at its place, in one short transaction; `waiting` says how many
-    /// readings are left.
-    ///
-    /// # Errors
-    /// As `commit`; what was received stays on disk.
-    pub async fn settle_some(&self) -> Result<CommitReport, StoreError> {
-        self.commit_at(Arc::default(), Place::Step).await
-    }
-
-    /// `commit` for callers outside the runtime.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub fn commit_blocking(&self, entries: Vec<JournalEntry>) -> Result<CommitReport, StoreError> {
-        let entries = Arc::new(entries);
-        loop {
-            let work = self.committing(Arc::clone(&entries), Place::Now);
-            let outcome = self.database.write_blocking(work);
-            if outcome.is_ok() || !self.learns_of_damage() {
-                return outcome;
-            }
-        }
-    }
-
-    fn committing(
-        &self,
-        entries: Arc<Vec<JournalEntry>>,
-        place: Place,
-    ) -> impl FnMut(&Transaction<'_>) -> Result<CommitReport, StoreError> + Send + use<> {
-        let clock = self.clock;
-        let cache = Arc::clone(&self.cache);
-        let error = self.database.error("committing readings");
-        move |t| ingest::commit(t, &mut locked(&cache), clock, &entries, place).map_err(&error)
     }
 
     /// Limits the size of the file, or lifts the limit. A commit that would exceed it fails with
@@ -534,9 +496,9 @@ impl Journal {
         self.database.damage_seen()
     }
 
-    /// Remembers damage that whoever met it can name better than the store; whether it was not known.
-    pub fn note_damage(&self, what: &str) -> bool {
-        self.database.note_damage(what)
+    /// Remembers damage that whoever met it can name better than the store; whether it was not told yet.
+    pub fn tell_damage(&self, what: &str) -> bool {
+        self.database.tell_damage(what)
     }
 
     /// Totals since the file was made.
@@ -558,7 +520,7 @@ impl Journal {
             let mark = cache.mark;
             for (meter, day) in &days {
                 let number = ingest::number_of(t, &mut cache, meter)?;
-                ingest::mark_dirty(t, number, day.epoch_day(), mark)?;
+                marks::mark_dirty(t, number, day.epoch_day(), mark)?;
             }
             Ok(())
         })
@@ -594,7 +556,7 @@ impl Journal {
                 let closed_before = retention::closed_before(t, number)?.unwrap_or(i32::MIN);
                 for day in presence::all_days(t, number)? {
                     if day >= closed_before {
-                        ingest::mark_dirty(t, number, day, mark)?;
+                        marks::mark_dirty(t, number, day, mark)?;
                     }
                 }
             }

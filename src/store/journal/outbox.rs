@@ -11,9 +11,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::body::{Bytes, put_signed, put_unsigned};
+use super::codec::{Bytes, put_signed, put_unsigned};
 use super::curves::decode as decode_curve;
-use super::ingest::{epoch_day, unreadable};
+use super::ingest::epoch_day;
+use super::place::unreadable;
 use super::series::read_row;
 use super::{Journal, MeterPoint, locked, millis};
 use crate::domain::calendar::{GasDay, GasDayClock};

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::body::{Body, Stand};
 use super::inbox::Rows;
-use super::{Journal, ingest, locked};
+use super::{Journal, ingest, locked, place};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::MeterId;
 use crate::store::error::StoreError;
@@ -64,7 +64,7 @@ impl Journal {
                         format!("salvaged-{}", reading.number)
                     ])?;
                 rows.add_stored(clock, reading)
-                    .ok_or_else(ingest::unreadable)?;
+                    .ok_or_else(place::unreadable)?;
             }
             ingest::put_salvaged(t, &mut locked(&cache), clock, &mut rows, are_new)
         })

@@ -21,7 +21,7 @@ use rusqlite::types::Value;
 use self::pages::Pages;
 use self::tree::{Gap, Record, Walker};
 use crate::domain::calendar::{GasDay, GasDayClock};
-use crate::store::backup::{self, BackupError, FILES, io_error};
+use crate::store::backup::{self, ASIDE, BackupError, FILES, io_error};
 use crate::store::damage::Damage;
 use crate::store::error::{StoreError, VERSIONS_AHEAD_MAX};
 use crate::store::journal::{self, Journal, StoredReading, of_inbox};
@@ -72,11 +72,16 @@ pub fn salvage(
     }
     fs::create_dir_all(to).map_err(io_error(to, "creating the folder"))?;
     let mut found = Salvage::default();
-    for (name, migrations) in FILES
-        .into_iter()
-        .zip([journal::MIGRATIONS, book::MIGRATIONS])
-    {
+    let jobs = [
+        (FILES[0], journal::MIGRATIONS),
+        (ASIDE, journal::ASIDE_MIGRATIONS),
+        (FILES[1], book::MIGRATIONS),
+    ];
+    for (name, migrations) in jobs {
         let path = data_dir.join(name);
+        if name == ASIDE && !path.exists() {
+            continue;
+        }
         let pages = Pages::open(&path).map_err(io_error(&path, "reading"))?;
         let mut file = FileJob {
             name,
@@ -88,6 +93,9 @@ pub fn salvage(
             aside: Vec::new(),
         };
         file.run(migrations, clock)?;
+        if name == ASIDE {
+            file.take_in(&to.join(FILES[0]), clock)?;
+        }
     }
     let saved = found.saved.iter();
     let saved = saved.map(|((file, table), rows)| format!("saved: {file}: {table}: {rows} rows\n"));
@@ -298,9 +306,7 @@ impl FileJob<'_> {
     fn write_readings(&mut self, clock: GasDayClock) -> Result<(), BackupError> {
         let readings = std::mem::take(&mut self.readings);
         let aside = std::mem::take(&mut self.aside);
-        let start_hour = start_hour(self.target)?;
-        let clock = start_hour.map_or(clock, |start_hour| GasDayClock { start_hour });
-        let journal = Journal::open(self.target, clock)?;
+        let journal = Journal::open(self.target, in_file(self.target, clock)?)?;
         let mut saved = 0;
         for (readings, are_new) in [(readings, false), (aside, true)] {
             saved += self.write_heap(&journal, readings, are_new)?;
@@ -310,6 +316,23 @@ impl FileJob<'_> {
             .insert((self.name, "readings".to_owned()), saved);
         journal.mark_days_without_curves()?;
         journal.cut_log()?;
+        Ok(())
+    }
+
+    /// The new journal takes what was set aside when it is opened beside the file.
+    fn take_in(&mut self, journal: &Path, clock: GasDayClock) -> Result<(), BackupError> {
+        let taken = Journal::open(journal, in_file(journal, clock)?)?;
+        for what in taken.damage_seen() {
+            self.lose(None, &what);
+        }
+        taken.mark_days_without_curves()?;
+        drop(taken);
+        // What is left in it cannot be read, and was named.
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = self.target.as_os_str().to_owned();
+            path.push(suffix);
+            fs::remove_file(path).ok();
+        }
         Ok(())
     }
 
@@ -342,8 +365,8 @@ impl FileJob<'_> {
     }
 }
 
-/// The start hour of gas days, if it was saved.
-fn start_hour(path: &Path) -> Result<Option<u32>, StoreError> {
+/// How gas days are cut in a file: as was saved, or else as is asked.
+fn in_file(path: &Path, asked: GasDayClock) -> Result<GasDayClock, StoreError> {
     let fail = |error| StoreError::from_sqlite(path, "reading the gas day", error);
     let c = Connection::open(path).map_err(fail)?;
     let mut statement = c
@@ -354,9 +377,9 @@ fn start_hour(path: &Path) -> Result<Option<u32>, StoreError> {
         Some(row) => row.get(0).map_err(fail)?,
         None => None,
     };
-    Ok(text
-        .and_then(|text| text.parse().ok())
-        .filter(|hour| *hour < 24))
+    let saved = text.and_then(|text| text.parse().ok());
+    let saved = saved.filter(|hour| *hour < 24);
+    Ok(saved.map_or(asked, |start_hour| GasDayClock { start_hour }))
 }
 
 fn reading_of(record: &Record) -> Option<StoredReading> {

@@ -1,19 +1,24 @@
-//! Readings set aside because their place in the file is damaged.
+//! Readings set aside because their place in the file is damaged, or the file takes nothing at all.
 //!
 //! SQLite lets nothing more be written in a transaction that met a damaged page. So such a commit is rolled
 //! back, the meter's gas day that it met the page on is remembered, and it is made again with the rows of that
 //! day written to the table `aside`: all of the batch is durable then, and may be acknowledged. These rows come
-//! to their place when the file is opened with that place whole, or by `qiliang salvage`.
+//! to their place when the file is opened with that place whole, or by `qiliang salvage`. What no row's place
+//! explains sends the whole delivery to a file of its own ([`file`]).
+
+pub(in crate::store) mod file;
+mod record;
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::inbox::{Row, Rows};
-use super::ingest::{Touched, put_rows, unreadable, write_touched};
-use super::{Cache, EntryOutcome, Journal};
+use super::ingest::{Touched, write_touched};
+use super::place::{put_rows, unreadable};
+use super::{Cache, EntryOutcome, Journal, locked};
 use crate::domain::calendar::GasDayClock;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, is_damage};
 
 /// Days of meters that are learnt one by one; more, and the damage is above them all.
 const PLACES_MAX: usize = 64;
@@ -36,7 +41,7 @@ impl DamagedPlaces {
 
     /// Notes which row met an error, if that tells of damage.
     pub(super) fn note(&mut self, row: &Row, error: &rusqlite::Error) {
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) {
+        if is_damage(error) {
             self.met = Some((row.day, row.number));
         }
     }
@@ -109,16 +114,30 @@ pub(super) fn retry(
     write_touched(t, cache, clock, &mut touched)
 }
 
+/// Readings in the table.
+pub(super) fn len(c: &Connection) -> rusqlite::Result<u64> {
+    c.prepare_cached("SELECT coalesce(sum(count), 0) FROM aside")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
 impl Journal {
-    /// Readings that are durable but not at their place, because that is damaged. Blocks.
+    /// Readings and rejected frames that are durable but not at their place, because that is damaged; those in
+    /// a part that cannot be read are not counted. Blocks.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn set_aside_len(&self) -> Result<u64, StoreError> {
-        self.read("counting what is set aside", |c| {
-            c.prepare_cached("SELECT coalesce(sum(count), 0) FROM aside")?
-                .query_row([], |row| row.get::<_, i64>(0))
-        })
-        .map(i64::cast_unsigned)
+        let in_table = match self.read("counting what is set aside", len) {
+            Err(StoreError::Damaged { .. }) => 0,
+            counted => counted?,
+        };
+        Ok(in_table + locked(&self.aside).waiting())
+    }
+
+    /// Why the journal takes nothing at present, so that deliveries are kept in a file beside it; none if it
+    /// does.
+    pub fn refusal(&self) -> Option<StoreError> {
+        locked(&self.aside).refusal().cloned()
     }
 }
