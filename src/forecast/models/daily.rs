@@ -5,6 +5,7 @@
 //! of the same kind as the error to come, and a rolling backtest pays for each cut once.
 
 mod learning;
+mod near;
 mod options;
 mod rare;
 mod series;
@@ -235,7 +236,8 @@ impl DailyModel {
     ) -> Option<DailyForecast> {
         let cut = self.cut_of(origin)?;
         let past = self.past_origins(origin, horizon);
-        for at in &past {
+        let near = self.near_origins(origin, horizon);
+        for at in past.iter().chain(&near) {
             if let Some(cut) = self.cut_of(*at) {
                 self.prepare(cut, horizon);
             }
@@ -276,20 +278,29 @@ impl DailyModel {
                 views.push(view);
             }
         }
-        let corrections = self.corrections(&views, origin, horizon);
+        let near = self.near_week(&near, origin, &weather);
+        let near = near.as_ref();
+        let first_lead = near.map_or(1, |_| BLEND_FROM_LEAD);
+        let corrections = self.corrections(&views, origin, first_lead..=horizon);
         // Lead by lead of each past origin.
         let mut past_members: Vec<Members> = Vec::with_capacity(views.len() * horizon);
         for (i, view) in views.iter().enumerate() {
             // What it would have been corrected by, had it not been learnt from.
             let part = block_of(i, views.len());
-            let honest = |lead| &corrections[lead_group(lead)].without[part];
+            let honest = |lead| {
+                near.and_then(|near| near.without(view.at, lead))
+                    .unwrap_or(&corrections[lead_group(lead)].without[part])
+            };
             past_members.extend((1..=horizon).map(|lead| self.members(view, lead, honest(lead))));
         }
         let blends = self.blends(&views, &past_members, horizon, origin);
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
+                let correction = near
+                    .and_then(|near| near.of(lead))
+                    .unwrap_or(&corrections[lead_group(lead)].all);
                 blends[lead_group(lead)]
-                    .of(self.members(&now, lead, &corrections[lead_group(lead)].all))
+                    .of(self.members(&now, lead, correction))
                     .max(0.0)
             })
             .collect();

@@ -1,5 +1,7 @@
 //! What past origins teach: corrections by lead, the mix of members, residual paths.
 
+use std::ops::RangeInclusive;
+
 use super::view::View;
 use super::{BLEND_FROM_LEAD, CUT_DAYS, DailyModel, REGRESSION_DAYS_MIN};
 use crate::forecast::models::bands::scale_by_record;
@@ -50,13 +52,14 @@ impl DailyModel {
         past
     }
 
-    /// Corrections learnt from past views, by lead group.
+    /// Corrections of these leads learnt from past views, by lead group; of other leads there are none.
     pub(super) fn corrections(
         &self,
         views: &[View],
         origin: usize,
-        horizon: usize,
+        leads: RangeInclusive<usize>,
     ) -> Vec<Corrections> {
+        let (first_lead, horizon) = leads.into_inner();
         let groups = lead_group(horizon) + 1;
         let is_new = self.is_new_to_a_season(origin);
         // Later leads are not learnt then.
@@ -66,7 +69,13 @@ impl DailyModel {
             horizon
         };
         let mut examples: Vec<Examples> = (0..groups)
-            .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
+            .map(|group| {
+                Examples::with_room_for(if group < lead_group(first_lead) {
+                    0
+                } else {
+                    views.len()
+                })
+            })
             .collect();
         let day = self.series.traits[origin].day;
         let fit = self.fit_at(origin);
@@ -80,7 +89,7 @@ impl DailyModel {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
             let of_origin = trust(view.at);
-            for lead in 1..=learnt.min(origin - view.at) {
+            for lead in first_lead..=learnt.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
                     let weight = weight * of_origin.min(trust(view.at + lead));
