@@ -2,6 +2,7 @@
 
 pub mod breakdown;
 pub mod calendar;
+pub mod capacity;
 pub mod connection;
 pub mod contract;
 pub mod customer;

@@ -7,6 +7,7 @@
 mod assemble;
 #[cfg(test)]
 mod memory_tests;
+mod cold_start;
 mod nodes;
 mod pooling;
 mod shares;
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::capacity::NodeCapacity;
 use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
@@ -73,6 +75,10 @@ pub struct ForecastRequest {
     /// Known production changes: change of a node's daily volume by gas day, m³, past days too. Past
     /// changes are taken out of the history before learning, those to come are added.
     pub effects: BTreeMap<DemandNode, BTreeMap<GasDay, f64>>,
+    /// Design flow of the nodes' customers, those of projects on their ramp left out; nodes without
+    /// history are forecast by it. None only in runs of earlier programs, which are made again
+    /// without.
+    pub capacities: Option<BTreeMap<DemandNode, NodeCapacity>>,
     /// Large consumers with their plans, new connections, named factors.
     pub parts: PartsInput,
     /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
@@ -110,6 +116,7 @@ impl ForecastRequest {
             weather_skill: ForecastSkill::default(),
             shares: Vec::new(),
             effects: BTreeMap::new(),
+            capacities: Some(BTreeMap::new()),
             parts: PartsInput::default(),
             horizon_days: 62,
             hourly_days: 8,
@@ -159,10 +166,10 @@ impl ForecastRequest {
 
 /// Forecasts every node of the request.
 ///
-/// Models by what the history allows: `regression` from some 90 complete days, `seasonal_naive`
-/// from 8, `class_profile` (a node of the same class elsewhere, scaled) for a node with less than
-/// four weeks, `recent_mean` from 3 days. A node with less is left out and named under `left_out`
-/// in the inputs.
+/// Models by what the history allows: `regression` from some 90 complete days; where alike nodes have
+/// one, `class_profile_scaled` or `class_profile_design_flow` below that and while a regression is
+/// young; else `seasonal_naive` from 8 days, `recent_mean` from 3. A node with less is left out and
+/// named under `left_out` in the inputs.
 ///
 /// # Errors
 /// A request out of bounds, values that are not numbers, or no node with enough history.

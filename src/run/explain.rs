@@ -145,6 +145,7 @@ pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunCha
     step_level.draws = old.draws;
     step_level.seed = old.seed;
     step_level.weather_skill = old.weather_skill;
+    step_level.capacities.clone_from(&old.capacities);
     // A day whose inputs of a kind are the same needs no run: it would say the same.
     let weather = engine::run(&step_weather)?;
     let calendar = if old.calendar == new.calendar {

@@ -16,6 +16,7 @@ use crate::run::{facts, runs};
 use crate::store::book::DocumentKind;
 
 mod beside;
+mod capacities;
 
 pub(crate) use beside::factors_known_at;
 
@@ -40,6 +41,7 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
         .map(|ahead| registry.shares_on(today.plus(i64::try_from(ahead).unwrap_or(0))))
         .collect();
     request.effects = effects(app, &registry, origin_at)?;
+    request.capacities = Some(capacities::capacities(&registry, origin_at, today));
     request.parts = beside::parts(app, &registry, origin_at, settings.horizon_days)?;
     request.horizon_days = settings.horizon_days;
     request.hourly_days = settings.hourly_days;

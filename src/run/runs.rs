@@ -37,6 +37,7 @@ const EFFECTS: &str = "effects";
 const CONSUMERS: &str = "consumers";
 const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
+const CAPACITIES: &str = "capacities";
 const WEIGHING: &str = "weighing";
 const CONSUMER: &str = "consumer ";
 const DEVIATIONS: &str = "deviations ";
@@ -94,6 +95,9 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     )?;
     add(SHARES.into(), postcard::to_stdvec(&request.shares))?;
     add(EFFECTS.into(), postcard::to_stdvec(&request.effects))?;
+    if let Some(capacities) = &request.capacities {
+        add(CAPACITIES.into(), postcard::to_stdvec(capacities))?;
+    }
     let known = &request.parts;
     // A customer's days are a part of their own, so that plans filed by the hour cost no history.
     let without_days: Vec<ConsumerInput> = known
@@ -195,6 +199,7 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
         request.parts.projects = decode(part(PROJECTS)?)?;
         request.parts.factors = decode(part(FACTORS)?)?;
     }
+    request.capacities = part(CAPACITIES).ok().map(decode).transpose()?;
     request.weighs_estimates = part(WEIGHING).is_ok();
     for consumer in &mut request.parts.consumers {
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
@@ -411,6 +416,12 @@ fn changed_since(
             (Some(_), None) => out.push(format!("{name}: no longer there")),
             (None, _) if name == WEIGHING => {
                 out.push("estimated days count by their uncertainty now, and did not then".into());
+            }
+            (None, _) if name == CAPACITIES => {
+                out.push(
+                    "nodes without history are forecast by design flow now, and were not then"
+                        .into(),
+                );
             }
             (None, _) => out.push(format!("{name}: known only since")),
         }

@@ -400,3 +400,82 @@ fn without_memory_every_run_learns_and_says_the_same() {
     assert_eq!(app.memory.counts().lessons, 0);
     assert_ne!(first.nodes[0].p50_m3, with.nodes[0].p50_m3);
 }
+
+/// A zone whose works are connected for half of the first one's flow; no day of it was metered.
+fn connect_south(site: &Site) {
+    let add = |name: &str, line: &str| {
+        let file = site.path().join("registry").join(name);
+        let text = std::fs::read_to_string(file).unwrap();
+        site.registry_file(name, &format!("{text}{line}\n"));
+    };
+    add("zones.csv", "south,South,zz,101.0");
+    add("source_shares.csv", "south,pipe,2020-01-01,1");
+    add(
+        "customers.csv",
+        "K9,New works,industrial,south,1,C30,G1,客户经理01,,direct,60.0,6000000,3.40,0.05,three,8,\
+         true,900,50,true,,2020-01-01",
+    );
+    add(
+        "meters.csv",
+        "M9,D9,K9,south,customer,turbine,qiliang/json-push,std,9,400,1,900,,0,2020-01-01",
+    );
+}
+
+#[test]
+fn a_node_without_history_is_forecast_by_design_flow_and_kept_with_it() {
+    let site = Site::new(1);
+    connect_south(&site);
+    let app = open(&site);
+    fill(&app, 210);
+    let south = |run: &DemandForecast| {
+        let node = run.nodes.iter().find(|n| n.node.zone.as_str() == "south");
+        node.map(|n| (n.model.clone(), n.p50_m3[1].iter().sum::<f64>()))
+    };
+    let has_part = |run: &DemandForecast| {
+        let parts = app.book.run_parts(&run.run_id).unwrap();
+        parts.iter().any(|part| part.name == "capacities")
+    };
+
+    // As a program made it that did not know of design flows.
+    let mut request = forecasting::request_at(&app, now()).unwrap();
+    request.capacities = None;
+    let before = runs::make(request, &Memory::default()).unwrap();
+    let (parts, breakdown) = (before.parts, before.breakdown);
+    app.book
+        .put_forecast_run_of(
+            &before.forecast,
+            Some(&breakdown),
+            parts,
+            &before.learning,
+            now(),
+        )
+        .unwrap();
+    let before = before.forecast;
+    assert_eq!(south(&before), None);
+    assert!(!has_part(&before));
+    let again = runs::reproduce(&app, &before.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(
+        again.changed_since,
+        ["nodes without history are forecast by design flow now, and were not then"]
+    );
+
+    let run = forecasting::publish(&app).unwrap();
+    assert!(has_part(&run));
+    let (model, m3) = south(&run).unwrap();
+    assert_eq!(model, "class_profile_design_flow");
+    let north: f64 = run.nodes[0].p50_m3[1].iter().sum();
+    assert!((m3 / north - 0.5).abs() < 1e-9, "{m3} {north}");
+    let again = runs::reproduce(&app, &run.run_id).unwrap();
+    assert!(
+        again.is_identical && again.changed_since.is_empty(),
+        "{again}"
+    );
+
+    // A customer more is no change of level.
+    let change = explain::explain(&app, &before.run_id, &run.run_id).unwrap();
+    for day in &change.days {
+        assert!(day.other_m3 > 0 && day.level_m3 == 0, "{day:?}");
+        assert_eq!(day.newer_m3 - day.older_m3, day.other_m3, "{day:?}");
+    }
+}

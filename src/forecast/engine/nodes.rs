@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cold_start::{self, ColdStart, Member};
 use super::pooling::Priors;
 use super::shares::{BookKeys, ShareErrors, shares_ahead};
 use super::{ForecastRequest, ModelChoice, label};
@@ -70,7 +71,14 @@ impl History {
                 });
             }
         }
-        for node in request.today_hours.keys() {
+        let to_come = today.plus(i64::try_from(request.horizon_days).unwrap_or(0));
+        let connected = request.capacities.iter().flatten();
+        let connected = connected.filter(|(_, of)| of.m3h_on(to_come) > 0.0);
+        for node in request
+            .today_hours
+            .keys()
+            .chain(connected.map(|(node, _)| node))
+        {
             nodes.entry(node).or_insert_with(|| empty(node));
         }
         Ok(nodes.into_values().collect())
@@ -102,6 +110,8 @@ struct Candidate {
     book: ShapeBook,
     days_known: usize,
     forecast: Option<DailyForecast>,
+    /// Days since a regression became possible.
+    regression_age: Option<usize>,
 }
 
 /// Forecasts every node that can be; names those that cannot.
@@ -122,10 +132,11 @@ pub(super) fn prepare_all(
         let prior = priors.nodes.get(i).and_then(Option::as_ref);
         candidate.forecast = own_forecast(request, recall, candidate, prior);
     }
+    let mut cold_starts = cold_starts(request, today, &candidates);
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
-    for candidate in &candidates {
-        match prepare(request, recall, candidate, &candidates) {
+    for (candidate, cold) in candidates.iter().zip(&mut cold_starts) {
+        match prepare(request, recall, candidate, &candidates, cold.take()) {
             Some(node) => prepared.push(node),
             None => left_out.push(format!(
                 "{} (have {} days, need {MEAN_DAYS_MIN})",
@@ -218,6 +229,7 @@ fn candidate(
         series,
         lessons: SeriesLessons::new(own, options),
         forecast: None,
+        regression_age: None,
     }
 }
 
@@ -244,7 +256,7 @@ fn priors(
 fn own_forecast(
     request: &ForecastRequest,
     recall: &Recall<'_>,
-    candidate: &Candidate,
+    candidate: &mut Candidate,
     prior: Option<&ClassPrior>,
 ) -> Option<DailyForecast> {
     let lessons = &candidate.lessons;
@@ -255,11 +267,12 @@ fn own_forecast(
     };
     match request.models {
         ModelChoice::Best => {
-            let (forecast, learnt_by) = lessons.forecast(recall, prior, ahead, &candidate.given)?;
-            if let Some(run) = learnt_by {
+            let said = lessons.forecast(recall, prior, ahead, &candidate.given)?;
+            candidate.regression_age = said.regression_age;
+            if let Some(run) = said.learnt_by {
                 recall.note(label(&candidate.history.node), run);
             }
-            Some(forecast)
+            Some(said.forecast)
         }
         ModelChoice::SeasonalNaive if candidate.days_known >= seasonal_naive::DAYS_MIN => {
             lessons.baseline(request.horizon_days)
@@ -268,18 +281,47 @@ fn own_forecast(
     }
 }
 
+/// Forecasts from the class of nodes with little history; none of a run that was made without
+/// capacities.
+fn cold_starts(
+    request: &ForecastRequest,
+    today: GasDay,
+    candidates: &[Candidate],
+) -> Vec<Option<ColdStart>> {
+    let capacities = match &request.capacities {
+        Some(capacities) if request.models == ModelChoice::Best => capacities,
+        _ => return candidates.iter().map(|_| None).collect(),
+    };
+    let members: Vec<Member<'_>> = candidates
+        .iter()
+        .map(|candidate| Member {
+            class: candidate.history.node.class,
+            series: &candidate.series,
+            capacity: capacities.get(&candidate.history.node),
+            own: candidate.forecast.as_ref(),
+            regression_age: candidate.regression_age,
+            seed: cold_start::seed_of(&label(&candidate.history.node)),
+        })
+        .collect();
+    cold_start::cold_starts(&members, today, request.horizon_days)
+}
+
 fn prepare(
     request: &ForecastRequest,
     recall: &Recall<'_>,
     candidate: &Candidate,
     all: &[Candidate],
+    cold: Option<ColdStart>,
 ) -> Option<PreparedNode> {
     let own = candidate.forecast.as_ref();
-    let is_regression = own.is_some_and(|f| f.model == REGRESSION);
-    let may_borrow = request.models == ModelChoice::Best
-        && !is_regression
-        && (1..OWN_PATTERN_DAYS).contains(&candidate.days_known);
-    let borrowed = may_borrow.then(|| class_profile(candidate, all)).flatten();
+    let borrowed = match cold {
+        Some(cold) => {
+            let is_known = candidate.days_known >= OWN_PATTERN_DAYS;
+            let donor = all.get(cold.donor).filter(|_| !is_known);
+            Some((cold.forecast, donor.unwrap_or(candidate)))
+        }
+        None => lent_as_before(request, candidate, all),
+    };
     let (forecast, book) = match (borrowed, own) {
         (Some((forecast, donor)), _) => (forecast, &donor.book),
         (None, Some(own)) => (own.clone(), &candidate.book),
@@ -318,6 +360,21 @@ fn prepare(
         first,
         last_known: candidate.history.days.keys().next_back().copied(),
     })
+}
+
+/// What runs kept without capacities were made by, so that they can be made again.
+fn lent_as_before<'a>(
+    request: &ForecastRequest,
+    candidate: &Candidate,
+    all: &'a [Candidate],
+) -> Option<(DailyForecast, &'a Candidate)> {
+    let own = candidate.forecast.as_ref();
+    let is_regression = own.is_some_and(|f| f.model == REGRESSION);
+    let may_borrow = request.models == ModelChoice::Best
+        && request.capacities.is_none()
+        && !is_regression
+        && (1..OWN_PATTERN_DAYS).contains(&candidate.days_known);
+    may_borrow.then(|| class_profile(candidate, all)).flatten()
 }
 
 /// The forecast of another node of the class, scaled by the days both have.

@@ -242,7 +242,7 @@ fn short_histories_step_down_the_ladder_and_say_so() {
     }
     let forecast = run(&mixed).unwrap();
     let west = forecast.nodes.iter().find(|n| n.node == new).unwrap();
-    assert_eq!(west.model, "class_profile");
+    assert_eq!(west.model, "class_profile_scaled");
     let day: f64 = west.p50_m3[1].iter().sum();
     assert!((200.0..600.0).contains(&day), "{day}");
 }

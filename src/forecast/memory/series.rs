@@ -12,6 +12,15 @@ use crate::forecast::models::daily::{
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
 use crate::forecast::weather::WeatherAhead;
 
+/// What a series' model says.
+pub(in crate::forecast) struct Said {
+    pub(in crate::forecast) forecast: DailyForecast,
+    /// The run that learnt it, if it is a regression.
+    pub(in crate::forecast) learnt_by: Option<RunId>,
+    /// Days since a regression became possible.
+    pub(in crate::forecast) regression_age: Option<usize>,
+}
+
 /// A series whose last day is the origin, with the choices of its model.
 pub(in crate::forecast) struct SeriesLessons {
     series: DailySeries,
@@ -55,15 +64,15 @@ impl SeriesLessons {
         (*evidence).clone()
     }
 
-    /// The forecast of the days after the last one, under the weather `given`; for a regression also
-    /// the run that learnt it. `prior` is what alike customers say of rare days.
+    /// The forecast of the days after the last one, under the weather `given`. `prior` is what alike
+    /// customers say of rare days.
     pub(in crate::forecast) fn forecast(
         &self,
         recall: &Recall<'_>,
         prior: Option<&ClassPrior>,
         ahead: WeatherAhead,
         given: &[f64],
-    ) -> Option<(DailyForecast, Option<RunId>)> {
+    ) -> Option<Said> {
         let (origin, horizon) = (self.origin(), given.len());
         let is_known = is_known(ahead, horizon, given);
         let key = || {
@@ -82,7 +91,11 @@ impl SeriesLessons {
         let (learnt, learnt_by) = recall.of(key, || model.learn(origin, horizon, ahead, is_known));
         let forecast = model.say(learnt.as_ref().as_ref(), origin, horizon, ahead, given)?;
         let is_regression = forecast.model == REGRESSION;
-        Some((forecast, is_regression.then_some(learnt_by)))
+        Some(Said {
+            forecast,
+            learnt_by: is_regression.then_some(learnt_by),
+            regression_age: model.regression_age(origin),
+        })
     }
 
     /// The seasonal-naive forecast of the same days.

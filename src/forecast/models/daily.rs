@@ -5,6 +5,7 @@
 //! of the same kind as the error to come, and a rolling backtest pays for each cut once.
 
 mod learning;
+mod near;
 mod options;
 mod rare;
 mod series;
@@ -155,7 +156,8 @@ impl DailyModel {
         }
         let cut = self.cut_of(origin)?;
         let past = self.past_origins(origin, horizon);
-        for at in &past {
+        let near = self.near_origins(origin, horizon);
+        for at in past.iter().chain(&near) {
             if let Some(cut) = self.cut_of(*at) {
                 self.prepare(cut, horizon);
             }
@@ -179,13 +181,19 @@ impl DailyModel {
                 views.push(self.seen_from(at, fit, horizon, &weather, None));
             }
         }
-        let corrections = self.corrections(&views, origin, horizon);
+        let near = self.near_week(&near, origin, &weather);
+        let near = near.as_ref();
+        let first_lead = near.map_or(1, |_| BLEND_FROM_LEAD);
+        let corrections = self.corrections(&views, origin, first_lead..=horizon);
         // Lead by lead of each past origin.
         let mut past_members: Vec<Members> = Vec::with_capacity(views.len() * horizon);
         for (i, view) in views.iter().enumerate() {
             // What it would have been corrected by, had it not been learnt from.
             let part = block_of(i, views.len());
-            let honest = |lead| &corrections[lead_group(lead)].without[part];
+            let honest = |lead| {
+                near.and_then(|near| near.without(view.at, lead))
+                    .unwrap_or(&corrections[lead_group(lead)].without[part])
+            };
             past_members.extend((1..=horizon).map(|lead| self.members(view, lead, honest(lead))));
         }
         let blends = self.blends(&views, &past_members, horizon, origin);
@@ -193,7 +201,12 @@ impl DailyModel {
         Some(Learnt {
             fit: Arc::clone(self.fit_at(origin)?),
             climatology,
-            corrections: corrections.into_iter().map(|of_lead| of_lead.all).collect(),
+            corrections: (1..=horizon)
+                .map(|lead| {
+                    let of_week = near.and_then(|near| near.of(lead));
+                    *of_week.unwrap_or(&corrections[lead_group(lead)].all)
+                })
+                .collect(),
             blends,
             past,
         })
@@ -234,6 +247,18 @@ impl DailyModel {
             .checked_sub(back)
             .filter(|cut| *cut + 1 >= REGRESSION_DAYS_MIN)?;
         (*self.known.get(cut)? >= REGRESSION_DAYS_MIN).then_some(cut)
+    }
+
+    /// Days since the first origin at which the history was long enough for a regression.
+    pub fn regression_age(&self, origin: usize) -> Option<usize> {
+        let mut cut = self.cut_of(origin)?;
+        while let Some(earlier) = cut.checked_sub(CUT_DAYS)
+            && earlier + 1 >= REGRESSION_DAYS_MIN
+            && self.known.get(earlier).copied() >= Some(REGRESSION_DAYS_MIN)
+        {
+            cut = earlier;
+        }
+        Some(origin - cut - self.options.fit_age_min)
     }
 
     /// Makes the fit of a cut and its expectations for days up to `horizon` after the origins that
@@ -330,7 +355,7 @@ impl DailyModel {
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
                 learnt.blends[lead_group(lead)]
-                    .of(self.members(&now, lead, &learnt.corrections[lead_group(lead)]))
+                    .of(self.members(&now, lead, &learnt.corrections[lead - 1]))
                     .max(0.0)
             })
             .collect();

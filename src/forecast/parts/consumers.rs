@@ -147,11 +147,11 @@ fn own(
     effects: &[f64],
 ) -> Option<Own> {
     let (known, skip) = model(consumer, frame.request, frame.today)?;
-    let (forecast, learnt_by) =
-        known
-            .lessons
-            .forecast(frame.recall, prior, known.ahead, &known.given)?;
-    if let Some(run) = learnt_by {
+    let said = known
+        .lessons
+        .forecast(frame.recall, prior, known.ahead, &known.given)?;
+    let forecast = said.forecast;
+    if let Some(run) = said.learnt_by {
         frame.recall.note(consumer.customer.to_string(), run);
     }
     let with_effects = |volumes: &[f64]| -> Vec<f64> {

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::breakdown::{Breakdown, Part};
 use crate::domain::calendar::{Calendar, GasDayClock};
+use crate::domain::capacity::{CapacityStep, NodeCapacity};
 use crate::domain::connection::ConnectionStage;
 use crate::domain::connection::tests::project as row;
 use crate::domain::customer::CustomerClass;
@@ -392,4 +393,71 @@ proptest! {
         check_tables(&run, &parts);
         prop_assert!(run.nodes.iter().flat_map(|n| &n.draws.daily).all(|v| *v >= 0.0));
     }
+}
+
+/// A node whose only customer is a project on its ramp has no capacity of its own; the project's
+/// figure stands alone, whether its use is metered or not. A second customer adds its own beside it.
+#[test]
+fn a_project_on_its_ramp_is_not_in_the_class_profile_too() {
+    let south = node("south", CustomerClass::Industrial);
+    let step = |from_on: GasDay, m3h| CapacityStep { from_on, m3h };
+    let long_ago = today().plus(-900);
+    let run_with = |own_m3h: f64, is_metered: bool| {
+        let mut request = request(&[(works(), 1_000.0)]);
+        // Long enough for a regression to lend from.
+        for day in (1..200).map(|i| first().plus(-i)) {
+            request.demand.push(DemandDay {
+                node: works(),
+                day,
+                hours_m3: hours(used(1_000.0, day)),
+                coverage: 1.0,
+                uncertainty_m3: 0.0,
+            });
+        }
+        let mut connection = row();
+        connection.zone = south.zone.clone();
+        connection.stage = ConnectionStage::Connected;
+        connection.connected_on = today().plus(-20).0;
+        connection.connected_m3_per_day = 1_000.0;
+        if is_metered {
+            for day in (1..=20).map(|i| today().plus(-i)) {
+                request.demand.push(DemandDay {
+                    node: south.clone(),
+                    day,
+                    hours_m3: hours(connection.expected_m3(day, today())),
+                    coverage: 1.0,
+                    uncertainty_m3: 0.0,
+                });
+            }
+        }
+        request.parts.projects.push(Project {
+            connection,
+            is_metered,
+        });
+        let mut capacities = BTreeMap::new();
+        capacities.insert(works(), NodeCapacity::new([step(long_ago, 100.0)]));
+        if own_m3h > 0.0 {
+            capacities.insert(south.clone(), NodeCapacity::new([step(long_ago, own_m3h)]));
+        }
+        request.capacities = Some(capacities);
+        let (run, parts) = run_in_parts(&request).unwrap();
+        check_tables(&run, &parts);
+        let view = DemandView {
+            zone: Some(south.zone.clone()),
+            ..DemandView::default()
+        };
+        let of =
+            |part: Part| -> i64 { (1..20).map(|d| parts.day_m3(&view, d)[part.index()]).sum() };
+        (of(Part::Statistical), of(Part::New))
+    };
+    let (nothing, project) = run_with(0.0, false);
+    assert_eq!(nothing, 0);
+    assert!(project > 2_000, "{project}");
+    let (metered, same) = run_with(0.0, true);
+    assert!(
+        metered <= 5 && same == project,
+        "{metered} {same} {project}"
+    );
+    let (own, same) = run_with(50.0, false);
+    assert!(own > 8_000 && same == project, "{own} {same} {project}");
 }

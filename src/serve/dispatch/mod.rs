@@ -16,6 +16,7 @@ use crate::serve::documents;
 use crate::serve::figures::forecast::{
     Cards, Dimension, Horizon, Label, MonthView, QualityRow, members_of,
 };
+use crate::serve::figures::methods::NodeMethod;
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, band_of, hour_band_of};
 use crate::serve::live::Notice;
@@ -213,6 +214,8 @@ pub struct DispatchReport {
     pub change: Option<ChangeView>,
     /// The last backtest.
     pub quality: Vec<QualityRow>,
+    /// The model of each node, with its volume of tomorrow.
+    pub methods: Vec<NodeMethod>,
 }
 
 impl AppState {
@@ -257,6 +260,7 @@ impl AppState {
             alerts: self.open_alerts()?,
             change: self.change_since_yesterday(run)?,
             quality: view.quality,
+            methods: view.methods,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod causes;
 mod demand;
+mod methods;
 
 use std::fmt::Write as _;
 
@@ -238,6 +239,7 @@ impl Writer<'_> {
     }
 
     fn foot(&mut self) {
+        self.methods();
         for row in self
             .report
             .quality

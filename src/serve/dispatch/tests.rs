@@ -54,6 +54,7 @@ fn report(registry: &Registry, tables: Tables) -> DispatchReport {
         alerts: Vec::new(),
         change: None,
         quality: Vec::new(),
+        methods: Vec::new(),
     }
 }
 
@@ -215,4 +216,35 @@ proptest! {
         let of_month = band_of(&run.forecast, &run.cells, &DemandView::total(), &ahead);
         prop_assert_eq!(of_month.p50_m3, sold);
     }
+}
+
+#[test]
+fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
+    let (registry, run) = run();
+    let mut report = report(&registry, tables(&registry, &run, None, today()).unwrap());
+    let node = |zone: &str, model: &str, m3| NodeMethod {
+        zone: zone.into(),
+        class: "industrial".into(),
+        class_zh: "工业".into(),
+        class_en: "Industrial".into(),
+        model: model.into(),
+        p50_m3: Some(m3),
+    };
+    report.methods = vec![
+        node("north", "regression", 90_000),
+        node("south", "class_profile_design_flow", 12_000),
+        node("<west>", "class_profile_design_flow", 3_400),
+        node("east", "recent_mean", 50),
+    ];
+    let page = html(&report, Words::Chinese);
+    assert!(
+        page.contains(
+            "历史不足,按 同类曲线 × 设计流量 × 达产: south 工业、&lt;west&gt; 工业 · 明日 1.5400 万m³"
+        ),
+        "{page}"
+    );
+    assert!(page.contains("近日均值: east 工业 · 明日 0.0050 万m³"));
+    assert!(!page.contains("north 工业"));
+    let page = html(&report, Words::English);
+    assert!(page.contains("Short history, by recent mean: east Industrial · tomorrow 0.0050 万m³"));
 }

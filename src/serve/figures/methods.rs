@@ -18,8 +18,10 @@ pub struct NodeMethod {
     pub class_zh: String,
     /// English name of the class.
     pub class_en: String,
-    /// The model, from the best down: `regression`, `class_profile`, `seasonal_naive`, `recent_mean`
-    /// (docs/METHODS.md, "Short history").
+    /// The model, from the best down: `regression`, `class_profile_scaled`,
+    /// `class_profile_design_flow`, `class_profile` (runs of earlier programs), `seasonal_naive`,
+    /// `recent_mean`; `new_connection` where only a project is known (docs/METHODS.md,
+    /// "Short history").
     pub model: String,
     /// Its P50 of the day asked for, m³; null where the run does not have the day.
     pub p50_m3: Option<i64>,

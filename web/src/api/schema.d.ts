@@ -2333,8 +2333,10 @@ export interface components {
             /** @description Chinese name of the class. */
             class_zh: string;
             /**
-             * @description The model, from the best down: `regression`, `class_profile`, `seasonal_naive`, `recent_mean`
-             *     (docs/METHODS.md, "Short history").
+             * @description The model, from the best down: `regression`, `class_profile_scaled`,
+             *     `class_profile_design_flow`, `class_profile` (runs of earlier programs), `seasonal_naive`,
+             *     `recent_mean`; `new_connection` where only a project is known (docs/METHODS.md,
+             *     "Short history").
              */
             model: string;
             /**

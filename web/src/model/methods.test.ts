@@ -12,6 +12,17 @@ describe('byMethod', () => {
       { model: 'recent_mean', count: 1, p50M3: 10, names: ['Z1 工业'] },
     ])
   })
+  it('knows every rung of the ladder in its order', () => {
+    const rungs = ['recent_mean', 'class_profile_design_flow', 'new_connection', 'class_profile_scaled', 'seasonal_naive', 'regression']
+    expect(byMethod(rungs.map((model) => node('Z1', model, 1)), false).map((of) => of.model)).toEqual([
+      'regression',
+      'class_profile_scaled',
+      'class_profile_design_flow',
+      'seasonal_naive',
+      'recent_mean',
+      'new_connection',
+    ])
+  })
   it('puts a model it does not know last', () => {
     expect(byMethod([node('Z1', 'new_one', 1), node('Z2', 'seasonal_naive', 2)], false).map((of) => of.model)).toEqual(['seasonal_naive', 'new_one'])
   })

@@ -9,7 +9,7 @@ export interface OfMethod {
 }
 
 /** From the best model down; a figure is as good as what it was made by. */
-const LADDER = ['regression', 'class_profile', 'seasonal_naive', 'recent_mean']
+const LADDER = ['regression', 'class_profile_scaled', 'class_profile_design_flow', 'class_profile', 'seasonal_naive', 'recent_mean', 'new_connection']
 const rank = (model: string) => (LADDER.includes(model) ? LADDER.indexOf(model) : LADDER.length)
 
 export function byMethod(nodes: ForecastView['methods'], isChinese: boolean): OfMethod[] {

@@ -1,5 +1,6 @@
 //! What past origins teach: corrections by lead, the mix of members, residual paths.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::view::View;
@@ -26,7 +27,7 @@ pub struct Learnt {
     /// The fit of the origin's cut.
     pub(super) fit: Arc<CutFit>,
     pub(super) climatology: Climatology,
-    /// By lead group.
+    /// By lead, that of 1 first.
     pub(super) corrections: Vec<Correction>,
     /// By lead group.
     pub(super) blends: Vec<Blend>,
@@ -115,13 +116,14 @@ impl DailyModel {
         past
     }
 
-    /// Corrections learnt from past views, by lead group.
+    /// Corrections of these leads learnt from past views, by lead group; of other leads there are none.
     pub(super) fn corrections(
         &self,
         views: &[View],
         origin: usize,
-        horizon: usize,
+        leads: RangeInclusive<usize>,
     ) -> Vec<Corrections> {
+        let (first_lead, horizon) = leads.into_inner();
         let groups = lead_group(horizon) + 1;
         let is_new = self.is_new_to_a_season(origin);
         // Later leads are not learnt then.
@@ -131,7 +133,13 @@ impl DailyModel {
             horizon
         };
         let mut examples: Vec<Examples> = (0..groups)
-            .map(|group| Examples::with_room_for(if group == 0 { 0 } else { views.len() }))
+            .map(|group| {
+                Examples::with_room_for(if group < lead_group(first_lead) {
+                    0
+                } else {
+                    views.len()
+                })
+            })
             .collect();
         let day = self.series.traits[origin].day;
         let fit = self.fit_at(origin);
@@ -145,7 +153,7 @@ impl DailyModel {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
             let of_origin = trust(view.at);
-            for lead in 1..=learnt.min(origin - view.at) {
+            for lead in first_lead..=learnt.min(origin - view.at) {
                 let missed = self.series.values[view.at + lead] - view.expected[lead - 1];
                 if missed.is_finite() {
                     let weight = weight * of_origin.min(trust(view.at + lead));

@@ -113,6 +113,23 @@ fn a_rolling_run_gives_what_a_fresh_one_gives() {
     }
 }
 
+#[test]
+fn the_first_week_of_a_month_is_that_of_a_week() {
+    let city = heating_city(1_300, 3);
+    let (first, temperatures) = (city.first(), city.temperatures.clone());
+    let skill = WeatherAhead::Forecast(ForecastSkill::default());
+    let mut model = DailyModel::new(city, DailyOptions::default());
+    for origin in [300, 700, 1_250] {
+        let typical = Climatology::new(first, &temperatures[..=origin]);
+        let given = ahead_of_past_origin(skill, &typical, first, &temperatures, origin, 31);
+        for ahead in [WeatherAhead::None, WeatherAhead::Climatology, skill] {
+            let week = model.forecast(origin, 7, ahead, &given[..7]).unwrap();
+            let month = model.forecast(origin, 31, ahead, &given).unwrap();
+            assert_eq!(week.p50[..], month.p50[..7], "{ahead:?} at {origin}");
+        }
+    }
+}
+
 /// A city that heats, without growth, from 2024-01-01 on.
 fn heating_city(days: usize, seed: u64) -> DailySeries {
     let first = GasDay("2024-01-01".parse().unwrap());

@@ -1,0 +1,63 @@
+//! What stands behind the figures where it is less than a regression on a node's own history.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{Words, Writer, escaped, wan};
+use crate::forecast::models::daily::REGRESSION;
+use crate::serve::figures::methods::NodeMethod;
+
+/// A model by name: Chinese, English; its own key where it has none.
+fn name_of(model: &str, words: Words) -> &str {
+    let (zh, en) = match model {
+        "class_profile_scaled" => ("同类曲线 × 自身水平", "class profile × own level"),
+        "class_profile_design_flow" => (
+            "同类曲线 × 设计流量 × 达产",
+            "class profile × design flow × ramp",
+        ),
+        "class_profile" => ("同类曲线", "class profile"),
+        "seasonal_naive" => ("季节朴素", "seasonal naive"),
+        "recent_mean" => ("近日均值", "recent mean"),
+        "new_connection" => ("新增项目", "new connection"),
+        _ => (model, model),
+    };
+    match words {
+        Words::Chinese => zh,
+        Words::English => en,
+    }
+}
+
+impl Writer<'_> {
+    /// One line for each lesser model: which nodes, and how much of tomorrow.
+    pub(super) fn methods(&mut self) {
+        let mut lesser: BTreeMap<&str, Vec<&NodeMethod>> = BTreeMap::new();
+        for node in &self.report.methods {
+            if node.model != REGRESSION {
+                lesser.entry(&node.model).or_default().push(node);
+            }
+        }
+        for (model, nodes) in lesser {
+            let m3 = nodes.iter().filter_map(|n| n.p50_m3).sum();
+            let names: Vec<String> = nodes
+                .iter()
+                .map(|node| match self.words {
+                    Words::Chinese => format!("{} {}", node.zone, node.class_zh),
+                    Words::English => format!("{} {}", node.zone, node.class_en),
+                })
+                .collect();
+            let (title, unit, between) = (
+                self.say("历史不足,按", "Short history, by"),
+                self.say("明日", "tomorrow"),
+                self.say("、", ", "),
+            );
+            _ = write!(
+                self.out,
+                "<p class=\"muted\" data-model=\"{}\">{title} {}: {} · {unit} {} 万m³</p>",
+                escaped(model),
+                escaped(name_of(model, self.words)),
+                escaped(&names.join(between)),
+                wan(m3),
+            );
+        }
+    }
+}
