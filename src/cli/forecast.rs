@@ -96,7 +96,8 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         forecasting::publish(&app)?
     } else {
         super::open::not_kept("run");
-        runs::make(forecasting::request_at(&app, app.clock.now())?)?.forecast
+        let request = forecasting::request_at(&app, app.clock.now())?;
+        runs::make(request, &app.memory)?.forecast
     };
     println!(
         "run {} from {}",

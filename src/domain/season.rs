@@ -177,7 +177,7 @@ pub struct Place {
 }
 
 /// What the local calendar says of a day to a class of customers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct LocalDay {
     /// Schools are closed.
     pub is_school_holiday: bool,

@@ -6,6 +6,7 @@ use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::demand::{Band, DemandNode, quantile_of_sorted};
 use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::DayTraits;
+use crate::forecast::memory::SeriesLessons;
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
 use crate::forecast::weather::{ForecastSkill, WeatherAhead, ZoneWeather};
 
@@ -157,17 +158,22 @@ pub fn customer_bands(
 
 /// A customer's series with the model of it, and what it may know of the days ahead.
 pub(super) struct CustomerModel {
-    pub(super) model: DailyModel,
-    ahead: WeatherAhead,
-    given: Vec<f64>,
+    pub(super) lessons: SeriesLessons,
+    pub(super) ahead: WeatherAhead,
+    pub(super) given: Vec<f64>,
 }
 
 impl CustomerModel {
     /// The days after the last known one; none if fewer than 8 are known.
-    pub(super) fn forecast(mut self) -> Option<DailyForecast> {
-        let origin = self.model.series().values.len() - 1;
-        self.model
-            .forecast(origin, self.given.len(), self.ahead, &self.given)
+    fn forecast(&self) -> Option<DailyForecast> {
+        let series = self.lessons.series();
+        let origin = series.values.len() - 1;
+        DailyModel::new(series.clone(), DailyOptions::chinese()).forecast(
+            origin,
+            self.given.len(),
+            self.ahead,
+            &self.given,
+        )
     }
 }
 
@@ -233,7 +239,7 @@ fn model_of(
         traits,
     };
     CustomerModel {
-        model: DailyModel::new(series, DailyOptions::chinese()),
+        lessons: SeriesLessons::new(series, DailyOptions::chinese()),
         ahead,
         given,
     }

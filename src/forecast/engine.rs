@@ -5,9 +5,12 @@
 //! given apart and taken as they are.
 
 mod assemble;
+#[cfg(test)]
+mod memory_tests;
 mod cold_start;
 mod nodes;
 mod pooling;
+mod shares;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
@@ -24,6 +27,7 @@ use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::choose_origins;
+use crate::forecast::memory::{Learning, Memory};
 use crate::forecast::models::daily::DailyOptions;
 use crate::forecast::parts::{self, PartsInput};
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
@@ -180,7 +184,28 @@ pub fn run(request: &ForecastRequest) -> Result<DemandForecast, ForecastError> {
 pub fn run_in_parts(
     request: &ForecastRequest,
 ) -> Result<(DemandForecast, Breakdown), ForecastError> {
+    run_with(request, &Memory::default()).map(|run| (run.forecast, run.breakdown))
+}
+
+/// A forecast, and what became of it on the way.
+#[derive(Debug, Clone)]
+pub struct EngineRun {
+    /// The forecast.
+    pub forecast: DemandForecast,
+    /// What each published figure consists of.
+    pub breakdown: Breakdown,
+    /// Which regressions were learnt by this run, and which by runs before.
+    pub learning: Learning,
+}
+
+/// The same by what earlier runs learnt, where that is what this one would learn: the forecast is
+/// that of an empty memory to the bit.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(request: &ForecastRequest, memory: &Memory) -> Result<EngineRun, ForecastError> {
     request.check()?;
+    let recall = memory.of_run(&request.run_id);
     let today = request.clock.day_of(request.origin_at);
     let histories = History::collect(request, today)?;
     if histories.is_empty() {
@@ -188,7 +213,8 @@ pub fn run_in_parts(
     }
     let taken_out = parts::taken_out(request, today);
     let options = DailyOptions::chinese();
-    let (prepared, left_out, priors) = prepare_all(request, &taken_out, today, histories, options)?;
+    let (prepared, left_out, priors) =
+        prepare_all(request, &recall, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);
     let chosen = choose_origins(
         prepared.iter().map(|n| n.forecast.paths.as_slice()),
@@ -208,6 +234,7 @@ pub fn run_in_parts(
     let shares = request.shares[..request.horizon_days].to_vec();
     let around = parts::Frame {
         request,
+        recall: &recall,
         today,
         chosen: &chosen,
     };
@@ -229,7 +256,11 @@ pub fn run_in_parts(
         nodes,
         shares,
     };
-    Ok((forecast, breakdown))
+    Ok(EngineRun {
+        forecast,
+        breakdown,
+        learning: recall.learning(),
+    })
 }
 
 fn inputs(

@@ -17,6 +17,7 @@ pub mod draws;
 pub mod engine;
 pub mod features;
 pub mod linear;
+pub mod memory;
 pub mod metrics;
 pub mod models;
 pub mod outlook;

@@ -192,6 +192,11 @@ impl Forecaster for Desk {
             made: again.made,
             differences: again.differences,
             changed_since: again.changed_since,
+            learnt_by: again
+                .learnt_by
+                .into_iter()
+                .map(|(run, series)| (run.to_string(), series))
+                .collect(),
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::decode::ProfileSet;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::key::KeyRing;
 use crate::domain::registry::Registry;
+use crate::forecast::memory::Memory;
 use crate::run::ledgering::MemberCache;
 use crate::run::site::Site;
 use crate::settings::Settings;
@@ -43,6 +44,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who is on the ledger today.
     pub(crate) members: MemberCache,
+    /// What forecast runs learnt.
+    pub memory: Memory,
 }
 
 /// The ends that swap registry, profiles, keys and limits.
@@ -133,6 +136,7 @@ impl App {
             limits,
             clock,
             members: MemberCache::default(),
+            memory: Memory::with_room_for(site.settings.forecast.memory_mb << 20),
         };
         let reload = Reload {
             registry: registry_sender,

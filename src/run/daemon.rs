@@ -25,7 +25,8 @@ use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
 use crate::run::{
-    clocks, curves, forwarding, ingest, judging, reload, retention, schedule, site, weather,
+    clocks, curves, forwarding, ingest, judging, reload, remembering, retention, schedule, site,
+    weather,
 };
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
@@ -135,7 +136,10 @@ pub fn start(
     supervisor.spawn("planner", schedule::run(planner, planner_stop));
 
     let metrics = Metrics::new();
-    metrics.register(|registry| stages.register(registry));
+    metrics.register(|registry| {
+        stages.register(registry);
+        remembering::register(&app.memory, registry);
+    });
     let state = AppState::new(AppParts {
         journal: app.journal.clone(),
         book: app.book.clone(),

@@ -108,12 +108,13 @@ pub fn publish(app: &App) -> anyhow::Result<DemandForecast> {
 /// # Errors
 /// As [`publish`].
 pub fn publish_whole(app: &App) -> anyhow::Result<runs::Made> {
-    let made = runs::make(request_at(app, app.clock.now())?)?;
+    let made = runs::make(request_at(app, app.clock.now())?, &app.memory)?;
     let now = app.clock.now();
     app.book.put_forecast_run_of(
         &made.forecast,
         Some(&made.breakdown),
         made.parts.clone(),
+        &made.learning,
         now,
     )?;
     Ok(made)

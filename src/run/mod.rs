@@ -32,6 +32,7 @@ pub mod nudging;
 pub mod schedule;
 pub mod actions;
 pub mod reload;
+pub mod remembering;
 pub mod edge;
 pub mod editing;
 pub mod estimating;

@@ -47,7 +47,7 @@ pub fn write_down(app: &App, made: &Made) -> anyhow::Result<bool> {
     if is_early || has_today {
         return Ok(false);
     }
-    let unaided = without_factors(made)?;
+    let unaided = without_factors(app, made)?;
     let mut expected = Vec::new();
     for lead in LEADS {
         let day = today.plus(lead);
@@ -76,14 +76,14 @@ pub fn write_down(app: &App, made: &Made) -> anyhow::Result<bool> {
 }
 
 /// The same run as if nobody had named a factor; none if nobody had.
-fn without_factors(made: &Made) -> anyhow::Result<Option<DemandForecast>> {
+fn without_factors(app: &App, made: &Made) -> anyhow::Result<Option<DemandForecast>> {
     if made.breakdown.factors.is_empty() {
         return Ok(None);
     }
     let mut request = runs::request_of(&made.parts)?;
     request.parts.factors.clear();
     request.draws = 0;
-    Ok(Some(engine::run(&request)?))
+    Ok(Some(engine::run_with(&request, &app.memory)?.forecast))
 }
 
 /// Total, classes, nodes.

@@ -104,8 +104,8 @@ fn forecast_reaching(
             .map(|ahead| registry.shares_on(app.today().plus(i64::try_from(ahead).unwrap_or(0))))
             .collect();
     }
-    let (forecast, breakdown) = engine::run_in_parts(&request)?;
-    Ok((Arc::new(forecast), Some(breakdown)))
+    let made = engine::run_with(&request, &app.memory)?;
+    Ok((Arc::new(made.forecast), Some(made.breakdown)))
 }
 
 fn month_history(

@@ -19,7 +19,8 @@ use crate::domain::calendar::{Calendar, CalendarYear, GasDayClock, GasMonth};
 use crate::domain::demand::{DemandDay, DemandForecast};
 use crate::domain::id::RunId;
 use crate::domain::season::Place;
-use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::engine::{self, EngineRun, ForecastRequest};
+use crate::forecast::memory::{Learning, Memory};
 use crate::forecast::parts::ConsumerInput;
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 use crate::run::app::App;
@@ -222,18 +223,24 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     Ok(request)
 }
 
-/// Makes a run and names what it was made from; the parts are kept with it.
+/// Makes a run and names what it was made from; the parts are kept with it. What the memory knows of
+/// the same past need not be learnt again, and makes no difference to the run.
 ///
 /// # Errors
 /// Too little history.
-pub fn make(mut request: ForecastRequest) -> anyhow::Result<Made> {
+pub fn make(mut request: ForecastRequest, memory: &Memory) -> anyhow::Result<Made> {
     let parts = parts_of(&request)?;
     request.inputs.push(("inputs".into(), digest_of(&parts)));
-    let (forecast, breakdown) = engine::run_in_parts(&request)?;
+    let EngineRun {
+        forecast,
+        breakdown,
+        learning,
+    } = engine::run_with(&request, memory)?;
     Ok(Made {
         forecast,
         breakdown,
         parts,
+        learning,
     })
 }
 
@@ -246,6 +253,8 @@ pub struct Made {
     pub breakdown: Breakdown,
     /// What it was made from.
     pub parts: Vec<RunPart>,
+    /// Which of its regressions it learnt, and which earlier runs did.
+    pub learning: Learning,
 }
 
 /// Why a run cannot be looked into.
@@ -298,9 +307,12 @@ pub struct Reproduction {
     pub differences: Vec<String>,
     /// What is known of the same instant now and was not then: late readings, other registry.
     pub changed_since: Vec<String>,
+    /// Which regressions the run learnt and which it had from earlier runs, by the run that learnt
+    /// them; empty where that was not kept.
+    pub learnt_by: Learning,
 }
 
-/// Makes a kept run again from what it was made from.
+/// Makes a kept run again from what it was made from, learning everything anew.
 ///
 /// # Errors
 /// There is no such run, or its inputs were not kept.
@@ -311,7 +323,7 @@ pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
         forecast: made,
         breakdown,
         ..
-    } = make(request)?;
+    } = make(request, &Memory::default())?;
     let of_parts = app.book.breakdown(id)?;
     let of = |run: &DemandForecast, parts: Option<&Breakdown>| {
         let mut bytes = postcard::to_stdvec(run).context("a forecast cannot be encoded")?;
@@ -329,6 +341,7 @@ pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
         kept: kept_digest,
         made: made_digest,
         changed_since: changed_since(app, &kept, &parts)?,
+        learnt_by: app.book.run_learning(id)?,
     })
 }
 
@@ -453,6 +466,14 @@ impl fmt::Display for Reproduction {
         } else {
             writeln!(f, "run {}: comes out otherwise", self.run_id)?;
             writeln!(f, "  kept {}\n  made {}", self.kept, self.made)?;
+        }
+        for (run, series) in &self.learnt_by {
+            let by = if *run == self.run_id {
+                "it"
+            } else {
+                run.as_str()
+            };
+            writeln!(f, "  learnt by {by}: {}", series.join(", "))?;
         }
         for line in &self.differences {
             writeln!(f, "  differs: {line}")?;

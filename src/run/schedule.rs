@@ -76,10 +76,19 @@ pub fn round(app: &App) -> anyhow::Result<()> {
     let made = forecasting::publish_whole(app)?;
     monitor::after_run(app, &made)?;
     let forecast = made.forecast;
+    let of_runs = |is_own: bool| -> usize {
+        let runs = made.learning.iter();
+        runs.filter(|(run, _)| (**run == forecast.run_id) == is_own)
+            .map(|(_, series)| series.len())
+            .sum()
+    };
+    let (learnt, reused) = (of_runs(true), of_runs(false));
     tracing::info!(
         run.id = %forecast.run_id,
         nodes = forecast.nodes.len(),
-        "Published forecast `{}` of {} nodes",
+        learnt,
+        reused,
+        "Published forecast `{}` of {} nodes: {learnt} series learnt, {reused} as learnt before",
         forecast.run_id,
         forecast.nodes.len()
     );

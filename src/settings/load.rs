@@ -9,6 +9,9 @@ use crate::domain::text::one_line;
 
 use super::{ClientCertificate, NudgeChannelKind, PathSettings, Settings};
 
+/// More than any city's nodes take.
+const FORECAST_MEMORY_MB_MAX: usize = 65_536;
+
 /// The defaults, as shipped.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
@@ -120,6 +123,13 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
                 forecast.horizon_days, forecast.hourly_days
             ),
             "write 1 to 400 days, and no more hourly days than days",
+        );
+    }
+    if forecast.memory_mb > FORECAST_MEMORY_MB_MAX {
+        add(
+            "forecast.memory_mb",
+            format!("`forecast.memory_mb` is {}", forecast.memory_mb),
+            "write 0 to 65536 MB; a node takes about 0.3 MB",
         );
     }
     for (path, value) in [

@@ -252,6 +252,8 @@ pub struct ForecastSettings {
     pub draws: usize,
     /// A run starts this often, minutes of the clock.
     pub every_minutes: u32,
+    /// What runs have learnt may take so much memory, MB; 0 makes every run learn everything.
+    pub memory_mb: usize,
 }
 
 /// `[nudge]`.

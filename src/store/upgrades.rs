@@ -74,6 +74,7 @@ const BOOK_ROWS: &[&str] = &[
     "INSERT INTO restatements VALUES (20778, 'north', 'industrial', 'nomination', '2026-11-23', 1, 240.0,
        252.0, 1795319800000, 'readings');",
     "INSERT INTO expectations VALUES (20778, 1, '', '', 'R1', 90.0, 100.0, 110.0, NULL, 105.0);",
+    "INSERT INTO run_learning VALUES ('R1', '{\"R0\":[\"north/industrial\"]}');",
 ];
 
 /// A file as the program with the first `schema` migrations left it.
@@ -254,6 +255,8 @@ fn a_book_of_every_earlier_schema_opens_with_all_it_had() {
         assert_eq!(answer.map(|a| a.status), (schema >= 2).then_some(202));
         let expected = book.expectations(day(), day().plus(1)).unwrap();
         assert_eq!(expected.len(), usize::from(schema >= 5), "schema {schema}");
+        let learnt = book.run_learning(&"R1".into()).unwrap();
+        assert_eq!(learnt.len(), usize::from(schema >= 6), "schema {schema}");
         let (kind, body) = (DocumentKind::Notice, serde_json::json!({"a": 2}));
         let version = book.put_document(kind, "n1", body, at(60), "w", "r");
         assert_eq!(version.unwrap(), 2);

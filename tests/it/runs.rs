@@ -7,6 +7,7 @@ use qiliang::clock::ManualClock;
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::forecast::memory::Memory;
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
 
@@ -234,12 +235,13 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     let mut request = forecasting::request_at(&app, now()).unwrap();
     assert!(request.weighs_estimates);
     request.weighs_estimates = false;
-    let before = runs::make(request).unwrap();
+    let before = runs::make(request, &Memory::default()).unwrap();
     app.book
         .put_forecast_run_of(
             &before.forecast,
             Some(&before.breakdown),
             before.parts,
+            &before.learning,
             now(),
         )
         .unwrap();
@@ -273,14 +275,130 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     let measured = open(&site);
     fill(&measured, 210);
     let mut request = forecasting::request_at(&measured, now()).unwrap();
-    let with = runs::make(request.clone()).unwrap();
+    let with = runs::make(request.clone(), &Memory::default()).unwrap();
     request.weighs_estimates = false;
-    let without = runs::make(request).unwrap();
+    let without = runs::make(request, &Memory::default()).unwrap();
     assert_eq!(with.forecast, without.forecast);
     assert_eq!(
         runs::digest_of(&with.parts),
         runs::digest_of(&without.parts)
     );
+}
+
+/// A weather forecast issued some hours into the gas day.
+fn colder(app: &App, hours: i64) {
+    let at = app.gas_day_clock().start_of(app.today());
+    let issued_at = at + TimeDelta::minutes(30 + hours);
+    app.book
+        .put_weather(vec![WeatherVintage {
+            station: "zz".into(),
+            kind: WeatherKind::Forecast,
+            issued_at,
+            available_at: issued_at,
+            points: (0..240)
+                .map(|h| WeatherPoint {
+                    at: at + TimeDelta::hours(h),
+                    temperature_c: 4.0 - hours as f64 + (h as f64 / 200.0).sin(),
+                })
+                .collect(),
+        }])
+        .unwrap();
+}
+
+fn learnt_by(app: &App, run: &DemandForecast) -> Vec<(String, Vec<String>)> {
+    let learning = app.book.run_learning(&run.run_id).unwrap();
+    let named = |(run, series): (qiliang::domain::id::RunId, _)| (run.to_string(), series);
+    learning.into_iter().map(named).collect()
+}
+
+#[test]
+fn an_hourly_run_says_by_what_the_first_learnt_and_a_restart_says_the_same() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 210);
+    let first = forecasting::publish(&app).unwrap();
+    let north = vec!["north/industrial".to_owned()];
+    assert_eq!(
+        learnt_by(&app, &first),
+        [(first.run_id.to_string(), north.clone())]
+    );
+
+    colder(&app, 1);
+    let hourly = forecasting::publish(&app).unwrap();
+    assert_ne!(hourly.nodes[0].p50_m3, first.nodes[0].p50_m3);
+    assert_eq!(
+        learnt_by(&app, &hourly),
+        [(first.run_id.to_string(), north.clone())]
+    );
+    let counts = app.memory.counts();
+    assert_eq!(counts.hits, counts.misses);
+    assert!(counts.bytes > 0 && counts.bytes <= counts.room_bytes);
+    // Made again, everything is learnt anew.
+    let again = runs::reproduce(&app, &hourly.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    let line = format!("learnt by {}: north/industrial", first.run_id);
+    assert!(again.to_string().contains(&line), "{again}");
+    assert_eq!(app.memory.counts(), counts);
+
+    // The program starts again and has learnt nothing.
+    drop(app);
+    let app = open(&site);
+    assert_eq!(app.memory.counts().lessons, 0);
+    let mut restarted = forecasting::publish(&app).unwrap();
+    assert_eq!(
+        learnt_by(&app, &restarted),
+        [(restarted.run_id.to_string(), north.clone())]
+    );
+    restarted.run_id = hourly.run_id.clone();
+    assert_eq!(
+        postcard::to_stdvec(&restarted).unwrap(),
+        postcard::to_stdvec(&hourly).unwrap()
+    );
+    assert!(runs::reproduce(&app, &first.run_id).unwrap().is_identical);
+
+    // A reading that comes in late is learnt from.
+    let day = app.today().plus(-3);
+    let mut late = app.book.demand_days(day, day.plus(1)).unwrap();
+    late[0].hours_m3[5] += 24.0;
+    app.book.put_demand_days(late).unwrap();
+    let changed = forecasting::publish(&app).unwrap();
+    assert_eq!(
+        learnt_by(&app, &changed),
+        [(changed.run_id.to_string(), north)]
+    );
+    assert!(runs::reproduce(&app, &changed.run_id).unwrap().is_identical);
+    app.book
+        .prune_forecast_runs(now() + TimeDelta::days(1), 1)
+        .unwrap();
+    let kept = [first, hourly, changed].map(|run| learnt_by(&app, &run).len());
+    assert_eq!(kept.iter().sum::<usize>(), 1, "they go with their runs");
+}
+
+#[test]
+fn without_memory_every_run_learns_and_says_the_same() {
+    let site = Site::new(1);
+    let app = open(&site);
+    fill(&app, 210);
+    let first = forecasting::publish(&app).unwrap();
+    colder(&app, 2);
+    let mut with = forecasting::publish(&app).unwrap();
+    drop(app);
+    let path = site.config("[forecast]\nmemory_mb = 0\n");
+    let settings = qiliang::settings::load(Some(&path)).unwrap();
+    let site = site::examine_with(settings, now()).into_site().unwrap();
+    let (app, _) = App::open(&site, Arc::new(ManualClock::new(now()))).unwrap();
+    for _ in 0..2 {
+        let without = forecasting::publish(&app).unwrap();
+        let own = without.run_id.to_string();
+        assert_eq!(learnt_by(&app, &without)[0].0, own);
+        with.run_id = without.run_id.clone();
+        assert_eq!(
+            postcard::to_stdvec(&without).unwrap(),
+            postcard::to_stdvec(&with).unwrap()
+        );
+    }
+    assert_eq!(app.memory.counts().lessons, 0);
+    assert_ne!(first.nodes[0].p50_m3, with.nodes[0].p50_m3);
 }
 
 /// A zone whose works are connected for half of the first one's flow; no day of it was metered.
@@ -321,10 +439,16 @@ fn a_node_without_history_is_forecast_by_design_flow_and_kept_with_it() {
     // As a program made it that did not know of design flows.
     let mut request = forecasting::request_at(&app, now()).unwrap();
     request.capacities = None;
-    let before = runs::make(request).unwrap();
+    let before = runs::make(request, &Memory::default()).unwrap();
     let (parts, breakdown) = (before.parts, before.breakdown);
     app.book
-        .put_forecast_run_of(&before.forecast, Some(&breakdown), parts, now())
+        .put_forecast_run_of(
+            &before.forecast,
+            Some(&breakdown),
+            parts,
+            &before.learning,
+            now(),
+        )
         .unwrap();
     let before = before.forecast;
     assert_eq!(south(&before), None);

@@ -134,7 +134,7 @@ fn draws(
             // The hours of the very day that gave the daily error, if that day is known.
             let error = path
                 .and_then(|p| usize::try_from(p.origin.days_since(node.first)).ok())
-                .and_then(|at| node.share_errors.get(at + 1 + lead)?.as_ref());
+                .and_then(|at| node.share_errors.get(at + 1 + lead));
             let mut hours = hours_of(volume, &node.shares[lead], error);
             if let (0, Some(underway)) = (lead, underway) {
                 hours = underway.draw(&expected[0], &hours);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::cold_start::{self, ColdStart, Member};
 use super::pooling::Priors;
+use super::shares::{BookKeys, ShareErrors, shares_ahead};
 use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
 use crate::forecast::ForecastError;
 use crate::forecast::features::calendar::DayTraits;
-use crate::forecast::models::daily::{
-    DailyForecast, DailyModel, DailyOptions, DailySeries, REGRESSION,
-};
+use crate::forecast::memory::{Recall, SeriesLessons};
+use crate::forecast::models::daily::{DailyForecast, DailyOptions, DailySeries, REGRESSION};
 use crate::forecast::models::paths::ResidualPath;
 use crate::forecast::models::rare_days::ClassPrior;
 use crate::forecast::models::seasonal_naive;
@@ -95,19 +95,20 @@ pub(super) struct PreparedNode {
     /// Expected shares of the hours by lead.
     pub(super) shares: Vec<[f64; 24]>,
     /// Share errors of past days, and the first of those days.
-    pub(super) share_errors: Vec<Option<[f64; 24]>>,
+    pub(super) share_errors: ShareErrors,
     pub(super) first: GasDay,
     pub(super) last_known: Option<GasDay>,
 }
 
 /// A node before a model was found for it.
 struct Candidate {
+    /// What its regression learns; without temperatures where none is known.
+    lessons: SeriesLessons,
     history: History,
     series: DailySeries,
     given: Vec<f64>,
     book: ShapeBook,
     days_known: usize,
-    model: Option<DailyModel>,
     forecast: Option<DailyForecast>,
     /// Days since a regression became possible.
     regression_age: Option<usize>,
@@ -116,6 +117,7 @@ struct Candidate {
 /// Forecasts every node that can be; names those that cannot.
 pub(super) fn prepare_all(
     request: &ForecastRequest,
+    recall: &Recall<'_>,
     taken_out: &TakenOut,
     today: GasDay,
     histories: Vec<History>,
@@ -125,16 +127,16 @@ pub(super) fn prepare_all(
         .into_iter()
         .map(|h| candidate(request, taken_out, today, h, options))
         .collect();
-    let priors = priors(request, today, &mut candidates);
+    let priors = priors(request, recall, today, &candidates);
     for (i, candidate) in candidates.iter_mut().enumerate() {
         let prior = priors.nodes.get(i).and_then(Option::as_ref);
-        candidate.forecast = own_forecast(request, candidate, prior);
+        candidate.forecast = own_forecast(request, recall, candidate, prior);
     }
     let mut cold_starts = cold_starts(request, today, &candidates);
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
     for (candidate, cold) in candidates.iter().zip(&mut cold_starts) {
-        match prepare(request, candidate, &candidates, cold.take()) {
+        match prepare(request, recall, candidate, &candidates, cold.take()) {
             Some(node) => prepared.push(node),
             None => left_out.push(format!(
                 "{} (have {} days, need {MEAN_DAYS_MIN})",
@@ -225,49 +227,55 @@ fn candidate(
         given,
         book: ShapeBook::new(shape_days),
         series,
-        model: Some(DailyModel::new(own, options)),
+        lessons: SeriesLessons::new(own, options),
         forecast: None,
         regression_age: None,
     }
 }
 
 /// What customers of a class say of rare days; nothing for the baseline, which is to stay plain.
-fn priors(request: &ForecastRequest, today: GasDay, candidates: &mut [Candidate]) -> Priors {
+fn priors(
+    request: &ForecastRequest,
+    recall: &Recall<'_>,
+    today: GasDay,
+    candidates: &[Candidate],
+) -> Priors {
     if request.models == ModelChoice::SeasonalNaive || request.calendar.years().next().is_none() {
         return Priors::default();
     }
     let evidence = candidates
-        .iter_mut()
+        .iter()
         .map(|candidate| {
-            let yesterday = candidate.series.values.len() - 1;
-            let model = candidate.model.as_mut();
-            let said = model.map(|model| model.rare_evidence(yesterday));
-            (candidate.history.node.class, said.unwrap_or_default())
+            let said = candidate.lessons.rare_evidence(recall);
+            (candidate.history.node.class, said)
         })
         .collect();
-    Priors::new(request, today, evidence)
+    Priors::new(request, recall, today, evidence)
 }
 
 fn own_forecast(
     request: &ForecastRequest,
+    recall: &Recall<'_>,
     candidate: &mut Candidate,
     prior: Option<&ClassPrior>,
 ) -> Option<DailyForecast> {
-    let origin = candidate.series.values.len() - 1;
-    let mut model = candidate.model.take()?;
-    candidate.regression_age = model.regression_age(origin);
-    let ahead = if model.series().temperatures.is_empty() {
+    let lessons = &candidate.lessons;
+    let ahead = if lessons.series().temperatures.is_empty() {
         WeatherAhead::None
     } else {
         WeatherAhead::Forecast(request.weather_skill)
     };
-    if let Some(prior) = prior {
-        model = model.expecting(prior);
-    }
     match request.models {
-        ModelChoice::Best => model.forecast(origin, request.horizon_days, ahead, &candidate.given),
+        ModelChoice::Best => {
+            let said = lessons.forecast(recall, prior, ahead, &candidate.given)?;
+            candidate.regression_age = said.regression_age;
+            if let Some(run) = said.learnt_by {
+                recall.note(label(&candidate.history.node), run);
+            }
+            Some(said.forecast)
+        }
         ModelChoice::SeasonalNaive if candidate.days_known >= seasonal_naive::DAYS_MIN => {
-            model.baseline(origin, request.horizon_days)
+            lessons.baseline(request.horizon_days)
         }
         ModelChoice::SeasonalNaive => None,
     }
@@ -300,6 +308,7 @@ fn cold_starts(
 
 fn prepare(
     request: &ForecastRequest,
+    recall: &Recall<'_>,
     candidate: &Candidate,
     all: &[Candidate],
     cold: Option<ColdStart>,
@@ -322,33 +331,33 @@ fn prepare(
         ),
     };
     let known = candidate.series.values.len();
-    let shares = (0..request.horizon_days)
-        .map(|lead| {
-            book.shares(
-                &candidate.series.traits[known + lead],
-                candidate.given[lead],
-                usize::MAX,
-            )
-        })
-        .collect();
+    let keys = BookKeys::new(recall, book);
+    let ahead = &candidate.series.traits[known..known + request.horizon_days];
+    let shares = shares_ahead(recall, (book, &keys), ahead, &candidate.given);
     let recent = book
         .days()
         .len()
         .saturating_sub(DailyOptions::default().path_days_of(request.horizon_days));
+    let first = book
+        .days()
+        .first()
+        .map_or_else(|| candidate.series.first(), |d| d.traits.day);
+    let share_errors = if request.draws > 0 {
+        // No draw asks for a day before the one after the first path's origin.
+        let earliest = forecast.paths.first().map_or(0, |p| {
+            usize::try_from(p.origin.days_since(first)).map_or(0, |origin| origin + 1)
+        });
+        ShareErrors::new(recall, (book, &keys), recent.max(earliest))
+    } else {
+        ShareErrors::default()
+    };
     Some(PreparedNode {
         node: candidate.history.node.clone(),
         model: forecast.model,
         forecast,
         shares,
-        share_errors: if request.draws > 0 {
-            book.share_errors(recent)
-        } else {
-            Vec::new()
-        },
-        first: book
-            .days()
-            .first()
-            .map_or_else(|| candidate.series.first(), |d| d.traits.day),
+        share_errors,
+        first,
         last_known: candidate.history.days.keys().next_back().copied(),
     })
 }

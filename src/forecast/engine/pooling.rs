@@ -3,6 +3,7 @@
 use super::ForecastRequest;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
+use crate::forecast::memory::Recall;
 use crate::forecast::models::rare_days::{self, ClassPrior, Evidence};
 use crate::forecast::parts;
 
@@ -17,12 +18,13 @@ impl Priors {
     /// From what the nodes say, `(class, evidence)`, and what the consumers of the request do.
     pub(super) fn new(
         request: &ForecastRequest,
+        recall: &Recall<'_>,
         today: GasDay,
         of_nodes: Vec<(CustomerClass, Evidence)>,
     ) -> Self {
         let nodes = of_nodes.len();
         let of_consumers = request.parts.consumers.iter().map(|consumer| {
-            let evidence = parts::rare_evidence(consumer, request, today);
+            let evidence = parts::rare_evidence(consumer, request, recall, today);
             (consumer.node.class, evidence)
         });
         let all: Vec<_> = of_nodes.into_iter().chain(of_consumers).collect();

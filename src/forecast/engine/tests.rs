@@ -18,7 +18,7 @@ fn calendar() -> Calendar {
     )
 }
 
-fn first() -> GasDay {
+pub(super) fn first() -> GasDay {
     GasDay("2025-09-01".parse().unwrap())
 }
 
@@ -28,7 +28,7 @@ fn temperature(day: i64) -> f64 {
     14.0 - 12.0 * wave + 3.0 * (day as f64 * 0.37).sin()
 }
 
-fn node(zone: &str, class: CustomerClass) -> DemandNode {
+pub(super) fn node(zone: &str, class: CustomerClass) -> DemandNode {
     DemandNode {
         zone: zone.into(),
         class,
@@ -45,7 +45,7 @@ fn volume(node: &DemandNode, day: i64, rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Two zones, two classes, so many days of demand from 2025-09-01 on.
-fn request(days: i64) -> ForecastRequest {
+pub(super) fn request(days: i64) -> ForecastRequest {
     let clock = GasDayClock::default();
     let today = first().plus(days);
     let origin_at = clock.start_of(today) + TimeDelta::minutes(30);

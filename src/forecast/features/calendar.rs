@@ -11,7 +11,7 @@ use crate::domain::demand::DemandNode;
 use crate::domain::season::LocalDay;
 
 /// What the calendar says of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DayTraits {
     /// The day.
     pub day: GasDay,

@@ -12,8 +12,10 @@ mod series;
 mod view;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use self::learning::block_of;
+pub use self::learning::Learnt;
+use self::learning::{block_of, said_before};
 pub use self::options::DailyOptions;
 pub use self::series::DailySeries;
 use self::view::Weather;
@@ -62,7 +64,7 @@ pub struct DailyModel {
     /// The first day, on which the grid of cuts depends.
     epoch_day: Option<usize>,
     chain: BaseChain,
-    fits: BTreeMap<usize, Option<CutFit>>,
+    fits: BTreeMap<usize, Option<Arc<CutFit>>>,
     /// What was expected of rare days and taken out of the series.
     expected: rare::Expected,
 }
@@ -132,12 +134,103 @@ impl DailyModel {
         ahead: WeatherAhead,
         given: &[f64],
     ) -> Option<DailyForecast> {
+        let learnt = self.learn(origin, horizon, ahead, is_known(ahead, horizon, given));
+        self.say(learnt.as_ref(), origin, horizon, ahead, given)
+    }
+
+    /// What [`DailyModel::say`] needs of the past at `origin`; none where history is too short for a
+    /// regression.
+    ///
+    /// It depends on the series up to `origin`, its calendar `horizon` days on, the options, what was
+    /// [expected](DailyModel::expecting) of rare days, and nothing else; so it may be kept for as long
+    /// as these are the same. `is_known` is that of the weather ahead, see [`is_known`].
+    pub fn learn(
+        &mut self,
+        origin: usize,
+        horizon: usize,
+        ahead: WeatherAhead,
+        is_known: bool,
+    ) -> Option<Learnt> {
         if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
             return None;
         }
-        let forecast = self.regression(origin, horizon, ahead, given).or_else(|| {
-            seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)
-        })?;
+        let cut = self.cut_of(origin)?;
+        let past = self.past_origins(origin, horizon);
+        let near = self.near_origins(origin, horizon);
+        for at in past.iter().chain(&near) {
+            if let Some(cut) = self.cut_of(*at) {
+                self.prepare(cut, horizon);
+            }
+        }
+        if !self.prepare(cut, horizon) {
+            return None;
+        }
+        let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
+        let climatology = if is_known || self.felt.is_none() {
+            Climatology::default()
+        } else {
+            Climatology::new(self.series.first(), known_weather)
+        };
+        let weather = Weather {
+            ahead,
+            climatology: &climatology,
+        };
+        let mut views = Vec::with_capacity(past.len());
+        for at in past {
+            if let Some(fit) = self.fit_at(at) {
+                views.push(self.seen_from(at, fit, horizon, &weather, None));
+            }
+        }
+        let near = self.near_week(&near, origin, &weather);
+        let near = near.as_ref();
+        let first_lead = near.map_or(1, |_| BLEND_FROM_LEAD);
+        let corrections = self.corrections(&views, origin, first_lead..=horizon);
+        // Lead by lead of each past origin.
+        let mut past_members: Vec<Members> = Vec::with_capacity(views.len() * horizon);
+        for (i, view) in views.iter().enumerate() {
+            // What it would have been corrected by, had it not been learnt from.
+            let part = block_of(i, views.len());
+            let honest = |lead| {
+                near.and_then(|near| near.without(view.at, lead))
+                    .unwrap_or(&corrections[lead_group(lead)].without[part])
+            };
+            past_members.extend((1..=horizon).map(|lead| self.members(view, lead, honest(lead))));
+        }
+        let blends = self.blends(&views, &past_members, horizon, origin);
+        let past = said_before(&views, &past_members, &blends, origin, horizon);
+        Some(Learnt {
+            fit: Arc::clone(self.fit_at(origin)?),
+            climatology,
+            corrections: (1..=horizon)
+                .map(|lead| {
+                    let of_week = near.and_then(|near| near.of(lead));
+                    *of_week.unwrap_or(&corrections[lead_group(lead)].all)
+                })
+                .collect(),
+            blends,
+            past,
+        })
+    }
+
+    /// The forecast of the `horizon` days after `origin` by what was [learnt](DailyModel::learn) there
+    /// for the same leads and weather; else as [`DailyModel::forecast`] says.
+    pub fn say(
+        &self,
+        learnt: Option<&Learnt>,
+        origin: usize,
+        horizon: usize,
+        ahead: WeatherAhead,
+        given: &[f64],
+    ) -> Option<DailyForecast> {
+        if self.series.days_known(origin) < seasonal_naive::DAYS_MIN {
+            return None;
+        }
+        let forecast = match learnt {
+            Some(learnt) => self.regression(learnt, origin, horizon, ahead, given),
+            None => {
+                seasonal_naive::forecast(&self.series, origin, horizon, self.options.path_days)?
+            }
+        };
         Some(self.with_expected(forecast, origin))
     }
 
@@ -177,7 +270,7 @@ impl DailyModel {
             && fit.expected_from + fit.expected.len() < until
         {
             let longer = self.around(cut, fit.base.clone(), until);
-            self.fits.insert(cut, Some(longer));
+            self.fits.insert(cut, Some(Arc::new(longer)));
         }
         if !self.fits.contains_key(&cut) {
             let input = BaseInput {
@@ -188,7 +281,7 @@ impl DailyModel {
                 pull: &self.expected.pull,
             };
             let fit = self.chain.fit(input, cut, CUT_DAYS);
-            let fit = fit.map(|base| self.around(cut, base, until));
+            let fit = fit.map(|base| Arc::new(self.around(cut, base, until)));
             self.fits.insert(cut, fit);
         }
         self.fits.get(&cut).is_some_and(Option::is_some)
@@ -223,46 +316,27 @@ impl DailyModel {
         }
     }
 
-    fn fit_at(&self, origin: usize) -> Option<&CutFit> {
+    fn fit_at(&self, origin: usize) -> Option<&Arc<CutFit>> {
         self.fits.get(&self.cut_of(origin)?)?.as_ref()
     }
 
     fn regression(
-        &mut self,
+        &self,
+        learnt: &Learnt,
         origin: usize,
         horizon: usize,
         ahead: WeatherAhead,
         given: &[f64],
-    ) -> Option<DailyForecast> {
-        let cut = self.cut_of(origin)?;
-        let past = self.past_origins(origin, horizon);
-        let near = self.near_origins(origin, horizon);
-        for at in past.iter().chain(&near) {
-            if let Some(cut) = self.cut_of(*at) {
-                self.prepare(cut, horizon);
-            }
-        }
-        if !self.prepare(cut, horizon) {
-            return None;
-        }
+    ) -> DailyForecast {
         let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
-        let is_known = ahead == WeatherAhead::Perfect
-            && given.len() >= horizon
-            && given.iter().all(|t| t.is_finite());
-        let climatology = if is_known || self.felt.is_none() {
-            Climatology::default()
-        } else {
-            Climatology::new(self.series.first(), known_weather)
-        };
         let weather = Weather {
             ahead,
-            climatology: &climatology,
+            climatology: &learnt.climatology,
         };
-
         let now_temperatures = if self.felt.is_some() {
             ahead_of_origin(
                 ahead,
-                &climatology,
+                &learnt.climatology,
                 self.series.first(),
                 known_weather,
                 given,
@@ -271,46 +345,32 @@ impl DailyModel {
         } else {
             Vec::new()
         };
-        let now = self.seen_from(origin, horizon, &weather, Some(now_temperatures))?;
-        let mut views = Vec::with_capacity(past.len());
-        for at in past {
-            if let Some(view) = self.seen_from(at, horizon, &weather, None) {
-                views.push(view);
-            }
-        }
-        let near = self.near_week(&near, origin, &weather);
-        let near = near.as_ref();
-        let first_lead = near.map_or(1, |_| BLEND_FROM_LEAD);
-        let corrections = self.corrections(&views, origin, first_lead..=horizon);
-        // Lead by lead of each past origin.
-        let mut past_members: Vec<Members> = Vec::with_capacity(views.len() * horizon);
-        for (i, view) in views.iter().enumerate() {
-            // What it would have been corrected by, had it not been learnt from.
-            let part = block_of(i, views.len());
-            let honest = |lead| {
-                near.and_then(|near| near.without(view.at, lead))
-                    .unwrap_or(&corrections[lead_group(lead)].without[part])
-            };
-            past_members.extend((1..=horizon).map(|lead| self.members(view, lead, honest(lead))));
-        }
-        let blends = self.blends(&views, &past_members, horizon, origin);
+        let now = self.seen_from(
+            origin,
+            &learnt.fit,
+            horizon,
+            &weather,
+            Some(now_temperatures),
+        );
         let p50: Vec<f64> = (1..=horizon)
             .map(|lead| {
-                let correction = near
-                    .and_then(|near| near.of(lead))
-                    .unwrap_or(&corrections[lead_group(lead)].all);
-                blends[lead_group(lead)]
-                    .of(self.members(&now, lead, correction))
+                learnt.blends[lead_group(lead)]
+                    .of(self.members(&now, lead, &learnt.corrections[lead - 1]))
                     .max(0.0)
             })
             .collect();
-        let paths = self.paths(&views, &past_members, &blends, origin, &p50);
-        Some(DailyForecast {
+        let paths = self.paths(&learnt.past, origin, &p50);
+        DailyForecast {
             model: REGRESSION,
             p50,
             paths,
-        })
+        }
     }
+}
+
+/// Whether the weather of all days ahead is given and true.
+pub fn is_known(ahead: WeatherAhead, horizon: usize, given: &[f64]) -> bool {
+    ahead == WeatherAhead::Perfect && given.len() >= horizon && given.iter().all(|t| t.is_finite())
 }
 
 /// Calendar features of every day; the local ones only where a day has any.

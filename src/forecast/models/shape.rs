@@ -280,15 +280,8 @@ impl ShapeBook {
         }
     }
 
-    /// What the shares of each day of the book differed by from those expected of it, for days
-    /// from `from` on; none for a day without gas or with an unknown hour.
-    pub fn share_errors(&self, from: usize) -> Vec<Option<[f64; 24]>> {
-        (0..self.days.len())
-            .map(|i| (i >= from).then(|| self.share_error(i)).flatten())
-            .collect()
-    }
-
-    /// The same of one day; none in the first two weeks.
+    /// What a day's shares differed by from those expected of it; none in the first two weeks, for a
+    /// day without gas or with an unknown hour.
     pub fn share_error(&self, index: usize) -> Option<[f64; 24]> {
         self.missed(index).map(|missed| missed.error)
     }

@@ -6,6 +6,7 @@ use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::customer::{self, CustomerModel, KnownDays, plan_bias};
 use crate::forecast::draws::{daily_draw, path_for};
 use crate::forecast::engine::ForecastRequest;
+use crate::forecast::memory::Recall;
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
 
 /// A customer silent for longer is a part of the rest.
@@ -40,6 +41,7 @@ pub(super) fn expected(
         request,
         today,
         chosen,
+        ..
     } = *frame;
     let horizon = request.horizon_days;
     let days: Vec<GasDay> = (0_i64..).take(horizon).map(|i| today.plus(i)).collect();
@@ -94,13 +96,11 @@ type Own = (&'static str, Vec<f64>, Vec<Vec<f64>>);
 pub(in crate::forecast) fn rare_evidence(
     consumer: &ConsumerInput,
     request: &ForecastRequest,
+    recall: &Recall<'_>,
     today: GasDay,
 ) -> Evidence {
     model(consumer, request, today)
-        .map(|(mut known, _)| {
-            let last = known.model.series().values.len() - 1;
-            known.model.rare_evidence(last)
-        })
+        .map(|(known, _)| known.lessons.rare_evidence(recall))
         .unwrap_or_default()
 }
 
@@ -146,11 +146,14 @@ fn own(
     prior: Option<&ClassPrior>,
     effects: &[f64],
 ) -> Option<Own> {
-    let (mut known, skip) = model(consumer, frame.request, frame.today)?;
-    if let Some(prior) = prior {
-        known.model = known.model.expecting(prior);
+    let (known, skip) = model(consumer, frame.request, frame.today)?;
+    let said = known
+        .lessons
+        .forecast(frame.recall, prior, known.ahead, &known.given)?;
+    let forecast = said.forecast;
+    if let Some(run) = said.learnt_by {
+        frame.recall.note(consumer.customer.to_string(), run);
     }
-    let forecast = known.forecast()?;
     let with_effects = |volumes: &[f64]| -> Vec<f64> {
         volumes[skip..]
             .iter()

@@ -12,6 +12,7 @@ use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandNode, Draws, NodeForecast};
 use crate::domain::factor::{Factor, FactorAmount};
 use crate::forecast::engine::ForecastRequest;
+use crate::forecast::memory::Recall;
 use crate::forecast::models::rare_days::ClassPrior;
 
 /// Model of a node that has no history yet.
@@ -21,6 +22,7 @@ const NEW_NODE: &str = "new_connection";
 #[derive(Clone, Copy)]
 pub(in crate::forecast) struct Frame<'a> {
     pub(in crate::forecast) request: &'a ForecastRequest,
+    pub(in crate::forecast) recall: &'a Recall<'a>,
     pub(in crate::forecast) today: GasDay,
     pub(in crate::forecast) chosen: &'a [GasDay],
 }

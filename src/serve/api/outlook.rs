@@ -1,6 +1,8 @@
 //! What stands behind a forecast: its four parts, named factors, peaks, days alike, its record, why it
 //! moved and whether it can be made again.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -413,6 +415,9 @@ pub struct ReproductionView {
     pub differences: Vec<String>,
     /// What is known of the same instant now and was not then.
     pub changed_since: Vec<String>,
+    /// Names of the series whose regression was learnt, by the run that learnt it: the run itself, or
+    /// an earlier one whose past was the same. Empty for runs of earlier programs.
+    pub learnt_by: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -1,5 +1,6 @@
 //! Published forecast runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -62,11 +63,11 @@ impl Book {
         run: &DemandForecast,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.put_forecast_run_of(run, None, Vec::new(), created_at)
+        self.put_forecast_run_of(run, None, Vec::new(), &BTreeMap::new(), created_at)
     }
 
-    /// The same with what it consists of, and with what it was made from, so that it can be made
-    /// again.
+    /// The same with what it consists of, with what it was made from, so that it can be made again, and
+    /// with the names of what was learnt, by the run that learnt it.
     ///
     /// # Errors
     /// As `put_forecast_run`.
@@ -75,6 +76,7 @@ impl Book {
         run: &DemandForecast,
         breakdown: Option<&Breakdown>,
         parts: Vec<RunPart>,
+        learning: &BTreeMap<RunId, Vec<String>>,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let body = postcard::to_stdvec(run)
@@ -85,6 +87,12 @@ impl Book {
             .transpose()
             .map_err(|error| {
                 self.damaged(format!("a forecast's parts cannot be encoded: {error}"))
+            })?;
+        let learning = (!learning.is_empty())
+            .then(|| serde_json::to_string(learning))
+            .transpose()
+            .map_err(|error| {
+                self.damaged(format!("what a forecast learnt cannot be encoded: {error}"))
             })?;
         let id = run.run_id.clone();
         let origin_at = millis(run.origin_at);
@@ -110,6 +118,10 @@ impl Book {
             if let Some(of_parts) = &of_parts {
                 t.prepare_cached("INSERT INTO run_breakdowns VALUES (?1, ?2)")?
                     .execute(params![id.as_str(), of_parts])?;
+            }
+            if let Some(learning) = &learning {
+                t.prepare_cached("INSERT INTO run_learning VALUES (?1, ?2)")?
+                    .execute(params![id.as_str(), learning])?;
             }
             for part in &parts {
                 let of_part = super::digest(&part.body);
@@ -190,6 +202,24 @@ impl Book {
         .transpose()
     }
 
+    /// Names of the series of a run by the run that learnt them; empty where that was not kept.
+    ///
+    /// # Errors
+    /// `Damaged` if they cannot be decoded, and what SQLite says.
+    pub fn run_learning(&self, id: &RunId) -> Result<BTreeMap<RunId, Vec<String>>, StoreError> {
+        let body: Option<String> = self.read("reading what a forecast learnt", |c| {
+            c.prepare_cached("SELECT body FROM run_learning WHERE run = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()
+        })?;
+        let Some(body) = body else {
+            return Ok(BTreeMap::new());
+        };
+        serde_json::from_str(&body).map_err(|error| {
+            self.damaged(format!("what a forecast learnt cannot be decoded: {error}"))
+        })
+    }
+
     /// What a run was made from, by name; empty if that was not kept.
     ///
     /// # Errors
@@ -259,6 +289,7 @@ impl Book {
             if gone > 0 {
                 t.execute_batch(
                     "DELETE FROM run_breakdowns WHERE run NOT IN (SELECT id FROM forecast_runs);
+                     DELETE FROM run_learning WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM run_inputs WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM inputs WHERE digest NOT IN (SELECT digest FROM run_inputs);",
                 )?;

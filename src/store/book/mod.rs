@@ -38,6 +38,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_run_inputs.sql"),
     include_str!("migrations/0004_restatements.sql"),
     include_str!("migrations/0005_outlook.sql"),
+    include_str!("migrations/0006_run_learning.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

@@ -3228,6 +3228,13 @@ export interface components {
             is_identical: boolean;
             /** @description SHA-256 of what is kept. */
             kept: string;
+            /**
+             * @description Names of the series whose regression was learnt, by the run that learnt it: the run itself, or
+             *     an earlier one whose past was the same. Empty for runs of earlier programs.
+             */
+            learnt_by: {
+                [key: string]: string[];
+            };
             /** @description SHA-256 of what came out. */
             made: string;
             /** @description The run. */

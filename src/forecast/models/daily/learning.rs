@@ -1,15 +1,17 @@
 //! What past origins teach: corrections by lead, the mix of members, residual paths.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::view::View;
-use super::{BLEND_FROM_LEAD, CUT_DAYS, DailyModel, REGRESSION_DAYS_MIN};
+use super::{BLEND_FROM_LEAD, CUT_DAYS, CutFit, DailyModel, REGRESSION_DAYS_MIN};
 use crate::forecast::models::bands::scale_by_record;
 use crate::forecast::models::blend::{Blend, Case, Known, Members};
 use crate::forecast::models::correction::{
     BLOCKS, Correction, Corrections, Examples, LEAD_GROUPS, lead_group,
 };
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+use crate::forecast::weather::Climatology;
 
 /// Days of history from which on past fits knew enough of the year to speak of far leads.
 const SEASONS_MET_DAYS: usize = 480;
@@ -17,6 +19,68 @@ const SEASONS_MET_DAYS: usize = 480;
 /// The part of the past that a view is in.
 pub(super) const fn block_of(index: usize, count: usize) -> usize {
     index * BLOCKS / count
+}
+
+/// What an origin learnt from its past, whatever the weather ahead: see [`DailyModel::learn`].
+#[derive(Debug)]
+pub struct Learnt {
+    /// The fit of the origin's cut.
+    pub(super) fit: Arc<CutFit>,
+    pub(super) climatology: Climatology,
+    /// By lead, that of 1 first.
+    pub(super) corrections: Vec<Correction>,
+    /// By lead group.
+    pub(super) blends: Vec<Blend>,
+    pub(super) past: Vec<SaidBefore>,
+}
+
+impl Learnt {
+    /// Memory it takes beside itself, bytes, near enough.
+    pub fn heap_bytes(&self) -> usize {
+        let fit = &self.fit;
+        let values = fit.expected.len() + fit.apart.len() + fit.plain.len();
+        let said: usize = self.past.iter().map(|past| past.said.len()).sum();
+        (values + said) * size_of::<f64>()
+            + self.past.len() * size_of::<SaidBefore>()
+            + self.corrections.len() * size_of::<Correction>()
+            + self.blends.len() * size_of::<Blend>()
+            + size_of::<CutFit>()
+    }
+}
+
+/// What a past origin said, as the origin now would have had it said.
+#[derive(Debug)]
+pub(super) struct SaidBefore {
+    at: usize,
+    /// m³ by lead; NaN for days that are not known yet.
+    said: Vec<f64>,
+}
+
+/// What the blends of an origin make of its past views, those from which residual paths come.
+pub(super) fn said_before(
+    views: &[View],
+    members: &[Members],
+    blends: &[Blend],
+    origin: usize,
+    horizon: usize,
+) -> Vec<SaidBefore> {
+    let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
+    views
+        .iter()
+        .zip(members.chunks(horizon.max(1)))
+        .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
+        .map(|(view, members)| {
+            let said = (1..=horizon)
+                .map(|lead| {
+                    if view.at + lead > origin {
+                        return f64::NAN;
+                    }
+                    blends[lead_group(lead)].of(members[lead - 1]).max(0.0)
+                })
+                .collect();
+            SaidBefore { at: view.at, said }
+        })
+        .collect()
 }
 
 impl DailyModel {
@@ -131,15 +195,14 @@ impl DailyModel {
         if lead < BLEND_FROM_LEAD {
             return Members::regression(corrected);
         }
-        let fit = self.fit_at(view.at);
         let known = Known {
-            values: fit.map_or(&self.series.values, |fit| self.plain_values(fit)),
+            values: self.plain_values(&view.fit),
             origin: view.at,
             level_ratio: view.level_ratio,
             carried: view.carried,
         };
         let mut members = Members::new(&known, lead, corrected, base);
-        let apart = fit.map_or(0.0, |fit| fit.apart(view.at + lead));
+        let apart = view.fit.apart(view.at + lead);
         if apart != 0.0 {
             members.add_to_naive(apart);
         }
@@ -180,34 +243,28 @@ impl DailyModel {
         cases.iter().map(|cases| Blend::fit(cases)).collect()
     }
 
+    /// What was said before beside what came, at the level of this forecast.
     pub(super) fn paths(
         &self,
-        views: &[View],
-        members: &[Members],
-        blends: &[Blend],
+        past: &[SaidBefore],
         origin: usize,
         p50: &[f64],
     ) -> Vec<ResidualPath> {
-        let horizon = p50.len();
-        let complete = views.iter().filter(|v| v.at + horizon <= origin).count();
         let typical = self.series.typical_level(origin);
-        let mut paths: Vec<ResidualPath> = views
+        let mut paths: Vec<ResidualPath> = past
             .iter()
-            .zip(members.chunks(horizon.max(1)))
-            .filter(|(view, _)| complete < 60 || view.at + horizon <= origin)
-            .map(|(view, members)| {
-                let residuals = (1..=horizon)
-                    .map(|lead| {
-                        if view.at + lead > origin {
+            .map(|SaidBefore { at, said }| {
+                let residuals = (1..)
+                    .zip(said.iter().zip(p50))
+                    .map(|(lead, (then, p50))| {
+                        if at + lead > origin {
                             return f64::NAN;
                         }
-                        let then = blends[lead_group(lead)].of(members[lead - 1]).max(0.0);
-                        (self.series.values[view.at + lead] - then)
-                            * level_factor(p50[lead - 1], then, typical)
+                        (self.series.values[at + lead] - then) * level_factor(*p50, *then, typical)
                     })
                     .collect();
                 ResidualPath {
-                    origin: self.series.traits[view.at].day,
+                    origin: self.series.traits[*at].day,
                     residuals,
                 }
             })

@@ -38,7 +38,10 @@ impl DailyModel {
     ) -> Option<NearWeek> {
         let views: Vec<View> = origins
             .iter()
-            .filter_map(|at| self.seen_from(*at, WEEK, weather, None))
+            .filter_map(|at| {
+                let fit = self.fit_at(*at)?;
+                Some(self.seen_from(*at, fit, WEEK, weather, None))
+            })
             .collect();
         if views.is_empty() {
             return None;

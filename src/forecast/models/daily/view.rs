@@ -1,5 +1,7 @@
 //! What an origin expected of the days ahead and knew of its own errors.
 
+use std::sync::Arc;
+
 use super::{BLEND_FROM_LEAD, CutFit, DailyModel};
 use crate::forecast::features::calendar::first_harmonic;
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
@@ -17,6 +19,8 @@ pub(super) struct Weather<'a> {
 /// An origin as it was seen: errors known, expectations ahead.
 pub(super) struct View {
     pub(super) at: usize,
+    /// The fit it was seen with.
+    pub(super) fit: Arc<CutFit>,
     pub(super) expected: Vec<f64>,
     pub(super) features: Vec<[f64; CORRECTION_FEATURES]>,
     /// Level of the last four weeks to that of the same weeks a year before, for later leads.
@@ -32,16 +36,16 @@ impl DailyModel {
         first_harmonic(traits[index.min(traits.len() - 1)].day.0).1
     }
 
-    /// What was expected, and what was known of errors, at an origin; `temperatures` are those of
-    /// the leads, re-created from observations if not given.
+    /// What was expected by the origin's fit, and what was known of errors, at an origin;
+    /// `temperatures` are those of the leads, re-created from observations if not given.
     pub(super) fn seen_from(
         &self,
         at: usize,
+        fit: &Arc<CutFit>,
         horizon: usize,
         weather: &Weather<'_>,
         temperatures: Option<Vec<f64>>,
-    ) -> Option<View> {
-        let fit = self.fit_at(at)?;
+    ) -> View {
         let from = (at + 1)
             .saturating_sub(RESIDUAL_DAYS)
             .max(fit.expected_from);
@@ -107,8 +111,9 @@ impl DailyModel {
                 known.features(lead, &target)
             })
             .collect();
-        Some(View {
+        View {
             at,
+            fit: Arc::clone(fit),
             expected,
             features,
             level_ratio: (horizon >= BLEND_FROM_LEAD)
@@ -116,7 +121,7 @@ impl DailyModel {
                 .flatten(),
             carried: [RESIDUAL_DAYS, 7]
                 .map(|days| mean_known(recent.iter().take(days).copied()).unwrap_or(0.0)),
-        })
+        }
     }
 
     /// The values, without what is set apart if anything is.
