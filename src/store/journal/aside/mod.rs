@@ -4,7 +4,7 @@
 //! back, the meter's gas day that it met the page on is remembered, and it is made again with the rows of that
 //! day written to the table `aside`: all of the batch is durable then, and may be acknowledged. These rows come
 //! to their place when the file is opened with that place whole, or by `qiliang salvage`. What no row's place
-//! explains sends the whole delivery to a file of its own ([`file`]).
+//! explains sends the whole delivery to a file of its own ([`mod@file`]).
 
 pub(in crate::store) mod file;
 mod record;
