@@ -13,6 +13,11 @@ use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::domain::quantity::round_to_total;
 use crate::domain::slot::SlotTable;
 
+/// Most gas days ahead of a forecast run.
+pub const HORIZON_DAYS_MAX: usize = 100;
+/// Most joint draws of a forecast run.
+pub const DRAWS_MAX: usize = 2_000;
+
 /// A base node of demand: one zone × one customer class.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DemandNode {

@@ -23,7 +23,9 @@ use chrono::{DateTime, Utc};
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::capacity::NodeCapacity;
-use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
+use crate::domain::demand::{
+    DRAWS_MAX, DemandCube, DemandDay, DemandForecast, DemandNode, HORIZON_DAYS_MAX,
+};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::choose_origins;
@@ -34,11 +36,6 @@ use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 
 use assemble::{Frame, node_forecast};
 use nodes::{History, PreparedNode, prepare_all};
-
-/// Most gas days ahead.
-pub const HORIZON_DAYS_MAX: usize = 100;
-/// Most joint draws.
-pub const DRAWS_MAX: usize = 2_000;
 
 /// Which models the engine may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

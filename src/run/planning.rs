@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::customer::{Customer, CustomerClass};
-use crate::domain::demand::{Band, DemandForecast, DemandView};
+use crate::domain::demand::{Band, DemandForecast, DemandView, HORIZON_DAYS_MAX};
 use crate::domain::id::{ContractId, CustomerId, SourceId};
 use crate::domain::registry::Registry;
 use crate::forecast::customer::customer_bands;
@@ -97,7 +97,7 @@ fn forecast_reaching(
     }
     let mut request = forecasting::request_at(app, now)?;
     let need = usize::try_from(day.days_since(app.today()) + 1).unwrap_or(0);
-    if need > request.horizon_days && need <= engine::HORIZON_DAYS_MAX {
+    if need > request.horizon_days && need <= HORIZON_DAYS_MAX {
         let registry = app.registry();
         request.horizon_days = need;
         request.shares = (0..need)

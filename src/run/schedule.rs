@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::real_duration;
-use crate::domain::calendar::{GasDay, GasMonth};
+use crate::domain::calendar::{GasDay, GasDayClock, GasMonth};
 use crate::run::app::App;
 use crate::run::{forecasting, judging, ledgering, monitor, nudging, planning};
 use crate::store::book::DocumentKind;
@@ -19,6 +19,9 @@ const RUNS_KEPT: usize = 200;
 
 /// A run for the last hour before the nomination is due sees yesterday's late frames as well.
 const RUN_AGAIN_AFTER: TimeDelta = TimeDelta::hours(4);
+
+/// The last hour of a gas day is read and its curves are computed by then.
+const LAST_HOUR_COMES: TimeDelta = TimeDelta::minutes(5);
 
 /// Makes the runs until told to stop.
 ///
@@ -44,7 +47,7 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                 Ok(lines) => lines.iter().for_each(|line| tracing::info!("Nudge {line}")),
                 Err(error) => tracing::warn!("Nudges not sent: {error:#}"),
             }
-            next_at = next_after(now, every);
+            next_at = next_after(now, every, app.gas_day_clock());
         }
         let wait = real_duration(&*app.clock, next_at - app.clock.now());
         tokio::select! {
@@ -59,13 +62,16 @@ async fn first_at(app: &App, every: TimeDelta) -> anyhow::Result<DateTime<Utc>> 
     let worker = app.clone();
     let latest = tokio::task::spawn_blocking(move || worker.book.forecast_runs(1)).await??;
     let now = app.clock.now();
-    Ok(latest
-        .first()
-        .map_or(now, |run| next_after(run.origin_at, every).max(now)))
+    Ok(latest.first().map_or(now, |run| {
+        next_after(run.origin_at, every, app.gas_day_clock()).max(now)
+    }))
 }
 
-fn next_after(now: DateTime<Utc>, every: TimeDelta) -> DateTime<Utc> {
-    now + every.max(TimeDelta::minutes(1))
+/// When the run after this one is made: so much later, but soon after the gas day has ended, for
+/// tomorrow is nominated from that day on.
+fn next_after(at: DateTime<Utc>, every: TimeDelta, clock: GasDayClock) -> DateTime<Utc> {
+    let day_is_known = clock.end_of(clock.day_of(at)) + LAST_HOUR_COMES;
+    (at + every.max(TimeDelta::minutes(1))).min(day_is_known)
 }
 
 /// A forecast from what is known now, and what follows from it.
@@ -134,4 +140,27 @@ pub fn month_to_declare(today: GasDay) -> GasMonth {
 fn is_due(app: &App, kind: DocumentKind, key: &str, now: DateTime<Utc>) -> anyhow::Result<bool> {
     let latest = app.book.document(kind, key)?;
     Ok(latest.is_none_or(|d| d.who == "qiliang" && now - d.at >= RUN_AGAIN_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_follows_the_end_of_a_gas_day_whatever_the_rhythm() {
+        let clock = GasDayClock::default();
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        // 08:00 in Beijing is midnight UTC.
+        for (every, from, next) in [
+            (60, "2026-11-20T22:40:00Z", "2026-11-20T23:40:00Z"),
+            (60, "2026-11-20T23:40:00Z", "2026-11-21T00:05:00Z"),
+            (60, "2026-11-21T00:05:00Z", "2026-11-21T01:05:00Z"),
+            (60, "2026-11-21T00:00:00Z", "2026-11-21T01:00:00Z"),
+            (1440, "2026-11-21T03:00:00Z", "2026-11-22T00:05:00Z"),
+            (0, "2026-11-21T03:00:00Z", "2026-11-21T03:01:00Z"),
+        ] {
+            let every = TimeDelta::minutes(every);
+            assert_eq!(next_after(at(from), every, clock), at(next), "{from}");
+        }
+    }
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat};
 
+use crate::domain::demand::{DRAWS_MAX, HORIZON_DAYS_MAX};
 use crate::domain::problem::Problem;
 use crate::domain::text::one_line;
 
-use super::{ClientCertificate, NudgeChannelKind, PathSettings, Settings};
+use super::{ClientCertificate, ForecastSettings, NudgeChannelKind, PathSettings, Settings};
 
 /// More than any city's nodes take.
 const FORECAST_MEMORY_MB_MAX: usize = 65_536;
@@ -114,24 +115,7 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
         );
     }
     check_edge(settings, &mut add);
-    let forecast = &settings.forecast;
-    if !(1..=400).contains(&forecast.horizon_days) || forecast.hourly_days > forecast.horizon_days {
-        add(
-            "forecast.horizon_days",
-            format!(
-                "`forecast.horizon_days` is {} and `forecast.hourly_days` {}",
-                forecast.horizon_days, forecast.hourly_days
-            ),
-            "write 1 to 400 days, and no more hourly days than days",
-        );
-    }
-    if forecast.memory_mb > FORECAST_MEMORY_MB_MAX {
-        add(
-            "forecast.memory_mb",
-            format!("`forecast.memory_mb` is {}", forecast.memory_mb),
-            "write 0 to 65536 MB; a node takes about 0.3 MB",
-        );
-    }
+    check_forecast(&settings.forecast, &mut add);
     for (path, value) in [
         ("ingest.queue_len", settings.ingest.queue_len),
         ("ingest.batch_max", settings.ingest.batch_max),
@@ -140,8 +124,11 @@ fn check(place: &Path, text: &str, settings: &Settings) -> Vec<Problem> {
             "weather.every_minutes",
             settings.weather.every_minutes as usize,
         ),
-        ("forecast.draws", forecast.draws),
-        ("forecast.every_minutes", forecast.every_minutes as usize),
+        ("forecast.draws", settings.forecast.draws),
+        (
+            "forecast.every_minutes",
+            settings.forecast.every_minutes as usize,
+        ),
     ] {
         if value == 0 {
             add(path, format!("`{path}` is 0"), "write at least 1");
@@ -216,6 +203,35 @@ fn check_brokers(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) 
             "mqtt.broker",
             format!("two brokers are named `{name}`"),
             "give each [[mqtt.broker]] its own name",
+        );
+    }
+}
+
+fn check_forecast(forecast: &ForecastSettings, add: &mut impl FnMut(&str, String, &str)) {
+    if !(1..=HORIZON_DAYS_MAX).contains(&forecast.horizon_days)
+        || forecast.hourly_days > forecast.horizon_days
+    {
+        add(
+            "forecast.horizon_days",
+            format!(
+                "`forecast.horizon_days` is {} and `forecast.hourly_days` {}",
+                forecast.horizon_days, forecast.hourly_days
+            ),
+            "write 1 to 100 days, and no more hourly days than days",
+        );
+    }
+    if forecast.draws > DRAWS_MAX {
+        add(
+            "forecast.draws",
+            format!("`forecast.draws` is {}", forecast.draws),
+            "write 1 to 2000",
+        );
+    }
+    if forecast.memory_mb > FORECAST_MEMORY_MB_MAX {
+        add(
+            "forecast.memory_mb",
+            format!("`forecast.memory_mb` is {}", forecast.memory_mb),
+            "write 0 to 65536 MB; a node takes about 0.3 MB",
         );
     }
 }
@@ -371,6 +387,19 @@ mod tests {
         let settings = load_from(None, no_environment()).unwrap();
         assert_eq!(settings.forecast.horizon_days, 62);
         assert_eq!(settings.mqtt.topic.len(), 4);
+    }
+
+    #[test]
+    fn a_forecast_that_no_run_could_make_is_refused() {
+        for (text, path) in [
+            ("horizon_days = 101", "forecast.horizon_days"),
+            ("horizon_days = 5\nhourly_days = 6", "forecast.horizon_days"),
+            ("draws = 2001", "forecast.draws"),
+        ] {
+            let problems = load_text(&format!("[forecast]\n{text}\n")).unwrap_err();
+            assert!(problems[0].to_string().contains(path), "{}", problems[0]);
+        }
+        load_text("[forecast]\nhorizon_days = 100\ndraws = 2000\n").unwrap();
     }
 
     #[test]
