@@ -16,6 +16,8 @@ pub struct CityConfig {
     pub enterprises: usize,
     /// Households, behind neighbourhood meters; one in four heats with a wall-hung boiler.
     pub households: u32,
+    /// Geometric volume of the pipes behind the gates of each zone, m³; 0 leaves nothing in them.
+    pub pipe_volumes_m3: [f64; 2],
     /// Where history ends and live operation begins.
     pub now_at: DateTime<Utc>,
     /// Gas days of history before that of `now_at`.
@@ -38,6 +40,7 @@ impl Default for CityConfig {
             meters: 2_000,
             enterprises: 40,
             households: 185_000,
+            pipe_volumes_m3: supply::PIPE_VOLUMES_M3,
             now_at: beijing_instant(
                 NaiveDate::from_ymd_opt(2026, 11, 20).unwrap_or_default(),
                 NaiveTime::from_hms_opt(9, 0, 0).unwrap_or_default(),

@@ -55,7 +55,7 @@ impl City {
         RegistryParts {
             version: String::new(),
             company: supply::company(),
-            zones: supply::zones(),
+            zones: supply::zones(config),
             sources: supply::sources(),
             shares: supply::shares(config),
             customers: self.customers().to_vec(),

@@ -84,11 +84,11 @@ pub(crate) fn with_local_calendar(calendar: Calendar) -> Calendar {
     }])
 }
 
-pub(crate) fn zones() -> Vec<Zone> {
+pub(crate) fn zones(config: &CityConfig) -> Vec<Zone> {
     ["北区(北门站)", "南区(南门站)"]
         .into_iter()
         .zip(ZONE_IDS)
-        .zip(PIPE_VOLUMES_M3)
+        .zip(config.pipe_volumes_m3)
         .map(|((name, id), pipe_volume_m3)| Zone {
             id: ZoneId::from(id),
             name: name.into(),

@@ -8,7 +8,7 @@
 use super::{City, Conditions, k_ratio};
 use crate::domain::quantity::{AbsPressure, ReferenceConditions, Temperature, conversion_factor};
 use crate::simulate::noise::{Stream, units};
-use crate::simulate::supply::{ATMOSPHERE_KPA, LOSS_RATIO, PIPE_VOLUMES_M3};
+use crate::simulate::supply::{ATMOSPHERE_KPA, LOSS_RATIO};
 
 /// Gauge pressure of the rings in the mean, kPa.
 pub(crate) const RING_KPA: f64 = 1_600.0;
@@ -53,7 +53,12 @@ impl City {
     /// Gas that lies in the pipes of a zone, m³.
     pub fn line_pack_m3(&self, zone: usize, day: usize, part: f64) -> f64 {
         let (gauge_kpa, temperature_c) = self.ring(zone, day, part);
-        let volume_m3 = PIPE_VOLUMES_M3.get(zone).copied().unwrap_or(0.0);
+        let volume_m3 = self
+            .config
+            .pipe_volumes_m3
+            .get(zone)
+            .copied()
+            .unwrap_or(0.0);
         let factor = conversion_factor(
             AbsPressure(gauge_kpa + ATMOSPHERE_KPA),
             Temperature(temperature_c),
