@@ -7,6 +7,7 @@ use qiliang::clock::ManualClock;
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::forecast::engine::ForecastRequest;
 use qiliang::forecast::memory::Memory;
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
@@ -209,6 +210,32 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
     assert!(same.days.iter().all(|day| day.parts() == [0; 5]));
 }
 
+fn has_part(app: &App, run: &DemandForecast, name: &str) -> bool {
+    let parts = app.book.run_parts(&run.run_id).unwrap();
+    parts.iter().any(|part| part.name == name)
+}
+
+/// A run as a program made and kept it that did not know of a part; it is made again as it was, and what
+/// has changed since is told.
+fn made_before(app: &App, request: ForecastRequest, part: &str, changed: &str) -> DemandForecast {
+    let made = runs::make(request, &Memory::default()).unwrap();
+    app.book
+        .put_forecast_run_of(
+            &made.forecast,
+            Some(&made.breakdown),
+            made.parts,
+            &made.learning,
+            now(),
+        )
+        .unwrap();
+    let before = made.forecast;
+    assert!(!has_part(app, &before, part));
+    let again = runs::reproduce(app, &before.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(again.changed_since, [changed]);
+    before
+}
+
 #[test]
 fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     let site = Site::new(1);
@@ -226,36 +253,18 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
         day.coverage = 0.6;
     }
     app.book.put_demand_days(estimated).unwrap();
-    let has_part = |run: &DemandForecast| {
-        let parts = app.book.run_parts(&run.run_id).unwrap();
-        parts.iter().any(|part| part.name == "weighing")
-    };
-
-    // As a program made it that did not know of weights.
     let mut request = forecasting::request_at(&app, now()).unwrap();
     assert!(request.weighs_estimates);
     request.weighs_estimates = false;
-    let before = runs::make(request, &Memory::default()).unwrap();
-    app.book
-        .put_forecast_run_of(
-            &before.forecast,
-            Some(&before.breakdown),
-            before.parts,
-            &before.learning,
-            now(),
-        )
-        .unwrap();
-    let before = before.forecast;
-    assert!(!has_part(&before));
-    let again = runs::reproduce(&app, &before.run_id).unwrap();
-    assert!(again.is_identical, "{again}");
-    assert_eq!(
-        again.changed_since,
-        ["estimated days count by their uncertainty now, and did not then"]
+    let before = made_before(
+        &app,
+        request,
+        "weighing",
+        "estimated days count by their uncertainty now, and did not then",
     );
 
     let weighed = forecasting::publish(&app).unwrap();
-    assert!(has_part(&weighed));
+    assert!(has_part(&app, &weighed, "weighing"));
     let again = runs::reproduce(&app, &weighed.run_id).unwrap();
     assert!(
         again.is_identical && again.changed_since.is_empty(),
@@ -431,37 +440,18 @@ fn a_node_without_history_is_forecast_by_design_flow_and_kept_with_it() {
         let node = run.nodes.iter().find(|n| n.node.zone.as_str() == "south");
         node.map(|n| (n.model.clone(), n.p50_m3[1].iter().sum::<f64>()))
     };
-    let has_part = |run: &DemandForecast| {
-        let parts = app.book.run_parts(&run.run_id).unwrap();
-        parts.iter().any(|part| part.name == "capacities")
-    };
-
-    // As a program made it that did not know of design flows.
     let mut request = forecasting::request_at(&app, now()).unwrap();
     request.capacities = None;
-    let before = runs::make(request, &Memory::default()).unwrap();
-    let (parts, breakdown) = (before.parts, before.breakdown);
-    app.book
-        .put_forecast_run_of(
-            &before.forecast,
-            Some(&breakdown),
-            parts,
-            &before.learning,
-            now(),
-        )
-        .unwrap();
-    let before = before.forecast;
-    assert_eq!(south(&before), None);
-    assert!(!has_part(&before));
-    let again = runs::reproduce(&app, &before.run_id).unwrap();
-    assert!(again.is_identical, "{again}");
-    assert_eq!(
-        again.changed_since,
-        ["nodes without history are forecast by design flow now, and were not then"]
+    let before = made_before(
+        &app,
+        request,
+        "capacities",
+        "nodes without history are forecast by design flow now, and were not then",
     );
+    assert_eq!(south(&before), None);
 
     let run = forecasting::publish(&app).unwrap();
-    assert!(has_part(&run));
+    assert!(has_part(&app, &run, "capacities"));
     let (model, m3) = south(&run).unwrap();
     assert_eq!(model, "class_profile_design_flow");
     let north: f64 = run.nodes[0].p50_m3[1].iter().sum();

@@ -65,13 +65,6 @@ pub(super) struct Member<'a> {
     pub(super) seed: u64,
 }
 
-/// A seed from a node's name.
-pub(super) fn seed_of(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 impl Member<'_> {
     fn has_regression(&self) -> bool {
         self.own.is_some_and(|own| own.model == REGRESSION)

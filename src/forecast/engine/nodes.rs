@@ -8,6 +8,7 @@ use super::shares::{BookKeys, ShareErrors, shares_ahead};
 use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
+use crate::domain::text::fnv1a;
 use crate::forecast::ForecastError;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::{Recall, SeriesLessons};
@@ -300,7 +301,7 @@ fn cold_starts(
             capacity: capacities.get(&candidate.history.node),
             own: candidate.forecast.as_ref(),
             regression_age: candidate.regression_age,
-            seed: cold_start::seed_of(&label(&candidate.history.node)),
+            seed: fnv1a(label(&candidate.history.node).bytes()),
         })
         .collect();
     cold_start::cold_starts(&members, today, request.horizon_days)

@@ -120,7 +120,7 @@ impl OfLead {
                 unknown.push(i);
             }
         }
-        sorted.sort_unstable_by_key(|(residual, path)| (size_order(*residual), *path));
+        sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         Self { sorted, unknown }
     }
 
@@ -146,12 +146,6 @@ impl OfLead {
             -outermost(self.sorted.iter().filter_map(then), part)
         })
     }
-}
-
-/// A number that orders values as [`f64::total_cmp`] does and is compared in one step.
-const fn size_order(value: f64) -> i64 {
-    let bits = value.to_bits().cast_signed();
-    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// The first value, from the outside, with more than `part` of the weight up to it.

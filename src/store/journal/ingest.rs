@@ -145,7 +145,7 @@ fn apply(
     Ok(touched)
 }
 
-/// Puts rows of another file at their place. Its marks and keys are taken from there, unless they `are_new`:
+/// Puts rows that lay elsewhere at their place. Marks and keys come from where they lay, unless they `are_new`:
 /// then nothing of them was told yet.
 pub(super) fn put_salvaged(
     t: &Transaction<'_>,

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Transaction, params};
 
 use super::inbox::{Row, Rows};
-use super::ingest::{Touched, write_touched};
-use super::place::{put_rows, unreadable};
+use super::ingest::{Touched, put_salvaged};
+use super::place::unreadable;
 use super::{Cache, EntryOutcome, Journal, locked};
 use crate::domain::calendar::GasDayClock;
 use crate::store::error::{StoreError, is_damage};
@@ -101,17 +101,7 @@ pub(super) fn retry(
         return Ok(());
     }
     t.execute("DELETE FROM aside", [])?;
-    rows.sort();
-    let mut touched = Touched::default();
-    put_rows(
-        t,
-        clock,
-        &mut cache.damaged,
-        &mut touched,
-        &rows,
-        0..rows.len(),
-    )?;
-    write_touched(t, cache, clock, &mut touched)
+    put_salvaged(t, cache, clock, &mut rows, true)
 }
 
 /// Readings in the table.
