@@ -23,7 +23,7 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::ledger::zone_days::ZoneDaysBuilder;
 use crate::run::app::App;
-use crate::run::balancing::Pipes;
+use crate::run::pipes::Pipes;
 use crate::run::{facts, retention};
 use crate::store::book::Book;
 use crate::store::error::StoreError;
@@ -154,7 +154,7 @@ pub fn zone_days(
         .for_each_curve(from, to, |curve| builder.add(&curve))?;
     let mut zones = builder.finish();
     for (zone, days) in &mut zones {
-        let mut pipes = Pipes::of(app, registry, zone);
+        let mut pipes = Pipes::of(&app.journal, registry, zone);
         for day in days {
             day.line_pack = pipes.growth_on(day.day)?;
         }
