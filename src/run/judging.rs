@@ -34,8 +34,8 @@ use crate::validate::rules::v26_plan_deviation;
 
 pub use self::again::{JudgeError, SPAN_MAX, judge_again, mark_and_wait};
 pub(super) use self::late::mark;
-pub use self::late::{catch_up, run};
-pub use self::sync::{sync, sync_plans};
+pub use self::late::{catch_up, run, sync_known};
+pub use self::sync::{sync, sync_changes, sync_plans};
 
 /// Complete gas days that are judged again in every round: as long as late readings usually come.
 pub const DAYS: i64 = 8;
