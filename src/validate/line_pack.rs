@@ -12,7 +12,7 @@ pub const GROUND_C: f64 = 15.0;
 pub const BRIDGE_MAX: TimeDelta = TimeDelta::minutes(75);
 /// A pressure that moves by more than this part in an hour is a transmitter's fault.
 const MOVE_MAX: f64 = 0.2;
-/// By how much the pressure of a city's ring moves in an hour where nothing is known of it, kPa: 1.6 MPa let
+/// By how much the pressure of a city's ring moves in an hour where nothing is known of it, kPa: 1,600 kPa let
 /// down and built up by some 50 kPa within the day.
 const MOVE_KPA: f64 = 10.0;
 /// Part of the hours that the spread contains, as every uncertainty of an estimate does.
@@ -111,7 +111,7 @@ fn pressure_at(readings: &[GateReading], at: DateTime<Utc>) -> Option<AbsPressur
 }
 
 /// How far the line pack may have moved in an hour of which nothing is known: in four of five `known` hours it
-/// moved no further; where none is known, as a ring of 1.6 MPa would.
+/// moved no further; where none is known, as a ring of 1,600 kPa would.
 pub fn spread(
     pipe_volume_m3: f64,
     known: impl IntoIterator<Item = StdVolume>,
