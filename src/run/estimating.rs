@@ -37,7 +37,7 @@ pub struct Estimator {
     journal: Journal,
     book: Book,
     registry: watch::Receiver<Arc<Registry>>,
-    calendar: Arc<Calendar>,
+    calendar: watch::Receiver<Arc<Calendar>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,7 +48,7 @@ impl Estimator {
             journal: app.journal.clone(),
             book: app.book.clone(),
             registry: app.registry.clone(),
-            calendar: Arc::clone(&app.calendar),
+            calendar: app.calendar.clone(),
             clock: Arc::clone(&app.clock),
         }
     }
@@ -106,6 +106,7 @@ impl Estimator {
 struct Around<'a> {
     of: &'a Estimator,
     registry: &'a Registry,
+    calendar: Arc<Calendar>,
     day: GasDay,
     curves: BTreeMap<&'a MeterId, &'a LoadCurve>,
     peers: OnceCell<BTreeMap<DemandNode, [PeerHour; 24]>>,
@@ -168,6 +169,7 @@ impl<'a> Around<'a> {
         Self {
             of,
             registry,
+            calendar: Arc::clone(&of.calendar.borrow()),
             day,
             curves: curves
                 .iter()
@@ -247,7 +249,7 @@ impl<'a> Around<'a> {
             day: self.day,
             curve,
             history,
-            calendar: &self.of.calendar,
+            calendar: &self.calendar,
             class,
             temperatures,
             size: size_of(meter),

@@ -38,6 +38,7 @@ const CONSUMERS: &str = "consumers";
 const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
 const CAPACITIES: &str = "capacities";
+const CUSTOMER_CAPACITIES: &str = "customer_capacities";
 const WEIGHING: &str = "weighing";
 const CONSUMER: &str = "consumer ";
 const DEVIATIONS: &str = "deviations ";
@@ -97,6 +98,9 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     add(EFFECTS.into(), postcard::to_stdvec(&request.effects))?;
     if let Some(capacities) = &request.capacities {
         add(CAPACITIES.into(), postcard::to_stdvec(capacities))?;
+    }
+    if let Some(capacities) = &request.customer_capacities {
+        add(CUSTOMER_CAPACITIES.into(), postcard::to_stdvec(capacities))?;
     }
     let known = &request.parts;
     // A customer's days are a part of their own, so that plans filed by the hour cost no history.
@@ -200,6 +204,8 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
         request.parts.factors = decode(part(FACTORS)?)?;
     }
     request.capacities = part(CAPACITIES).ok().map(decode).transpose()?;
+    let of_customers = part(CUSTOMER_CAPACITIES).ok().map(decode);
+    request.customer_capacities = of_customers.transpose()?;
     request.weighs_estimates = part(WEIGHING).is_ok();
     for consumer in &mut request.parts.consumers {
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
@@ -420,6 +426,13 @@ fn changed_since(
             (None, _) if name == CAPACITIES => {
                 out.push(
                     "nodes without history are forecast by design flow now, and were not then"
+                        .into(),
+                );
+            }
+            (None, _) if name == CUSTOMER_CAPACITIES => {
+                out.push(
+                    "large consumers with little history are forecast by their class now, and \
+                     were not then"
                         .into(),
                 );
             }
