@@ -546,7 +546,7 @@ impl Town {
         };
         let grown_in = |hour: usize| {
             let of_hour = grown.map_or(Some(StdVolume::ZERO), |grown| *grown.get(hour)?);
-            of_hour.map_or(0, |volume| volume.units())
+            of_hour.map_or(0, StdVolume::units)
         };
         let in_zone = |other: &usize| self.zone(*other) == self.zone(site);
         let members: Vec<usize> = (0..self.truth.len()).filter(in_zone).collect();

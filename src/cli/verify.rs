@@ -67,7 +67,7 @@ fn extent(arguments: &VerifyArguments, context: &Context) -> Option<Extent> {
 }
 
 fn curves(app: &crate::run::app::App, extent: Extent) -> Result<usize, Failure> {
-    let found = check_curves(&app.journal, &app.registry(), &app.calendar, extent)?;
+    let found = check_curves(&app.journal, &app.registry(), &app.calendar(), extent)?;
     for difference in found.different.iter().take(LISTED_MAX) {
         println!("different: {difference}");
     }

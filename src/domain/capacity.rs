@@ -42,6 +42,15 @@ impl NodeCapacity {
         &self.steps
     }
 
+    /// What was connected up to and with a gas day, as it was known then.
+    #[must_use]
+    pub fn until(&self, day: GasDay) -> Self {
+        let known = self.steps.iter().take_while(|step| step.from_on <= day);
+        Self {
+            steps: known.copied().collect(),
+        }
+    }
+
     /// Design flow connected on a gas day, m³/h.
     pub fn m3h_on(&self, day: GasDay) -> f64 {
         let connected = self.steps.iter().take_while(|step| step.from_on <= day);
@@ -74,5 +83,7 @@ mod tests {
         assert!((on("2025-12-31")).abs() < 1e-12);
         assert!((on("2026-04-30") - 100.0).abs() < 1e-12);
         assert!((on("2026-05-01") - 160.0).abs() < 1e-12);
+        let before = capacity.until("2026-04-30".parse().unwrap());
+        assert_eq!(before.steps(), [step("2026-01-01", 100.0)]);
     }
 }

@@ -12,16 +12,19 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::{Calendar, GasDay, GasMonth};
+use crate::domain::capacity::NodeCapacity;
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandDay, DemandNode, quantile_of_sorted};
 use crate::domain::id::ZoneId;
 use crate::forecast::ForecastError;
-use crate::forecast::draws::{choose_origins, daily_draw, path_for};
+use crate::forecast::draws::{choose_origins, daily_draw, far_reaching, path_for};
 use crate::forecast::engine::label;
+use crate::forecast::engine::ladder::{Climber, HandOver, climb};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::metrics::{Outcome, Scores, Tally};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
 use crate::forecast::models::rare_days::{self, ClassPrior};
+use crate::forecast::models::seasonal_naive;
 use crate::forecast::weather::{Climatology, ForecastSkill, WeatherAhead, ahead_of_past_origin};
 
 const DRAWS: usize = 200;
@@ -41,6 +44,8 @@ pub struct BacktestRequest {
     pub issued: BTreeMap<ZoneId, BTreeMap<GasDay, BTreeMap<GasDay, f64>>>,
     /// Holidays.
     pub calendar: Calendar,
+    /// Design flow of the nodes' customers by the day each got gas; what came after an origin is not read.
+    pub capacities: BTreeMap<DemandNode, NodeCapacity>,
     /// How good weather forecasts are taken to have been.
     pub weather_skill: ForecastSkill,
     /// Gas days forecast and scored, before the last complete one; 365 is a year.
@@ -61,7 +66,8 @@ pub enum Gate {
     MonthAheadTotal,
 }
 
-/// Model and baseline on the same days.
+/// Model and baseline on the same days. Where a node is too young for the baseline, its model is in the
+/// sums and the baseline's are without it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Compared {
     /// The published model.
@@ -133,8 +139,8 @@ struct NodeModel {
     ahead: WeatherAhead,
 }
 
-/// One node's forecasts at an origin: model and baseline.
-type Pair = [DailyForecast; 2];
+/// One node's forecasts at an origin: model and baseline, as far as there are any.
+type Pair = [Option<DailyForecast>; 2];
 
 /// Runs both gates over the last `days` complete gas days.
 ///
@@ -271,15 +277,16 @@ fn expect_rare_days(request: &BacktestRequest, nodes: &mut Vec<NodeModel>, start
 /// Whether the weather forecast of that time was replayed, by zone and origin.
 type WeatherLog = BTreeMap<(ZoneId, usize), bool>;
 
-/// Forecasts of every node at an origin; none where a node has too little history.
+/// Forecasts of every node at an origin, from the same ladder of models as a run's; none where a node
+/// stands on none of its rungs.
 fn forecast_all(
     nodes: &mut [NodeModel],
     origin: usize,
     horizon: usize,
     request: &BacktestRequest,
     log: &mut WeatherLog,
-) -> Vec<Option<Pair>> {
-    nodes
+) -> Vec<Pair> {
+    let own: Vec<Option<DailyForecast>> = nodes
         .iter_mut()
         .map(|node| {
             let series = node.model.series();
@@ -308,32 +315,62 @@ fn forecast_all(
                     if known.is_empty() { 0 } else { horizon },
                 ),
             };
-            let model = node.model.forecast(origin, horizon, node.ahead, &given)?;
-            Some([model, node.model.baseline(origin, horizon)?])
+            node.model.forecast(origin, horizon, node.ahead, &given)
         })
+        .collect();
+    let Some(first) = nodes.first() else {
+        return Vec::new();
+    };
+    let today = first.model.series().traits[origin].day.plus(1);
+    let capacities: Vec<Option<NodeCapacity>> = nodes
+        .iter()
+        .map(|node| Some(request.capacities.get(&node.node)?.until(today)))
+        .collect();
+    let climbers: Vec<Climber<'_>> = nodes
+        .iter()
+        .zip(&own)
+        .zip(&capacities)
+        .map(|((node, own), capacity)| Climber {
+            node: &node.node,
+            series: node.model.series(),
+            capacity: capacity.as_ref(),
+            own: own.as_ref(),
+            regression_age: node.model.regression_age(origin),
+        })
+        .collect();
+    let rungs = climb(&climbers, today, horizon, Some(HandOver::Drawn));
+    let baselines = nodes.iter().map(|node| {
+        let known = node.model.series().days_known(origin);
+        let is_known = known >= seasonal_naive::DAYS_MIN;
+        is_known.then(|| node.model.baseline(origin, horizon))?
+    });
+    let forecasts = rungs.into_iter().map(|rung| rung.map(|r| r.forecast));
+    forecasts
+        .zip(baselines)
+        .map(|(model, baseline)| [model, baseline])
         .collect()
 }
 
 /// Sums each draw over some leads: `[model or baseline][node][draw]`, with the expectation last.
 fn drawn_sums(
-    pairs: &[Option<Pair>],
+    pairs: &[Pair],
     which: usize,
     origin: GasDay,
     leads: &[usize],
     seed: u64,
 ) -> Vec<Option<Vec<f64>>> {
-    let of = |pair: &Option<Pair>| pair.as_ref().map(|p| p[which].clone());
-    let forecasts: Vec<Option<DailyForecast>> = pairs.iter().map(of).collect();
-    let chosen = choose_origins(
-        forecasts.iter().flatten().map(|f| f.paths.as_slice()),
-        origin,
-        DRAWS,
-        seed,
-    );
+    let forecasts: Vec<Option<&DailyForecast>> =
+        pairs.iter().map(|pair| pair[which].as_ref()).collect();
+    let paths: Vec<_> = forecasts
+        .iter()
+        .flatten()
+        .map(|forecast| forecast.paths.as_slice())
+        .collect();
+    let chosen = choose_origins(far_reaching(&paths, origin), origin, DRAWS, seed);
     forecasts
         .iter()
         .map(|forecast| {
-            let forecast = forecast.as_ref()?;
+            let forecast = (*forecast)?;
             let sum = |volumes: &[f64]| leads.iter().map(|lead| volumes[lead - 1]).sum::<f64>();
             let mut sums: Vec<f64> = chosen
                 .iter()
@@ -348,7 +385,7 @@ fn drawn_sums(
 /// Scores model and baseline on the sum of some leads after an origin, by node, class and total.
 fn score(
     nodes: &[NodeModel],
-    pairs: &[Option<Pair>],
+    pairs: &[Pair],
     origin: usize,
     leads: &[usize],
     steps: &BTreeMap<Key, f64>,

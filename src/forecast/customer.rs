@@ -1,20 +1,15 @@
-//! Bands for one customer's days, as the ledger shows them beside what was used and what was filed.
+//! One customer: the model of its days, and what it filed beside what it used.
 
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::demand::{Band, DemandNode, quantile_of_sorted};
-use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::SeriesLessons;
-use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::daily::{DailyOptions, DailySeries};
 use crate::forecast::weather::{ForecastSkill, WeatherAhead, ZoneWeather};
 
-/// Most days ahead of the last known day.
-pub const HORIZON_DAYS_MAX: usize = 62;
 const HISTORY_DAYS_MAX: usize = 2_200;
-const DRAWS: usize = 200;
-const SEED: u64 = 1;
 
 /// Complete gas days of a customer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,94 +82,11 @@ pub fn plan_bias(day: GasDay, past: &[(GasDay, f64, f64)]) -> PlanBias {
     PlanBias { bias, spread }
 }
 
-/// Bands of one customer's gas days, by the same model as the city's nodes.
-///
-/// Days of `history` from the first of `days` on are not read.
-/// `node` is what the customer is a part of. `temperatures` hold observed days up to the last known one and forecast days after it. A day
-/// that lies before the end of the history, or more than 62 days after it, has no band, and none
-/// has if fewer than 8 days are known.
-///
-/// # Units
-/// m³ per gas day.
-pub fn customer_bands(
-    history: &KnownDays,
-    temperatures: &BTreeMap<GasDay, f64>,
-    calendar: &Calendar,
-    node: &DemandNode,
-    days: &[GasDay],
-) -> Vec<Option<Band>> {
-    let none = vec![None; days.len()];
-    let Some(first_asked) = days.iter().min().copied() else {
-        return none;
-    };
-    let known: BTreeMap<GasDay, f64> = history
-        .days
-        .iter()
-        .filter(|(day, v)| *day < first_asked && v.is_finite())
-        .copied()
-        .collect();
-    let (Some((first, _)), Some((last, _))) = (known.first_key_value(), known.last_key_value())
-    else {
-        return none;
-    };
-    let lead_of = |day: GasDay| {
-        usize::try_from(day.days_since(*last))
-            .ok()
-            .filter(|l| (1..=HORIZON_DAYS_MAX).contains(l))
-    };
-    let Some(horizon) = days.iter().filter_map(|d| lead_of(*d)).max() else {
-        return none;
-    };
-    let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
-    let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
-    let span = span.min(HISTORY_DAYS_MAX);
-    let at = |day: GasDay| temperatures.get(&day).copied();
-    let skill = ForecastSkill::default();
-    let known = (&known, &history.deviations);
-    let model = model_of(known, first, span, horizon, &at, calendar, node, skill);
-    let forecast = model.forecast();
-    let Some(forecast) = forecast else {
-        return none;
-    };
-    let chosen = choose_origins([forecast.paths.as_slice()], *last, DRAWS, SEED);
-    let draws: Vec<Vec<f64>> = chosen
-        .iter()
-        .map(|past| daily_draw(&forecast.p50, path_for(&forecast.paths, *past)))
-        .collect();
-    days.iter()
-        .map(|day| {
-            let lead = lead_of(*day)? - 1;
-            let mut of_day: Vec<f64> = draws.iter().map(|d| d[lead]).collect();
-            of_day.sort_by(f64::total_cmp);
-            let p50 = forecast.p50[lead];
-            Some(band(
-                quantile_of_sorted(&of_day, 0.1),
-                p50,
-                quantile_of_sorted(&of_day, 0.9),
-            ))
-        })
-        .collect()
-}
-
 /// A customer's series with the model of it, and what it may know of the days ahead.
 pub(super) struct CustomerModel {
     pub(super) lessons: SeriesLessons,
     pub(super) ahead: WeatherAhead,
     pub(super) given: Vec<f64>,
-}
-
-impl CustomerModel {
-    /// The days after the last known one; none if fewer than 8 are known.
-    fn forecast(&self) -> Option<DailyForecast> {
-        let series = self.lessons.series();
-        let origin = series.values.len() - 1;
-        DailyModel::new(series.clone(), DailyOptions::chinese()).forecast(
-            origin,
-            self.given.len(),
-            self.ahead,
-            &self.given,
-        )
-    }
 }
 
 /// The model of a customer's days, the same as the city's nodes have.
@@ -193,30 +105,15 @@ pub(super) fn daily_model(
     let span = usize::try_from(last.days_since(*first)).unwrap_or(0) + 1;
     let first = first.plus(i64::try_from(span.saturating_sub(HISTORY_DAYS_MAX)).unwrap_or(0));
     let span = span.min(HISTORY_DAYS_MAX);
-    let at = |day: GasDay| {
-        let weather = weather?;
-        let observed = weather.observed.get(&day);
-        observed.or_else(|| weather.forecast.get(&day)).copied()
-    };
-    let known = (&known, &history.deviations);
-    Some(model_of(
-        known, first, span, horizon, &at, calendar, node, skill,
-    ))
-}
-
-#[expect(clippy::too_many_arguments, reason = "what a series is made of")]
-fn model_of(
-    (known, deviations): (&BTreeMap<GasDay, f64>, &BTreeMap<GasDay, f64>),
-    first: GasDay,
-    span: usize,
-    horizon: usize,
-    temperature_on: &dyn Fn(GasDay) -> Option<f64>,
-    calendar: &Calendar,
-    node: &DemandNode,
-    skill: ForecastSkill,
-) -> CustomerModel {
     let traits = DayTraits::span_of(calendar, node, first, span + horizon + 2);
-    let temperature = |i: usize| temperature_on(traits[i].day).unwrap_or(f64::NAN);
+    let temperature = |i: usize| {
+        let weather = weather?;
+        let observed = weather.observed.get(&traits[i].day);
+        observed
+            .or_else(|| weather.forecast.get(&traits[i].day))
+            .copied()
+    };
+    let temperature = |i: usize| temperature(i).unwrap_or(f64::NAN);
     let given: Vec<f64> = (span..span + horizon).map(temperature).collect();
     let observed: Vec<f64> = (0..span).map(temperature).collect();
     let has_weather = observed.iter().any(|t| t.is_finite());
@@ -225,6 +122,7 @@ fn model_of(
     } else {
         WeatherAhead::None
     };
+    let deviations = &history.deviations;
     let deviation = |i: usize| deviations.get(&traits[i].day).copied();
     let series = DailySeries {
         deviations: if deviations.is_empty() {
@@ -238,28 +136,18 @@ fn model_of(
         temperatures: if has_weather { observed } else { Vec::new() },
         traits,
     };
-    CustomerModel {
+    Some(CustomerModel {
         lessons: SeriesLessons::new(series, DailyOptions::chinese()),
         ahead,
         given,
-    }
+    })
 }
 
 /// Band of one customer's gas day; a filed plan, corrected by the customer's own bias, takes the
-/// place of the model's expectation.
+/// place of the expectation of its own band.
 ///
-/// Without a plan it is [`customer_bands`] for one day.
-pub fn customer_band(
-    history: &KnownDays,
-    temperatures: &BTreeMap<GasDay, f64>,
-    calendar: &Calendar,
-    node: &DemandNode,
-    day: GasDay,
-    plan: Option<PlanRecord<'_>>,
-) -> Option<Band> {
-    let own = customer_bands(history, temperatures, calendar, node, &[day])
-        .pop()
-        .flatten();
+/// Without a plan it is that band.
+pub fn with_plan(own: Option<Band>, day: GasDay, plan: Option<PlanRecord<'_>>) -> Option<Band> {
     let Some(plan) = plan.filter(|p| p.planned_m3.is_finite() && p.planned_m3 >= 0.0) else {
         return own;
     };
@@ -276,11 +164,12 @@ pub fn customer_band(
     })
 }
 
+/// Whole m³, in order.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a customer's day is far below 2^53 m³"
 )]
-fn band(p10: f64, p50: f64, p90: f64) -> Band {
+pub(super) fn band(p10: f64, p50: f64, p90: f64) -> Band {
     let whole = |v: f64| v.max(0.0).round() as i64;
     let p50_m3 = whole(p50);
     Band {
@@ -298,60 +187,6 @@ mod tests {
         GasDay("2026-01-05".parse().unwrap()).plus(i) // a Monday
     }
 
-    fn node() -> DemandNode {
-        DemandNode {
-            zone: "north".into(),
-            class: crate::domain::customer::CustomerClass::Industrial,
-        }
-    }
-
-    fn history(count: i64) -> KnownDays {
-        let days = (0..count)
-            .map(|i| {
-                let base = if i % 7 >= 5 { 300.0 } else { 1_000.0 };
-                (day(i), base + f64::from(u8::try_from(i * 37 % 41).unwrap()))
-            })
-            .collect();
-        KnownDays {
-            days,
-            deviations: BTreeMap::new(),
-        }
-    }
-
-    #[test]
-    fn a_factory_closed_on_weekends_is_seen_so() {
-        let bands = customer_bands(
-            &history(210),
-            &BTreeMap::new(),
-            &Calendar::default(),
-            &node(),
-            &[day(210), day(215), day(300)],
-        );
-        let (monday, saturday) = (bands[0].unwrap(), bands[1].unwrap());
-        assert!((980..1_060).contains(&monday.p50_m3), "{monday:?}");
-        assert!((290..360).contains(&saturday.p50_m3), "{saturday:?}");
-        assert!(monday.p10_m3 < monday.p50_m3 && monday.p50_m3 < monday.p90_m3);
-        assert_eq!(bands[2], None, "beyond the horizon");
-    }
-
-    #[test]
-    fn days_from_the_day_asked_for_on_are_not_read() {
-        let mut tempted = history(210);
-        tempted.days.extend((210..240).map(|i| (day(i), 9e9)));
-        let of = |history: &KnownDays| {
-            customer_band(
-                history,
-                &BTreeMap::new(),
-                &Calendar::default(),
-                &node(),
-                day(210),
-                None,
-            )
-        };
-        assert_eq!(of(&tempted), of(&history(210)));
-        assert_eq!(of(&history(5)), None);
-    }
-
     #[test]
     fn a_plan_is_corrected_by_half_the_bias_after_twenty() {
         // Twenty plans of 100, each used 110: bias 0.1 · 20 / 40 = 0.05.
@@ -362,15 +197,7 @@ mod tests {
             planned_m3: 1_000.0,
             past: &past,
         };
-        let band = customer_band(
-            &KnownDays::default(),
-            &BTreeMap::new(),
-            &Calendar::default(),
-            &node(),
-            day(20),
-            Some(plan),
-        )
-        .unwrap();
+        let band = with_plan(None, day(20), Some(plan)).unwrap();
         assert_eq!(band.p50_m3, 1_050);
         assert_eq!(
             band.p90_m3, 1_100,

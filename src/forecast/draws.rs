@@ -105,6 +105,22 @@ pub fn choose_origins<'a>(
     chosen
 }
 
+/// Those of the nodes' paths from which origins are drawn for all of them, earliest first each.
+///
+/// What a node lately missed is dense in the days it has been known: were the origins of a young one
+/// among those drawn, most draws would be of its few weeks, and older nodes would repeat the few paths
+/// they have of that season. So nodes that reach back less than half as far as the farthest are left
+/// out.
+pub fn far_reaching<'a>(paths: &[&'a [ResidualPath]], origin: GasDay) -> Vec<&'a [ResidualPath]> {
+    let reach = |of_node: &&[ResidualPath]| {
+        let first = of_node.first();
+        first.map_or(0, |path| origin.days_since(path.origin))
+    };
+    let farthest = paths.iter().map(reach).max().unwrap_or(0);
+    let is_far = |of_node: &&&[ResidualPath]| 2 * reach(of_node) >= farthest;
+    paths.iter().filter(is_far).copied().collect()
+}
+
 /// The path of a node for a drawn origin: its own of that day, else the nearest of its season.
 pub fn path_for(paths: &[ResidualPath], origin: GasDay) -> Option<&ResidualPath> {
     if let Ok(index) = paths.binary_search_by_key(&origin, |p| p.origin) {
@@ -177,6 +193,28 @@ mod tests {
             .filter(|d| season_distance(d.0, origin.0) < 60.0)
             .count();
         assert!(winter > 120, "{winter} of 200");
+    }
+
+    #[test]
+    fn a_young_node_does_not_choose_for_all() {
+        // Three years, every sixth day; and five weeks, every day.
+        let old: Vec<ResidualPath> = paths("2023-11-01", 1_080).into_iter().step_by(6).collect();
+        let young = paths("2026-09-10", 36);
+        let origin = GasDay("2026-10-15".parse().unwrap());
+        let all = [old.as_slice(), young.as_slice()];
+        let lately = |chosen: &[GasDay]| {
+            let of_young = chosen.iter().filter(|day| **day >= young[0].origin);
+            of_young.count()
+        };
+        let crowded = choose_origins(all, origin, 200, 3);
+        assert!(lately(&crowded) >= 90, "{}", lately(&crowded));
+        let chosen = choose_origins(far_reaching(&all, origin), origin, 200, 3);
+        assert!(lately(&chosen) < 40, "{}", lately(&chosen));
+        assert_eq!(chosen, choose_origins([old.as_slice()], origin, 200, 3));
+        // Alone, or among equals, everyone chooses.
+        let equals = [young.as_slice(), &young[5..]];
+        assert_eq!(far_reaching(&equals, origin).len(), 2);
+        assert!(far_reaching(&[], origin).is_empty());
     }
 
     #[test]

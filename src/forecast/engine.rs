@@ -8,6 +8,8 @@ mod assemble;
 #[cfg(test)]
 mod memory_tests;
 mod cold_start;
+pub(in crate::forecast) mod ladder;
+mod large;
 mod nodes;
 mod pooling;
 mod shares;
@@ -26,13 +28,15 @@ use crate::domain::capacity::NodeCapacity;
 use crate::domain::demand::{
     DRAWS_MAX, DemandCube, DemandDay, DemandForecast, DemandNode, HORIZON_DAYS_MAX,
 };
-use crate::domain::id::{RunId, SourceId, ZoneId};
+use crate::domain::id::{CustomerId, RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
-use crate::forecast::draws::choose_origins;
+use crate::forecast::draws::{choose_origins, far_reaching};
 use crate::forecast::memory::{Learning, Memory};
 use crate::forecast::models::daily::{DailyOptions, Weighing};
 use crate::forecast::parts::{self, PartsInput};
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
+
+pub use large::{ConsumerDays, consumer_days};
 
 use assemble::{Frame, node_forecast};
 use nodes::{History, PreparedNode, prepare_all};
@@ -76,6 +80,10 @@ pub struct ForecastRequest {
     /// history are forecast by it. None only in runs of earlier programs, which are made again
     /// without.
     pub capacities: Option<BTreeMap<DemandNode, NodeCapacity>>,
+    /// Design flow of the large consumers; young ones are forecast by it and by those alike. None only
+    /// in runs of earlier programs, which are made again as they were: of their own days, and with
+    /// draws from the past of all nodes, however short.
+    pub customer_capacities: Option<BTreeMap<CustomerId, NodeCapacity>>,
     /// Large consumers with their plans, new connections, named factors.
     pub parts: PartsInput,
     /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
@@ -116,6 +124,7 @@ impl ForecastRequest {
             shares: Vec::new(),
             effects: BTreeMap::new(),
             capacities: Some(BTreeMap::new()),
+            customer_capacities: Some(BTreeMap::new()),
             parts: PartsInput::default(),
             horizon_days: 62,
             hourly_days: 8,
@@ -128,32 +137,22 @@ impl ForecastRequest {
         }
     }
 
-    fn check(&self) -> Result<(), ForecastError> {
-        let range = |what, have, is_ok, allowed| {
-            if is_ok {
-                Ok(())
-            } else {
-                Err(ForecastError::OutOfRange {
-                    what,
-                    have,
-                    allowed,
-                })
-            }
-        };
+    fn check_days(&self) -> Result<(), ForecastError> {
         let horizon = self.horizon_days;
-        range(
-            "horizon_days",
-            horizon,
-            (1..=HORIZON_DAYS_MAX).contains(&horizon),
-            "1 to 100 days",
-        )?;
-        range(
+        let is_ok = (1..=HORIZON_DAYS_MAX).contains(&horizon);
+        in_range("horizon_days", horizon, is_ok, "1 to 100 days")
+    }
+
+    fn check(&self) -> Result<(), ForecastError> {
+        self.check_days()?;
+        let horizon = self.horizon_days;
+        in_range(
             "hourly_days",
             self.hourly_days,
             self.hourly_days <= horizon,
             "at most horizon_days",
         )?;
-        range("draws", self.draws, self.draws <= DRAWS_MAX, "0 to 2000")?;
+        in_range("draws", self.draws, self.draws <= DRAWS_MAX, "0 to 2000")?;
         if self.shares.len() < horizon {
             return Err(ForecastError::SharesMissing {
                 have: self.shares.len(),
@@ -162,6 +161,22 @@ impl ForecastRequest {
         }
         Ok(())
     }
+}
+
+fn in_range(
+    what: &'static str,
+    have: usize,
+    is_ok: bool,
+    allowed: &'static str,
+) -> Result<(), ForecastError> {
+    if is_ok {
+        return Ok(());
+    }
+    Err(ForecastError::OutOfRange {
+        what,
+        have,
+        allowed,
+    })
 }
 
 /// Forecasts every node of the request.
@@ -219,12 +234,16 @@ pub fn run_with(request: &ForecastRequest, memory: &Memory) -> Result<EngineRun,
     let (prepared, left_out, priors) =
         prepare_all(request, &recall, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);
-    let chosen = choose_origins(
-        prepared.iter().map(|n| n.forecast.paths.as_slice()),
-        origin,
-        request.draws,
-        request.seed,
-    );
+    let paths: Vec<_> = prepared
+        .iter()
+        .map(|n| n.forecast.paths.as_slice())
+        .collect();
+    let paths = if request.customer_capacities.is_some() {
+        far_reaching(&paths, origin)
+    } else {
+        paths
+    };
+    let chosen = choose_origins(paths, origin, request.draws, request.seed);
     let frame = Frame {
         request,
         today,
@@ -237,11 +256,12 @@ pub fn run_with(request: &ForecastRequest, memory: &Memory) -> Result<EngineRun,
     let shares = request.shares[..request.horizon_days].to_vec();
     let around = parts::Frame {
         request,
-        recall: &recall,
         today,
         chosen: &chosen,
     };
-    let mut mixed = parts::mix(&around, nodes, &priors.consumers);
+    let consumers = large::known(request, today);
+    let own = large::forecasts(request, &recall, today, &consumers, &priors.consumers);
+    let mut mixed = parts::mix(&around, nodes, &own);
     let nodes = std::mem::take(&mut mixed.nodes);
     let cube = DemandCube::publish(&nodes, &shares);
     let breakdown = mixed.publish(&nodes, &cube);

@@ -63,11 +63,20 @@ pub struct LedgerInput<'a> {
     /// Mean temperature of each gas day by weather station, °C.
     pub temperatures: &'a BTreeMap<String, BTreeMap<GasDay, f64>>,
     /// Forecast of today by customer.
-    pub forecasts: &'a BTreeMap<CustomerId, Band>,
+    pub forecasts: &'a BTreeMap<CustomerId, CustomerForecast>,
     /// Filed plans; of several for one day the one known last counts.
     pub plans: &'a [FiledPlan],
     /// Production changes, those not known yet left out here.
     pub changes: &'a [ProductionChange],
+}
+
+/// What a customer is expected to use on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CustomerForecast {
+    /// Its band, m³.
+    pub band: Band,
+    /// What it comes from: a rung of the ladder (METHODS.md, "Short history"), or `plan`.
+    pub model: &'static str,
 }
 
 /// Builds the ledger, the lines at greatest risk first: by status, then by yuan at stake, then by
@@ -203,7 +212,7 @@ impl<'a> Context<'a> {
             today_so_far_m3: day.so_far,
             today_expected_m3: day.expected_m3,
             plan_m3: day.plan,
-            forecast: self.input.forecasts.get(id).copied().map(LedgerBand::from),
+            forecast: self.input.forecasts.get(id).map(LedgerBand::from),
             deviation_m3: day.deviation,
             deviation_ratio: figures::change_ratio(day.volume, day.plan),
             day_on_day: figures::change_ratio(day.volume, day.volume_before),
@@ -388,10 +397,14 @@ impl DayWatch {
             .hours_today
             .get(&customer.id)
             .and_then(figures::known_hours);
-        let expected_m3 = input.forecasts.get(&customer.id).map(|band| {
-            let used = so_far.map_or(0.0, StdVolume::to_f64);
-            (band.p50_m3 as f64).max(used)
-        });
+        let expected_m3 =
+            input
+                .forecasts
+                .get(&customer.id)
+                .map(|CustomerForecast { band, .. }| {
+                    let used = so_far.map_or(0.0, StdVolume::to_f64);
+                    (band.p50_m3 as f64).max(used)
+                });
         Self {
             volume,
             volume_before: volume_on(context.yesterday.plus(-1)),

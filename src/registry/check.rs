@@ -18,6 +18,7 @@ use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
 use super::files::Row;
 
+mod connected;
 mod connections;
 
 /// All rows of a folder.
@@ -127,11 +128,11 @@ fn ids<'a, T, K: Ord>(rows: &'a [Row<T>], key: impl Fn(&'a T) -> &'a K) -> BTree
     rows.iter().map(|row| key(&row.value)).collect()
 }
 
-/// Adds every problem the rows have with each other.
+/// Adds every problem the rows have with each other, and fills in what is missing and beyond doubt.
 pub(super) fn check(
     dir: &Path,
     company: Option<&Company>,
-    rows: &Rows,
+    rows: &mut Rows,
     profiles: &BTreeSet<ProfileId>,
     problems: &mut Vec<Problem>,
 ) {
@@ -162,6 +163,7 @@ pub(super) fn check(
     check_contracts(rows, &mut sink);
     check_filings(rows, &mut sink);
     connections::check(rows, &mut sink);
+    connected::recognise(rows, &mut sink);
 }
 
 fn check_company(company: &Company, sink: &mut Sink<'_>) {

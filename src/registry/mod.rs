@@ -142,7 +142,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
     let mut reader = Reader::new(dir);
     let company = reader.toml("company.toml");
     let contracts = reader.contracts("contracts.toml");
-    let rows = check::Rows {
+    let mut rows = check::Rows {
         zones: reader.csv_with("zones.csv", columns::ZONES, columns::ZONES_MORE, true),
         sources: reader.csv("sources.csv", columns::SOURCES, true),
         shares: reader.csv("source_shares.csv", columns::SHARES, true),
@@ -174,7 +174,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
     let has_all_files = !problems
         .iter()
         .any(|p| p.code == "registry.file_unreadable");
-    check::check(dir, company.as_ref(), &rows, profiles, &mut problems);
+    check::check(dir, company.as_ref(), &mut rows, profiles, &mut problems);
     problems.sort();
     let registry = match company {
         Some(company) if has_all_files => Some(Registry::new(RegistryParts {

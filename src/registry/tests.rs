@@ -218,3 +218,88 @@ fn write<T: serde::Serialize>(value: &T) -> csv::Result<Vec<u8>> {
     writer.serialize(value)?;
     Ok(writer.into_inner().unwrap())
 }
+
+/// Factories that got gas lately, with a meter each, and a connected project that names none of them.
+fn with_project(project: &str, customers: &[&str]) -> (Registry, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let write = |name: &str, text: String| fs::write(dir.path().join(name), text).unwrap();
+    let meters: Vec<String> = (0..customers.len())
+        .map(|i| {
+            let id = i + 10;
+            METER.replace("M1,D1,K1", &format!("M{id},D{id},K{id}"))
+        })
+        .collect();
+    let customers: Vec<String> = (10..)
+        .zip(customers)
+        .map(|(id, customer)| {
+            let [name, flow, on] = customer.split('|').collect::<Vec<_>>()[..] else {
+                panic!("{customer}")
+            };
+            let row = CUSTOMER.replace("K1,Works", &format!("K{id},{name}"));
+            row.replace("120.0", flow).replace("2020-01-01", on)
+        })
+        .collect();
+    let table = |columns: &[&str], first: &str, rows: &[String]| {
+        format!("{}\n{first}\n{}\n", columns.join(","), rows.join("\n"))
+    };
+    write(
+        "customers.csv",
+        table(columns::CUSTOMERS, CUSTOMER, &customers),
+    );
+    write("meters.csv", table(columns::METERS, METER, &meters));
+    let all = [columns::CONNECTIONS, &["design_flow_m3h", "customer"]].concat();
+    write(
+        "new_connections.csv",
+        format!("{}\n{project}\n", all.join(",")),
+    );
+    let (registry, problems) = load(dir.path(), &profiles());
+    let said = problems
+        .iter()
+        .map(|p| format!("{}: {}", p.code, p.message));
+    (registry.unwrap(), said.collect())
+}
+
+#[test]
+fn a_connected_project_without_customer_is_recognised_where_there_is_no_doubt() {
+    let project = |name: &str, flow: &str, customer: &str| {
+        format!(
+            "P1,{name},north,industrial,connected,2026-09-01,10000,0.6,2026-08-01T00:00:00Z,{flow},{customer}"
+        )
+    };
+    let customer = |registry: &Registry| registry.new_connections[0].customer.clone();
+    // By name, whatever its spaces and brackets.
+    let names = ["宏达陶瓷(北区)|80|2026-01-05", "别家|900|2026-09-01"];
+    let (registry, said) = with_project(&project("宏达陶瓷（北区） ", "", ""), &names);
+    assert_eq!(customer(&registry), Some("K10".into()));
+    assert!(
+        said.len() == 1 && said[0].starts_with("registry.connection_customer_recognised"),
+        "{said:?}"
+    );
+    // By design flow and date, if only one fits.
+    let others = [
+        "甲|410|2026-09-12",
+        "乙|300|2026-09-12",
+        "丙|410|2026-01-05",
+    ];
+    let (registry, said) = with_project(&project("新厂", "400", ""), &others);
+    assert_eq!(customer(&registry), Some("K10".into()), "{said:?}");
+    // Two fit: nobody is taken, both are named.
+    let twins = ["甲|410|2026-09-12", "乙|395|2026-08-12"];
+    let (registry, said) = with_project(&project("新厂", "400", ""), &twins);
+    assert_eq!(customer(&registry), None);
+    assert!(
+        said.len() == 1
+            && said[0].starts_with("registry.connection_customer_unclear")
+            && said[0].contains("`K10`, `K11`"),
+        "{said:?}"
+    );
+    // Nobody got gas at the time, or the row names its customer: nothing is said.
+    for (row, want) in [
+        (project("新厂", "400", ""), None),
+        (project("新厂", "400", "K1"), Some("K1".into())),
+    ] {
+        let (registry, said) = with_project(&row, &["丙|410|2026-01-05"]);
+        assert_eq!((customer(&registry), said), (want, Vec::new()));
+    }
+}

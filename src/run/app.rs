@@ -26,8 +26,8 @@ use crate::validate::limits::LimitTable;
 pub struct App {
     /// Settings.
     pub settings: Arc<Settings>,
-    /// Holidays.
-    pub calendar: Arc<Calendar>,
+    /// Holidays and the local calendar as they are swapped.
+    pub calendar: watch::Receiver<Arc<Calendar>>,
     /// Readings and curves.
     pub journal: Journal,
     /// Everything else.
@@ -48,7 +48,7 @@ pub struct App {
     pub memory: Memory,
 }
 
-/// The ends that swap registry, profiles, keys and limits.
+/// The ends that swap registry, profiles, keys, limits and calendar.
 #[derive(Debug)]
 pub struct Reload {
     /// Registry.
@@ -59,6 +59,8 @@ pub struct Reload {
     pub keys: watch::Sender<Arc<KeyRing>>,
     /// Limits of the validation rules.
     pub limits: watch::Sender<Arc<LimitTable>>,
+    /// Holidays and the local calendar.
+    pub calendar: watch::Sender<Arc<Calendar>>,
 }
 
 impl App {
@@ -125,9 +127,10 @@ impl App {
         let (profiles_sender, profiles) = watch::channel(Arc::clone(&site.profiles));
         let (keys_sender, keys) = watch::channel(Arc::clone(&site.keys));
         let (limits_sender, limits) = watch::channel(Arc::clone(&site.limits));
+        let (calendar_sender, calendar) = watch::channel(Arc::clone(&site.calendar));
         let app = Self {
             settings: Arc::new(site.settings.clone()),
-            calendar: Arc::clone(&site.calendar),
+            calendar,
             journal,
             book,
             registry,
@@ -143,6 +146,7 @@ impl App {
             profiles: profiles_sender,
             keys: keys_sender,
             limits: limits_sender,
+            calendar: calendar_sender,
         };
         (app, reload)
     }
@@ -155,6 +159,11 @@ impl App {
     /// Limits of the validation rules now.
     pub fn limits(&self) -> Arc<LimitTable> {
         Arc::clone(&self.limits.borrow())
+    }
+
+    /// Holidays and the local calendar now.
+    pub fn calendar(&self) -> Arc<Calendar> {
+        Arc::clone(&self.calendar.borrow())
     }
 
     /// How the company's gas days are cut.

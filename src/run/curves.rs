@@ -81,7 +81,7 @@ pub struct CurveDeps {
     /// is summed again where it rests on an estimate.
     pub fill_days: i64,
     /// Working days and holidays.
-    pub calendar: Arc<Calendar>,
+    pub calendar: watch::Receiver<Arc<Calendar>>,
     /// What the day rules call unusual.
     pub limits: watch::Receiver<Arc<LimitTable>>,
     /// The time.

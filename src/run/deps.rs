@@ -109,7 +109,7 @@ pub fn curves(app: &App, stages: &Stages) -> CurveDeps {
         registry: app.registry.clone(),
         sum_day: Arc::new(move |day, curves| estimator.sum_day(day, curves)),
         fill_days: CONTRACT_DAYS,
-        calendar: Arc::clone(&app.calendar),
+        calendar: app.calendar.clone(),
         limits: app.limits.clone(),
         clock: Arc::clone(&app.clock),
         live: stages.live.clone(),

@@ -40,7 +40,7 @@ pub struct Estimator {
     journal: Journal,
     book: Book,
     registry: watch::Receiver<Arc<Registry>>,
-    calendar: Arc<Calendar>,
+    calendar: watch::Receiver<Arc<Calendar>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,7 +51,7 @@ impl Estimator {
             journal: app.journal.clone(),
             book: app.book.clone(),
             registry: app.registry.clone(),
-            calendar: Arc::clone(&app.calendar),
+            calendar: app.calendar.clone(),
             clock: Arc::clone(&app.clock),
         }
     }
@@ -109,6 +109,7 @@ impl Estimator {
 struct Around<'a> {
     of: &'a Estimator,
     registry: &'a Registry,
+    calendar: Arc<Calendar>,
     day: GasDay,
     curves: BTreeMap<&'a MeterId, &'a LoadCurve>,
     peers: OnceCell<BTreeMap<DemandNode, [PeerHour; 24]>>,
@@ -157,6 +158,7 @@ impl<'a> Around<'a> {
         Self {
             of,
             registry,
+            calendar: Arc::clone(&of.calendar.borrow()),
             day,
             curves: curves
                 .iter()
@@ -236,7 +238,7 @@ impl<'a> Around<'a> {
             day: self.day,
             curve,
             history,
-            calendar: &self.of.calendar,
+            calendar: &self.calendar,
             class,
             temperatures,
             size: size_of(meter),

@@ -141,6 +141,8 @@ pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunCha
     step_level.seed = old.seed;
     step_level.weather_skill = old.weather_skill;
     step_level.capacities.clone_from(&old.capacities);
+    let of_customers = &old.customer_capacities;
+    step_level.customer_capacities.clone_from(of_customers);
     // A day whose inputs of a kind are the same needs no run: it would say the same.
     let weather = run(&step_weather)?;
     let calendar = if old.calendar == new.calendar {

@@ -218,6 +218,19 @@ pub struct CustomerDays {
     pub deviations: BTreeMap<GasDay, f64>,
 }
 
+impl CustomerDays {
+    /// Those of the gas days `[from, to)`.
+    #[must_use]
+    pub fn between(&self, from: GasDay, to: GasDay) -> Self {
+        let volumes = self.volumes.range(from..to);
+        let deviations = self.deviations.range(from..to);
+        Self {
+            volumes: volumes.map(|(day, volume)| (*day, *volume)).collect(),
+            deviations: deviations.map(|(day, m3)| (*day, *m3)).collect(),
+        }
+    }
+}
+
 /// Complete days of some customers on the gas days `[from, to)`.
 ///
 /// A day on which one of the customer's meters lacks an hour is left out: missing is not zero.

@@ -17,8 +17,10 @@ use crate::store::book::DocumentKind;
 
 mod beside;
 mod capacities;
+mod customers;
 
 pub(crate) use beside::factors_known_at;
+pub(crate) use customers::{OwnForecasts, own_forecasts};
 
 /// Seed of joint draws: fixed, so that a run can be reproduced from what is stored.
 const SEED: u64 = 20_260_401;
@@ -29,21 +31,18 @@ const SEED: u64 = 20_260_401;
 /// What the stores say.
 pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<ForecastRequest> {
     let registry = app.registry();
-    let clock = app.gas_day_clock();
-    let today = clock.day_of(origin_at);
+    let today = app.gas_day_clock().day_of(origin_at);
     let settings = &app.settings.forecast;
     let run_id = free_run_id(app, origin_at)?;
-    let mut request = ForecastRequest::new(run_id, origin_at, clock, (*app.calendar).clone());
-    request.demand = facts::demand_before(app, today)?;
+    let mut request = known_at(app, &registry, run_id, origin_at)?;
     request.today_hours = facts::today_hours(app, &registry, today)?;
-    request.weather = facts::weather_at(app, &registry, origin_at)?;
     request.shares = (0..settings.horizon_days)
         .map(|ahead| registry.shares_on(today.plus(i64::try_from(ahead).unwrap_or(0))))
         .collect();
-    request.effects = effects(app, &registry, origin_at)?;
     request.capacities = Some(capacities::capacities(&registry, origin_at, today));
-    request.parts = beside::parts(app, &registry, origin_at, settings.horizon_days)?;
-    request.horizon_days = settings.horizon_days;
+    let horizon = settings.horizon_days;
+    request.parts = beside::parts(app, &registry, origin_at, horizon, None)?;
+    take_design_flows(&mut request, &registry);
     request.hourly_days = settings.hourly_days;
     request.draws = settings.draws;
     request.seed = SEED;
@@ -53,6 +52,30 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
         ("program".into(), env!("CARGO_PKG_VERSION").into()),
     ];
     Ok(request)
+}
+
+/// Demand, weather and production changes known at an instant, for the usual number of days.
+fn known_at(
+    app: &App,
+    registry: &Registry,
+    run_id: RunId,
+    origin_at: DateTime<Utc>,
+) -> anyhow::Result<ForecastRequest> {
+    let clock = app.gas_day_clock();
+    let calendar = (*app.calendar()).clone();
+    let mut request = ForecastRequest::new(run_id, origin_at, clock, calendar);
+    request.demand = facts::demand_before(app, clock.day_of(origin_at))?;
+    request.weather = facts::weather_at(app, registry, origin_at)?;
+    request.effects = effects(app, registry, origin_at)?;
+    request.horizon_days = app.settings.forecast.horizon_days;
+    Ok(request)
+}
+
+/// Notes what the consumers of a request are connected for.
+fn take_design_flows(request: &mut ForecastRequest, registry: &Registry) {
+    let consumers = request.parts.consumers.iter().map(|of| &of.customer);
+    let known = capacities::of_customers(registry, request.origin_at, consumers);
+    request.customer_capacities = Some(known);
 }
 
 /// Named by the origin; a second run from the same instant gets a number.
@@ -143,7 +166,8 @@ pub fn backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
             .into_iter()
             .map(|(zone, w)| (zone, w.observed))
             .collect(),
-        calendar: (*app.calendar).clone(),
+        calendar: (*app.calendar()).clone(),
+        capacities: capacities::capacities_in_all(&registry, now),
         weather_skill: ForecastSkill::default(),
         days,
         seed: SEED,

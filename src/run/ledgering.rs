@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::calendar::GasDay;
-use crate::domain::demand::Band;
 use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::domain::meter::SettlementTotal;
@@ -15,13 +14,15 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::reading::Item;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
-use crate::forecast::customer::{KnownDays, PlanRecord, customer_band};
+use crate::forecast::customer::{PlanRecord, with_plan};
+use crate::forecast::parts::PLAN;
 use crate::forecast::weather::ZoneWeather;
-use crate::ledger::entry::{self, LatestTotal, LedgerEntry, LedgerInput};
+use crate::ledger::entry::{self, CustomerForecast, LatestTotal, LedgerEntry, LedgerInput};
 use crate::ledger::export;
 use crate::ledger::{EntryRule, members, members_kept};
 use crate::run::app::App;
-use crate::run::facts;
+use crate::run::facts::{self, CustomerDays};
+use crate::run::forecasting::{OwnForecasts, own_forecasts};
 use crate::store::book::DocumentKind;
 use crate::store::error::StoreError;
 
@@ -42,10 +43,8 @@ pub struct Enterprises {
     pub registry: Arc<Registry>,
     /// Who, and why.
     pub members: Members,
-    /// Complete days.
-    pub daily: BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>>,
-    /// Standard deviations of days that were partly estimated, m³.
-    pub deviations: BTreeMap<CustomerId, BTreeMap<GasDay, f64>>,
+    /// Complete days, as far back as a run reads them.
+    days: BTreeMap<CustomerId, CustomerDays>,
     /// Weather by zone.
     pub weather: BTreeMap<ZoneId, ZoneWeather>,
     /// Plans of the year and of the weeks to come.
@@ -69,42 +68,22 @@ impl Enterprises {
         let today = app.gas_day_clock().day_of(now);
         let members = members_on(app, &registry, today)?;
         let from = today.plus(-LEDGER_DAYS);
-        let days = facts::days_of(
-            app,
-            &registry,
-            members.iter().map(|(id, _)| id),
-            from,
-            today,
-        )?;
-        let (mut daily, mut deviations) = (BTreeMap::new(), BTreeMap::new());
-        for (customer, of) in days {
-            deviations.insert(customer.clone(), of.deviations);
-            daily.insert(customer, of.volumes);
-        }
+        let ids = members.iter().map(|(id, _)| id);
+        let first = today.plus(-facts::HISTORY_DAYS);
+        let days = facts::days_of(app, &registry, ids, first, today)?;
         let weather = facts::weather_at(app, &registry, now)?;
         let plans = facts::plans_known_at(&app.book, &registry, from, today.plus(62), now)?;
         let changes = facts::changes_known_at(&app.book, &registry, now)?;
         Ok(Self {
             registry,
             members,
-            daily,
-            deviations,
+            days,
             weather,
             plans,
             changes,
             now,
             today,
         })
-    }
-
-    /// Temperatures of the zone a customer lies in, observed and then forecast.
-    pub fn temperatures(&self, customer: &CustomerId) -> BTreeMap<GasDay, f64> {
-        self.registry
-            .customers
-            .get(customer)
-            .and_then(|c| self.weather.get(&c.zone))
-            .map(facts::temperatures_of)
-            .unwrap_or_default()
     }
 
     /// Volume a customer planned for a day, m³; of several plans the one known last.
@@ -118,7 +97,7 @@ impl Enterprises {
 
     /// Past plans of a customer beside what it used: day, planned, used, m³.
     pub fn past_plans(&self, customer: &CustomerId) -> Vec<(GasDay, f64, f64)> {
-        let Some(days) = self.daily.get(customer) else {
+        let Some(CustomerDays { volumes: days, .. }) = self.days.get(customer) else {
             return Vec::new();
         };
         let mut planned: BTreeMap<GasDay, &FiledPlan> = BTreeMap::new();
@@ -137,31 +116,44 @@ impl Enterprises {
             .collect()
     }
 
-    /// Complete days of a customer, m³, with what is uncertain of them.
-    pub fn known_days(&self, customer: &CustomerId) -> Option<KnownDays> {
-        let days = self.daily.get(customer)?.iter();
-        Some(KnownDays {
-            days: days.map(|(day, volume)| (*day, volume.to_f64())).collect(),
-            deviations: self.deviations.get(customer).cloned().unwrap_or_default(),
+    /// What the members' own days and those alike say of the gas days from `first` to `until`, plans
+    /// apart. Where it cannot be said, the ledger stands without, and the log says why.
+    pub(crate) fn own_forecasts(&self, app: &App, first: GasDay, until: GasDay) -> OwnForecasts {
+        let made = own_forecasts(app, &self.registry, &self.days, [first, until]);
+        made.unwrap_or_else(|error| {
+            tracing::warn!(
+                code = "run.ledger",
+                "Large consumers are not forecast one by one: {error:#}"
+            );
+            OwnForecasts::default()
         })
     }
 
-    /// Band of one customer and day; a filed plan, corrected by the customer's bias, comes first.
-    pub fn band(&self, app: &App, customer: &CustomerId, day: GasDay) -> Option<Band> {
-        let history = self.known_days(customer)?;
+    /// Forecast of one customer and day; a filed plan, corrected by the customer's bias, comes first.
+    fn forecast_of(
+        &self,
+        own: &OwnForecasts,
+        customer: &CustomerId,
+        day: GasDay,
+    ) -> Option<CustomerForecast> {
         let past = self.past_plans(customer);
         let plan = self.planned_m3(customer, day).map(|planned_m3| PlanRecord {
             planned_m3,
             past: &past,
         });
-        customer_band(
-            &history,
-            &self.temperatures(customer),
-            &app.calendar,
-            &self.registry.customers.get(customer)?.node(),
-            day,
-            plan,
-        )
+        let (own, model) = own.band(customer, day).unzip();
+        Some(CustomerForecast {
+            band: with_plan(own, day, plan)?,
+            model: if plan.is_some() { PLAN } else { model? },
+        })
+    }
+
+    /// Volume of each of the days that the ledger looks back on.
+    fn daily(&self) -> BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>> {
+        let from = self.today.plus(-LEDGER_DAYS);
+        let of = |days: &CustomerDays| days.between(from, self.today).volumes;
+        let all = self.days.iter();
+        all.map(|(id, days)| (id.clone(), of(days))).collect()
     }
 }
 
@@ -176,8 +168,9 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
     let hours_yesterday = facts::hours_of(app, registry, ids(), known.today.plus(-1))?;
     let hours_today = facts::hours_of(app, registry, ids(), known.today)?;
     let latest = latest_totals(app, registry, ids())?;
+    let own = known.own_forecasts(app, known.today, known.today);
     let forecasts = ids()
-        .filter_map(|id| Some((id.clone(), known.band(app, id, known.today)?)))
+        .filter_map(|id| Some((id.clone(), known.forecast_of(&own, id, known.today)?)))
         .collect();
     let temperatures: BTreeMap<String, BTreeMap<GasDay, f64>> = registry
         .zones
@@ -193,11 +186,11 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
     let completeness = completeness_7d(app, registry, ids(), known.today)?;
     Ok(entry::build(LedgerInput {
         registry,
-        calendar: &app.calendar,
+        calendar: &app.calendar(),
         now: known.now,
         clock: app.gas_day_clock(),
         members: &known.members,
-        daily: &known.daily,
+        daily: &known.daily(),
         hours_yesterday: &hours_yesterday,
         hours_today: &hours_today,
         completeness_7d: &completeness,

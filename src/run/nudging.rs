@@ -76,7 +76,7 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
     let before = kept(app)?;
     let mut drafts = crate::nudge::draft(&NudgeInput {
         registry: &registry,
-        calendar: &app.calendar,
+        calendar: &app.calendar(),
         forecast: &forecast,
         windows: &windows,
         history: &histories(app, today)?,

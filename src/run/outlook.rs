@@ -122,7 +122,7 @@ pub fn design_day(app: &App) -> anyhow::Result<Result<DesignDay, NoDesignDay>> {
         .start_of(today.plus(-366 * WEATHER_YEARS));
     let temperatures = observed(app, &registry, from, now)?;
     Ok(design_day::design_day(
-        &app.calendar,
+        &app.calendar(),
         &demand,
         &temperatures,
         SEED,
@@ -175,12 +175,13 @@ fn similar_view(app: &App, day: GasDay, count: usize) -> anyhow::Result<SimilarV
             *sum += m3;
         }
     }
+    let calendar = app.calendar();
     let facts_of = |day: GasDay| DayFacts {
         day,
         effective_c: effective.get(&day).copied(),
     };
     let past: Vec<DayFacts> = hours.keys().map(|day| facts_of(*day)).collect();
-    let days = similar_days(&app.calendar, facts_of(day), &past, count)
+    let days = similar_days(&calendar, facts_of(day), &past, count)
         .into_iter()
         .map(|found| {
             let of_day = hours.get(&found.day).copied().unwrap_or([0.0; 24]);
@@ -194,7 +195,7 @@ fn similar_view(app: &App, day: GasDay, count: usize) -> anyhow::Result<SimilarV
                 by_festival: found.by_festival,
                 by_age: found.by_age,
                 effective_c: effective.get(&found.day).copied(),
-                holiday: app.calendar.holiday_name(found.day.0).map(str::to_owned),
+                holiday: calendar.holiday_name(found.day.0).map(str::to_owned),
                 used_m3: whole(of_day.iter().sum()),
                 hours_m3: of_day.into_iter().map(whole).collect(),
             }

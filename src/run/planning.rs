@@ -7,17 +7,17 @@ use anyhow::anyhow;
 
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
-use crate::domain::customer::{Customer, CustomerClass};
+use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{Band, DemandForecast, DemandView, HORIZON_DAYS_MAX};
 use crate::domain::id::{ContractId, CustomerId, SourceId};
 use crate::domain::registry::Registry;
-use crate::forecast::customer::customer_bands;
 use crate::forecast::engine;
 use crate::plan::declaration::{
     self, Declaration, DeclareInput, LargeConsumerLine, MonthHistory, Quantiles,
 };
 use crate::plan::nomination::{self, MonthTake, NominateInput, Nomination};
 use crate::run::app::App;
+use crate::run::forecasting::OwnForecasts;
 use crate::run::ledgering::Enterprises;
 use crate::run::{facts, forecasting};
 use crate::serve::figures::supply::Supply;
@@ -64,7 +64,7 @@ pub fn compute_declaration(
     let weather = facts::weather_at(app, &registry, now)?;
     let declaration = declaration::declare(DeclareInput {
         registry: &registry,
-        calendar: &app.calendar,
+        calendar: &app.calendar(),
         month,
         forecast: &forecast,
         history: &history,
@@ -250,10 +250,15 @@ fn by_class(
 /// Sheet 5: each member of the ledger with its plan, our forecast and what was adopted.
 fn large_consumers(app: &App, month: GasMonth) -> anyhow::Result<Vec<LargeConsumerLine>> {
     let known = Enterprises::gather(app)?;
+    let days = month.days();
+    let (Some(first), Some(last)) = (days.first(), days.last()) else {
+        return Ok(Vec::new());
+    };
+    let own = known.own_forecasts(app, *first, *last);
     Ok(known
         .members
         .iter()
-        .filter_map(|(id, _)| large_consumer(app, &known, id, month))
+        .filter_map(|(id, _)| large_consumer(&known, &own, id, month))
         .collect())
 }
 
@@ -262,8 +267,8 @@ fn large_consumers(app: &App, month: GasMonth) -> anyhow::Result<Vec<LargeConsum
     reason = "an enterprise's month is far below 2^53 m³"
 )]
 fn large_consumer(
-    app: &App,
     known: &Enterprises,
+    own: &OwnForecasts,
     id: &CustomerId,
     month: GasMonth,
 ) -> Option<LargeConsumerLine> {
@@ -271,7 +276,7 @@ fn large_consumer(
     let days = month.days();
     let filed: Option<f64> = days.iter().map(|day| known.planned_m3(id, *day)).sum();
     let filed_m3 = filed.map(|m3| m3.round() as i64);
-    let forecast = month_quantiles(app, known, id, &days);
+    let forecast = month_quantiles(own, id, &days);
     let (adopted_m3, basis) = LargeConsumerLine::adopt(filed_m3, forecast);
     let year_days = 365.0;
     let month_days = days.len() as f64;
@@ -304,24 +309,19 @@ fn large_consumer(
 
 /// Month of one customer. Its days are taken to miss together, so the band is the widest that its
 /// days allow, never too narrow.
-fn month_quantiles(app: &App, known: &Enterprises, id: &CustomerId, days: &[GasDay]) -> Quantiles {
-    let history = known.known_days(id).unwrap_or_default();
-    let node = known.registry.customers.get(id).map(Customer::node);
-    let bands = node.map_or_else(Vec::new, |node| {
-        let temperatures = known.temperatures(id);
-        customer_bands(&history, &temperatures, &app.calendar, &node, days)
-    });
+fn month_quantiles(own: &OwnForecasts, id: &CustomerId, days: &[GasDay]) -> Quantiles {
+    let bands = days.iter().filter_map(|day| own.band(id, *day));
     let mut sum = Quantiles {
         p10_m3: 0,
         p50_m3: 0,
         p90_m3: 0,
     };
-    for Band {
-        p10_m3,
-        p50_m3,
-        p90_m3,
-    } in bands.into_iter().flatten()
-    {
+    for (band, _) in bands {
+        let Band {
+            p10_m3,
+            p50_m3,
+            p90_m3,
+        } = band;
         sum.p10_m3 += p10_m3;
         sum.p50_m3 += p50_m3;
         sum.p90_m3 += p90_m3;

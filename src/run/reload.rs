@@ -1,5 +1,5 @@
-//! Files that change while the program runs: registry, profiles, keys and limits of rules at SIGHUP, profiles also as
-//! soon as their folder changes. Whatever is wrong keeps the old ones, and is told.
+//! Files that change while the program runs: registry, calendar, profiles, keys and limits of rules at
+//! SIGHUP, profiles also as soon as their folder changes. Whatever is wrong keeps the old ones, and is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::decode::ProfileSet;
+use crate::domain::calendar::Calendar;
 use crate::domain::id::ProfileId;
 use crate::domain::key::KeyRing;
 use crate::domain::live::LiveEvent;
@@ -155,6 +156,7 @@ struct Loaded {
     registry_problems: Vec<Problem>,
     keys: Option<(KeyRing, Vec<Problem>)>,
     limits: (Arc<LimitTable>, Vec<Problem>),
+    calendar: (Calendar, Vec<Problem>),
 }
 
 fn read_all(app: &App) -> Loaded {
@@ -172,9 +174,12 @@ fn read_all(app: &App) -> Loaded {
     {
         tracing::warn!("Registry version not noted: {error}");
     }
+    // The zones are those that will be in force.
+    let in_force = registry.clone().unwrap_or_else(|| app.registry());
     Loaded {
         folder,
         profiles,
+        calendar: site::read_calendar(paths, Some(&in_force), app.clock.now()),
         registry,
         registry_problems,
         keys: app.settings.decode.keys_file.as_deref().map(keys::load),
@@ -201,13 +206,14 @@ fn take(loaded: Loaded, reload: &Reload, teller: &Teller) {
         }
     }
     take_limits(loaded.limits, reload, teller);
+    take_calendar(loaded.calendar, reload, teller);
     let version = loaded.registry.as_ref().map(|r| r.version.clone());
     reload.profiles.send_replace(loaded.profiles.set);
     if let (Some(registry), Some(version)) = (loaded.registry, version) {
         reload.registry.send_replace(registry);
         tracing::info!(registry = %version, "Reloaded registry and profiles");
     } else {
-        // Whoever waits for a registry judges by the new limits, too.
+        // Whoever waits for a registry goes by the new limits and calendar, too.
         reload.registry.send_modify(|_| {});
         tracing::warn!("Kept the registry as it was; mend what is listed and send SIGHUP again");
         teller.notice(
@@ -232,6 +238,25 @@ fn take_limits(
     } else if *reload.limits.borrow() != limits {
         reload.limits.send_replace(limits);
         tracing::info!("Reloaded the limits of the validation rules");
+    }
+}
+
+/// Before the registry, as the limits. Years and places are taken together or not at all.
+fn take_calendar((calendar, problems): (Calendar, Vec<Problem>), reload: &Reload, teller: &Teller) {
+    let (warnings, errors): (Vec<Problem>, Vec<Problem>) =
+        problems.into_iter().partition(|problem| problem.is_warning);
+    for problem in warnings {
+        tracing::warn!("{problem}");
+    }
+    if !errors.is_empty() {
+        teller.problems(
+            "reload.calendar_refused",
+            "the calendar stays as it was",
+            &errors,
+        );
+    } else if **reload.calendar.borrow() != calendar {
+        reload.calendar.send_replace(Arc::new(calendar));
+        tracing::info!("Reloaded holidays and local calendar");
     }
 }
 

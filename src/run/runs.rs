@@ -39,6 +39,7 @@ const CONSUMERS: &str = "consumers";
 const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
 const CAPACITIES: &str = "capacities";
+const CUSTOMER_CAPACITIES: &str = "customer_capacities";
 const WEIGHING: &str = "weighing";
 /// How estimated days count less, as [`WEIGHING`] keeps it.
 const IN_FITS: u8 = 1;
@@ -101,6 +102,9 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     add(EFFECTS.into(), postcard::to_stdvec(&request.effects))?;
     if let Some(capacities) = &request.capacities {
         add(CAPACITIES.into(), postcard::to_stdvec(capacities))?;
+    }
+    if let Some(capacities) = &request.customer_capacities {
+        add(CUSTOMER_CAPACITIES.into(), postcard::to_stdvec(capacities))?;
     }
     let known = &request.parts;
     // A customer's days are a part of their own, so that plans filed by the hour cost no history.
@@ -209,6 +213,8 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
         request.parts.factors = decode(part(FACTORS)?)?;
     }
     request.capacities = part(CAPACITIES).ok().map(decode).transpose()?;
+    let of_customers = part(CUSTOMER_CAPACITIES).ok().map(decode);
+    request.customer_capacities = of_customers.transpose()?;
     let way: Option<u8> = part(WEIGHING).ok().map(decode).transpose()?;
     request.weighs_estimates = way.is_some();
     request.weighing = if way == Some(IN_ALL) {
@@ -439,6 +445,13 @@ fn changed_since(
             (None, _) if name == CAPACITIES => {
                 out.push(
                     "nodes without history are forecast by design flow now, and were not then"
+                        .into(),
+                );
+            }
+            (None, _) if name == CUSTOMER_CAPACITIES => {
+                out.push(
+                    "large consumers with little history are forecast by their class now, and \
+                     were not then"
                         .into(),
                 );
             }

@@ -74,10 +74,6 @@ fn examine_folders(
     mut problems: Vec<Problem>,
     now: DateTime<Utc>,
 ) -> Examined {
-    let on = beijing_civil(now).date_naive();
-    let year = on.year();
-    let (calendar, found) = calendar::load(&paths.calendar_dir, year - 1..=year + 1);
-    problems.extend(found);
     let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
     problems.extend(found);
     let known: BTreeSet<_> = profiles.iter().map(|p| p.id().clone()).collect();
@@ -87,10 +83,8 @@ fn examine_folders(
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
         problems.extend(unverified(&profiles, registry, paths));
     }
-    let zones = registry.as_ref().map(|r| r.zones.keys().cloned().collect());
-    let (places, found) = local_calendar::load(&paths.registry_dir, zones.as_ref(), on);
+    let (calendar, found) = read_calendar(paths, registry.as_ref(), now);
     problems.extend(found);
-    let calendar = calendar.with_places(places);
     let (limits, found) = rules::load(&paths.registry_dir);
     problems.extend(found);
     let mut ring = KeyRing::default();
@@ -111,6 +105,22 @@ fn examine_folders(
         limits,
         problems,
     }
+}
+
+/// The holidays of the years around now and the local calendar of the registry's zones, where it could be
+/// read; with an error they are not whole.
+pub(super) fn read_calendar(
+    paths: &PathSettings,
+    registry: Option<&Registry>,
+    now: DateTime<Utc>,
+) -> (Calendar, Vec<Problem>) {
+    let on = beijing_civil(now).date_naive();
+    let year = on.year();
+    let (calendar, mut problems) = calendar::load(&paths.calendar_dir, year - 1..=year + 1);
+    let zones = registry.map(|r| r.zones.keys().cloned().collect());
+    let (places, found) = local_calendar::load(&paths.registry_dir, zones.as_ref(), on);
+    problems.extend(found);
+    (calendar.with_places(places), problems)
 }
 
 /// Profiles in use whose vectors come neither from a device nor from a published example.

@@ -77,6 +77,7 @@ impl AppState {
                     zone: consumer.node.zone.to_string(),
                     class: consumer.node.class.key().to_owned(),
                     is_planned: day.is_planned,
+                    model: consumer.model.clone(),
                     plan_bias: consumer.plan_bias,
                     tomorrow: day.band.into(),
                 })

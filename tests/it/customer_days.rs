@@ -12,7 +12,10 @@ use qiliang::domain::meter::{Meter, MeterRole, SettlementTotal};
 use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
 use qiliang::domain::series::LoadCurve;
-use qiliang::forecast::customer::{KnownDays, customer_bands};
+use qiliang::forecast::engine::{ForecastRequest, consumer_days};
+use qiliang::forecast::memory::Memory;
+use qiliang::forecast::parts::ConsumerInput;
+use qiliang::forecast::weather::ZoneWeather;
 use qiliang::simulate::city::{City, CityConfig};
 use qiliang::validate::curve::{CurveRules, build_days};
 use qiliang::validate::estimate::day_uncertainty;
@@ -123,7 +126,6 @@ fn customers_days_count_by_what_is_known_of_them() {
         }
     }
     assert!(sites.len() >= 4, "{kinds:?}");
-    let days: Vec<GasDay> = (1..=AHEAD).map(|lead| on(&city, ORIGIN + lead)).collect();
     println!("three weeks, WAPE of the {AHEAD} days after the origin, %");
     println!("                             as measured   weighed   all measured");
     let cases: [(&str, Masked); 2] = [
@@ -162,14 +164,27 @@ fn customers_days_count_by_what_is_known_of_them() {
                     (all, BTreeMap::new()),
                 ];
                 for ((days_known, deviations), missed) in known.into_iter().zip(&mut missed) {
-                    let known = KnownDays {
+                    let clock = GasDayClock::default();
+                    let origin_at = clock.start_of(on(&city, ORIGIN + 1));
+                    let calendar = city.config().calendar.clone();
+                    let mut request = ForecastRequest::new("L1".into(), origin_at, clock, calendar);
+                    request.horizon_days = AHEAD;
+                    let weather: &mut ZoneWeather =
+                        request.weather.entry(node.zone.clone()).or_default();
+                    weather.observed.clone_from(&temperatures);
+                    request.parts.consumers.push(ConsumerInput {
+                        customer: "K1".into(),
+                        node: node.clone(),
                         days: days_known,
                         deviations,
-                    };
-                    let calendar = &city.config().calendar;
-                    let bands = customer_bands(&known, &temperatures, calendar, &node, &days);
+                        plans: BTreeMap::new(),
+                        past_plans: Vec::new(),
+                        effects: BTreeMap::new(),
+                    });
+                    let said = consumer_days(&request, &Memory::default()).unwrap();
+                    let bands = &said.values().next().unwrap().bands;
                     for (lead, band) in (1..).zip(bands) {
-                        *missed += (band.unwrap().p50_m3 as f64 - truth(ORIGIN + lead)).abs();
+                        *missed += (band.p50_m3 as f64 - truth(ORIGIN + lead)).abs();
                     }
                 }
                 total += (1..=AHEAD).map(|lead| truth(ORIGIN + lead)).sum::<f64>();

@@ -214,7 +214,7 @@ impl Bench {
             registry: receiver,
             sum_day: Arc::new(sum_day),
             fill_days: 0,
-            calendar: Arc::default(),
+            calendar: tokio::sync::watch::channel(Arc::default()).1,
             limits: watch::channel(Arc::default()).1,
             clock: Arc::new(ManualClock::new(at(0))),
             live: broadcast::channel(16).0,
@@ -438,7 +438,13 @@ fn curves_are_what_their_readings_give_and_one_that_is_not_is_named() {
     bench.outcome();
     let check = |extent| {
         let registry = Arc::clone(&bench.deps.registry.borrow());
-        check_curves(&bench.deps.journal, &registry, &bench.deps.calendar, extent).unwrap()
+        check_curves(
+            &bench.deps.journal,
+            &registry,
+            &bench.deps.calendar.borrow(),
+            extent,
+        )
+        .unwrap()
     };
     let whole = check(Extent::Whole);
     assert_eq!(whole.different, []);

@@ -31,6 +31,7 @@ mod journal;
 mod judging;
 mod leaks;
 mod listen;
+mod local_calendar;
 mod modbus_faults;
 mod modbus_peer;
 mod modbus_values;

@@ -228,7 +228,7 @@ fn order_repetition_and_delay_of_whole_days_do_not_matter() {
             let check = curve_check::check_curves(
                 &app.journal,
                 &app.registry(),
-                &app.calendar,
+                &app.calendar(),
                 curve_check::Extent::Whole,
             )
             .unwrap();

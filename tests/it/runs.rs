@@ -82,7 +82,7 @@ fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
     let kept = app.book.run_parts(&run.run_id).unwrap();
     assert!(kept.iter().any(|part| part.name == "places"));
     let (_, request) = runs::kept(&app, &run.run_id).unwrap();
-    assert_eq!(request.calendar, *app.calendar);
+    assert_eq!(request.calendar, *app.calendar());
     assert!(
         run.inputs
             .iter()

@@ -28,6 +28,7 @@ fn city(days: usize) -> BacktestRequest {
         observed: BTreeMap::new(),
         issued: BTreeMap::new(),
         calendar: calendar(),
+        capacities: BTreeMap::new(),
         weather_skill: ForecastSkill::default(),
         days: 200,
         seed: 5,
@@ -298,4 +299,101 @@ fn what_became_known_after_the_month_gate_changes_no_figure() {
         assert_eq!(bits(&tempted, of), bits(&expected, of), "{of:?}");
         assert_ne!(bits(&known, of), bits(&expected, of), "{of:?}");
     }
+}
+
+/// Four zones of one class without weather or holidays, one of them known for `known` days of `days`.
+fn city_with_young(days: i64, known: i64) -> BacktestRequest {
+    let first = GasDay("2025-01-01".parse().unwrap());
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut request = city(0);
+    request.observed.clear();
+    request.calendar = Calendar::default();
+    for (zone, level) in [("a", 0.8), ("b", 1.0), ("c", 1.3), ("young", 1.1)] {
+        let node = DemandNode {
+            zone: zone.into(),
+            class: CustomerClass::Commercial,
+        };
+        let step = crate::domain::capacity::CapacityStep {
+            from_on: first.plus(-900),
+            m3h: 100.0,
+        };
+        let capacity = NodeCapacity::new([step]);
+        request.capacities.insert(node.clone(), capacity);
+        for i in 0..days {
+            let weekend = if first.plus(i).epoch_day().rem_euclid(7) < 2 {
+                0.8
+            } else {
+                1.0
+            };
+            let season = (std::f64::consts::TAU * i as f64 / 365.25).cos();
+            let noise = 1.0 + 0.06 * (rng.random::<f64>() - 0.5);
+            let volume = 1_000.0 * level * weekend * (1.0 + 0.3 * season) * noise;
+            if zone != "young" || i >= days - known {
+                request.demand.push(DemandDay {
+                    node: node.clone(),
+                    day: first.plus(i),
+                    hours_m3: [volume / 24.0; 24],
+                    coverage: 1.0,
+                    uncertainty_m3: 0.0,
+                });
+            }
+        }
+    }
+    request
+}
+
+#[test]
+fn a_young_node_is_judged_by_what_a_run_would_have_said() {
+    use crate::forecast::engine::{self, ForecastRequest};
+    let days = 500;
+    let request = city_with_young(days, 40);
+    let first = GasDay("2025-01-01".parse().unwrap());
+    let mut nodes = node_models(&request, first, usize::try_from(days).unwrap());
+    let clock = crate::domain::calendar::GasDayClock::default();
+    for known in [0, 2, 10, 39] {
+        let origin = usize::try_from(days - 41 + known).unwrap();
+        let said = forecast_all(&mut nodes, origin, 5, &request, &mut BTreeMap::new());
+        let today = first.plus(as_days(origin) + 1);
+        let mut run = ForecastRequest::new(
+            "run-1".into(),
+            clock.start_of(today),
+            clock,
+            Calendar::default(),
+        );
+        run.demand.clone_from(&request.demand);
+        run.capacities = Some(request.capacities.clone());
+        run.horizon_days = 5;
+        run.hourly_days = 1;
+        run.shares = vec![Vec::new(); 5];
+        let run = engine::run(&run).unwrap();
+        for (node, [model, baseline]) in nodes.iter().zip(&said) {
+            let of_run = run.nodes.iter().find(|n| n.node == node.node).unwrap();
+            let model = model.as_ref().unwrap();
+            assert_eq!(model.model, of_run.model, "{known} days");
+            assert_eq!(
+                baseline.is_some(),
+                node.node.zone.as_str() != "young" || known >= 8
+            );
+            for (lead, hours) in of_run.p50_m3.iter().enumerate() {
+                let (have, want) = (model.p50[lead], hours.iter().sum::<f64>());
+                assert!((have / want - 1.0).abs() < 1e-9, "{known}: {have} {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_weeks_of_a_node_are_scored() {
+    let mut request = city_with_young(500, 40);
+    request.days = 45;
+    let report = run(&request).unwrap();
+    let nodes = &report.gates[0].nodes;
+    let of = |zone: &str| nodes.iter().find(|(n, _)| n.zone.as_str() == zone).unwrap();
+    let young = of("young").1;
+    // Each of its days, the first one by design flow; the baseline has none before it knows eight.
+    assert_eq!(young.model.count, 40);
+    assert_eq!(young.seasonal_naive.count, 31);
+    assert!(young.model.wape < 0.1, "{report}");
+    assert_eq!(of("a").1.model.count, 45);
+    assert_eq!(report.gates[0].total.model.count, 45);
 }

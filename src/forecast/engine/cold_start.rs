@@ -70,6 +70,11 @@ impl Member<'_> {
         self.own.is_some_and(|own| own.model == REGRESSION)
     }
 
+    /// Whether its forecast is its regression's alone.
+    pub(super) fn is_grown_up(&self) -> bool {
+        self.grown_up() >= 1.0
+    }
+
     /// Part that its regression has in its forecast.
     fn grown_up(&self) -> f64 {
         match self.regression_age.filter(|_| self.has_regression()) {
@@ -154,9 +159,10 @@ pub(super) fn cold_starts(
     members: &[Member<'_>],
     today: GasDay,
     horizon: usize,
+    hand_over: HandOver,
 ) -> Vec<Option<ColdStart>> {
     let mut out: Vec<Option<ColdStart>> = members.iter().map(|_| None).collect();
-    let is_young = |m: &Member<'_>| m.grown_up() < 1.0;
+    let is_young = |m: &Member<'_>| !m.is_grown_up();
     let earliest = members.iter().map(|m| m.series.first()).min();
     let Some(first) = earliest.filter(|_| members.iter().any(is_young)) else {
         return out;
@@ -172,6 +178,15 @@ pub(super) fn cold_starts(
     for (index, member) in members.iter().enumerate() {
         classes.entry(member.class).or_default().push(index);
     }
+    // To measure classes takes its time; nobody young may have anyone to borrow from.
+    let has_lenders = |of: &Vec<usize>| {
+        let young = of.iter().filter(|i| is_young(&members[**i]));
+        let mut lenders = young.flat_map(|i| axis.lenders(*i, of));
+        lenders.any(|i| members[i].has_regression())
+    };
+    if !classes.values().any(has_lenders) {
+        return out;
+    }
     let measured: BTreeMap<CustomerClass, Measured> = classes
         .iter()
         .map(|(class, of)| (*class, measure(&axis, of)))
@@ -186,7 +201,7 @@ pub(super) fn cold_starts(
         let spread = own.held_to(&everywhere);
         for index in of.iter().copied().filter(|i| is_young(&members[*i])) {
             let lenders = axis.lenders(index, of);
-            out[index] = cold_start(&axis, index, &lenders, &spread, &measured.ramp);
+            out[index] = cold_start(&axis, index, &lenders, &spread, &measured.ramp, hand_over);
         }
     }
     out
@@ -266,6 +281,7 @@ fn cold_start(
     others: &[usize],
     spread: &Spread,
     ramp: &Ramp,
+    hand_over: HandOver,
 ) -> Option<ColdStart> {
     let member = &axis.members[index];
     let capacity = member.capacity.filter(|c| !c.steps().is_empty());
@@ -277,7 +293,14 @@ fn cold_start(
         let pool = axis.pool(others, None)?;
         (vec![level_of_own_days(axis, member, &pool, spread)?], pool)
     };
-    let ahead = pool.ahead();
+    let begin = axis.first.days_since(member.series.first());
+    let is_festival = |lead: usize| {
+        let at = i64::try_from(axis.known + lead).map(|at| begin + at);
+        let at = at.ok().and_then(|at| usize::try_from(at).ok());
+        let traits = at.and_then(|at| member.series.traits.get(at));
+        hand_over == HandOver::Drawn && traits.is_some_and(|of| of.festival.is_some())
+    };
+    let ahead = pool.ahead(is_festival);
     let weekdays = weekdays(axis, member, &pool);
     let days: Vec<usize> = (0..axis.horizon)
         .map(|lead| weekday(axis.first, axis.known + lead))
@@ -310,7 +333,7 @@ fn cold_start(
         paths,
     };
     Some(ColdStart {
-        forecast: handed_over(forecast, member),
+        forecast: handed_over(forecast, member, hand_over),
         donor: pool.donors[0].member,
     })
 }
@@ -439,13 +462,45 @@ fn weekdays(axis: &Axis<'_>, member: &Member<'_>, pool: &Pool<'_>) -> [f64; 7] {
     })
 }
 
+/// How paths are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::forecast) enum HandOver {
+    /// Each path is one or the other's, by their parts, and towards the end the regression's own. The
+    /// two miss the same days, so their errors are no two draws that would even out.
+    Drawn,
+    /// Each is a mean of both, as runs of earlier programs had them.
+    Averaged,
+}
+
+/// Part from which on the regression's own paths are enough.
+const OWN_PATHS_PART: f64 = 0.75;
+/// Fractional parts of multiples fill the unit interval evenly.
+const SPREAD_PATHS: f64 = 0.618_033_988_749_895;
+
 /// Hands over to a regression that has just become possible, little by little.
-fn handed_over(cold: DailyForecast, member: &Member<'_>) -> DailyForecast {
+fn handed_over(cold: DailyForecast, member: &Member<'_>, how: HandOver) -> DailyForecast {
     let part = member.grown_up();
     let Some(own) = member.own.filter(|_| part > 0.0) else {
         return cold;
     };
     let mix = |cold: f64, own: f64| cold + part * (own - cold);
+    let paths = cold.paths.iter().enumerate().map(|(k, path)| {
+        let is_own = ((k + 1) as f64 * SPREAD_PATHS).fract() < part;
+        let of_own = path_for(&own.paths, path.origin);
+        let residuals = path.residuals.iter().enumerate().map(|(lead, residual)| {
+            let of_own = of_own.and_then(|p| p.residuals.get(lead)).copied();
+            let of_own = of_own.unwrap_or(*residual);
+            match how {
+                HandOver::Averaged => mix(*residual, of_own),
+                HandOver::Drawn if is_own => of_own,
+                HandOver::Drawn => *residual,
+            }
+        });
+        ResidualPath {
+            origin: path.origin,
+            residuals: residuals.collect(),
+        }
+    });
     DailyForecast {
         model: if part < 0.5 { cold.model } else { own.model },
         p50: cold
@@ -454,20 +509,10 @@ fn handed_over(cold: DailyForecast, member: &Member<'_>) -> DailyForecast {
             .zip(&own.p50)
             .map(|(c, o)| mix(*c, *o))
             .collect(),
-        paths: cold
-            .paths
-            .iter()
-            .map(|path| {
-                let of_own = path_for(&own.paths, path.origin);
-                let residuals = path.residuals.iter().enumerate().map(|(lead, residual)| {
-                    let of_own = of_own.and_then(|p| p.residuals.get(lead)).copied();
-                    mix(*residual, of_own.unwrap_or(*residual))
-                });
-                ResidualPath {
-                    origin: path.origin,
-                    residuals: residuals.collect(),
-                }
-            })
-            .collect(),
+        paths: if how == HandOver::Drawn && part >= OWN_PATHS_PART {
+            own.paths.clone()
+        } else {
+            paths.collect()
+        },
     }
 }

@@ -356,3 +356,51 @@ fn a_small_memory_is_kept_within_its_room_and_changes_nothing() {
     assert!(counts.hits > 0 && counts.evicted > 0, "{counts:?}");
     assert!(counts.bytes > room / 2, "{counts:?}");
 }
+
+#[test]
+fn customers_one_by_one_cost_what_is_new_since_the_run() {
+    let mut request = city();
+    let memory = Memory::with_room_for(ROOM);
+    let cold = |request: &ForecastRequest| consumer_days(request, &Memory::default()).unwrap();
+    bits(&request, &memory);
+    let of_run = memory.counts();
+    request.run_id = "L1".into();
+    let first = consumer_days(&request, &memory).unwrap();
+    assert_eq!(first, cold(&request));
+    assert_eq!(first.len(), 3);
+    let of_answer = memory.counts();
+    assert_eq!(
+        of_answer.misses,
+        of_run.misses + 1,
+        "the answer, and nothing it is made of"
+    );
+    // Asked again, by whatever name: the answer alone is looked up. Plans are no part of it.
+    request.run_id = "L2".into();
+    Change::Plan(1, 3).apply(&mut request);
+    assert_eq!(consumer_days(&request, &memory).unwrap(), first);
+    let again = memory.counts();
+    assert_eq!(
+        (again.hits, again.misses),
+        (of_answer.hits + 1, of_answer.misses)
+    );
+    // Whatever it is made of makes another one; one customer's day learns that customer.
+    for (change, learnt) in [
+        (Change::Weather(-3.0), 1),
+        (Change::Restated(1, 1), 3),
+        (Change::Bounded(2, 1), 3),
+    ] {
+        let before = memory.counts().misses;
+        change.apply(&mut request);
+        let answer = consumer_days(&request, &memory).unwrap();
+        assert_eq!(answer, cold(&request), "{change:?}");
+        let misses = memory.counts().misses - before;
+        assert!(misses <= learnt, "{change:?}: {misses}");
+    }
+    // Its own change of production is added to the days to come.
+    let customer = request.parts.consumers[0].customer.clone();
+    let before = consumer_days(&request, &memory).unwrap()[&customer].bands[2];
+    let effects = &mut request.parts.consumers[0].effects;
+    effects.insert(today().plus(2), 50.0);
+    let after = consumer_days(&request, &memory).unwrap()[&customer].bands[2];
+    assert!((after.p50_m3 - before.p50_m3 - 50).abs() <= 1);
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::cold_start::{self, ColdStart, Member};
+use super::cold_start::HandOver;
+use super::ladder::{Climber, MEAN_DAYS_MIN, Rung, climb};
 use super::pooling::Priors;
 use super::shares::{BookKeys, ShareErrors, shares_ahead};
 use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
-use crate::domain::text::fnv1a;
 use crate::forecast::ForecastError;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::{Recall, SeriesLessons};
@@ -26,12 +26,10 @@ const COVERAGE_MIN: f64 = 0.5;
 const HISTORY_DAYS_MAX: i64 = 2_200;
 /// Below so many days another node of the class is the better guide.
 const OWN_PATTERN_DAYS: usize = 28;
-/// Days that make a mean.
-const MEAN_DAYS_MIN: usize = 3;
 
 /// Complete days of one node before the origin's gas day.
 pub(super) struct History {
-    node: DemandNode,
+    pub(super) node: DemandNode,
     days: BTreeMap<GasDay, [f64; 24]>,
     /// Standard deviations of days that are partly estimated, m³.
     deviations: BTreeMap<GasDay, f64>,
@@ -133,11 +131,11 @@ pub(super) fn prepare_all(
         let prior = priors.nodes.get(i).and_then(Option::as_ref);
         candidate.forecast = own_forecast(request, recall, candidate, prior);
     }
-    let mut cold_starts = cold_starts(request, today, &candidates);
+    let mut rungs = rungs(request, today, &candidates);
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
-    for (candidate, cold) in candidates.iter().zip(&mut cold_starts) {
-        match prepare(request, recall, candidate, &candidates, cold.take()) {
+    for (candidate, rung) in candidates.iter().zip(&mut rungs) {
+        match prepare(request, recall, candidate, &candidates, rung.take()) {
             Some(node) => prepared.push(node),
             None => left_out.push(format!(
                 "{} (have {} days, need {MEAN_DAYS_MIN})",
@@ -158,21 +156,17 @@ pub(super) fn prepare_all(
     Ok((prepared, left_out, priors))
 }
 
-fn candidate(
+/// A node's days before `today` with what is known of the weather then; its calendar reaches beyond the
+/// horizon.
+pub(super) fn series_of(
     request: &ForecastRequest,
     taken_out: &TakenOut,
     today: GasDay,
-    history: History,
-    options: DailyOptions,
-) -> Candidate {
+    history: &History,
+) -> DailySeries {
     let yesterday = today.plus(-1);
-    let first = history
-        .days
-        .keys()
-        .next()
-        .copied()
-        .unwrap_or(yesterday)
-        .min(yesterday);
+    let first = history.days.keys().next().copied();
+    let first = first.unwrap_or(yesterday).min(yesterday);
     let known = usize::try_from(today.days_since(first)).unwrap_or(1);
     let horizon = request.horizon_days;
     let weather = request.weather.get(&history.node.zone);
@@ -180,58 +174,84 @@ fn candidate(
     let traits = DayTraits::span_of(&request.calendar, &history.node, first, known + horizon + 2);
     let mut values = vec![f64::NAN; known];
     let mut temperatures = vec![f64::NAN; known];
-    let mut shape_days = Vec::with_capacity(known);
     for i in 0..known {
         let day = traits[i].day;
         if let Some(observed) = weather.and_then(|w| w.observed.get(&day)) {
             temperatures[i] = *observed;
         }
-        let hours = history.days.get(&day).copied();
-        if let Some(hours) = &hours {
+        if let Some(hours) = history.days.get(&day) {
             let effect = effects.and_then(|e| e.get(&day)).copied().unwrap_or(0.0);
             values[i] = (hours.iter().sum::<f64>() - effect).max(0.0);
         }
-        shape_days.push(ShapeDay {
-            traits: traits[i],
-            temperature: temperatures[i],
-            hours: hours.unwrap_or([f64::NAN; 24]),
-        });
     }
-    let given = (0..horizon)
-        .map(|lead| {
-            let day = traits[known + lead].day;
-            weather
-                .and_then(|w| w.forecast.get(&day))
-                .copied()
-                .unwrap_or(f64::NAN)
-        })
-        .collect();
     let deviation = |i: usize| history.deviations.get(&traits[i].day).copied();
     let deviations = if history.deviations.is_empty() {
         Vec::new()
     } else {
         (0..known).map(|i| deviation(i).unwrap_or(0.0)).collect()
     };
-    let series = DailySeries {
+    DailySeries {
         values,
         traits,
         temperatures,
         deviations,
-    };
-    let mut own = series.clone();
-    if !own.temperatures.iter().any(|t| t.is_finite()) {
-        own.temperatures.clear();
     }
+}
+
+/// What a node's regression learns from; without temperatures where none is known.
+pub(super) fn lessons_of(mut series: DailySeries, options: DailyOptions) -> SeriesLessons {
+    if !series.temperatures.iter().any(|t| t.is_finite()) {
+        series.temperatures.clear();
+    }
+    SeriesLessons::new(series, options)
+}
+
+fn candidate(
+    request: &ForecastRequest,
+    taken_out: &TakenOut,
+    today: GasDay,
+    history: History,
+    options: DailyOptions,
+) -> Candidate {
+    let series = series_of(request, taken_out, today, &history);
+    let known = series.values.len();
+    let weather = request.weather.get(&history.node.zone);
+    let days = series.traits.iter().zip(&series.temperatures);
+    let shape_days = days
+        .map(|(traits, temperature)| ShapeDay {
+            traits: *traits,
+            temperature: *temperature,
+            hours: history
+                .days
+                .get(&traits.day)
+                .copied()
+                .unwrap_or([f64::NAN; 24]),
+        })
+        .collect();
+    let given = (0..request.horizon_days)
+        .map(|lead| {
+            let day = series.traits[known + lead].day;
+            weather
+                .and_then(|w| w.forecast.get(&day))
+                .copied()
+                .unwrap_or(f64::NAN)
+        })
+        .collect();
     Candidate {
         days_known: series.days_known(known - 1),
         history,
         given,
         book: ShapeBook::new(shape_days),
+        lessons: lessons_of(series.clone(), options),
         series,
-        lessons: SeriesLessons::new(own, options),
         forecast: None,
         regression_age: None,
     }
+}
+
+/// Whether alike customers are asked about rare days.
+pub(super) fn expects_rare_days(request: &ForecastRequest) -> bool {
+    request.models != ModelChoice::SeasonalNaive && request.calendar.years().next().is_some()
 }
 
 /// What customers of a class say of rare days; nothing for the baseline, which is to stay plain.
@@ -241,7 +261,7 @@ fn priors(
     today: GasDay,
     candidates: &[Candidate],
 ) -> Priors {
-    if request.models == ModelChoice::SeasonalNaive || request.calendar.years().next().is_none() {
+    if !expects_rare_days(request) {
         return Priors::default();
     }
     let evidence = candidates
@@ -282,29 +302,26 @@ fn own_forecast(
     }
 }
 
-/// Forecasts from the class of nodes with little history; none of a run that was made without
-/// capacities.
-fn cold_starts(
-    request: &ForecastRequest,
-    today: GasDay,
-    candidates: &[Candidate],
-) -> Vec<Option<ColdStart>> {
-    let capacities = match &request.capacities {
-        Some(capacities) if request.models == ModelChoice::Best => capacities,
-        _ => return candidates.iter().map(|_| None).collect(),
-    };
-    let members: Vec<Member<'_>> = candidates
+/// Where each node stands on the ladder. The class is not asked in a run that was made without capacities.
+fn rungs(request: &ForecastRequest, today: GasDay, candidates: &[Candidate]) -> Vec<Option<Rung>> {
+    let capacities = request.capacities.as_ref();
+    let nodes: Vec<Climber<'_>> = candidates
         .iter()
-        .map(|candidate| Member {
-            class: candidate.history.node.class,
+        .map(|candidate| Climber {
+            node: &candidate.history.node,
             series: &candidate.series,
-            capacity: capacities.get(&candidate.history.node),
+            capacity: capacities.and_then(|of| of.get(&candidate.history.node)),
             own: candidate.forecast.as_ref(),
             regression_age: candidate.regression_age,
-            seed: fnv1a(label(&candidate.history.node).bytes()),
         })
         .collect();
-    cold_start::cold_starts(&members, today, request.horizon_days)
+    let asks_class = request.models == ModelChoice::Best && capacities.is_some();
+    let hand_over = asks_class.then_some(if request.customer_capacities.is_some() {
+        HandOver::Drawn
+    } else {
+        HandOver::Averaged
+    });
+    climb(&nodes, today, request.horizon_days, hand_over)
 }
 
 fn prepare(
@@ -312,24 +329,17 @@ fn prepare(
     recall: &Recall<'_>,
     candidate: &Candidate,
     all: &[Candidate],
-    cold: Option<ColdStart>,
+    rung: Option<Rung>,
 ) -> Option<PreparedNode> {
-    let own = candidate.forecast.as_ref();
-    let borrowed = match cold {
-        Some(cold) => {
-            let is_known = candidate.days_known >= OWN_PATTERN_DAYS;
-            let donor = all.get(cold.donor).filter(|_| !is_known);
-            Some((cold.forecast, donor.unwrap_or(candidate)))
-        }
-        None => lent_as_before(request, candidate, all),
-    };
-    let (forecast, book) = match (borrowed, own) {
-        (Some((forecast, donor)), _) => (forecast, &donor.book),
-        (None, Some(own)) => (own.clone(), &candidate.book),
-        (None, None) => (
-            recent_mean(candidate, request.horizon_days)?,
-            &candidate.book,
-        ),
+    let lent = lent_as_before(request, candidate, all);
+    let (forecast, book) = if let Some((forecast, donor)) = lent {
+        (forecast, &donor.book)
+    } else {
+        let rung = rung?;
+        let is_known = candidate.days_known >= OWN_PATTERN_DAYS;
+        let donor = rung.donor.and_then(|donor| all.get(donor));
+        let of_hours = donor.filter(|_| !is_known).unwrap_or(candidate);
+        (rung.forecast, &of_hours.book)
     };
     let known = candidate.series.values.len();
     let keys = BookKeys::new(recall, book);
@@ -414,33 +424,4 @@ fn class_profile<'a>(
             .collect(),
     };
     Some((forecast, donor))
-}
-
-/// The mean of the days known, for a node in its first week; each day's distance from it is a path.
-fn recent_mean(candidate: &Candidate, horizon: usize) -> Option<DailyForecast> {
-    let days: Vec<(GasDay, f64)> = candidate
-        .series
-        .traits
-        .iter()
-        .zip(&candidate.series.values)
-        .filter(|(_, v)| v.is_finite())
-        .map(|(t, v)| (t.day, *v))
-        .collect();
-    if days.len() < MEAN_DAYS_MIN {
-        return None;
-    }
-    let recent = &days[days.len().saturating_sub(7)..];
-    let mean = recent.iter().map(|(_, v)| v).sum::<f64>() / recent.len() as f64;
-    let paths = recent
-        .iter()
-        .map(|(day, value)| ResidualPath {
-            origin: *day,
-            residuals: vec![2.0 * (value - mean); horizon],
-        })
-        .collect();
-    Some(DailyForecast {
-        model: "recent_mean",
-        p50: vec![mean; horizon],
-        paths,
-    })
 }

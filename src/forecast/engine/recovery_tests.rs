@@ -596,3 +596,56 @@ fn a_factory_unlike_its_class_is_left_as_it_is() {
         assert!(recovered.abs() < 0.2, "{name}: {recovered}");
     }
 }
+
+/// Σ |P50 − used| / Σ used of a factory over the festival's days, by its bands.
+fn missed(factory: &Factory, bands: &[crate::domain::demand::Band]) -> f64 {
+    let (mut off, mut all) = (0.0, 0.0);
+    for (index, band) in bands.iter().enumerate() {
+        let on = day("2027-01-18").plus(i64::try_from(index).unwrap());
+        let festival = calendar().spring_festival_offset(on.0, 24);
+        let usual = usual_of(CustomerClass::Industrial, index) * factory.level / 40_000.0;
+        let used = usual * left(CustomerClass::Industrial, factory.depth, festival);
+        off += (band.p50_m3 as f64 - used).abs();
+        all += used;
+    }
+    off / all
+}
+
+#[test]
+fn bands_of_single_customers_know_the_festival_from_those_alike() {
+    let all: Vec<&Factory> = FACTORIES.iter().collect();
+    let request = festive(&[(CustomerClass::Industrial, 0.7)], &all, true);
+    let of = |request: &ForecastRequest| consumer_days(request, &Memory::default()).unwrap();
+    let with = of(&request);
+    let mut rows = Vec::new();
+    for factory in &FACTORIES {
+        let id = factory.id.into();
+        // By itself, as if nobody were alike.
+        let mut alone = request.clone();
+        alone.demand.clear();
+        alone.parts.consumers.retain(|of| of.customer == id);
+        alone.customer_capacities = None;
+        let [with, alone] = [&with, &of(&alone)].map(|said| missed(factory, &said[&id].bands));
+        println!(
+            "  {:<10} {:5.1} % alone, {:5.1} % with those alike",
+            factory.id,
+            100.0 * alone,
+            100.0 * with
+        );
+        rows.push((factory, alone, with));
+    }
+    let mean = |is: &dyn Fn(&Factory) -> bool| {
+        let of: Vec<_> = rows.iter().filter(|(factory, ..)| is(factory)).collect();
+        let count = of.len() as f64;
+        let sums = of
+            .iter()
+            .fold((0.0, 0.0), |(a, b), (_, alone, with)| (a + alone, b + with));
+        (sums.0 / count, sums.1 / count)
+    };
+    // Who met one or none, and closes for it, is helped by a third at least.
+    let (alone, with) = mean(&|f| f.first >= "2025-03-01" && f.depth > 0.0);
+    assert!(with < 0.67 * alone, "{alone} {with}");
+    // Who met three is no worse off, the one that never closes included.
+    let (alone, with) = mean(&|f| f.first < "2025-03-01");
+    assert!(with < 1.02 * alone, "{alone} {with}");
+}

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::linear::Penalty;
 use crate::forecast::models::base::BaseOptions;
@@ -61,6 +62,18 @@ impl KeyMaker {
     /// Adds a number.
     pub fn number(&mut self, number: usize) -> &mut Self {
         number.hash(&mut self.0);
+        self
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        text.hash(&mut self.0);
+        self
+    }
+
+    /// Adds a gas day.
+    pub fn day(&mut self, day: GasDay) -> &mut Self {
+        day.hash(&mut self.0);
         self
     }
 

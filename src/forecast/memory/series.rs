@@ -57,7 +57,8 @@ impl SeriesLessons {
         DailyModel::new(self.series.clone(), self.options)
     }
 
-    fn key(&self) -> &Key {
+    /// The digest of the series and the choices of its model.
+    pub(in crate::forecast) fn key(&self) -> &Key {
         self.key.get_or_init(|| {
             let mut key = KeyMaker::new("series");
             key.series(&self.series).options(&self.options).key()

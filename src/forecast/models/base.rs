@@ -18,6 +18,7 @@ use crate::forecast::linear::{Design, Penalty, dot};
 use crate::forecast::models::daily::DailySeries;
 
 pub use chain::BaseChain;
+pub(in crate::forecast) use chain::upper_median;
 
 /// Choices of the base regression, made on data before any scored origin.
 #[derive(Debug, Clone, Copy, PartialEq)]

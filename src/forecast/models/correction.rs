@@ -21,9 +21,7 @@ const MONTH: usize = 13;
 
 /// Mean of the values that are known; none if none is.
 #[inline]
-pub(in crate::forecast::models) fn mean_known(
-    values: impl IntoIterator<Item = f64>,
-) -> Option<f64> {
+pub(in crate::forecast) fn mean_known(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values
         .into_iter()
         .filter(|v| v.is_finite())

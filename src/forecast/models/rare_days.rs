@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
 use crate::forecast::features::calendar::{FESTIVAL, RARE};
+use crate::forecast::models::base::upper_median;
 
 /// Number of effects: the festival by offset, holidays, make-up workdays, days beside days off.
 pub const RARE_FEATURES: usize = RARE.end - RARE.start;
@@ -234,12 +235,11 @@ fn column(owns: &[OwnEffects], j: usize) -> Column {
         .filter(|own| own.days[j] >= DAYS_MIN)
         .map(|own| own.effects[j])
         .collect();
-    if effects.is_empty() {
+    let Some(middle) = upper_median(&mut effects) else {
         return Column::default();
-    }
-    let middle = effects.len() / 2;
+    };
     let mut column = Column {
-        mean: *effects.select_nth_unstable_by(middle, f64::total_cmp).1,
+        mean: middle,
         spread: first,
         ..Column::default()
     };

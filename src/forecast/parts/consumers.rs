@@ -6,13 +6,16 @@ use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::customer::{self, CustomerModel, KnownDays, plan_bias};
 use crate::forecast::draws::{daily_draw, path_for};
 use crate::forecast::engine::ForecastRequest;
-use crate::forecast::memory::Recall;
+use crate::forecast::memory::{KeyMaker, Recall};
+use crate::forecast::models::daily::DailyForecast;
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
 
 /// A customer silent for longer is a part of the rest.
 const SILENT_DAYS_MAX: i64 = 14;
 /// A plan's band is at most so many times as wide as the model's.
 const WIDTH_MAX: f64 = 5.0;
+/// Model of a consumer of whom nothing but a plan is known.
+pub const PLAN: &str = "plan";
 
 /// A consumer's expectation by day of the run, before plans.
 pub(super) struct Expected {
@@ -30,18 +33,16 @@ pub(super) struct Expected {
     pub(super) width: Vec<f64>,
 }
 
-/// None where neither enough history nor a plan is known. `prior` is what alike customers say of rare
-/// days.
+/// None where neither a plan is known nor, in `own`, what its own days and alike customers say of it.
 pub(super) fn expected(
     consumer: &ConsumerInput,
     frame: &Frame<'_>,
-    prior: Option<&ClassPrior>,
+    own: Option<&DailyForecast>,
 ) -> Option<Expected> {
     let Frame {
         request,
         today,
         chosen,
-        ..
     } = *frame;
     let horizon = request.horizon_days;
     let days: Vec<GasDay> = (0_i64..).take(horizon).map(|i| today.plus(i)).collect();
@@ -53,11 +54,23 @@ pub(super) fn expected(
         .map(|day| consumer.plans.get(day))
         .map(|filed| filed.map(|m3| (m3 * (1.0 + record.bias)).max(0.0)))
         .collect();
-    let (model, p50, draws) = match own(consumer, frame, prior, &effects) {
-        Some(own) => own,
+    let (model, p50, draws) = match own {
+        Some(own) => {
+            let with_effects = |volumes: &[f64]| -> Vec<f64> {
+                let days = volumes.iter().zip(&effects);
+                days.map(|(m3, effect)| (m3 + effect).max(0.0)).collect()
+            };
+            let drawn =
+                |past: &GasDay| with_effects(&daily_draw(&own.p50, path_for(&own.paths, *past)));
+            (
+                own.model,
+                with_effects(&own.p50),
+                chosen.iter().map(drawn).collect(),
+            )
+        }
         // A plan is all that is known of it.
         None if plans.iter().any(Option::is_some) => (
-            "plan",
+            PLAN,
             vec![0.0; horizon],
             vec![vec![0.0; horizon]; chosen.len()],
         ),
@@ -90,8 +103,6 @@ pub(super) fn expected(
     })
 }
 
-type Own = (&'static str, Vec<f64>, Vec<Vec<f64>>);
-
 /// What a consumer's own days say of rare days.
 pub(in crate::forecast) fn rare_evidence(
     consumer: &ConsumerInput,
@@ -100,16 +111,33 @@ pub(in crate::forecast) fn rare_evidence(
     today: GasDay,
 ) -> Evidence {
     model(consumer, request, today)
-        .map(|(known, _)| known.lessons.rare_evidence(recall))
+        .map(|known| known.model.lessons.rare_evidence(recall))
         .unwrap_or_default()
 }
 
-/// The model of a consumer's days, and the days between the last known one and today.
-fn model(
+/// A consumer's days and the model of them.
+pub(in crate::forecast) struct KnownConsumer {
+    pub(in crate::forecast) model: CustomerModel,
+    /// Days between the last known one and today.
+    silent: usize,
+}
+
+impl KnownConsumer {
+    /// Adds everything that its forecast is made from.
+    pub(in crate::forecast) fn add_to(&self, key: &mut KeyMaker) {
+        key.part(self.model.lessons.key())
+            .number(self.silent)
+            .ahead(self.model.ahead)
+            .values(&self.model.given);
+    }
+}
+
+/// The model of a consumer's days; none without one, or if it has been silent for too long.
+pub(in crate::forecast) fn model(
     consumer: &ConsumerInput,
     request: &ForecastRequest,
     today: GasDay,
-) -> Option<(CustomerModel, usize)> {
+) -> Option<KnownConsumer> {
     let known: Vec<(GasDay, f64)> = consumer
         .days
         .iter()
@@ -124,7 +152,7 @@ fn model(
     if silent > SILENT_DAYS_MAX {
         return None;
     }
-    let skip = usize::try_from(silent - 1).ok()?;
+    let silent = usize::try_from(silent - 1).ok()?;
     let known = KnownDays {
         days: known,
         deviations: consumer.deviations.clone(),
@@ -135,37 +163,48 @@ fn model(
         &request.calendar,
         &consumer.node,
         request.weather_skill,
-        skip + request.horizon_days,
+        silent + request.horizon_days,
     )?;
     model.lessons = model.lessons.weighing(request.weighing);
-    Some((model, skip))
+    Some(KnownConsumer { model, silent })
 }
 
-fn own(
+/// What a consumer's own days say of the days from today on.
+pub(in crate::forecast) struct OwnDays {
+    pub(in crate::forecast) forecast: Option<DailyForecast>,
+    /// Days since a regression became possible.
+    pub(in crate::forecast) regression_age: Option<usize>,
+}
+
+/// `prior` is what alike customers say of rare days.
+pub(in crate::forecast) fn own_days(
     consumer: &ConsumerInput,
-    frame: &Frame<'_>,
+    known: &KnownConsumer,
+    recall: &Recall<'_>,
     prior: Option<&ClassPrior>,
-    effects: &[f64],
-) -> Option<Own> {
-    let (known, skip) = model(consumer, frame.request, frame.today)?;
-    let said = known
+) -> OwnDays {
+    let KnownConsumer { model, silent } = known;
+    let said = model
         .lessons
-        .forecast(frame.recall, prior, known.ahead, &known.given)?;
-    let forecast = said.forecast;
-    if let Some(run) = said.learnt_by {
-        frame.recall.note(consumer.customer.to_string(), run);
-    }
-    let with_effects = |volumes: &[f64]| -> Vec<f64> {
-        volumes[skip..]
-            .iter()
-            .zip(effects)
-            .map(|(m3, effect)| (m3 + effect).max(0.0))
-            .collect()
+        .forecast(recall, prior, model.ahead, &model.given);
+    let Some(said) = said else {
+        return OwnDays {
+            forecast: None,
+            regression_age: None,
+        };
     };
-    let draws = frame
-        .chosen
-        .iter()
-        .map(|past| with_effects(&daily_draw(&forecast.p50, path_for(&forecast.paths, *past))))
-        .collect();
-    Some((forecast.model, with_effects(&forecast.p50), draws))
+    if let Some(run) = said.learnt_by {
+        recall.note(consumer.customer.to_string(), run);
+    }
+    let mut forecast = said.forecast;
+    if *silent > 0 {
+        forecast.p50.drain(..silent);
+        for path in &mut forecast.paths {
+            path.residuals.drain(..silent);
+        }
+    }
+    OwnDays {
+        forecast: Some(forecast),
+        regression_age: said.regression_age,
+    }
 }

@@ -12,8 +12,7 @@ use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandNode, Draws, NodeForecast};
 use crate::domain::factor::{Factor, FactorAmount};
 use crate::forecast::engine::ForecastRequest;
-use crate::forecast::memory::Recall;
-use crate::forecast::models::rare_days::ClassPrior;
+use crate::forecast::models::daily::DailyForecast;
 
 /// Model of a node that has no history yet.
 const NEW_NODE: &str = "new_connection";
@@ -22,7 +21,6 @@ const NEW_NODE: &str = "new_connection";
 #[derive(Clone, Copy)]
 pub(in crate::forecast) struct Frame<'a> {
     pub(in crate::forecast) request: &'a ForecastRequest,
-    pub(in crate::forecast) recall: &'a Recall<'a>,
     pub(in crate::forecast) today: GasDay,
     pub(in crate::forecast) chosen: &'a [GasDay],
 }
@@ -61,17 +59,17 @@ struct Spread<'a> {
     covered: Vec<f64>,
 }
 
-/// Mixes the parts; `priors` are what alike customers say of each consumer's rare days.
+/// Mixes the parts; `own` is what is expected of each consumer before plans and production changes.
 pub(in crate::forecast) fn mix(
     frame: &Frame<'_>,
     mut nodes: Vec<NodeForecast>,
-    priors: &[Option<ClassPrior>],
+    own: &[Option<DailyForecast>],
 ) -> Mixed {
     let request = frame.request;
     let mut by_node: BTreeMap<&DemandNode, Vec<(&ConsumerInput, Expected)>> = BTreeMap::new();
     for (i, consumer) in request.parts.consumers.iter().enumerate() {
-        let prior = priors.get(i).and_then(Option::as_ref);
-        if let Some(own) = expected(consumer, frame, prior) {
+        let own = own.get(i).and_then(Option::as_ref);
+        if let Some(own) = expected(consumer, frame, own) {
             by_node
                 .entry(&consumer.node)
                 .or_default()

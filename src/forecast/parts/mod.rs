@@ -24,7 +24,8 @@ use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
 use crate::domain::id::CustomerId;
 
-pub(super) use consumers::rare_evidence;
+pub use consumers::PLAN;
+pub(super) use consumers::{KnownConsumer, OwnDays, model, own_days, rare_evidence};
 pub(super) use mix::{Frame, mix};
 pub(super) use taken_out::{TakenOut, taken_out};
 

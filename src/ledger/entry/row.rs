@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::customer::{CustomerClass, PriceTier, SaleMode, ShiftPattern, SizeClass};
-use crate::domain::demand::Band;
 use crate::domain::filing::{ChangeKind, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId};
 use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::ledger::entry::CustomerForecast;
 
 /// One large consumer's line (台账行).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -278,11 +278,17 @@ pub struct LedgerBand {
     pub p50_m3: i64,
     /// One in ten lies above.
     pub p90_m3: i64,
+    /// What it comes from: `plan`, or the rung of the ladder, from the best down: `regression`,
+    /// `class_profile_scaled`, `class_profile_design_flow`, `seasonal_naive` (docs/METHODS.md, "Short
+    /// history").
+    #[schema(value_type = String)]
+    pub model: &'static str,
 }
 
-impl From<Band> for LedgerBand {
-    fn from(band: Band) -> Self {
+impl From<&CustomerForecast> for LedgerBand {
+    fn from(CustomerForecast { band, model }: &CustomerForecast) -> Self {
         Self {
+            model,
             p10_m3: band.p10_m3,
             p50_m3: band.p50_m3,
             p90_m3: band.p90_m3,

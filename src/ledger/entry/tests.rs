@@ -27,7 +27,7 @@ struct Case {
     completeness_7d: BTreeMap<CustomerId, f64>,
     latest: BTreeMap<MeterId, LatestTotal>,
     temperatures: BTreeMap<String, BTreeMap<GasDay, f64>>,
-    forecasts: BTreeMap<CustomerId, Band>,
+    forecasts: BTreeMap<CustomerId, CustomerForecast>,
     plans: Vec<FiledPlan>,
 }
 
@@ -155,10 +155,13 @@ fn the_json_has_exactly_the_agreed_shape() {
     case.days("2026-01-01"..="2026-11-19", "1000.5");
     case.forecasts.insert(
         "c1".into(),
-        Band {
-            p10_m3: 1,
-            p50_m3: 2,
-            p90_m3: 3,
+        CustomerForecast {
+            band: Band {
+                p10_m3: 1,
+                p50_m3: 2,
+                p90_m3: 3,
+            },
+            model: "regression",
         },
     );
     let json = serde_json::to_value(case.row()).unwrap();
@@ -190,6 +193,7 @@ fn the_json_has_exactly_the_agreed_shape() {
     assert_eq!(json["base_price_yuan_per_m3"], "3.0000");
     assert_eq!(json["price_tier"], "tier0");
     assert_eq!(json["forecast"]["p50_m3"], 2);
+    assert_eq!(json["forecast"]["model"], "regression");
     assert_eq!(json["status"], "normal");
     assert_eq!(json["zone"], "北区");
     assert_eq!(json["sparkline"][29], 1000.5);
@@ -405,10 +409,13 @@ fn the_month_counts_complete_days() {
     }
     case.forecasts.insert(
         "c1".into(),
-        Band {
-            p10_m3: 1_500,
-            p50_m3: 2_000,
-            p90_m3: 2_500,
+        CustomerForecast {
+            band: Band {
+                p10_m3: 1_500,
+                p50_m3: 2_000,
+                p90_m3: 2_500,
+            },
+            model: "regression",
         },
     );
     let row = case.row();
@@ -450,10 +457,13 @@ fn hours_and_years_give_their_figures() {
     case.hours_today.insert("c1".into(), today);
     case.forecasts.insert(
         "c1".into(),
-        Band {
-            p10_m3: 5,
-            p50_m3: 10,
-            p90_m3: 20,
+        CustomerForecast {
+            band: Band {
+                p10_m3: 5,
+                p50_m3: 10,
+                p90_m3: 20,
+            },
+            model: "regression",
         },
     );
     let row = case.row();

@@ -71,6 +71,18 @@ const fn summed(header: &'static str, kind: Kind, value: fn(&LedgerEntry) -> Cel
     }
 }
 
+/// Chinese name of what a forecast comes from.
+fn method_of(model: &'static str) -> &'static str {
+    match model {
+        "plan" => "客户计划",
+        "regression" => "回归",
+        "class_profile_scaled" => "同类曲线 × 自身水平",
+        "class_profile_design_flow" => "同类曲线 × 设计流量 × 达产",
+        "seasonal_naive" => "季节朴素",
+        other => other,
+    }
+}
+
 fn t(value: impl Into<String>) -> Cell {
     Cell::Text(value.into())
 }
@@ -202,6 +214,9 @@ pub(super) const GROUPS: &[Group] = &[
             }),
             column("今日预测P90(m³)", Kind::M3, 13.0, |e| {
                 n(e.forecast.map(|b| b.p90_m3 as f64))
+            }),
+            text("预测方法", 22.0, |e| {
+                t(e.forecast.map_or("", |b| method_of(b.model)))
             }),
             summed("日偏差量(m³)", Kind::M3, |e| m3(e.deviation_m3)),
             column("日偏差率(%)", Kind::Ratio, 9.0, |e| n(e.deviation_ratio)),

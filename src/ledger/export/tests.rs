@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::demand::Band;
 use crate::domain::quantity::StdVolume;
+use crate::ledger::entry::CustomerForecast;
 use crate::ledger::entry::fixture::{at, calendar, customer, meter, registry};
 use crate::ledger::entry::{LedgerInput, build};
 
@@ -48,7 +49,13 @@ fn entries() -> Vec<LedgerEntry> {
         completeness_7d: &BTreeMap::new(),
         latest: &BTreeMap::new(),
         temperatures: &BTreeMap::new(),
-        forecasts: &BTreeMap::from([("c1".into(), band)]),
+        forecasts: &BTreeMap::from([(
+            "c1".into(),
+            CustomerForecast {
+                band,
+                model: "class_profile_scaled",
+            },
+        )]),
         plans: &[],
         changes: &[],
     })

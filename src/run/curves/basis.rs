@@ -32,7 +32,7 @@ const RULES_VERSION: u32 = 5;
 /// As the store's.
 pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
-    let basis = Basis::new(&deps.calendar);
+    let basis = Basis::new(&deps.calendar.borrow());
     let digests = registry
         .meters
         .values()

@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::basis::Means;
 use super::{CurveDeps, PassReport};
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::filing::ProductionChange;
 use crate::domain::id::{CustomerId, MeterId};
 use crate::domain::registry::Registry;
@@ -83,6 +83,7 @@ fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreEr
         means: Means::new(&registry, &deps.journal)?,
         registry: &registry,
         limits: Arc::clone(&deps.limits.borrow()),
+        calendar: Arc::clone(&deps.calendar.borrow()),
         work,
         next: AtomicUsize::new(0),
         outcome: Mutex::new(Ok((0, 0))),
@@ -144,6 +145,7 @@ struct Pass<'a> {
     changes: BTreeMap<CustomerId, Vec<ProductionChange>>,
     means: Means,
     limits: Arc<LimitTable>,
+    calendar: Arc<Calendar>,
     work: Vec<Work>,
     next: AtomicUsize,
     outcome: Mutex<Result<(usize, usize), StoreError>>,
@@ -222,7 +224,7 @@ impl Pass<'_> {
         else {
             return Ok(Vec::new());
         };
-        let rules = self.means.rules(meter, &self.deps.calendar);
+        let rules = self.means.rules(meter, &self.calendar);
         // Curves of days whose readings were dropped are final; their marks are answered by that.
         let journal = &self.deps.journal;
         let open_from = journal.closed_before(&meter.id)?;
@@ -315,7 +317,7 @@ impl Pass<'_> {
                 meter,
                 customer,
                 changes: told.map_or(&[], Vec::as_slice),
-                calendar: &self.deps.calendar,
+                calendar: &self.calendar,
                 clock,
                 limits: &self.limits.of(customer, day),
                 curve: &curve,

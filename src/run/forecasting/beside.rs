@@ -14,6 +14,7 @@ use crate::domain::id::CustomerId;
 use crate::domain::registry::Registry;
 use crate::forecast::parts::{ConsumerInput, PartsInput, Project};
 use crate::run::app::App;
+use crate::run::facts::CustomerDays;
 use crate::run::{facts, ledgering};
 use crate::store::book::DocumentKind;
 
@@ -21,17 +22,21 @@ use crate::store::book::DocumentKind;
 const PLAN_DAYS: i64 = 183;
 
 /// Everything beside the history of nodes, as known at an instant.
+///
+/// With `asked`, whose days were read already, these customers are among the consumers even if a project
+/// speaks for them.
 pub(super) fn parts(
     app: &App,
     registry: &Registry,
     at: DateTime<Utc>,
     horizon_days: usize,
+    asked: Option<&BTreeMap<CustomerId, CustomerDays>>,
 ) -> anyhow::Result<PartsInput> {
     let today = app.gas_day_clock().day_of(at);
     let until = today.plus(i64::try_from(horizon_days).unwrap_or(0));
     let plans = latest_plans(app, registry, today.plus(-PLAN_DAYS), until, at)?;
     Ok(PartsInput {
-        consumers: consumers(app, registry, at, today, plans)?,
+        consumers: consumers(app, registry, at, plans, asked)?,
         projects: projects(registry, at),
         factors: factors_known_at(app, at)?,
     })
@@ -75,19 +80,23 @@ fn consumers(
     app: &App,
     registry: &Registry,
     at: DateTime<Utc>,
-    today: GasDay,
     mut plans: Plans,
+    asked: Option<&BTreeMap<CustomerId, CustomerDays>>,
 ) -> anyhow::Result<Vec<ConsumerInput>> {
+    let today = app.gas_day_clock().day_of(at);
     let of_projects: BTreeSet<&CustomerId> = registry
         .connections_known_at(at)
         .into_iter()
         .filter(|c| !c.is_learnt(today))
         .filter_map(|c| c.customer.as_ref())
         .collect();
-    let mut ids: BTreeSet<CustomerId> = ledgering::members_on(app, registry, today)?
-        .into_iter()
-        .map(|(id, _)| id)
-        .collect();
+    let mut ids: BTreeSet<CustomerId> = match asked {
+        Some(of) => of.keys().cloned().collect(),
+        None => ledgering::members_on(app, registry, today)?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect(),
+    };
     ids.extend(
         plans
             .iter()
@@ -96,7 +105,13 @@ fn consumers(
     );
     ids.retain(|id| registry.customers.contains_key(id) && !of_projects.contains(id));
     let from = today.plus(-facts::HISTORY_DAYS);
-    let mut used = facts::days_of(app, registry, &ids, from, today)?;
+    let is_read = |id: &&CustomerId| asked.is_some_and(|of| of.contains_key(*id));
+    let to_read = ids.iter().filter(|id| !is_read(id));
+    let mut used = facts::days_of(app, registry, to_read, from, today)?;
+    for (id, days) in asked.into_iter().flatten() {
+        ids.insert(id.clone());
+        used.insert(id.clone(), days.between(from, today));
+    }
     let mut effects: BTreeMap<CustomerId, BTreeMap<GasDay, f64>> = BTreeMap::new();
     for change in facts::changes_known_at(&app.book, registry, at)? {
         let days = effects.entry(change.customer.clone()).or_default();

@@ -34,10 +34,27 @@ pub(super) fn capacities(
         .filter(|row| !row.is_learnt(today))
         .filter_map(|row| row.customer.as_ref())
         .collect();
-    let of_rows: BTreeMap<&CustomerId, &NewConnection> = rows
-        .iter()
-        .filter_map(|row| Some((row.customer.as_ref()?, *row)))
-        .collect();
+    of_nodes(registry, &rows, &of_projects)
+}
+
+/// The same of all customers, for days of which no project speaks: what a backtest looks back on.
+pub(super) fn capacities_in_all(
+    registry: &Registry,
+    at: DateTime<Utc>,
+) -> BTreeMap<DemandNode, NodeCapacity> {
+    of_nodes(
+        registry,
+        &registry.connections_known_at(at),
+        &BTreeSet::new(),
+    )
+}
+
+fn of_nodes(
+    registry: &Registry,
+    rows: &[&NewConnection],
+    left_out: &BTreeSet<&CustomerId>,
+) -> BTreeMap<DemandNode, NodeCapacity> {
+    let of_rows = by_customer(rows);
     let mut qmax_of: BTreeMap<&CustomerId, f64> = BTreeMap::new();
     for meter in registry.meters.values() {
         if let Some(customer) = &meter.customer {
@@ -50,7 +67,7 @@ pub(super) fn capacities(
         else {
             continue;
         };
-        if of_projects.contains(&customer.id) {
+        if left_out.contains(&customer.id) {
             continue;
         }
         let all = qmax_of.get(&customer.id).copied().unwrap_or(0.0);
@@ -75,6 +92,31 @@ pub(super) fn capacities(
         .into_iter()
         .filter_map(|(node, of_node)| Some((node, of_node.capacity()?)))
         .collect()
+}
+
+/// Design flow of single customers, for those of which it is known; as for [`capacities`].
+pub(super) fn of_customers<'a>(
+    registry: &Registry,
+    at: DateTime<Utc>,
+    customers: impl Iterator<Item = &'a CustomerId>,
+) -> BTreeMap<CustomerId, NodeCapacity> {
+    let rows = registry.connections_known_at(at);
+    let of_rows = by_customer(&rows);
+    customers
+        .filter_map(|id| {
+            let customer = registry.customers.get(id)?;
+            let step = CapacityStep {
+                from_on: GasDay(customer.connected_on),
+                m3h: design_flow(customer, of_rows.get(id).copied())?,
+            };
+            Some((id.clone(), NodeCapacity::new([step])))
+        })
+        .collect()
+}
+
+fn by_customer<'a>(rows: &[&'a NewConnection]) -> BTreeMap<&'a CustomerId, &'a NewConnection> {
+    let of_row = |row: &&'a NewConnection| Some((row.customer.as_ref()?, *row));
+    rows.iter().filter_map(of_row).collect()
 }
 
 /// A customer's design flow, m³/h.

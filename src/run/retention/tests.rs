@@ -133,7 +133,7 @@ fn city() -> City {
         registry: receiver,
         sum_day: Arc::new(sum_day),
         fill_days: 0,
-        calendar: Arc::new(Calendar::default()),
+        calendar: watch::channel(Arc::default()).1,
         limits: watch::channel(Arc::default()).1,
         clock: Arc::new(ManualClock::new(at(DAYS * 24))),
         live: broadcast::channel(1_024).0,

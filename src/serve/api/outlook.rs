@@ -84,6 +84,9 @@ pub struct ConsumerRow {
     pub class: String,
     /// Whether a filed plan stands in the place of its own expectation.
     pub is_planned: bool,
+    /// Rung of the ladder its own expectation comes from (docs/METHODS.md, "Short history"); `plan` if it
+    /// has none.
+    pub model: String,
     /// Relative bias its plans are corrected by.
     pub plan_bias: f64,
     /// Tomorrow.

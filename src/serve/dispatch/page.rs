@@ -83,7 +83,7 @@ fn escaped(text: &str) -> String {
 }
 
 impl Writer<'_> {
-    const fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
+    fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
         self.words.of(zh, en)
     }
 

@@ -1,10 +1,13 @@
 //! 预测报告: a run as total and by source, class or time slot, beside what was and what a naive
 //! forecast says.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandView;
+use crate::domain::id::RunId;
 use crate::domain::registry::Registry;
 use crate::serve::figures::cells::Cells;
 use crate::serve::figures::methods::methods;
@@ -45,6 +48,8 @@ pub struct ForecastFacts<'a> {
     pub run_before_yesterday: Option<&'a Run>,
     /// The last backtest.
     pub quality: &'a [QualityRow],
+    /// Names of the series whose regression was learnt, by the run that learnt it.
+    pub learning: &'a BTreeMap<RunId, Vec<String>>,
 }
 
 /// What is asked for.
@@ -75,6 +80,11 @@ pub fn forecast_view(
         run_id: forecast.run_id.to_string(),
         origin_at: instant_text(forecast.origin_at),
         made_with: forecast.inputs.clone(),
+        learnt_by: facts
+            .learning
+            .iter()
+            .map(|(run, series)| (run.to_string(), series.clone()))
+            .collect(),
         horizon: question.horizon,
         by: question.by,
         labels: members.iter().map(|m| m.label.clone()).collect(),

@@ -94,6 +94,8 @@ impl AppState {
             .start_of(today.day.plus(-1));
         let before = self.run_before_yesterday(yesterday_starts)?;
         let quality = self.quality()?;
+        let learning = self.book().run_learning(&run.forecast.run_id);
+        let learning = learning.map_err(book_failed)?;
         let facts = ForecastFacts {
             now,
             registry: &registry,
@@ -102,6 +104,7 @@ impl AppState {
             today: &today,
             run_before_yesterday: before.as_deref(),
             quality: &quality,
+            learning: &learning,
         };
         Ok(forecast_view(&facts, ForecastQuestion { horizon, by, key }))
     }

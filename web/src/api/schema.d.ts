@@ -1047,6 +1047,11 @@ export interface components {
             customer: string;
             /** @description Whether a filed plan stands in the place of its own expectation. */
             is_planned: boolean;
+            /**
+             * @description Rung of the ladder its own expectation comes from (docs/METHODS.md, "Short history"); `plan` if it
+             *     has none.
+             */
+            model: string;
             /** @description Name. */
             name: string;
             /**
@@ -1615,6 +1620,14 @@ export interface components {
             horizon: components["schemas"]["Horizon"];
             /** @description Members of the dimension. */
             labels: components["schemas"]["Label"][];
+            /**
+             * @description Names of the series whose regression was learnt, by the run that learnt it: this one, or an earlier
+             *     one whose past was the same; `L…` is the ledger. Nodes are named `zone/class`, large consumers by
+             *     account number. Empty for runs of earlier programs.
+             */
+            learnt_by: {
+                [key: string]: string[];
+            };
             /** @description What it was made from. */
             made_with: [
                 string,
@@ -1907,6 +1920,12 @@ export interface components {
         };
         /** @description A forecast's band, m³. */
         LedgerBand: {
+            /**
+             * @description What it comes from: `plan`, or the rung of the ladder, from the best down: `regression`,
+             *     `class_profile_scaled`, `class_profile_design_flow`, `seasonal_naive` (docs/METHODS.md, "Short
+             *     history").
+             */
+            model: string;
             /**
              * Format: int64
              * @description One in ten lies below.

@@ -4,6 +4,7 @@
 use super::pool::{Donor, Pool};
 use super::spread::{ByTarget, near_part};
 use crate::domain::calendar::GasDay;
+use crate::forecast::models::correction::mean_known;
 use crate::forecast::models::paths::ResidualPath;
 
 /// What is held for possible of a node's level.
@@ -73,9 +74,7 @@ impl Ways {
     fn mean(&self, from: usize, days: usize) -> f64 {
         let until = (from + days).min(self.ratios.len());
         let of = self.ratios.get(from..until).unwrap_or(&[]);
-        let known = of.iter().filter(|v| v.is_finite());
-        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
-        sum / count
+        mean_known(of.iter().copied()).unwrap_or(f64::NAN)
     }
 
     /// Parts by which the days after `origin` went their own way.

@@ -1,5 +1,7 @@
 //! What nodes of a class use per m³/h of design flow, day by day, pooled so that none rules.
 
+use crate::domain::demand::quantile_of_sorted;
+use crate::forecast::models::correction::mean_known;
 use crate::forecast::models::daily::DailyForecast;
 
 /// Days that two nodes must share to be held against each other.
@@ -105,19 +107,16 @@ pub(super) fn log_ratio(numerator: &[f64], denominator: &[f64], days_min: usize)
     (days >= days_min && ratio.is_finite()).then_some(ratio)
 }
 
-/// Mean of the last year's known days.
+/// Mean of the last year's known days; NaN if none is.
 fn year_mean(rates: &[f64]) -> f64 {
     let year = &rates[rates.len().saturating_sub(YEAR_DAYS)..];
-    let known = year.iter().filter(|rate| rate.is_finite());
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), rate| (sum + rate, count + 1.0));
-    sum / count
+    mean_known(year.iter().copied()).unwrap_or(f64::NAN)
 }
 
+/// The mean of the two in the middle where their number is even; sorts them.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
-    f64::midpoint(at(last / 2), at(last.div_ceil(2)))
+    quantile_of_sorted(values, 0.5)
 }
 
 impl<'a> Pool<'a> {
@@ -180,7 +179,7 @@ impl<'a> Pool<'a> {
 
     /// What a node is expected to do when its class does this: moves around the year's mean, taken as
     /// far as nodes follow.
-    fn followed(&self, rates: &mut [f64], year: f64) {
+    fn followed<'r>(&self, rates: impl Iterator<Item = &'r mut f64>, year: f64) {
         if self.follows < 1.0 && year > 0.0 {
             for rate in rates {
                 *rate = year * (rate.max(0.0) / year).powf(self.follows);
@@ -230,17 +229,20 @@ impl<'a> Pool<'a> {
         let count = self.donors.first().map_or(0, |d| d.rates.len());
         let mut rates = self.pooled(without, |donor| &donor.rates, count);
         let year = year_mean(&rates);
-        self.followed(&mut rates, year);
+        self.followed(rates.iter_mut(), year);
         rates
     }
 
-    /// Expected use of the class on the days ahead.
-    pub(super) fn ahead(&self) -> Vec<f64> {
+    /// Expected use of the class on the days ahead. Days of `quite` are followed quite: what nodes follow
+    /// is measured on weeks of all kinds, and the festival is everybody's.
+    pub(super) fn ahead(&self, quite: impl Fn(usize) -> bool) -> Vec<f64> {
         let count = self.donors.first().map_or(0, |d| d.ahead.len());
         let mut ahead = self.pooled(None, |donor| &donor.ahead, count);
         let days = self.donors.first().map_or(0, |d| d.rates.len());
         let rates = self.pooled(None, |donor| &donor.rates, days);
-        self.followed(&mut ahead, year_mean(&rates));
+        let days = ahead.iter_mut().enumerate();
+        let days = days.filter(|(lead, _)| !quite(*lead)).map(|(_, rate)| rate);
+        self.followed(days, year_mean(&rates));
         ahead
     }
 }

@@ -262,7 +262,7 @@ impl Stage {
             .filter(|(_, trust)| **trust >= TRUST_MIN)
             .map(|(error, _)| *error)
             .collect();
-        let shift = median(&mut firm).unwrap_or(0.0);
+        let shift = upper_median(&mut firm).unwrap_or(0.0);
         for error in &mut errors {
             *error = (*error - shift).abs();
         }
@@ -382,14 +382,15 @@ fn huber(size: f64, limit: f64, input: BaseInput<'_>, day: usize) -> f64 {
     }
 }
 
-fn median(values: &mut [f64]) -> Option<f64> {
+/// The one in the middle, of an even number the upper; their order is lost.
+pub(in crate::forecast) fn upper_median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len() / 2;
     (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
 /// 1.4826 × median of sizes; none if it is zero.
 fn robust_scale(sizes: &mut [f64]) -> Option<f64> {
-    median(sizes).filter(|m| *m > 0.0).map(|m| 1.4826 * m)
+    upper_median(sizes).filter(|m| *m > 0.0).map(|m| 1.4826 * m)
 }
 
 #[cfg(test)]

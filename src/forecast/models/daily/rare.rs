@@ -6,6 +6,7 @@ use super::weighing::Trusts;
 use super::{BaseChain, DailyForecast, DailyModel};
 use crate::forecast::features::calendar::{RARE, season_distance};
 use crate::forecast::linear::dot;
+use crate::forecast::models::base::upper_median;
 use crate::forecast::models::paths::level_factor;
 use crate::forecast::models::rare_days::{
     ClassPrior, Evidence, OwnEffects, PerColumn, RARE_FEATURES,
@@ -96,8 +97,7 @@ impl DailyModel {
         if level <= 0.0 || !level.is_finite() {
             return None;
         }
-        let middle = sizes.len() / 2;
-        let scale = 1.4826 * *sizes.select_nth_unstable_by(middle, f64::total_cmp).1;
+        let scale = 1.4826 * upper_median(&mut sizes)?;
         let noise = TOGETHER_DAYS * square.max(scale * scale) / (level * level);
         let (days, weights) = self.rare_information(cut, &trusts);
         let effects = std::array::from_fn(|j| coefficients[j] / level);

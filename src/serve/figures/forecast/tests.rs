@@ -49,6 +49,7 @@ fn view(city: &City, horizon: Horizon, by: Dimension, key: Option<&str>) -> Opti
         today: &city.today,
         run_before_yesterday: Some(&city.before),
         quality: &[],
+        learning: &BTreeMap::from([("F0".into(), vec!["north/industrial".to_owned()])]),
     };
     forecast_view(&facts, ForecastQuestion { horizon, by, key })
 }

@@ -1,5 +1,7 @@
 //! What the forecast page looks like in JSON.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -178,6 +180,10 @@ pub struct ForecastView {
     pub origin_at: String,
     /// What it was made from.
     pub made_with: Vec<(String, String)>,
+    /// Names of the series whose regression was learnt, by the run that learnt it: this one, or an earlier
+    /// one whose past was the same; `L…` is the ledger. Nodes are named `zone/class`, large consumers by
+    /// account number. Empty for runs of earlier programs.
+    pub learnt_by: BTreeMap<String, Vec<String>>,
     /// How far and how fine.
     pub horizon: Horizon,
     /// What the total is split by.
