@@ -9,6 +9,7 @@ use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::forecast::engine::ForecastRequest;
 use qiliang::forecast::memory::Memory;
+use qiliang::forecast::models::daily::Weighing;
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
 
@@ -195,7 +196,18 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
     app.book.put_demand_days(late).unwrap();
     let newer = forecasting::publish(&app).unwrap();
 
+    let known = app.memory.counts();
     let change = explain::explain(&app, &older.run_id, &newer.run_id).unwrap();
+    assert_eq!(app.memory.counts(), known, "looking into runs is no run");
+    assert!(known.lessons > 0);
+    drop(app);
+    let app = open(&site);
+    assert_eq!(app.memory.counts().lessons, 0);
+    assert_eq!(
+        explain::explain(&app, &older.run_id, &newer.run_id).unwrap(),
+        change,
+        "what is remembered makes it faster, not other"
+    );
     assert_eq!(change.days.len(), 31);
     for day in &change.days {
         let sum: i64 = day.parts().iter().sum();
@@ -263,7 +275,25 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
         "estimated days count by their uncertainty now, and did not then",
     );
 
+    // As the programs between had it: in fits alone.
+    let mut request = forecasting::request_at(&app, now()).unwrap();
+    assert_eq!(request.weighing, Weighing::All);
+    request.run_id = "in-fits".into();
+    request.weighing = Weighing::Fits;
+    let made = runs::make(request, &Memory::default()).unwrap();
+    let parts = Some(&made.breakdown);
+    app.book
+        .put_forecast_run_of(&made.forecast, parts, made.parts, &made.learning, now())
+        .unwrap();
+    let again = runs::reproduce(&app, &made.forecast.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(
+        again.changed_since,
+        ["estimated days count less in all that is learnt of them now, and in fits alone then"]
+    );
+
     let weighed = forecasting::publish(&app).unwrap();
+    assert_ne!(weighed.nodes[0].p50_m3, made.forecast.nodes[0].p50_m3);
     assert!(has_part(&app, &weighed, "weighing"));
     let again = runs::reproduce(&app, &weighed.run_id).unwrap();
     assert!(

@@ -261,6 +261,7 @@ fn ledger() -> Vec<LedgerEntry> {
         temperatures: &BTreeMap::new(),
         forecasts: &BTreeMap::new(),
         plans: &[],
+        changes: &registry.production_changes,
     })
 }
 
@@ -621,6 +622,12 @@ impl City {
             findings: Vec::new(),
         };
         off_runtime(|| self.journal.commit_blocking(vec![entry])).unwrap();
+    }
+
+    /// Days of a meter whose curves are to be computed again.
+    pub(crate) fn mark_dirty(&self, meter: &str, days: &[&str]) {
+        let days = days.iter().map(|of| (meter.into(), day(of))).collect();
+        off_runtime(|| self.journal.mark_dirty(days)).unwrap();
     }
 
     pub(crate) fn reject(&self, code: &str) {
