@@ -77,7 +77,7 @@ impl App {
     /// As `open`, but for a damaged journal.
     pub fn open_to_run(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
         Self::open_with(site, clock, |error, path, gas_day| match error {
-            StoreError::Damaged { .. } => Journal::open_damaged(path, gas_day, error),
+            StoreError::Damaged { .. } => Journal::open_refused(path, gas_day, error),
             error => Err(error),
         })
     }

@@ -133,6 +133,12 @@ impl StoreError {
         )
     }
 
+    /// Whether the file as it is cannot be used, or part of it: it is damaged, or a newer program's. Waiting does
+    /// not help, and what comes can be kept beside it until it is mended.
+    pub const fn is_of_file(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::NewerVersion { .. })
+    }
+
     pub(super) fn from_sqlite(path: &Path, doing: &'static str, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         let reason = error.to_string();

@@ -65,6 +65,7 @@ pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, Wa
 pub(super) use self::salvaged::{StoredReading, of_inbox};
 
 pub(super) use self::aside::file::MIGRATIONS as ASIDE_MIGRATIONS;
+pub(super) use self::aside::names::{files_beside as aside_files, number_of as aside_number};
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),

@@ -55,18 +55,18 @@ impl Journal {
         Self::of(database, clock, cache, aside)
     }
 
-    /// A journal that `open` found damaged, for a daemon that has to go on: nothing is written to the file,
+    /// A journal that `open` found damaged or a newer program's, for a daemon that has to go on: nothing is written to the file,
     /// every delivery is set aside in the one beside it, and queries answer what can be read.
     ///
     /// # Errors
     /// `Locked`, `NotWritable`.
-    pub fn open_damaged(
+    pub fn open_refused(
         path: impl AsRef<Path>,
         clock: GasDayClock,
         error: StoreError,
     ) -> Result<Self, StoreError> {
         let mut aside = AsideFile::beside(path.as_ref());
-        let database = Database::open_damaged(path.as_ref(), error.clone())?;
+        let database = Database::open_refused(path.as_ref(), error.clone())?;
         let counted = database
             .read(|c| Ok(aside.count(Some(c))))
             .unwrap_or_else(|_| aside.count(None));
@@ -101,7 +101,7 @@ impl Journal {
         });
         let newest = match newest {
             // Later than any that was ever made; of a file that takes nothing it does not matter.
-            Err(StoreError::Damaged { .. }) => journal
+            Err(error) if error.is_of_file() => journal
                 .read("reading the time", |c| {
                     c.query_row("SELECT unixepoch() * 1000", [], |row| row.get(0))
                 })

@@ -205,7 +205,7 @@ impl Outcome {
         // As the daemon does.
         let clock = GasDayClock::default();
         let journal = Journal::open(&path, clock)
-            .or_else(|error| Journal::open_damaged(&path, clock, error))
+            .or_else(|error| Journal::open_refused(&path, clock, error))
             .unwrap();
         let mut taken = Vec::new();
         for hours in (0..HOURS).collect::<Vec<_>>().chunks(24) {

@@ -87,7 +87,7 @@ impl AsideFile {
         self.refused = Some((Instant::now(), error));
     }
 
-    /// Keeps what the journal could not take, if that is because it is damaged.
+    /// Keeps what the journal could not take, if that is because of its file.
     ///
     /// # Errors
     /// Why the journal could not, or what is wrong with this file; nothing may be acknowledged then.
@@ -96,7 +96,7 @@ impl AsideFile {
         entries: &[JournalEntry],
         error: StoreError,
     ) -> Result<CommitReport, StoreError> {
-        if !matches!(error, StoreError::Damaged { .. }) {
+        if !error.is_of_file() {
             return Err(error);
         }
         if self.pass().is_ok() {

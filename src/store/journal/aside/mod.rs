@@ -7,6 +7,7 @@
 //! explains sends the whole delivery to a file of its own ([`mod@file`]).
 
 pub(in crate::store) mod file;
+pub(in crate::store) mod names;
 mod record;
 
 use std::collections::BTreeSet;
