@@ -122,6 +122,21 @@ impl StoreError {
         }
     }
 
+    /// Which store.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Full { path }
+            | Self::NewerVersion { path, .. }
+            | Self::NotWritable { path, .. }
+            | Self::Locked { path }
+            | Self::ReadOnly { path }
+            | Self::OtherGasDay { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::WriterStopped { path }
+            | Self::Sqlite { path, .. } => path,
+        }
+    }
+
     /// Whether waiting and trying again can help without anyone restarting the program.
     pub const fn is_transient(&self) -> bool {
         matches!(

@@ -8,8 +8,8 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    ASIDE, BackupError, BackupFile, FILES, FORM, FORM_ASIDE, FORM_ASIDES, MANIFEST, Manifest, aside_names, described,
-    finish, io_error, is_aside, put_name, sync,
+    ASIDE, BackupError, BackupFile, FILES, FORM, FORM_ASIDE, FORM_ASIDES, MANIFEST, Manifest,
+    aside_names, described, finish, io_error, is_aside, put_name, sync,
 };
 use crate::store::database;
 use crate::store::error::StoreError;

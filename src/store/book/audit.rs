@@ -273,7 +273,10 @@ impl Check {
             if self.previous.as_deref().is_some_and(|hash| hash != before) {
                 self.add(seq, "it does not follow the record before it".to_owned());
             } else if chain(before, seq, &entry) != hash {
-                self.add(seq, "its content was changed after it was written".to_owned());
+                self.add(
+                    seq,
+                    "its content was changed after it was written".to_owned(),
+                );
             } else if let Some(reason) = document_reason(&mut documents, &entry) {
                 self.add(seq, reason);
             }
@@ -309,7 +312,14 @@ impl Check {
 
 /// Whether a record as it stands in the table has the hash of what it says: it was written by no one else.
 pub(in crate::store) fn is_vouched(seq: i64, columns: &[Value]) -> bool {
-    let [_, Value::Integer(at), Value::Text(who), Value::Text(action), rest @ ..] = columns else {
+    let [
+        _,
+        Value::Integer(at),
+        Value::Text(who),
+        Value::Text(action),
+        rest @ ..,
+    ] = columns
+    else {
         return false;
     };
     let [
@@ -334,10 +344,7 @@ pub(in crate::store) fn is_vouched(seq: i64, columns: &[Value]) -> bool {
 }
 
 /// What is wrong with the document a record speaks of, if it speaks of one.
-fn document_reason(
-    documents: &mut rusqlite::Statement<'_>,
-    entry: &Entry<'_>,
-) -> Option<String> {
+fn document_reason(documents: &mut rusqlite::Statement<'_>, entry: &Entry<'_>) -> Option<String> {
     let kind = DocumentKind::from_key(entry.action.strip_suffix(PUT)?)?;
     let (key, version) = entry.subject.rsplit_once('#')?;
     let version: u32 = version.parse().ok()?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -14,11 +15,21 @@ use crate::store::error::StoreError;
 
 /// What cannot be served, as last looked.
 #[derive(Debug, Default)]
-pub(super) struct Unserved(Mutex<Option<Vec<&'static BookPart>>>);
+pub(super) struct Unserved {
+    parts: Mutex<Option<Vec<&'static BookPart>>>,
+    /// When demand was last refused.
+    refused_at: Mutex<Option<Instant>>,
+}
 
 impl Unserved {
     fn locked(&self) -> MutexGuard<'_, Option<Vec<&'static BookPart>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -28,12 +39,24 @@ struct Side {
     rows: u64,
     /// Key of the last that could be read, in words.
     last: Option<String>,
-    /// Rows whose digest is not that of their content.
+    /// Rows whose digest is not that of their content, or whose text is none.
     changed: u64,
     error: Option<String>,
 }
 
 impl Book {
+    /// Whether demand was refused so lately that it is not worth asking again.
+    pub fn refused_lately(&self, within: Duration) -> bool {
+        self.unserved
+            .refused_at()
+            .is_some_and(|at| at.elapsed() < within)
+    }
+
+    /// Notes that demand was refused.
+    pub fn refuse_for_now(&self) {
+        *self.unserved.refused_at() = Some(Instant::now());
+    }
+
     /// Reads every page and every row of the file and tells what is wrong with it, table by table. Blocks, for
     /// as long as the file is large.
     ///
@@ -82,6 +105,31 @@ impl Book {
     pub fn unserved(&self) -> Vec<&'static BookPart> {
         self.unserved.locked().clone().unwrap_or_default()
     }
+
+    /// The same in a sentence, with what to do.
+    pub fn unserved_message(&self) -> Option<String> {
+        let unserved = self.unserved();
+        if unserved.is_empty() {
+            return None;
+        }
+        if let Some(error) = self.refusal().filter(|error| !is_damage(error)) {
+            return Some(format!(
+                "nothing of the book is served; readings are taken as ever: {error}"
+            ));
+        }
+        let names: Vec<&str> = unserved.iter().map(|part| part.name).collect();
+        Some(format!(
+            "{} is damaged, and part or all of this cannot be served or written: {}; readings are taken as ever. \
+             Stop the daemon; `qiliang verify` names what is lost, `qiliang salvage DIR` and \
+             `qiliang restore DIR --replace` keep every row that can be read",
+            self.database.name(),
+            names.join("; ")
+        ))
+    }
+}
+
+const fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. })
 }
 
 /// What is wrong with a table, in words; none if each of its rows can be read.
@@ -94,7 +142,7 @@ fn lost_of(c: &Connection, table: &str) -> Option<String> {
     let Some(error) = &forward.error else {
         return (forward.changed > 0).then(|| {
             format!(
-                "{} of {} rows are not what their digest says",
+                "{} of {} rows are not what was written",
                 forward.changed, forward.rows
             )
         });
@@ -135,10 +183,13 @@ fn side(c: &Connection, table: &str, key: &[String], order: &str) -> Side {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             // Each column: a value behind the page is read only when it is asked for.
+            let mut is_right = true;
             for column in 0..columns {
-                row.get_ref(column)?;
+                let value = row.get_ref(column)?;
+                is_right &= !matches!(value, ValueRef::Text(text) if str::from_utf8(text).is_err());
             }
-            side.changed += u64::from(table == "inputs" && !is_digest_right(row)?);
+            is_right &= table != "inputs" || is_digest_right(row)?;
+            side.changed += u64::from(!is_right);
             side.last = Some(words_of(row, columns));
             side.rows += 1;
         }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
 use super::{Book, audit};
 use crate::domain::calendar::GasDay;
 use crate::store::error::StoreError;
 use crate::store::time::millis;
+use chrono::{DateTime, Utc};
 
 impl Book {
     /// Gas days with demand. Blocks.

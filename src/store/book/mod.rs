@@ -97,6 +97,11 @@ impl Book {
         Database::open_refused(path.as_ref(), error).map(Self::of)
     }
 
+    /// A book that `open_read_only` refused, for a command that needs little of it.
+    pub fn refused_to_read(path: impl AsRef<Path>, error: StoreError) -> Self {
+        Self::of(Database::refused_to_read(path.as_ref(), error))
+    }
+
     /// Opens an existing book for reading, also while the daemon writes to it.
     ///
     /// # Errors

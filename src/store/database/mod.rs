@@ -51,7 +51,7 @@ pub(super) struct Database {
     pool: Arc<ReaderPool>,
     writer: Option<Arc<Writer>>,
     /// Why there is no writer, of a file that cannot be used; whoever would write is kept away all the same.
-    refused: Option<Arc<(StoreError, File)>>,
+    refused: Option<Arc<(StoreError, Option<File>)>>,
     seen: Seen,
 }
 
@@ -182,15 +182,24 @@ impl Database {
     /// program's is not read either, since what its rows mean is not known.
     pub(super) fn open_refused(path: &Path, error: StoreError) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        Ok(Self::refused(path, error, Some(lock)))
+    }
+
+    /// The same beside whoever has it open.
+    pub(super) fn refused_to_read(path: &Path, error: StoreError) -> Self {
+        Self::refused(path, error, None)
+    }
+
+    fn refused(path: &Path, error: StoreError, lock: Option<File>) -> Self {
         let seen = Seen::default();
         seen.note(&error.to_string());
-        Ok(Self {
+        Self {
             path: Arc::new(path.to_owned()),
             pool: Arc::new(ReaderPool::new(path)),
             writer: None,
             refused: Some(Arc::new((error, lock))),
             seen,
-        })
+        }
     }
 
     /// The file.
@@ -412,10 +421,7 @@ fn with_name(line: &str, trees: &BTreeMap<String, String>) -> String {
         .strip_prefix("Tree ")
         .and_then(|rest| rest.split_once(' '))
         .and_then(|(root, rest)| Some((trees.get(root)?, rest)));
-    tree.map_or_else(
-        || line.to_owned(),
-        |(name, rest)| format!("{name}: {rest}"),
-    )
+    tree.map_or_else(|| line.to_owned(), |(name, rest)| format!("{name}: {rest}"))
 }
 
 fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {

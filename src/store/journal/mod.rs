@@ -50,7 +50,8 @@ use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
 pub use self::agenda::DueDays;
-use self::aside::file::AsideFile;
+pub use self::aside::SetAside;
+use self::aside::beside::AsideFiles;
 pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
@@ -66,6 +67,7 @@ pub(super) use self::salvaged::{StoredReading, of_inbox};
 
 pub(super) use self::aside::file::MIGRATIONS as ASIDE_MIGRATIONS;
 pub(super) use self::aside::names::{files_beside as aside_files, number_of as aside_number};
+pub(super) use self::aside::record::is_delivery;
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
@@ -170,7 +172,7 @@ pub struct Journal {
     clock: GasDayClock,
     cache: Arc<Mutex<Cache>>,
     names: Arc<Mutex<Names>>,
-    aside: Arc<Mutex<AsideFile>>,
+    aside: Arc<Mutex<AsideFiles>>,
 }
 
 /// What the writer remembers of the file; forgotten whenever a transaction is rolled back, but for what is
@@ -304,7 +306,13 @@ impl Journal {
 
     /// What was met since the file was opened that is damaged, in whatever reading or writing.
     pub fn damage_seen(&self) -> Vec<String> {
-        self.database.damage_seen()
+        let mut seen = self.database.damage_seen();
+        for what in locked(&self.aside).refusals() {
+            if !seen.contains(&what) {
+                seen.push(what);
+            }
+        }
+        seen
     }
 
     /// Remembers damage that whoever met it can name better than the store; whether it was not told yet.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::aside::file::AsideFile;
+use super::aside::beside::AsideFiles;
 use super::ingest::Place;
 use super::{Cache, Journal, MIGRATIONS, aside, ingest, locked};
 use crate::domain::calendar::GasDayClock;
@@ -26,23 +26,20 @@ impl Journal {
             cache.forget();
             cache.damaged.learn()
         };
-        let mut aside = AsideFile::beside(path);
+        let mut aside = AsideFiles::beside(path);
         let mut damage = Vec::new();
         let prepare = |c: &Connection| {
             prepare(path, c, clock)?;
             let error = |error| StoreError::from_sqlite(path, "emptying the inbox", error);
-            let opened = aside
-                .count(Some(c))
-                .and_then(|()| empty_inbox(c, clock).map_err(error))
-                .and_then(|()| aside.take_in(path, c, clock));
+            aside.count(Some(c))?;
+            let opened = empty_inbox(c, clock).map_err(error);
+            let opened = opened.and_then(|()| aside.take_in(path, c, clock));
             match opened {
                 Ok(unreadable) => damage.extend(unreadable.iter().map(ToString::to_string)),
                 // All of it waits for the file to be mended; what comes meanwhile is set aside, too.
                 Err(error @ StoreError::Damaged { .. }) => {
                     damage.push(error.to_string());
-                    if aside.is_of_journal(&error) {
-                        aside.refuse(error);
-                    }
+                    aside.refuse(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -65,15 +62,12 @@ impl Journal {
         clock: GasDayClock,
         error: StoreError,
     ) -> Result<Self, StoreError> {
-        let mut aside = AsideFile::beside(path.as_ref());
+        let mut aside = AsideFiles::beside(path.as_ref());
         let database = Database::open_refused(path.as_ref(), error.clone())?;
         let counted = database
             .read(|c| Ok(aside.count(Some(c))))
             .unwrap_or_else(|_| aside.count(None));
-        match counted {
-            Err(damage @ StoreError::Damaged { .. }) => database.note_damage(&damage.to_string()),
-            counted => counted?,
-        }
+        counted?;
         aside.refuse(error);
         Self::of(database, clock, Arc::default(), aside)
     }
@@ -82,7 +76,7 @@ impl Journal {
         database: Database,
         clock: GasDayClock,
         cache: Arc<Mutex<Cache>>,
-        aside: AsideFile,
+        aside: AsideFiles,
     ) -> Result<Self, StoreError> {
         let journal = Self {
             database,
@@ -122,20 +116,11 @@ impl Journal {
             clock,
             cache: Arc::default(),
             names: Arc::default(),
-            aside: Arc::new(Mutex::new(AsideFile::beside(path.as_ref()))),
+            aside: Arc::new(Mutex::new(AsideFiles::beside(path.as_ref()))),
         };
         let found = journal.read("reading the gas day's start hour", start_hour)?;
         check_start_hour(path.as_ref(), found.unwrap_or(clock.start_hour), clock)?;
-        journal
-            .database
-            .read(|c| locked(&journal.aside).look(c))
-            .or_else(|error| match error {
-                StoreError::Damaged { .. } => {
-                    journal.database.note_damage(&error.to_string());
-                    Ok(())
-                }
-                error => Err(error),
-            })?;
+        journal.database.read(|c| locked(&journal.aside).look(c))?;
         Ok(journal)
     }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::body::Body;
 use super::*;
+use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Quality, RuleId, Severity, Subject, Words};
 use crate::domain::frame::{RawFrame, RejectReason, Transport};
 use crate::domain::quantity::StdVolume;

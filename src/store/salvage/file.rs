@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::Salvage;
-use super::book_rows::{Shapes, Table, is_sound, tables};
 use super::mended::in_file;
 use super::pages::Pages;
+use super::rows::{Shapes, Table, has_digest, is_sound, tables};
 use super::tree::{Gap, Record, Walker};
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::store::backup::{BackupError, FILES, io_error};
@@ -126,7 +126,7 @@ impl<'a> FileJob<'a> {
             }
             return self.write_readings(clock);
         }
-        if self.name == FILES[1] && !is_whole {
+        if self.name != FILES[0] && !is_whole {
             self.stray_rows(&new, &tables, &pages, &walker)
                 .map_err(|error| StoreError::from_sqlite(&self.source, "writing a row", error))?;
         }
@@ -250,6 +250,10 @@ impl<'a> FileJob<'a> {
                 saved += 1;
                 return;
             }
+            if has_digest(&table.name) && !is_sound(&table.name, record) {
+                refused += 1;
+                return;
+            }
             match insert(new, table, record, OnConflict::Replace) {
                 Ok(true) => saved += 1,
                 Ok(false) => refused += 1,
@@ -270,7 +274,7 @@ impl<'a> FileJob<'a> {
         if refused > 0 {
             self.lose(
                 Some(&table.name),
-                &format!("{refused} row(s) that no program writes"),
+                &format!("{refused} row(s) that are not what was written"),
             );
         }
         for gap in &gaps {
@@ -283,7 +287,7 @@ impl<'a> FileJob<'a> {
         Ok(gaps)
     }
 
-    /// Rows of a damaged book's tables on pages that no tree leads to any more.
+    /// Rows of damaged tables on pages that no tree leads to any more.
     fn stray_rows(
         &mut self,
         new: &Connection,
@@ -303,9 +307,12 @@ impl<'a> FileJob<'a> {
                 continue;
             };
             let mut taken = 0;
-            for record in records.iter().filter(|record| is_sound(&table.name, record)) {
-                let is_new = self.target.is_none()
-                    || insert(new, table, record, OnConflict::Ignore)?;
+            for record in records
+                .iter()
+                .filter(|record| is_sound(&table.name, record))
+            {
+                let is_new =
+                    self.target.is_none() || insert(new, table, record, OnConflict::Ignore)?;
                 taken += u64::from(is_new);
             }
             if taken > 0 {
@@ -349,7 +356,11 @@ impl<'a> FileJob<'a> {
     }
 
     /// The new journal takes what was set aside when it is opened beside the file.
-    pub(super) fn take_in(&mut self, journal: &Path, clock: GasDayClock) -> Result<(), BackupError> {
+    pub(super) fn take_in(
+        &mut self,
+        journal: &Path,
+        clock: GasDayClock,
+    ) -> Result<(), BackupError> {
         let taken = Journal::open(journal, in_file(journal, clock)?)?;
         for what in taken.damage_seen() {
             self.lose(None, &what);

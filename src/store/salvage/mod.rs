@@ -5,10 +5,10 @@
 //! missing is named by the rows before and after it. The result is a backup, for `qiliang restore`. Until it is
 //! whole it has another name, so that whoever is killed in it begins again and nothing is taken for a backup.
 
-mod book_rows;
 mod file;
 mod mended;
 mod pages;
+mod rows;
 mod tree;
 
 #[cfg(test)]

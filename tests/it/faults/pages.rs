@@ -182,7 +182,7 @@ impl Outcome {
         }
         let to = dir.join("saved");
         let found = salvage(dir, &to, GasDayClock::default(), start()).unwrap();
-        let key = ("readings.db", "readings".to_owned());
+        let key = ("readings.db".to_owned(), "readings".to_owned());
         let saved = found.saved.get(&key).copied().unwrap_or(0);
         if named.is_empty() {
             self.unnoticed += 1;

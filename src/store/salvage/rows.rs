@@ -1,7 +1,7 @@
-//! Which table of a book a page belongs to that no tree leads to any more, told by the form of its rows.
+//! Which table a page belongs to that no tree leads to any more, told by the form of its rows.
 //!
 //! Below a damaged inner page stand whole pages of rows. Their types and number of columns fit one table of the
-//! book, and rarely an index; a page that fits more than one is left. What carries a digest of its own must
+//! file, and rarely an index; a page that fits more than one is left. What carries a digest of its own must
 //! have it.
 
 use rusqlite::Connection;
@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::tree::Record;
-use crate::store::book;
+use crate::store::{book, journal};
 
 /// A table of the new file.
 pub(super) struct Table {
@@ -83,7 +83,13 @@ pub(super) fn tables(new: &Connection) -> rusqlite::Result<Vec<Table>> {
         let is_clustered = sql.contains("WITHOUT ROWID");
         if is_clustered {
             // The key first, in its order; a stable sort keeps the rest in theirs.
-            columns.sort_by_key(|column| if column.key == 0 { i64::MAX } else { column.key });
+            columns.sort_by_key(|column| {
+                if column.key == 0 {
+                    i64::MAX
+                } else {
+                    column.key
+                }
+            });
         }
         let rowid = columns
             .iter()
@@ -99,7 +105,7 @@ pub(super) fn tables(new: &Connection) -> rusqlite::Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// The forms of a book's rows and of its index entries.
+/// The forms of a file's rows and of its index entries.
 pub(super) struct Shapes<'a> {
     tables: &'a [Table],
     indexes: Vec<Vec<Field>>,
@@ -109,9 +115,8 @@ impl<'a> Shapes<'a> {
     pub(super) fn of(new: &Connection, tables: &'a [Table]) -> rusqlite::Result<Self> {
         let mut indexes = Vec::new();
         for table in tables {
-            let mut list = new.prepare(
-                "SELECT name FROM pragma_index_list(?1) WHERE origin <> 'pk' OR NOT ?2",
-            )?;
+            let mut list = new
+                .prepare("SELECT name FROM pragma_index_list(?1) WHERE origin <> 'pk' OR NOT ?2")?;
             let names: Vec<String> = list
                 .query_map(rusqlite::params![table.name, table.is_clustered], |row| {
                     row.get(0)
@@ -122,13 +127,17 @@ impl<'a> Shapes<'a> {
                 let of: Vec<Option<String>> = info
                     .query_map([&name], |row| row.get(0))?
                     .collect::<Result<_, _>>()?;
-                indexes.push(of.iter().map(|column| table.field(column.as_deref())).collect());
+                indexes.push(
+                    of.iter()
+                        .map(|column| table.field(column.as_deref()))
+                        .collect(),
+                );
             }
         }
         Ok(Self { tables, indexes })
     }
 
-    /// The one table that all rows of a page fit, if it is asked for.
+    /// The one table of those asked for that all rows of a page fit.
     pub(super) fn table_of(
         &self,
         records: &[Record],
@@ -137,22 +146,29 @@ impl<'a> Shapes<'a> {
         if records.is_empty() {
             return None;
         }
-        let mut fitting = self.tables.iter().filter(|table| {
-            let of_kind = records.iter().all(|r| r.rowid.is_some() != table.is_clustered);
+        let asked = self.tables.iter().filter(|table| is_asked(&table.name));
+        let mut fitting = asked.filter(|table| {
+            let of_kind = records
+                .iter()
+                .all(|r| r.rowid.is_some() != table.is_clustered);
             of_kind && records.iter().all(|record| table.fits(record))
         });
         let table = fitting.next()?;
         let is_index = table.is_clustered
-            && self.indexes.iter().any(|fields| {
-                records.iter().all(|record| fit(fields, None, record))
-            });
-        (fitting.next().is_none() && !is_index && is_asked(&table.name)).then_some(table)
+            && self
+                .indexes
+                .iter()
+                .any(|fields| records.iter().all(|record| fit(fields, None, record)));
+        (fitting.next().is_none() && !is_index).then_some(table)
     }
 }
 
 impl Table {
     fn field(&self, column: Option<&str>) -> Field {
-        let index = self.columns.iter().position(|name| Some(name.as_str()) == column);
+        let index = self
+            .columns
+            .iter()
+            .position(|name| Some(name.as_str()) == column);
         let field = index.and_then(|index| self.fields.get(index)).cloned();
         // An index that names no column names the row number.
         field.unwrap_or_else(|| Field {
@@ -163,7 +179,7 @@ impl Table {
     }
 
     fn fits(&self, record: &Record) -> bool {
-        fit(&self.fields, self.rowid, record)
+        fit(&self.fields, self.rowid, record) && is_plausible(&self.name, record)
     }
 }
 
@@ -172,20 +188,48 @@ fn fit(fields: &[Field], rowid: Option<usize>, record: &Record) -> bool {
     let ends_early = fields.iter().skip(values.len()).all(|field| field.may_lack);
     values.len() <= fields.len()
         && ends_early
-        && fields.iter().zip(values).enumerate().all(|(index, (field, value))| {
-            if rowid == Some(index) {
-                *value == Value::Null
-            } else {
-                field.fits(value)
-            }
-        })
+        && fields
+            .iter()
+            .zip(values)
+            .enumerate()
+            .all(|(index, (field, value))| {
+                if rowid == Some(index) {
+                    *value == Value::Null
+                } else {
+                    field.fits(value)
+                }
+            })
+}
+
+/// Days are counted from 1970 and instants in milliseconds since then: that tells apart two tables whose rows
+/// have the same form where every temperature is whole.
+fn is_plausible(table: &str, record: &Record) -> bool {
+    let is_day = |index: usize| match record.columns.get(index) {
+        Some(Value::Integer(number)) => (0..1_000_000).contains(number),
+        _ => false,
+    };
+    match table {
+        "filed_plans" => is_day(1),
+        "observed" => !is_day(1),
+        _ => true,
+    }
+}
+
+/// Whether a table's rows carry a digest without which they are worth nothing.
+pub(super) fn has_digest(table: &str) -> bool {
+    matches!(table, "inputs" | "production_changes")
 }
 
 /// Whether a row is what was written, as far as it carries a digest.
 pub(super) fn is_sound(table: &str, record: &Record) -> bool {
     let is_digest = |digest: &[u8], body: &[u8]| Sha256::digest(body).as_slice() == digest;
     match (table, record.columns.as_slice()) {
-        ("audit", columns) => record.rowid.is_some_and(|seq| book::is_vouched(seq, columns)),
+        ("audit", columns) => record
+            .rowid
+            .is_some_and(|seq| book::is_vouched(seq, columns)),
+        ("entries", [_, _, Value::Integer(checksum), Value::Blob(body)]) => {
+            u32::try_from(*checksum).is_ok_and(|checksum| journal::is_delivery(body, checksum))
+        }
         ("inputs", [Value::Blob(digest), Value::Blob(body)]) => is_digest(digest, body),
         ("production_changes", [Value::Blob(digest), _, Value::Text(body)]) => {
             is_digest(digest, body.as_bytes())
