@@ -66,6 +66,7 @@ impl std::fmt::Debug for Shelf {
     }
 }
 
+#[derive(Clone)]
 struct Kept {
     lesson: Arc<dyn Any + Send + Sync>,
     bytes: usize,
@@ -98,6 +99,21 @@ impl Memory {
     pub fn with_room_for(room_bytes: usize) -> Self {
         Self(Arc::new(Shared {
             room_bytes,
+            ..Shared::default()
+        }))
+    }
+
+    /// A memory that begins with what this one knows and is never given back: for runs that are looked
+    /// into and not published, so that they neither drive out a lesson of those that are nor sign one.
+    /// The lessons themselves are shared, not copied.
+    pub fn aside(&self) -> Self {
+        let shelf = self.shelf();
+        Self(Arc::new(Shared {
+            room_bytes: self.0.room_bytes,
+            shelf: Mutex::new(Shelf {
+                lessons: shelf.lessons.clone(),
+                ..*shelf
+            }),
             ..Shared::default()
         }))
     }

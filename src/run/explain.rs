@@ -135,7 +135,10 @@ fn temperature_changes(older: &ForecastRequest, newer: &ForecastRequest) -> BTre
 pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunChange> {
     let (old_run, old) = runs::kept(app, older)?;
     let (new_run, new) = runs::kept(app, newer)?;
-    let again = engine::run(&old)?;
+    // What these runs learn beyond what is known serves the next of them, and nobody else.
+    let memory = app.memory.aside();
+    let run = |request: &ForecastRequest| engine::run_with(request, &memory).map(|r| r.forecast);
+    let again = run(&old)?;
     let step_weather = with_weather_of(&old, &new);
     let mut step_calendar = step_weather.clone();
     step_calendar.calendar = new.calendar.clone();
@@ -147,18 +150,18 @@ pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunCha
     step_level.weather_skill = old.weather_skill;
     step_level.capacities.clone_from(&old.capacities);
     // A day whose inputs of a kind are the same needs no run: it would say the same.
-    let weather = engine::run(&step_weather)?;
+    let weather = run(&step_weather)?;
     let calendar = if old.calendar == new.calendar {
         weather.clone()
     } else {
-        engine::run(&step_calendar)?
+        run(&step_calendar)?
     };
     let plans = if old.effects == new.effects && old.parts == step_plans.parts {
         calendar.clone()
     } else {
-        engine::run(&step_plans)?
+        run(&step_plans)?
     };
-    let level = engine::run(&step_level)?;
+    let level = run(&step_level)?;
     let changes = temperature_changes(&old, &new);
     let days = new_run
         .days

@@ -78,6 +78,18 @@ impl AppState {
             .map_err(journal_failed)
     }
 
+    /// The gas days among them whose curves wait to be computed again.
+    pub(super) fn pending_curves_of(
+        &self,
+        meter: &MeterId,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<Vec<GasDay>, ApiProblem> {
+        self.journal()
+            .dirty_days_of(meter, from, to.plus(1))
+            .map_err(journal_failed)
+    }
+
     /// What the rules found.
     pub(super) fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, ApiProblem> {
         self.journal().findings(filter).map_err(journal_failed)

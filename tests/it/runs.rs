@@ -195,7 +195,18 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
     app.book.put_demand_days(late).unwrap();
     let newer = forecasting::publish(&app).unwrap();
 
+    let known = app.memory.counts();
     let change = explain::explain(&app, &older.run_id, &newer.run_id).unwrap();
+    assert_eq!(app.memory.counts(), known, "looking into runs is no run");
+    assert!(known.lessons > 0);
+    drop(app);
+    let app = open(&site);
+    assert_eq!(app.memory.counts().lessons, 0);
+    assert_eq!(
+        explain::explain(&app, &older.run_id, &newer.run_id).unwrap(),
+        change,
+        "what is remembered makes it faster, not other"
+    );
     assert_eq!(change.days.len(), 31);
     for day in &change.days {
         let sum: i64 = day.parts().iter().sum();

@@ -497,7 +497,7 @@ function meterCurve(meter, day) {
   if (meter === 'M-SILENT') {
     const of = (value) => Array.from({ length: 24 }, () => value)
     const silent = { day, hours_m3: of(null), quality: of('missing'), method: of('E4'), uncertainty_m3: of('1.7000'), estimates_m3: of('10.0000'), store: 'estimated' }
-    return { meter, days: [silent], missing: null }
+    return { meter, days: [silent], pending: [], missing: null }
   }
   const hours = Array.from({ length: 24 }, (_, hour) => (118 + ((hour * 37) % 29) + (hour > 8 && hour < 14 ? 22 : 0)).toFixed(4))
   const quality = hours.map((_, hour) => (hour >= 5 && hour < 8 ? 'estimated' : hour >= 14 && hour < 17 ? 'missing' : 'measured'))
@@ -515,7 +515,7 @@ function meterCurve(meter, day) {
       estimates_m3[hour] = null
     }
   }
-  return { meter, days: [{ day, hours_m3, quality, method, uncertainty_m3, estimates_m3, store: 'journal' }], missing: null }
+  return { meter, days: [{ day, hours_m3, quality, method, uncertainty_m3, estimates_m3, store: 'journal' }], pending: [], missing: null }
 }
 
 /** Two zones: one whose pipes are known, one with a meter that never reported. */

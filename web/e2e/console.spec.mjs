@@ -198,6 +198,26 @@ async function assertLayout(page, label) {
   assert.deepEqual(found.small, [], `${label}: text below 14 px`)
 }
 
+/**
+ * Presses a button whose answer takes seconds and waits until it is there; what the panel says instead
+ * is told. A panel above that fills at that moment moves the button from under the pointer: then
+ * nothing is under way, and it is pressed again, as anybody would.
+ */
+async function answered(page, button, answer) {
+  const panel = page.locator('section').filter({ has: page.locator(at(button)) })
+  const press = page.locator(at(button))
+  const until = Date.now() + 60_000
+  await press.click()
+  while (!(await page.locator(at(answer)).isVisible())) {
+    await page.waitForTimeout(200)
+    if ((await panel.locator('[role="alert"]').count()) > 0 || Date.now() > until) {
+      await page.screenshot({ path: join(shots, `${button}-failed.png`), fullPage: true })
+      assert.fail(`no ${answer}: ${await panel.innerText()}`)
+    }
+    if (await press.isEnabled() && !(await page.locator(at(answer)).isVisible())) await press.click()
+  }
+}
+
 async function visit(page, spec, locale) {
   await page.goto(base + spec.path, { waitUntil: 'load' })
   for (const name of spec.ready) await page.locator(at(name)).first().waitFor({ timeout: 20_000 })
@@ -303,16 +323,14 @@ describe('behaviour', () => {
     const report = await page.locator(at('report')).getAttribute('href')
     assert.equal(report, '/api/v1/forecast/report?language=zh')
     await page.locator(`${at('change-older')} option`).first().waitFor({ state: 'attached' })
-    await page.locator(at('explain')).click()
-    await page.locator(at('change')).waitFor({ timeout: 30_000 })
+    await answered(page, 'explain', 'change')
     // The parts of every day sum to its change, to the last figure that is shown.
     await page.locator(at('exact')).check()
     const rows = await page.locator(`${at('change')} tbody tr`).evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => Math.round(Number(cell.textContent.replace(/[,+]/g, '').replace('−', '-')) * 10_000))))
     assert.ok(rows.length > 0)
     for (const [then, now, ...parts] of rows) assert.equal(parts.reduce((a, b) => a + b, 0), now - then)
     assert.match(await page.locator(at('change-said')).first().innerText(), /预测/)
-    await page.locator(at('reproduce')).click()
-    await page.locator(at('reproduction')).waitFor({ timeout: 30_000 })
+    await answered(page, 'reproduce', 'reproduction')
     assert.match(await page.locator(at('reproduction')).innerText(), /逐位相同/)
     await page.locator(at('reproduction')).scrollIntoViewIfNeeded()
     await page.screenshot({ path: join(shots, 'forecast-change.png') })
@@ -358,7 +376,7 @@ describe('behaviour', () => {
     await page.screenshot({ path: join(shots, 'decision-before.png'), fullPage: true })
     await page.locator(at('decision-reason')).press('Enter')
     await page.locator(at('decision-done')).waitFor()
-    await page.waitForFunction(([selector]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.textContent.includes('E10'), [at('curve-hours')], { timeout: 20_000 })
+    await page.waitForFunction(([selector]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.textContent.includes('E10'), [at('curve-hours')], { timeout: 60_000 })
     assert.match(await volume().innerText(), /123\.4567/)
     await page.waitForTimeout(500)
     await page.screenshot({ path: join(shots, 'decision-after.png'), fullPage: true })
@@ -367,7 +385,7 @@ describe('behaviour', () => {
     await page.keyboard.type('李')
     await page.locator(at('revoke-reason')).fill('看错行')
     await page.locator(at('revoke-send')).click()
-    await page.waitForFunction(([selector, text]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.innerText === text, [at('curve-hours'), was], { timeout: 20_000 })
+    await page.waitForFunction(([selector, text]) => document.querySelectorAll(`${selector} tbody tr`)[15]?.innerText === text, [at('curve-hours'), was], { timeout: 60_000 })
     assert.match(await page.locator(at('decisions')).innerText(), /已撤销/)
     assert.ok(meter)
     assert.deepEqual(troubles, [])

@@ -50,6 +50,23 @@ fn what_one_run_learnt_the_next_knows_and_says_by_whom() {
 }
 
 #[test]
+fn a_memory_aside_knows_the_same_and_gives_nothing_back() {
+    let memory = Memory::with_room_for(3_999);
+    learnt(&memory, "a", 0..3);
+    let before = memory.counts();
+    let aside = memory.aside();
+    assert_eq!(learnt(&aside, "b", [1, 2, 7]), [7]);
+    assert_eq!(
+        learnt(&aside, "c", [7, 8]),
+        [8],
+        "what is learnt aside is known there"
+    );
+    assert_eq!(aside.counts().evicted, 2, "in no more room");
+    assert_eq!(memory.counts(), before);
+    assert_eq!(learnt(&memory, "d", [0, 1, 2]), [0; 0]);
+}
+
+#[test]
 fn the_one_unused_for_longest_makes_room() {
     let memory = Memory::with_room_for(3_999);
     learnt(&memory, "a", 0..3);

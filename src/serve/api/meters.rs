@@ -52,6 +52,10 @@ pub struct MeterCurves {
     /// Gas days that have a curve, in order; of the newest 31 days asked for also those on which the meter
     /// was silent, all of them estimated.
     pub days: Vec<CurveDay>,
+    /// Gas days of which more is known than their curves say (late readings, a decision): they are being
+    /// computed again, and asking again in a moment shows them.
+    #[schema(value_type = Vec<String>)]
+    pub pending: Vec<GasDay>,
     /// Why days or estimates may be missing here: the second store does not answer, or so many estimates
     /// take too long.
     pub missing: Option<MissingHistory>,
@@ -168,8 +172,12 @@ pub(super) async fn get_meter_curve(
         ));
     }
     let of = meter.clone();
-    let curves = state
-        .blocking(move |state| state.curves_of(&of, from, to))
+    // In this order: a curve computed in between is named as pending once too often, never too seldom.
+    let (pending, curves) = state
+        .blocking(move |state| {
+            let pending = state.pending_curves_of(&of, from, to)?;
+            Ok((pending, state.curves_of(&of, from, to)?))
+        })
         .await?;
     let shown = |curve: &LoadCurve| CurveDay::new(curve, &[None; 24], CurveStore::Journal);
     let mut days: Vec<CurveDay> = curves.iter().map(shown).collect();
@@ -198,6 +206,7 @@ pub(super) async fn get_meter_curve(
     Ok(Json(MeterCurves {
         meter: meter.to_string(),
         days,
+        pending,
         missing,
     }))
 }

@@ -300,6 +300,34 @@ impl Journal {
         })
     }
 
+    /// Gas days `[from, to)` of a meter whose curves wait to be computed again, in order. Blocks.
+    ///
+    /// A curve read after this and not named by it holds all that was known when this was asked.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn dirty_days_of(
+        &self,
+        meter: &MeterId,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<Vec<GasDay>, StoreError> {
+        self.read("looking for dirty days", |c| {
+            let Some(number) = self.number(c, meter)? else {
+                return Ok(Vec::new());
+            };
+            let mut waits =
+                c.prepare_cached("SELECT 1 FROM dirty WHERE day = ?1 AND meter = ?2")?;
+            let mut days = Vec::new();
+            for day in from.epoch_day()..to.epoch_day() {
+                if waits.exists(params![day, number])? {
+                    days.push(GasDay::from_epoch_day(day));
+                }
+            }
+            Ok(days)
+        })
+    }
+
     /// Gas days whose demand has to be summed again, in order. Blocks.
     ///
     /// # Errors

@@ -623,6 +623,12 @@ impl City {
         off_runtime(|| self.journal.commit_blocking(vec![entry])).unwrap();
     }
 
+    /// Days of a meter whose curves are to be computed again.
+    pub(crate) fn mark_dirty(&self, meter: &str, days: &[&str]) {
+        let days = days.iter().map(|of| (meter.into(), day(of))).collect();
+        off_runtime(|| self.journal.mark_dirty(days)).unwrap();
+    }
+
     pub(crate) fn reject(&self, code: &str) {
         let frame = RawFrame {
             transport: Transport::Mqtt,

@@ -60,7 +60,10 @@ async fn with_nothing_known_the_views_are_empty_and_nothing_fails() {
         );
     }
     let curve = city.json("/api/v1/meters/M1/curve").await;
-    assert_eq!(curve, json!({ "meter": "M1", "days": [], "missing": null }));
+    assert_eq!(
+        curve,
+        json!({ "meter": "M1", "days": [], "pending": [], "missing": null })
+    );
     let detail = city.json("/api/v1/ledger/C1").await;
     assert!(
         detail["days"]
@@ -357,6 +360,16 @@ async fn rejects_curves_nudges_notices_and_names_are_shown() {
         .json("/api/v1/meters/M1/curve?from=2026-11-20&to=2026-11-21")
         .await;
     assert_eq!(curve["days"].as_array().unwrap().len(), 2);
+    assert_eq!(curve["pending"], json!(["2026-11-21"]), "a reading came");
+    city.mark_dirty("M2", &["2026-11-19", "2026-11-20"]);
+    let of_other = city
+        .json("/api/v1/meters/M2/curve?from=2026-11-20&to=2026-11-21")
+        .await;
+    assert_eq!(
+        of_other["pending"],
+        json!(["2026-11-20"]),
+        "of the days asked for"
+    );
     let today = &curve["days"][1];
     assert_eq!(today["quality"][3], "measured");
     assert!(today["hours_m3"][3].as_str().unwrap().contains('.'));

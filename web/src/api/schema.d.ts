@@ -2276,6 +2276,11 @@ export interface components {
             /** @description Meter. */
             meter: string;
             missing: components["schemas"]["MissingHistory"] | null;
+            /**
+             * @description Gas days of which more is known than their curves say (late readings, a decision): they are being
+             *     computed again, and asking again in a moment shows them.
+             */
+            pending: string[];
         };
         /** @description What could not be had. */
         MissingHistory: {
