@@ -89,7 +89,7 @@ fn sum_days(deps: &CurveDeps) -> Result<usize, StoreError> {
                 decided_at: deps.journal.last_decision_on(*day)?,
             });
         }
-        refused.extend(write(deps, dated, demand)?);
+        refused.extend(write(deps, &dated, &demand)?);
         for event in events {
             // Nobody need be listening.
             deps.live.send(event).ok();
@@ -112,21 +112,21 @@ fn sum_days(deps: &CurveDeps) -> Result<usize, StoreError> {
 /// It took none of them.
 fn write(
     deps: &CurveDeps,
-    days: Vec<RestatedDay>,
-    demand: Vec<DemandDay>,
+    days: &[RestatedDay],
+    demand: &[DemandDay],
 ) -> Result<BTreeSet<GasDay>, StoreError> {
     let put = |days, demand| {
         deps.book
             .restate_demand_days(days, demand, deps.clock.now())
     };
-    let Err(error) = put(days.clone(), demand.clone()) else {
+    let Err(error) = put(days.to_vec(), demand.to_vec()) else {
         return Ok(BTreeSet::new());
     };
     if !is_of_book(deps, &error) {
         return Err(error);
     }
     let mut refused = BTreeSet::new();
-    for of in &days {
+    for of in days {
         let of_day = demand.iter().filter(|demand| demand.day == of.day);
         match put(vec![*of], of_day.cloned().collect()) {
             Ok(()) => {}

@@ -348,7 +348,7 @@ async fn a_store_that_cannot_be_written_ends_the_task_without_acknowledging() {
 async fn a_push_in_a_flood_waits_behind_commits_of_a_bounded_number_of_readings() {
     const EACH: i64 = 5_000;
     const BATCHES: i64 = 24;
-    let mut bench = bench(EACH as usize);
+    let mut bench = bench(usize::try_from(EACH).unwrap());
     let (live, mut events) = broadcast::channel(4_096);
     bench.deps.live = live;
     let (sender, batches) = mpsc::channel(DECODED_MAX);

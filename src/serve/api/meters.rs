@@ -362,7 +362,7 @@ mod tests {
         let (looked, cut) = silent_month(Duration::from_millis(160));
         assert_eq!((looked.len(), cut), (31, None));
         // However long one takes, the newest is there.
-        let (looked, cut) = silent_month(Duration::from_secs(60));
+        let (looked, cut) = silent_month(Duration::from_mins(1));
         assert_eq!((looked, cut), (vec![last], Some(last)));
     }
 

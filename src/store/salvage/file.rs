@@ -139,11 +139,11 @@ impl<'a> FileJob<'a> {
         match version {
             // A header that tells of a thousand migrations is damaged; one of a few more is newer.
             Some(found) if found > known && found < known + VERSIONS_AHEAD_MAX => {
-                return Err(BackupError::Store(StoreError::NewerVersion {
+                Err(BackupError::Store(StoreError::NewerVersion {
                     path: self.source.clone(),
                     found,
                     known,
-                }));
+                }))
             }
             Some(found) if (1..=known).contains(&found) => Ok(found),
             _ => {
