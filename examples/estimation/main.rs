@@ -17,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("Held against", verifying_cities()),
     ] {
         for city in &cities {
-            println!("{name} seed {}, from {}", city.seed, city.start_on());
+            let [north, south] = city.pipe_volumes_m3;
+            let (seed, from) = (city.seed, city.start_on());
+            println!("{name} seed {seed}, from {from}, pipes of {north} and {south} m³");
         }
         println!();
         let scores = judge_all(cities)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::{Context, Failure};
+use crate::domain::language::Language;
 use crate::forecast::backtest::page;
 use crate::run::forecasting;
 
@@ -38,9 +39,9 @@ pub(super) fn run(context: &Context, days: usize, files: &Files) -> Result<(), F
     }
     if let Some(file) = &files.html {
         let words = if files.is_english {
-            page::Words::English
+            Language::En
         } else {
-            page::Words::Chinese
+            Language::Zh
         };
         let company = app.registry().company.name.clone();
         write(file, page::html(&report, &company, words).into_bytes())?;

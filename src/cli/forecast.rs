@@ -6,8 +6,8 @@ use super::{Context, Failure, ForecastCsv, WeatherMode};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandView;
 use crate::domain::id::RunId;
+use crate::domain::language::Language;
 use crate::forecast::csv_task::{self, Mode};
-use crate::run::explain::Language;
 use crate::run::{explain, forecasting, runs};
 
 /// What is asked of forecasts.
@@ -152,9 +152,9 @@ pub(super) fn explain(
         return Ok(());
     }
     let language = if is_english {
-        Language::English
+        Language::En
     } else {
-        Language::Chinese
+        Language::Zh
     };
     for sentence in change.sentences(language) {
         println!("{sentence}");

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
+use crate::domain::language::Language;
 
 pub use words::{Arg, Sentence, Unit, Value};
 
@@ -302,15 +303,15 @@ impl Finding {
 
     /// What it says, in Chinese; the old text where there is only that.
     pub fn message_zh(&self) -> String {
-        self.message(words::Language::Zh)
+        self.message(Language::Zh)
     }
 
     /// What it says, in English.
     pub fn message_en(&self) -> String {
-        self.message(words::Language::En)
+        self.message(Language::En)
     }
 
-    fn message(&self, language: words::Language) -> String {
+    fn message(&self, language: Language) -> String {
         match &self.words {
             Words::Said { sentence, args } => words::compose(sentence, args, language),
             Words::Text(text) => text.clone(),

@@ -16,6 +16,7 @@ pub mod finding;
 pub mod frame;
 pub mod id;
 pub mod key;
+pub mod language;
 pub mod live;
 pub mod meter;
 pub mod problem;

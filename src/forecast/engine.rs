@@ -30,7 +30,7 @@ use crate::domain::id::{RunId, SourceId, ZoneId};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::choose_origins;
 use crate::forecast::memory::{Learning, Memory};
-use crate::forecast::models::daily::DailyOptions;
+use crate::forecast::models::daily::{DailyOptions, Weighing};
 use crate::forecast::parts::{self, PartsInput};
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 
@@ -88,6 +88,8 @@ pub struct ForecastRequest {
     pub seed: u64,
     /// Whether days that are partly estimated count less, by [`DemandDay::uncertainty_m3`].
     pub weighs_estimates: bool,
+    /// In what they do.
+    pub weighing: Weighing,
     /// What the models may be.
     pub models: ModelChoice,
     /// What else it was made from: `registry`, `program`, … copied into the result.
@@ -120,6 +122,7 @@ impl ForecastRequest {
             draws: 200,
             seed: 1,
             weighs_estimates: true,
+            weighing: Weighing::All,
             models: ModelChoice::Best,
             inputs: Vec::new(),
         }
@@ -209,7 +212,10 @@ pub fn run_with(request: &ForecastRequest, memory: &Memory) -> Result<EngineRun,
         return Err(ForecastError::NoNodes);
     }
     let taken_out = parts::taken_out(request, today);
-    let options = DailyOptions::chinese();
+    let options = DailyOptions {
+        weighing: request.weighing,
+        ..DailyOptions::chinese()
+    };
     let (prepared, left_out, priors) =
         prepare_all(request, &recall, &taken_out, today, histories, options)?;
     let origin = today.plus(-1);

@@ -106,6 +106,7 @@ impl Memory {
     /// A memory that begins with what this one knows and is never given back: for runs that are looked
     /// into and not published, so that they neither drive out a lesson of those that are nor sign one.
     /// The lessons themselves are shared, not copied.
+    #[must_use]
     pub fn aside(&self) -> Self {
         let shelf = self.shelf();
         Self(Arc::new(Shared {

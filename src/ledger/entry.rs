@@ -66,6 +66,8 @@ pub struct LedgerInput<'a> {
     pub forecasts: &'a BTreeMap<CustomerId, Band>,
     /// Filed plans; of several for one day the one known last counts.
     pub plans: &'a [FiledPlan],
+    /// Production changes, those not known yet left out here.
+    pub changes: &'a [ProductionChange],
 }
 
 /// Builds the ledger, the lines at greatest risk first: by status, then by yuan at stake, then by
@@ -254,8 +256,7 @@ impl<'a> Context<'a> {
     fn change(&self, id: &CustomerId) -> Option<&'a ProductionChange> {
         let known = || {
             self.input
-                .registry
-                .production_changes
+                .changes
                 .iter()
                 .filter(|c| c.customer == *id && c.available_at <= self.input.now)
         };

@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use crate::domain::calendar::beijing_civil;
+use crate::domain::language::Language;
 use crate::nudge::Nudge;
 use crate::nudge::baseline::Measured;
 use crate::nudge::peak::PeakReason;
@@ -16,15 +17,6 @@ pub const BYTES_MAX: usize = 2048;
 
 /// Largest name printed, characters; longer ones end in `…`.
 const NAME_CHARS_MAX: usize = 24;
-
-/// Language of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// 中文
-    Zh,
-    /// English
-    En,
-}
 
 /// Why there is no message.
 #[derive(Debug, thiserror::Error)]

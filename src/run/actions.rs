@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::MeterId;
 use crate::domain::id::RunId;
+use crate::domain::language::Language;
 use crate::domain::text::error_chain;
 use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
@@ -20,7 +21,6 @@ use crate::plan::workbook;
 use crate::run::app::App;
 use crate::run::editing::{self, EditError};
 use crate::run::estimating::Estimator;
-use crate::run::explain::Language;
 use crate::run::judging::{self, JudgeError};
 use crate::run::{
     auditing, balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
@@ -176,8 +176,8 @@ impl Forecaster for Desk {
                     plans_m3: day.plans_m3,
                     level_m3: day.level_m3,
                     other_m3: day.other_m3,
-                    sentence_zh: day.sentence(Language::Chinese),
-                    sentence_en: day.sentence(Language::English),
+                    sentence_zh: day.sentence(Language::Zh),
+                    sentence_en: day.sentence(Language::En),
                 })
                 .collect(),
         })

@@ -1,6 +1,8 @@
 //! Gathers what the estimation ladder asks for: the one place where hours without totals get a volume,
 //! for demand and for whoever looks at a curve.
 
+mod gates;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::gates::Left;
 use crate::clock::Clock;
 use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::customer::CustomerClass;
@@ -27,8 +30,8 @@ use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
 use crate::validate::estimate::{
-    CONTRACT_DAYS, GateHour, LIKE_DAYS, LadderFacts, PeerHour, REACH_DAYS, WEEKS_BACK, ladder,
-    ladder_near, ladder_own, of_curve,
+    CONTRACT_DAYS, LIKE_DAYS, LadderFacts, PeerHour, REACH_DAYS, ladder, ladder_near, ladder_own,
+    of_curve,
 };
 
 /// Estimates by what journal, book and registry hold.
@@ -112,20 +115,6 @@ struct Around<'a> {
     gates: OnceCell<BTreeMap<ZoneId, [Left; 24]>>,
     plans: OnceCell<BTreeMap<CustomerId, StdVolume>>,
     temperatures: OnceCell<BTreeMap<ZoneId, BTreeMap<GasDay, f64>>>,
-}
-
-/// What is left of a zone's gates in one hour, when every meter with a value was served.
-#[derive(Debug, Clone, Copy, Default)]
-struct Left {
-    /// None where a gate lacks the hour.
-    now: Option<StdVolume>,
-    /// Largest flows of the meters without a value.
-    size: i64,
-    /// What was left on the same weekdays before for the meters that lack a value now, summed over those
-    /// whose gates are known.
-    before: StdVolume,
-    /// Which of [`WEEKS_BACK`] these are.
-    weeks: [bool; WEEKS_BACK.len()],
 }
 
 /// The largest flow in 0.01 m³/h.
@@ -279,131 +268,12 @@ impl<'a> Around<'a> {
         })
     }
 
-    /// A meter's part of what came through its zone's gates and no meter used.
-    fn gate_of(
-        &self,
-        meter: &Meter,
-        history: &[LoadCurve],
-    ) -> Result<Option<[Option<GateHour>; 24]>, StoreError> {
-        let Some(zone) = self.gates()?.get(&meter.zone) else {
-            return Ok(None);
-        };
-        let before = WEEKS_BACK.map(|back| {
-            let day = self.day.plus(-back);
-            let found = history.binary_search_by_key(&day, |curve| curve.day);
-            found.ok().and_then(|index| history.get(index))
-        });
-        let mut hours = [None; 24];
-        for (hour, (slot, left)) in hours.iter_mut().zip(zone).enumerate() {
-            let Some(now) = left.now else { continue };
-            let asked = before.iter().zip(left.weeks).filter(|(_, known)| *known);
-            let own: Option<StdVolume> = asked
-                .map(|(curve, _)| curve.and_then(|curve| hour_of(curve, hour)))
-                .sum();
-            let is_known = left.weeks.contains(&true) && left.before > StdVolume::ZERO;
-            *slot = Some(match own.filter(|_| is_known) {
-                Some(own) => GateHour {
-                    left: now,
-                    own: own.units(),
-                    all: left.before.units().max(own.units()),
-                    is_by_use: true,
-                },
-                None => GateHour {
-                    left: now,
-                    own: size_of(meter),
-                    all: left.size,
-                    is_by_use: false,
-                },
-            });
-        }
-        Ok(Some(hours))
-    }
-
-    /// What is left of each zone's gates, now and on the same weekdays before.
-    fn gates(&self) -> Result<&BTreeMap<ZoneId, [Left; 24]>, StoreError> {
-        if let Some(gates) = self.gates.get() {
-            return Ok(gates);
-        }
-        let mut zones: BTreeMap<ZoneId, [Left; 24]> = BTreeMap::new();
-        for (zone, now) in self.left_on(&self.curves) {
-            let hours = zones.entry(zone).or_default();
-            for (left, now) in hours.iter_mut().zip(now) {
-                left.now = now;
-            }
-        }
-        let has_value = |meter: &Meter, hour: usize| {
-            let curve = self.curves.get(&meter.id);
-            curve.and_then(|curve| hour_of(curve, hour)).is_some()
-        };
-        for meter in self.customers() {
-            let Some(hours) = zones.get_mut(&meter.zone) else {
-                continue;
-            };
-            for (hour, left) in hours.iter_mut().enumerate() {
-                if !has_value(meter, hour) {
-                    left.size += size_of(meter);
-                }
-            }
-        }
-        for (week, back) in WEEKS_BACK.into_iter().enumerate() {
-            let curves = self.of.journal.curves_on(self.day.plus(-back))?;
-            let curves = curves.iter().map(|curve| (&curve.meter, curve)).collect();
-            for (zone, then) in self.left_on(&curves) {
-                let Some(hours) = zones.get_mut(&zone) else {
-                    continue;
-                };
-                for (left, then) in hours.iter_mut().zip(then) {
-                    let Some(then) = then else { continue };
-                    left.before += then;
-                    if let Some(known) = left.weeks.get_mut(week) {
-                        *known = true;
-                    }
-                }
-            }
-        }
-        Ok(self.gates.get_or_init(|| zones))
-    }
-
     /// Customers' meters that are in use on the day.
     fn customers(&self) -> impl Iterator<Item = &'a Meter> {
         let (registry, day) = (self.registry, self.day);
         registry.meters.values().filter(move |meter| {
             meter.role == MeterRole::Customer && is_in_use(registry, meter, day)
         })
-    }
-
-    /// By the curves of a day: what came through each zone's gates, less what the meters used that have a
-    /// value today; who has none on that other day counts as today. None where a gate lacks the hour.
-    fn left_on(
-        &self,
-        curves: &BTreeMap<&MeterId, &LoadCurve>,
-    ) -> BTreeMap<ZoneId, [Option<StdVolume>; 24]> {
-        let mut zones: BTreeMap<ZoneId, [Option<StdVolume>; 24]> = BTreeMap::new();
-        let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate;
-        for meter in self.registry.meters.values().filter(is_gate) {
-            let curve = curves.get(&meter.id);
-            let hours = zones
-                .entry(meter.zone.clone())
-                .or_insert([Some(StdVolume::ZERO); 24]);
-            for (hour, left) in hours.iter_mut().enumerate() {
-                let volume = curve.and_then(|curve| hour_of(curve, hour));
-                *left = left.zip(volume).map(|(left, volume)| left + volume);
-            }
-        }
-        for meter in self.customers() {
-            let Some(hours) = zones.get_mut(&meter.zone) else {
-                continue;
-            };
-            let (today, curve) = (self.curves.get(&meter.id), curves.get(&meter.id));
-            for (hour, left) in hours.iter_mut().enumerate() {
-                let Some(today) = today.and_then(|curve| hour_of(curve, hour)) else {
-                    continue;
-                };
-                let volume = curve.and_then(|curve| hour_of(curve, hour));
-                *left = left.map(|left| left - volume.unwrap_or(today));
-            }
-        }
-        zones
     }
 
     /// The meter's part, by largest flow, of what its customer planned for the day.
@@ -480,3 +350,6 @@ impl<'a> Around<'a> {
         Ok(self.temperatures.get_or_init(|| found))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandForecast, DemandView};
 use crate::domain::id::RunId;
+use crate::domain::language::Language;
 use crate::forecast::engine::{self, ForecastRequest};
 use crate::run::app::App;
 use crate::run::runs;
@@ -52,15 +53,6 @@ pub struct RunChange {
     pub newer: RunId,
     /// Days both reach, in order.
     pub days: Vec<DayChange>,
-}
-
-/// Which words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// 中文.
-    Chinese,
-    /// English.
-    English,
 }
 
 fn total(run: &DemandForecast, day: GasDay) -> Option<i64> {
@@ -206,8 +198,8 @@ impl DayChange {
     pub fn sentence(&self, language: Language) -> String {
         let wan = |m3: i64| format!("{:+.4}", m3 as f64 / 10_000.0);
         let names = match language {
-            Language::Chinese => ["气温", "日历", "计划", "用气水平", "其他"],
-            Language::English => ["temperature", "calendar", "plans", "level", "other"],
+            Language::Zh => ["气温", "日历", "计划", "用气水平", "其他"],
+            Language::En => ["temperature", "calendar", "plans", "level", "other"],
         };
         let mut parts: Vec<(&str, i64)> = names.into_iter().zip(self.parts()).collect();
         parts.sort_by_key(|(_, m3)| -m3.abs());
@@ -218,8 +210,8 @@ impl DayChange {
             .map(|(name, m3)| match self.temperature_change_k {
                 Some(kelvin) if name == names[0] => {
                     let unit = match language {
-                        Language::Chinese => "℃",
-                        Language::English => " K",
+                        Language::Zh => "℃",
+                        Language::En => " K",
                     };
                     format!("{name}({kelvin:+.1}{unit}){}", wan(m3))
                 }
@@ -228,12 +220,12 @@ impl DayChange {
             .collect();
         let change = wan(self.newer_m3 - self.older_m3);
         match (language, said.is_empty()) {
-            (Language::Chinese, true) => format!("{}:预测未变", self.day),
-            (Language::English, true) => format!("{}: unchanged", self.day),
-            (Language::Chinese, false) => {
+            (Language::Zh, true) => format!("{}:预测未变", self.day),
+            (Language::En, true) => format!("{}: unchanged", self.day),
+            (Language::Zh, false) => {
                 format!("{}:预测变化 {change} 万m³,其中{}", self.day, said.join(",")) // 万m³
             }
-            (Language::English, false) => {
+            (Language::En, false) => {
                 format!("{}: {change} 万m³, of which {}", self.day, said.join(", "))
             }
         }
@@ -261,7 +253,7 @@ impl RunChange {
 impl fmt::Display for RunChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "from {} to {}", self.older, self.newer)?;
-        for sentence in self.sentences(Language::Chinese) {
+        for sentence in self.sentences(Language::Zh) {
             writeln!(f, "{sentence}")?;
         }
         Ok(())
@@ -289,11 +281,11 @@ mod tests {
     #[test]
     fn a_change_is_said_with_its_largest_part_first() {
         assert_eq!(
-            change().sentence(Language::Chinese),
+            change().sentence(Language::Zh),
             "2026-12-01:预测变化 +3.1000 万m³,其中气温(-5.0℃)+3.0000,用气水平 +0.2000,计划 -0.1000"
         );
         assert_eq!(
-            change().sentence(Language::English),
+            change().sentence(Language::En),
             "2026-12-01: +3.1000 万m³, of which temperature(-5.0 K)+3.0000, level +0.2000, plans -0.1000"
         );
         assert_eq!(change().parts().iter().sum::<i64>(), 31_000);
@@ -306,6 +298,6 @@ mod tests {
         same.temperature_m3 = 0;
         same.plans_m3 = 0;
         same.level_m3 = 0;
-        assert_eq!(same.sentence(Language::English), "2026-12-01: unchanged");
+        assert_eq!(same.sentence(Language::En), "2026-12-01: unchanged");
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandDay, DemandNode, deviation_m3};
-use crate::domain::filing::FiledPlan;
+use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
@@ -403,4 +403,19 @@ pub fn plans_known_at(
         .collect();
     plans.extend(book.filed_plans_known_at(from, to, at)?);
     Ok(plans)
+}
+
+/// Production changes known at an instant, from files and from the book; what both say is one.
+///
+/// # Errors
+/// What the store says.
+pub fn changes_known_at(
+    book: &Book,
+    registry: &Registry,
+    at: DateTime<Utc>,
+) -> Result<Vec<ProductionChange>, StoreError> {
+    let of_files: Vec<&ProductionChange> = registry.changes_known_at(at).collect();
+    let mut of_book = book.production_changes_known_at(at)?;
+    of_book.retain(|change| !of_files.contains(&change));
+    Ok(of_files.into_iter().cloned().chain(of_book).collect())
 }

@@ -75,7 +75,7 @@ fn effects(
     at: DateTime<Utc>,
 ) -> anyhow::Result<BTreeMap<DemandNode, BTreeMap<GasDay, f64>>> {
     let mut out: BTreeMap<DemandNode, BTreeMap<GasDay, f64>> = BTreeMap::new();
-    for change in beside::changes(app, registry, at)? {
+    for change in facts::changes_known_at(&app.book, registry, at)? {
         let Some(customer) = registry.customers.get(&change.customer) else {
             continue;
         };

@@ -23,7 +23,7 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::ledger::zone_days::ZoneDaysBuilder;
 use crate::run::app::App;
-use crate::run::balancing::Pipes;
+use crate::run::pipes::Pipes;
 use crate::run::{facts, retention};
 use crate::store::book::Book;
 use crate::store::error::StoreError;
@@ -34,8 +34,8 @@ use crate::validate::rules::v26_plan_deviation;
 
 pub use self::again::{JudgeError, SPAN_MAX, judge_again, mark_and_wait};
 pub(super) use self::late::mark;
-pub use self::late::{catch_up, run};
-pub use self::sync::{sync, sync_plans};
+pub use self::late::{catch_up, run, sync_known};
+pub use self::sync::{sync, sync_changes, sync_plans};
 
 /// Complete gas days that are judged again in every round: as long as late readings usually come.
 pub const DAYS: i64 = 8;
@@ -161,7 +161,7 @@ pub fn zone_days(
         .for_each_curve(from, to, |curve| builder.add(&curve))?;
     let mut zones = builder.finish();
     for (zone, days) in &mut zones {
-        let mut pipes = Pipes::of(app, registry, zone);
+        let mut pipes = Pipes::of(&app.journal, registry, zone);
         for day in days {
             day.line_pack = pipes.growth_on(day.day)?;
         }

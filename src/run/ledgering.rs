@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::Band;
-use crate::domain::filing::FiledPlan;
+use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::StdVolume;
@@ -50,6 +50,8 @@ pub struct Enterprises {
     pub weather: BTreeMap<ZoneId, ZoneWeather>,
     /// Plans of the year and of the weeks to come.
     pub plans: Vec<FiledPlan>,
+    /// Production changes.
+    pub changes: Vec<ProductionChange>,
     /// Now.
     pub now: DateTime<Utc>,
     /// The gas day under way.
@@ -81,6 +83,7 @@ impl Enterprises {
         }
         let weather = facts::weather_at(app, &registry, now)?;
         let plans = facts::plans_known_at(&app.book, &registry, from, today.plus(62), now)?;
+        let changes = facts::changes_known_at(&app.book, &registry, now)?;
         Ok(Self {
             registry,
             members,
@@ -88,6 +91,7 @@ impl Enterprises {
             deviations,
             weather,
             plans,
+            changes,
             now,
             today,
         })
@@ -201,6 +205,7 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
         temperatures: &temperatures,
         forecasts: &forecasts,
         plans: &known.plans,
+        changes: &known.changes,
     }))
 }
 

@@ -16,6 +16,7 @@ pub mod weather;
 pub mod curve_check;
 pub mod curves;
 pub mod facts;
+mod pipes;
 pub mod balancing;
 pub mod auditing;
 pub mod judging;

@@ -344,8 +344,8 @@ fn last_month_deviation(known: &Enterprises, id: &CustomerId, month: GasMonth) -
 fn changes(known: &Enterprises, id: &CustomerId, month: GasMonth) -> String {
     let (first, next) = (month.first_day().0, month.next().first_day().0);
     let words: Vec<String> = known
-        .registry
-        .changes_known_at(known.now)
+        .changes
+        .iter()
         .filter(|c| c.customer == *id && c.from_on < next && first <= c.to_on)
         .map(|c| {
             format!(

@@ -21,6 +21,7 @@ use crate::domain::id::RunId;
 use crate::domain::season::Place;
 use crate::forecast::engine::{self, EngineRun, ForecastRequest};
 use crate::forecast::memory::{Learning, Memory};
+use crate::forecast::models::daily::Weighing;
 use crate::forecast::parts::ConsumerInput;
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 use crate::run::app::App;
@@ -39,6 +40,9 @@ const PROJECTS: &str = "projects";
 const FACTORS: &str = "factors";
 const CAPACITIES: &str = "capacities";
 const WEIGHING: &str = "weighing";
+/// How estimated days count less, as [`WEIGHING`] keeps it.
+const IN_FITS: u8 = 1;
+const IN_ALL: u8 = 2;
 const CONSUMER: &str = "consumer ";
 const DEVIATIONS: &str = "deviations ";
 const DEMAND: &str = "demand ";
@@ -120,9 +124,14 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
         let name = format!("{DEVIATIONS}{}", consumer.customer);
         add(name, postcard::to_stdvec(&consumer.deviations))?;
     }
-    // Without estimates it makes no difference; runs of earlier programs did not weigh them.
-    if request.weighs_estimates && request.demand.iter().any(|day| day.uncertainty_m3 > 0.0) {
-        add(WEIGHING.into(), postcard::to_stdvec(&true))?;
+    // Without estimates it makes no difference; runs of earlier programs did not weigh them, or in fits alone
+    // and then without a word of those of customers.
+    let is_estimated = request.demand.iter().any(|day| day.uncertainty_m3 > 0.0);
+    let is_all = request.weighing == Weighing::All;
+    let of_customers = known.consumers.iter().any(|c| !c.deviations.is_empty());
+    if request.weighs_estimates && (is_estimated || is_all && of_customers) {
+        let way = if is_all { IN_ALL } else { IN_FITS };
+        add(WEIGHING.into(), postcard::to_stdvec(&way))?;
     }
     let mut months: BTreeMap<GasMonth, Vec<&DemandDay>> = BTreeMap::new();
     for day in &request.demand {
@@ -200,7 +209,13 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
         request.parts.factors = decode(part(FACTORS)?)?;
     }
     request.capacities = part(CAPACITIES).ok().map(decode).transpose()?;
-    request.weighs_estimates = part(WEIGHING).is_ok();
+    let way: Option<u8> = part(WEIGHING).ok().map(decode).transpose()?;
+    request.weighs_estimates = way.is_some();
+    request.weighing = if way == Some(IN_ALL) {
+        Weighing::All
+    } else {
+        Weighing::Fits
+    };
     for consumer in &mut request.parts.consumers {
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
             consumer.days = decode(days)?;
@@ -412,6 +427,10 @@ fn changed_since(
                     out.push(format!("{key}: {was} then, {is} now"));
                 }
             }
+            (Some(_), Some(_)) if name == WEIGHING => out.push(
+                "estimated days count less in all that is learnt of them now, and in fits alone then"
+                    .into(),
+            ),
             (Some(_), Some(_)) => out.push(format!("{name}: other values now")),
             (Some(_), None) => out.push(format!("{name}: no longer there")),
             (None, _) if name == WEIGHING => {

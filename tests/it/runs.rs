@@ -9,6 +9,7 @@ use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::forecast::engine::ForecastRequest;
 use qiliang::forecast::memory::Memory;
+use qiliang::forecast::models::daily::Weighing;
 use qiliang::run::app::App;
 use qiliang::run::{explain, forecasting, runs, site};
 
@@ -274,7 +275,25 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
         "estimated days count by their uncertainty now, and did not then",
     );
 
+    // As the programs between had it: in fits alone.
+    let mut request = forecasting::request_at(&app, now()).unwrap();
+    assert_eq!(request.weighing, Weighing::All);
+    request.run_id = "in-fits".into();
+    request.weighing = Weighing::Fits;
+    let made = runs::make(request, &Memory::default()).unwrap();
+    let parts = Some(&made.breakdown);
+    app.book
+        .put_forecast_run_of(&made.forecast, parts, made.parts, &made.learning, now())
+        .unwrap();
+    let again = runs::reproduce(&app, &made.forecast.run_id).unwrap();
+    assert!(again.is_identical, "{again}");
+    assert_eq!(
+        again.changed_since,
+        ["estimated days count less in all that is learnt of them now, and in fits alone then"]
+    );
+
     let weighed = forecasting::publish(&app).unwrap();
+    assert_ne!(weighed.nodes[0].p50_m3, made.forecast.nodes[0].p50_m3);
     assert!(has_part(&app, &weighed, "weighing"));
     let again = runs::reproduce(&app, &weighed.run_id).unwrap();
     assert!(

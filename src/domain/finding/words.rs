@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::calendar::{GasDay, beijing_civil};
 use crate::domain::finding::RuleId;
 use crate::domain::finding::terms::term;
+use crate::domain::language::Language;
 use crate::domain::quantity::WorkVolume;
 
 /// A sentence with places for numbers, `{name}` or, with so many decimals, `{name:1}`.
@@ -211,18 +212,9 @@ impl Value {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Language {
-    Zh,
-    En,
-}
-
 /// The sentence with its places filled; a place without a value stays as it is.
 pub(super) fn compose(sentence: &Sentence, args: &[Arg], language: Language) -> String {
-    let template = match language {
-        Language::Zh => sentence.zh,
-        Language::En => sentence.en,
-    };
+    let template = language.of(sentence.zh, sentence.en);
     let mut text = String::with_capacity(template.len() + 16 * args.len());
     for part in parts(template) {
         match part {
@@ -240,10 +232,7 @@ pub(super) fn compose(sentence: &Sentence, args: &[Arg], language: Language) -> 
 }
 
 fn show(text: &mut String, value: &Value, decimals: Option<usize>, language: Language) {
-    let pick = |(zh, en): (&'static str, &'static str)| match language {
-        Language::Zh => zh,
-        Language::En => en,
-    };
+    let pick = |(zh, en): (&'static str, &'static str)| language.of(zh, en);
     let shown = match value {
         Value::Volume { m3 } => format!("{m3} m³"),
         Value::Number { value, unit } => {

@@ -4,15 +4,7 @@ use std::fmt::Write as _;
 
 use super::{BacktestReport, Compared, Gate, GateReport};
 use crate::domain::customer::CustomerClass;
-
-/// Which words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
-    /// 中文.
-    Chinese,
-    /// English.
-    English,
-}
+use crate::domain::language::Language;
 
 const STYLE: &str = "body{font:14px/1.5 'Noto Sans CJK SC','Microsoft YaHei',sans-serif;max-width:1080px;\
 margin:24px auto;padding:0 16px;color:#1c2733}h1{font-size:22px;margin:0}h2{font-size:17px;margin:28px 0 6px}\
@@ -111,11 +103,8 @@ pub fn csv(report: &BacktestReport) -> String {
 }
 
 /// The page: everything in one file, nothing from elsewhere.
-pub fn html(report: &BacktestReport, company: &str, words: Words) -> String {
-    let say = |zh: &'static str, en: &'static str| match words {
-        Words::Chinese => zh,
-        Words::English => en,
-    };
+pub fn html(report: &BacktestReport, company: &str, words: Language) -> String {
+    let say = |zh: &'static str, en: &'static str| words.of(zh, en);
     let title = say("预测回测报告", "Forecast backtest");
     let mut out = format!(
         "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><title>{title}</title>\
@@ -127,11 +116,11 @@ pub fn html(report: &BacktestReport, company: &str, words: Words) -> String {
         report.from,
         report.to,
         match words {
-            Words::Chinese => format!(
+            Language::Zh => format!(
                 "气象预报:{} 次回放当时的预报,{} 次由实测重建。括号内为季节性朴素基线。",
                 report.weather.replayed, report.weather.recreated
             ),
-            Words::English => format!(
+            Language::En => format!(
                 "Weather ahead: {} origins by the forecast known then, {} re-created from observations. \
                  Seasonal naive in brackets.",
                 report.weather.replayed, report.weather.recreated
@@ -210,12 +199,12 @@ pub fn html(report: &BacktestReport, company: &str, words: Words) -> String {
     out
 }
 
-fn name_of(line: &Line<'_>, words: Words) -> String {
+fn name_of(line: &Line<'_>, words: Language) -> String {
     let class = match (line.class, words) {
-        (None, Words::Chinese) => "总量".to_owned(),
-        (None, Words::English) => "total".to_owned(),
-        (Some(class), Words::Chinese) => class.name_zh().to_owned(),
-        (Some(class), Words::English) => class.key().replace('_', " "),
+        (None, Language::Zh) => "总量".to_owned(),
+        (None, Language::En) => "total".to_owned(),
+        (Some(class), Language::Zh) => class.name_zh().to_owned(),
+        (Some(class), Language::En) => class.key().replace('_', " "),
     };
     let mut name = if line.zone.is_empty() {
         class
@@ -331,8 +320,8 @@ mod tests {
     #[test]
     fn the_page_stands_alone_in_both_languages() {
         for (words, title) in [
-            (Words::Chinese, "某燃 &amp; 气 · 预测回测报告"),
-            (Words::English, "某燃 &amp; 气 · Forecast backtest"),
+            (Language::Zh, "某燃 &amp; 气 · 预测回测报告"),
+            (Language::En, "某燃 &amp; 气 · Forecast backtest"),
         ] {
             let page = html(&report(), "某燃 & 气", words);
             assert!(page.contains(title), "{page}");

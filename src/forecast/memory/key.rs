@@ -11,7 +11,7 @@ use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::linear::Penalty;
 use crate::forecast::models::base::BaseOptions;
 use crate::forecast::models::correction::CorrectionOptions;
-use crate::forecast::models::daily::{DailyOptions, DailySeries};
+use crate::forecast::models::daily::{DailyOptions, DailySeries, Weighing};
 use crate::forecast::models::rare_days::ClassPrior;
 use crate::forecast::models::shape::ShapeDay;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead};
@@ -121,6 +121,7 @@ impl KeyMaker {
             late_penalty,
             fit_age_min,
             sets_calendar_apart,
+            weighing,
         } = options;
         let BaseOptions {
             penalty,
@@ -149,6 +150,7 @@ impl KeyMaker {
             .number(*late_examples_max)
             .number(*fit_age_min)
             .number(usize::from(*sets_calendar_apart))
+            .number(usize::from(*weighing == Weighing::All))
     }
 
     fn penalty(&mut self, penalty: &Penalty) -> &mut Self {

@@ -7,7 +7,7 @@ use super::{Key, KeyMaker, Lesson, Recall};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::RunId;
 use crate::forecast::models::daily::{
-    DailyForecast, DailyModel, DailyOptions, DailySeries, Learnt, REGRESSION, is_known,
+    DailyForecast, DailyModel, DailyOptions, DailySeries, Learnt, REGRESSION, Weighing, is_known,
 };
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
 use crate::forecast::weather::WeatherAhead;
@@ -35,6 +35,13 @@ impl SeriesLessons {
             options,
             key: OnceCell::new(),
         }
+    }
+
+    /// The same, where estimated days count less in so much.
+    pub(in crate::forecast) fn weighing(mut self, weighing: Weighing) -> Self {
+        self.options.weighing = weighing;
+        self.key = OnceCell::new();
+        self
     }
 
     /// The series.

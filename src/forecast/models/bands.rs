@@ -31,6 +31,8 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 /// A past origin whose band is held against what came.
 struct Trial<'a> {
     path: &'a ResidualPath,
+    /// Its place among the paths.
+    at: usize,
     day: Placed,
     /// How likely each earlier path would have been drawn at it.
     likelihoods: Vec<f64>,
@@ -44,12 +46,17 @@ struct Trial<'a> {
 /// At each of up to 40 past origins the band is made from the paths known then. With z the residual
 /// there ÷ the half of the band on its side, the 80 % quantile q of z is the factor that would have
 /// made the bands right (split conformal prediction); q is drawn towards 1 by n / (n + 10), n the
-/// number of independent bands. Residuals that are not known stay so.
+/// number of independent bands. Residuals that are not known stay so. `counts` says what a path (by its
+/// place) counts at a lead beside one of measured days, 0 to 1.
 ///
 /// # Source
 /// METHODS.md, "Bands that learn". H. Papadopoulos, V. Vovk, A. Gammerman, Regression conformal
 /// prediction with nearest neighbours, JAIR 40 (2011), normalised scores.
-pub fn scale_by_record(paths: &mut [ResidualPath], origin: GasDay) {
+pub fn scale_by_record(
+    paths: &mut [ResidualPath],
+    origin: GasDay,
+    counts: impl Fn(usize, usize) -> f64,
+) {
     let horizon = paths.iter().map(|p| p.residuals.len()).min().unwrap_or(0);
     let scales: Vec<f64> = {
         let paths: &[ResidualPath] = paths;
@@ -61,7 +68,9 @@ pub fn scale_by_record(paths: &mut [ResidualPath], origin: GasDay) {
             let group = lead_group(first);
             let in_group = (first..=horizon).take_while(|lead| lead_group(*lead) == group);
             let last = in_group.last().unwrap_or(first);
-            let scale = scale_of(paths, &days, &trials, origin, usize::midpoint(first, last));
+            let lead = usize::midpoint(first, last);
+            let counts = |trial: &Trial<'_>| counts(trial.at, lead);
+            let scale = scale_of(paths, &days, &trials, origin, lead, counts);
             scales.resize(last, scale);
         }
         scales
@@ -91,6 +100,7 @@ fn trials<'a>(paths: &'a [ResidualPath], days: &[Placed], origin: GasDay) -> Vec
             }));
             Trial {
                 path: &paths[at],
+                at,
                 day,
                 likelihoods,
                 sums,
@@ -167,6 +177,7 @@ fn scale_of(
     trials: &[Trial<'_>],
     origin: GasDay,
     lead: usize,
+    counts: impl Fn(&Trial<'_>) -> f64,
 ) -> f64 {
     let of_lead = OfLead::new(paths, lead);
     let ahead = i64::try_from(lead).unwrap_or(i64::MAX);
@@ -189,7 +200,7 @@ fn scale_of(
         } else {
             *SCALE.end()
         };
-        scores.push((score, trial.weight));
+        scores.push((score, trial.weight * counts(trial)));
     }
     if scores.len() < BANDS_MIN {
         return 1.0;
@@ -202,6 +213,9 @@ fn scale_of(
         .last()
         .map_or(0, |t| origin.days_since(t.path.origin));
     let apart = span as f64 / trials.len().max(1) as f64;
+    if squares <= 0.0 {
+        return 1.0; // of all days next to nothing is known
+    }
     let bands = total * total / squares / (1.0 + OVERLAP * lead as f64 / apart.max(1.0));
     wanted.powf(bands / (bands + BANDS_HALF))
 }
@@ -245,9 +259,17 @@ mod tests {
     }
 
     fn mean_factor(late: f64) -> f64 {
+        mean_factor_if(late, 1.0)
+    }
+
+    /// The same, where the last 300 days count so much.
+    fn mean_factor_if(late: f64, counts: f64) -> f64 {
         let (before, origin) = paths(late);
         let mut after = before.clone();
-        scale_by_record(&mut after, origin);
+        let first_late = before.len() - 300;
+        scale_by_record(&mut after, origin, |path, _| {
+            if path >= first_late { counts } else { 1.0 }
+        });
         let size = |paths: &[ResidualPath]| -> f64 {
             paths
                 .iter()
@@ -269,18 +291,28 @@ mod tests {
     }
 
     #[test]
+    fn days_that_count_little_do_not_stretch_bands() {
+        // The last 300 days missed by twice as much; what if these were all estimated?
+        let told = mean_factor_if(2.0, 1e-6);
+        assert!((told - 1.0).abs() < 0.08, "{told}");
+        let unknown = mean_factor_if(2.0, 0.0);
+        assert!((unknown - told).abs() < 1e-3, "{unknown} {told}");
+        assert!(mean_factor(2.0) > told + 0.1);
+    }
+
+    #[test]
     fn a_short_or_constant_past_changes_nothing() {
         let (mut few, origin) = paths(1.0);
         let mut few = few.split_off(few.len() - 65);
         let before = few.clone();
-        scale_by_record(&mut few, origin);
+        scale_by_record(&mut few, origin, |_, _| 1.0);
         assert_eq!(few, before);
-        scale_by_record(&mut [], origin);
+        scale_by_record(&mut [], origin, |_, _| 1.0);
         let (mut flat, origin) = paths(1.0);
         for path in &mut flat {
             path.residuals.fill(0.0);
         }
-        scale_by_record(&mut flat, origin);
+        scale_by_record(&mut flat, origin, |_, _| 1.0);
         assert!(flat.iter().all(|p| p.residuals.iter().all(|r| *r == 0.0)));
     }
 
@@ -288,7 +320,7 @@ mod tests {
     fn unknown_residuals_stay_unknown() {
         let (mut some, origin) = paths(2.0);
         some[990].residuals[6] = f64::NAN;
-        scale_by_record(&mut some, origin);
+        scale_by_record(&mut some, origin, |_, _| 1.0);
         assert!(some[990].residuals[6].is_nan());
         let known = some
             .iter()

@@ -86,8 +86,10 @@ pub struct Case {
     pub members: Members,
     /// What came, m³.
     pub truth: f64,
-    /// What it counts.
+    /// What its origin counts.
     pub weight: f64,
+    /// What the truth counts beside a measured one, 0 to 1.
+    pub trust: f64,
     /// The origin it was said at.
     pub origin: usize,
 }
@@ -113,7 +115,7 @@ impl Blend {
             return Self::REGRESSION;
         }
         let errors: [Vec<f64>; MEMBERS] = std::array::from_fn(|member| {
-            let error = |case: &Case| case.members.said(member) - case.truth;
+            let error = |case: &Case| case.trust * (case.members.said(member) - case.truth);
             cases.iter().map(error).collect()
         });
         let mut of_origins = Vec::new();
@@ -178,6 +180,7 @@ mod tests {
             members,
             truth,
             weight: 1.0,
+            trust: 1.0,
             origin: i,
         }
     }
@@ -190,6 +193,27 @@ mod tests {
         assert!(weights[1] < 1e-9, "{weights:?}");
         assert!((weights[2] - 0.5).abs() < 1e-9, "{weights:?}");
         assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_was_estimated_too_high_gives_no_weight_to_who_says_too_much() {
+        // A member says a third too much; two of three origins were estimated so.
+        let cases = |trust: f64| -> Vec<Case> {
+            (0..200)
+                .map(|i| {
+                    let is_estimated = i % 3 != 0;
+                    let mut case = case(i, 100.0);
+                    case.members.0[2] = 133.0;
+                    if is_estimated {
+                        (case.truth, case.trust) = (140.0, trust);
+                    }
+                    case
+                })
+                .collect()
+        };
+        let weight_of = |cases: &[Case]| Blend::fit(cases).0[2];
+        let (measured, told) = (weight_of(&cases(1.0)), weight_of(&cases(0.01)));
+        assert!(measured > 0.5 && told < 0.15, "{measured} {told}");
     }
 
     #[test]
@@ -212,6 +236,7 @@ mod tests {
                     members,
                     truth: 100.0,
                     weight: 1.0,
+                    trust: 1.0,
                     origin: i / 2,
                 }
             })
@@ -235,6 +260,7 @@ mod tests {
                 members: Members::new(&known, 8 + i % 24, 90.0, 100.0),
                 truth: 60.0,
                 weight: 1.0,
+                trust: 1.0,
                 origin: i / 24,
             })
             .collect();

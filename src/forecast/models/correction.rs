@@ -31,6 +31,23 @@ pub(in crate::forecast::models) fn mean_known(
     (count > 0.0).then(|| sum / count)
 }
 
+/// Mean of the values that are known, each counted by what it counts beside a measured one (0 to 1): what
+/// all of them lack to one measured day is said by `otherwise`.
+#[inline]
+pub(in crate::forecast::models) fn mean_trusted(
+    values: impl IntoIterator<Item = (f64, f64)>,
+    otherwise: f64,
+) -> f64 {
+    let (sum, trust) = values
+        .into_iter()
+        .filter(|(value, _)| value.is_finite())
+        .fold((0.0, 0.0), |(sum, all), (value, trust)| {
+            (sum + trust * value, all + trust)
+        });
+    let lacking = (1.0 - trust).max(0.0);
+    (sum + lacking * otherwise) / (trust + lacking)
+}
+
 /// What an origin knows of its own errors, as the regression calls it.
 #[derive(Debug, Clone)]
 pub struct KnownResiduals {
@@ -49,30 +66,38 @@ pub struct KnownResiduals {
 
 impl KnownResiduals {
     /// From base residuals and expectations of the last days, latest first, NaN where a day has no
-    /// value; `weather_effect` says how much the weather of the last days moved the expectation away
+    /// value; `trusts` are what these count; `weather_effect` says how much the weather of the last days moved the expectation away
     /// from typical weather, and is empty where weather ahead is known.
-    pub fn new(recent: &[f64], expected: &[f64], weather_effect: &[f64]) -> Self {
-        let head = |values: &[f64], count: usize| mean_known(values.iter().take(count).copied());
-        let month = head(recent, RESIDUAL_DAYS).unwrap_or(0.0);
-        let week = head(recent, WEEK).unwrap_or(month);
-        let three = head(recent, 3).unwrap_or(week);
-        let at = |values: &[f64], i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+    pub fn new(
+        recent: &[f64; RESIDUAL_DAYS],
+        trusts: &[f64; RESIDUAL_DAYS],
+        expected: &[f64; RESIDUAL_DAYS],
+        weather_effect: &[f64],
+    ) -> Self {
+        let head = |count: usize, otherwise: f64| {
+            let days = recent.iter().zip(trusts).take(count);
+            mean_trusted(days.map(|(error, trust)| (*error, *trust)), otherwise)
+        };
+        let month = head(RESIDUAL_DAYS, 0.0);
+        let week = head(WEEK, month);
+        let three = head(3, week);
+        let of_day = |i: usize, otherwise| mean_trusted([(recent[i], trusts[i])], otherwise);
         let same = std::array::from_fn(|back| {
-            let residual = at(recent, back);
-            let of_weekday = (0..RESIDUAL_DAYS / WEEK).map(|k| at(recent, back + WEEK * k));
-            let weekday_mean = mean_known(of_weekday).unwrap_or(week);
-            [or(residual, week), weekday_mean, at(expected, back)]
+            let of_weekday = (back..RESIDUAL_DAYS).step_by(WEEK);
+            let weekday_mean = mean_trusted(of_weekday.map(|i| (recent[i], trusts[i])), week);
+            [of_day(back, week), weekday_mean, expected[back]]
         });
+        let warm = |count: usize| mean_known(weather_effect.iter().take(count).copied());
         Self {
-            last: or(at(recent, 0), three),
-            second: or(at(recent, 1), three),
-            third: or(at(recent, 2), three),
+            last: of_day(0, three),
+            second: of_day(1, three),
+            third: of_day(2, three),
             three,
             week,
             month,
             same,
-            warm: head(weather_effect, 1).unwrap_or(0.0),
-            warm_week: head(weather_effect, WEEK).unwrap_or(0.0),
+            warm: warm(1).unwrap_or(0.0),
+            warm_week: warm(WEEK).unwrap_or(0.0),
             has_weather_effect: !weather_effect.is_empty(),
         }
     }

@@ -10,13 +10,14 @@ mod options;
 mod rare;
 mod series;
 mod view;
+mod weighing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use self::learning::Learnt;
 use self::learning::{block_of, said_before};
-pub use self::options::DailyOptions;
+pub use self::options::{DailyOptions, Weighing};
 pub use self::series::DailySeries;
 use self::view::Weather;
 use crate::forecast::features::calendar::{
@@ -77,7 +78,8 @@ struct CutFit {
     expected: Vec<f64>,
     /// What festival and local calendar do to each day, m³; empty unless they are set apart.
     apart: Vec<f64>,
-    /// The values without it; empty likewise.
+    /// The values without it, and estimated ones as they are [believed](DailyModel::believed); empty where
+    /// that makes no difference.
     plain: Vec<f64>,
 }
 
@@ -305,8 +307,15 @@ impl DailyModel {
         } else {
             Vec::new()
         };
-        let values = self.series.values.iter().zip(&apart);
-        let plain = values.map(|(value, apart)| value - apart).collect();
+        let believed = self.believed(&base);
+        let plain = match believed {
+            Some(believed) if apart.is_empty() => believed,
+            believed => {
+                let values = believed.as_ref().unwrap_or(&self.series.values);
+                let values = values.iter().zip(&apart);
+                values.map(|(value, apart)| value - apart).collect()
+            }
+        };
         CutFit {
             base,
             expected_from,
@@ -359,7 +368,7 @@ impl DailyModel {
                     .max(0.0)
             })
             .collect();
-        let paths = self.paths(&learnt.past, origin, &p50);
+        let paths = self.paths(learnt, origin, &p50);
         DailyForecast {
             model: REGRESSION,
             p50,

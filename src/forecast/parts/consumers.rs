@@ -129,7 +129,7 @@ fn model(
         days: known,
         deviations: consumer.deviations.clone(),
     };
-    let model = customer::daily_model(
+    let mut model = customer::daily_model(
         &known,
         request.weather.get(&consumer.node.zone),
         &request.calendar,
@@ -137,6 +137,7 @@ fn model(
         request.weather_skill,
         skip + request.horizon_days,
     )?;
+    model.lessons = model.lessons.weighing(request.weighing);
     Some((model, skip))
 }
 

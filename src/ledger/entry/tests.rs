@@ -95,6 +95,7 @@ impl Case {
             temperatures: &self.temperatures,
             forecasts: &self.forecasts,
             plans: &self.plans,
+            changes: &self.registry.production_changes,
         })
     }
 

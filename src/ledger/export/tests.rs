@@ -50,6 +50,7 @@ fn entries() -> Vec<LedgerEntry> {
         temperatures: &BTreeMap::new(),
         forecasts: &BTreeMap::from([("c1".into(), band)]),
         plans: &[],
+        changes: &[],
     })
 }
 

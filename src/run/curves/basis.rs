@@ -10,7 +10,6 @@ use tracing::info;
 use super::CurveDeps;
 use crate::domain::calendar::Calendar;
 use crate::domain::edit::CurveEdit;
-use crate::domain::filing::ProductionChange;
 use crate::domain::id::{MeterId, ZoneId};
 use crate::domain::meter::{Meter, MeterExchange, SettlementTotal};
 use crate::domain::quantity::ReferenceConditions;
@@ -106,17 +105,6 @@ pub(in crate::run) fn fingerprint(meter: &Meter, registry: &Registry, basis: &Ba
     // A value that JSON cannot hold gives an empty digest, and the curves stay as they are.
     let json = serde_json::to_vec(&rules).unwrap_or_default();
     Sha256::digest(&json).to_vec()
-}
-
-/// What the customer of a meter told beforehand.
-pub(super) fn changes_of<'a>(
-    registry: &'a Registry,
-    meter: &'a Meter,
-) -> impl Iterator<Item = &'a ProductionChange> {
-    registry
-        .production_changes
-        .iter()
-        .filter(|change| Some(&change.customer) == meter.customer.as_ref())
 }
 
 /// What curves are computed with, by meter and zone.

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::error;
 
-use super::basis::{Means, changes_of};
+use super::basis::Means;
 use super::{CurveDeps, PassReport};
 use crate::domain::calendar::GasDay;
 use crate::domain::filing::ProductionChange;
-use crate::domain::id::MeterId;
+use crate::domain::id::{CustomerId, MeterId};
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
+use crate::run::facts;
 use crate::store::StoreError;
 use crate::store::journal::{CurveBatch, CurveWrite, DirtyDay, Journal, MeterSpan};
 use crate::validate::curve::{
@@ -70,8 +71,15 @@ pub fn judge_marked(deps: &CurveDeps, limit: usize) -> Result<usize, StoreError>
 /// Curves computed, and those of them that differ from before.
 fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
+    let told = facts::changes_known_at(&deps.book, &registry, deps.clock.now())?;
+    let mut changes: BTreeMap<CustomerId, Vec<ProductionChange>> = BTreeMap::new();
+    for change in told {
+        let of_customer = changes.entry(change.customer.clone()).or_default();
+        of_customer.push(change);
+    }
     let pass = Pass {
         deps,
+        changes,
         means: Means::new(&registry, &deps.journal)?,
         registry: &registry,
         limits: Arc::clone(&deps.limits.borrow()),
@@ -132,6 +140,8 @@ pub(super) const fn is_damage(error: &StoreError) -> bool {
 struct Pass<'a> {
     deps: &'a CurveDeps,
     registry: &'a Registry,
+    /// What customers told beforehand.
+    changes: BTreeMap<CustomerId, Vec<ProductionChange>>,
     means: Means,
     limits: Arc<LimitTable>,
     work: Vec<Work>,
@@ -292,7 +302,8 @@ impl Pass<'_> {
         };
         let built = build_days(&rules, clock, from, end, &points);
         let customer = self.registry.customer_of(meter);
-        let changes: Vec<ProductionChange> = changes_of(self.registry, meter).cloned().collect();
+        let told = meter.customer.as_ref();
+        let told = told.and_then(|customer| self.changes.get(customer));
         for (curve, mut findings) in built {
             let day = curve.day;
             if day >= to && after.binary_search_by_key(&day, |curve| curve.day).is_err() {
@@ -303,7 +314,7 @@ impl Pass<'_> {
             findings.extend(check_day(&DayFacts {
                 meter,
                 customer,
-                changes: &changes,
+                changes: told.map_or(&[], Vec::as_slice),
                 calendar: &self.deps.calendar,
                 clock,
                 limits: &self.limits.of(customer, day),

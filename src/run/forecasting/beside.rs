@@ -9,7 +9,7 @@ use crate::domain::calendar::GasDay;
 use crate::domain::connection::ConnectionStage;
 use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
-use crate::domain::filing::{FiledPlan, ProductionChange};
+use crate::domain::filing::FiledPlan;
 use crate::domain::id::CustomerId;
 use crate::domain::registry::Registry;
 use crate::forecast::parts::{ConsumerInput, PartsInput, Project};
@@ -35,17 +35,6 @@ pub(super) fn parts(
         projects: projects(registry, at),
         factors: factors_known_at(app, at)?,
     })
-}
-
-/// Production changes known at an instant, from files and from the book.
-pub(super) fn changes(
-    app: &App,
-    registry: &Registry,
-    at: DateTime<Utc>,
-) -> anyhow::Result<Vec<ProductionChange>> {
-    let mut changes: Vec<ProductionChange> = registry.changes_known_at(at).cloned().collect();
-    changes.extend(app.book.production_changes_known_at(at)?);
-    Ok(changes)
 }
 
 /// Named factors as they stood at an instant.
@@ -109,7 +98,7 @@ fn consumers(
     let from = today.plus(-facts::HISTORY_DAYS);
     let mut used = facts::days_of(app, registry, &ids, from, today)?;
     let mut effects: BTreeMap<CustomerId, BTreeMap<GasDay, f64>> = BTreeMap::new();
-    for change in changes(app, registry, at)? {
+    for change in facts::changes_known_at(&app.book, registry, at)? {
         let days = effects.entry(change.customer.clone()).or_default();
         for date in change
             .from_on

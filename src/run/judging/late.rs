@@ -1,14 +1,17 @@
 //! Days older than the round's: judged again when their curves change, and once when they leave it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{DAYS, judge_some, sync_plans};
+use super::{DAYS, judge_some, sync_changes, sync_plans};
 use crate::domain::calendar::GasDay;
+use crate::domain::filing::ProductionChange;
 use crate::domain::text::error_chain;
 use crate::run::app::App;
+use crate::run::facts;
 use crate::store::error::StoreError;
 use crate::store::journal::{DueDays, Journal};
 use crate::validate::day::HISTORY_DAYS;
@@ -17,7 +20,8 @@ use crate::validate::day::HISTORY_DAYS;
 const STEP_DAYS: u16 = 32;
 /// How often it is looked whether days are to be judged.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often it is looked whether plans became known that no reading of the registry tells of.
+/// How often it is looked whether plans and announcements became known that no reading of the registry
+/// tells of.
 const SYNC_EVERY: Duration = Duration::from_mins(10);
 /// Least pause between steps; one that took longer is followed by a pause as long.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -67,6 +71,28 @@ pub fn catch_up(app: &App) -> Result<Option<DueDays>, StoreError> {
     Ok(Some(due))
 }
 
+/// Tells what became known by another way than the registry, or whose time to be known has come: plans, and
+/// production changes where they are others than `told`, those told last. Blocks.
+///
+/// # Errors
+/// What the stores say.
+pub fn sync_known(app: &App, told: &mut Option<Vec<ProductionChange>>) -> Result<(), StoreError> {
+    loop {
+        let (now, registry, limits) = (app.clock.now(), app.registry(), app.limits());
+        sync_plans(&app.journal, &app.book, &registry, now)?;
+        let changes = facts::changes_known_at(&app.book, &registry, now)?;
+        if told.as_ref() != Some(&changes) {
+            sync_changes(&app.journal, &registry, &limits, &changes, now)?;
+            *told = Some(changes);
+        }
+        // Where one was swapped meanwhile, whoever told of the new one may have been first.
+        if Arc::ptr_eq(&registry, &app.registry()) && Arc::ptr_eq(&limits, &app.limits()) {
+            return Ok(());
+        }
+        *told = None;
+    }
+}
+
 /// Catches up until told to stop.
 ///
 /// # Errors
@@ -74,15 +100,19 @@ pub fn catch_up(app: &App) -> Result<Option<DueDays>, StoreError> {
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let mut has_failed = false;
     let mut synced = None;
+    let mut told = None;
     loop {
         let (worker, started) = (app.clone(), Instant::now());
+        let mut of_step = told.take();
         let is_sync_due = synced.is_none_or(|at: Instant| at.elapsed() >= SYNC_EVERY);
-        let step = tokio::task::spawn_blocking(move || {
-            if is_sync_due {
-                let (now, registry) = (worker.clock.now(), worker.registry());
-                sync_plans(&worker.journal, &worker.book, &registry, now)?;
-            }
-            catch_up(&worker)
+        let step;
+        (step, told) = tokio::task::spawn_blocking(move || {
+            let synced = if is_sync_due {
+                sync_known(&worker, &mut of_step)
+            } else {
+                Ok(())
+            };
+            (synced.and_then(|()| catch_up(&worker)), of_step)
         })
         .await?;
         if is_sync_due && step.is_ok() {

@@ -18,6 +18,7 @@ use crate::domain::quantity::{ReferenceConditions, StdVolume};
 use crate::domain::registry::Registry;
 use crate::domain::source::Zone;
 use crate::run::curves::CurveDeps;
+use crate::run::facts;
 use crate::store::book::Book;
 use crate::store::error::StoreError;
 use crate::store::journal::{Journal, SubjectKind};
@@ -38,14 +39,25 @@ pub fn sync(deps: &CurveDeps) -> Result<(), StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
     let limits = Arc::clone(&deps.limits.borrow());
     let (journal, now) = (&deps.journal, deps.clock.now());
-    tell(
-        journal,
-        now,
-        SubjectKind::Meters,
-        meters(&registry, &limits),
-    )?;
+    let changes = facts::changes_known_at(&deps.book, &registry, now)?;
+    sync_changes(journal, &registry, &limits, &changes, now)?;
     tell(journal, now, SubjectKind::Zones, zones(&registry, &limits))?;
     sync_plans(journal, &deps.book, &registry, now)
+}
+
+/// The same of meters alone, by what customers told beforehand. Blocks.
+///
+/// # Errors
+/// What the stores say.
+pub fn sync_changes(
+    journal: &Journal,
+    registry: &Registry,
+    limits: &LimitTable,
+    changes: &[ProductionChange],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let judged_by = meters(registry, limits, changes);
+    tell(journal, now, SubjectKind::Meters, judged_by)
 }
 
 /// The same of customers alone, for plans that came by another way than the registry, or whose time to be
@@ -113,9 +125,13 @@ fn named(limits: &Limits, is_of_zones: bool) -> Vec<(&'static str, f64)> {
     named
 }
 
-fn meters(registry: &Registry, limits: &LimitTable) -> BTreeMap<Subject, JudgedBy> {
+fn meters(
+    registry: &Registry,
+    limits: &LimitTable,
+    told: &[ProductionChange],
+) -> BTreeMap<Subject, JudgedBy> {
     let mut changes: BTreeMap<&CustomerId, Vec<&ProductionChange>> = BTreeMap::new();
-    for change in &registry.production_changes {
+    for change in told {
         changes.entry(&change.customer).or_default().push(change);
     }
     let by = |meter: &Meter| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 
-use super::catch_up;
+use super::{catch_up, sync_known};
 use crate::clock::ManualClock;
 use crate::decode::ProfileSet;
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
@@ -98,17 +98,27 @@ fn parts() -> RegistryParts {
 
 impl Town {
     fn new() -> Self {
+        Self::still_from(DAYS)
+    }
+
+    /// Where the works use no gas from a day on.
+    fn still_from(day: i64) -> Self {
         let town = Self::open(TempDir::new().unwrap(), parts(), LimitTable::default());
         let mut entries = Vec::new();
         for hour in 0..DAYS * 24 {
             for (meter, flow) in METERS.iter().zip([3, 1, 4]) {
                 let sampled_at = start_of(0) + TimeDelta::hours(hour);
+                let flowing = if *meter == "works" {
+                    hour.min(day * 24)
+                } else {
+                    hour
+                };
                 entries.push(JournalEntry::Reading {
                     reading: Reading {
                         meter: (*meter).into(),
                         sampled_at,
                         received_at: sampled_at,
-                        ..testing::total(0, 1_000 + hour * flow)
+                        ..testing::total(0, 1_000 + flowing * flow)
                     },
                     findings: Vec::new(),
                 });
@@ -358,6 +368,74 @@ fn an_announcement_that_came_late_judges_its_days_and_those_compared_with_them()
     town.registry(now);
     assert_eq!(town.work_off(7), [0; 0]);
     assert_eq!(town.judged(), expected);
+}
+
+#[test]
+fn an_announcement_kept_in_the_book_judges_as_one_of_the_files_does() {
+    let told = |from: i64, to: i64, known: DateTime<Utc>| ProductionChange {
+        customer: "e".into(),
+        kind: ChangeKind::Shutdown,
+        from_on: on(from).0,
+        to_on: on(to).0,
+        delta_m3_per_day: -72.0,
+        confidence: 1.0,
+        source: "电话".into(),
+        available_at: known,
+    };
+    let town = Town::new();
+    // What everybody is judged by is told once; nothing is new then.
+    let mut known = None;
+    sync_known(&town.app, &mut known).unwrap();
+    town.plant();
+    assert_eq!(town.work_off(100), [0; 0]);
+    // One that is known, and one that somebody entered to be known from tomorrow on.
+    let (now, tomorrow) = (start_of(DAYS), start_of(DAYS + 1));
+    let changes = [told(10, 12, now), told(40, 41, tomorrow)];
+    town.app.book.put_production_changes(&changes).unwrap();
+    sync_known(&town.app, &mut known).unwrap();
+    town.work_off(7);
+    let expected = judged("works", 10..=12 + 28);
+    assert_eq!(town.judged(), expected);
+    // The registry read again changes nothing of it, and a second look finds nothing.
+    town.registry(parts());
+    sync_known(&town.app, &mut known).unwrap();
+    assert_eq!(town.work_off(7), [0; 0]);
+    // The same said in the files, too, is the same.
+    let mut now_parts = parts();
+    now_parts.production_changes.push(changes[0].clone());
+    town.registry(now_parts);
+    assert_eq!(town.work_off(7), [0; 0]);
+    assert_eq!(town.judged(), expected);
+}
+
+#[test]
+fn a_stop_entered_in_the_book_explains_days_without_gas() {
+    let town = Town::still_from(30);
+    let silent = || {
+        let found = town.app.journal.findings(&FindingFilter {
+            rule: Some(RuleId::V10),
+            ..FindingFilter::default()
+        });
+        found.unwrap().len()
+    };
+    let before = silent();
+    assert!(before > 10, "{before}");
+    town.app
+        .book
+        .put_production_changes(&[ProductionChange {
+            customer: "e".into(),
+            kind: ChangeKind::Shutdown,
+            from_on: on(30).0,
+            to_on: on(DAYS).0,
+            delta_m3_per_day: -72.0,
+            confidence: 1.0,
+            source: "电话".into(),
+            available_at: start_of(DAYS),
+        }])
+        .unwrap();
+    sync_known(&town.app, &mut None).unwrap();
+    town.work_off(100);
+    assert_eq!(silent(), 0);
 }
 
 #[test]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::demand::DemandView;
+use crate::domain::language::Language;
 use crate::serve::api::Asked;
-use crate::serve::dispatch::{self, Words};
+use crate::serve::dispatch;
 use crate::serve::figures::forecast::{Dimension, ForecastView, Horizon};
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, instant_text};
@@ -102,23 +103,12 @@ pub(super) async fn get_forecast_runs(
     ))
 }
 
-/// Language of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PageLanguage {
-    /// 中文.
-    #[default]
-    Zh,
-    /// English.
-    En,
-}
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReportQuery {
     /// `zh` if not given.
     #[param(inline)]
-    language: Option<PageLanguage>,
+    language: Option<Language>,
 }
 
 /// The dispatch report (调度气量预测日报) as a page to read or print
@@ -131,12 +121,9 @@ pub(super) async fn get_report(
     Asked(query): Asked<ReportQuery>,
 ) -> Result<Response, ApiProblem> {
     let run = state.latest_run().await?;
-    let words = match query.language.unwrap_or_default() {
-        PageLanguage::Zh => Words::Chinese,
-        PageLanguage::En => Words::English,
-    };
+    let language = query.language.unwrap_or_default();
     let page = state
-        .blocking(move |state| Ok(dispatch::html(&state.dispatch_report(&run)?, words)))
+        .blocking(move |state| Ok(dispatch::html(&state.dispatch_report(&run)?, language)))
         .await?;
     let mut response = Html(page).into_response();
     response

@@ -24,7 +24,7 @@ use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::book::DocumentKind;
 
-pub use page::{Words, html};
+pub use page::html;
 
 /// Gas days of "the week": tomorrow and the six after it.
 const WEEK_DAYS: i64 = 7;

@@ -10,17 +10,9 @@ use chrono::Datelike as _;
 
 use super::DispatchReport;
 use crate::domain::calendar::{GasDay, beijing_civil};
+use crate::domain::language::Language;
 use crate::serve::figures::Band;
 use crate::serve::figures::forecast::Label;
-
-/// Which words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
-    /// 中文.
-    Chinese,
-    /// English.
-    English,
-}
 
 const STYLE: &str = "@page{size:A4;margin:13mm 12mm}\
 body{font:13px/1.45 'Noto Sans CJK SC','Microsoft YaHei',sans-serif;max-width:1000px;margin:20px auto;\
@@ -36,12 +28,12 @@ button{font:inherit;padding:2px 12px}svg{width:100%;height:150px}\
 
 struct Writer<'a> {
     out: String,
-    words: Words,
+    words: Language,
     report: &'a DispatchReport,
 }
 
 /// The page.
-pub fn html(report: &DispatchReport, words: Words) -> String {
+pub fn html(report: &DispatchReport, words: Language) -> String {
     let mut writer = Writer {
         out: String::new(),
         words,
@@ -92,23 +84,17 @@ fn escaped(text: &str) -> String {
 
 impl Writer<'_> {
     const fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
-        match self.words {
-            Words::Chinese => zh,
-            Words::English => en,
-        }
+        self.words.of(zh, en)
     }
 
     fn name(&self, label: &Label) -> String {
-        escaped(match self.words {
-            Words::Chinese => &label.name_zh,
-            Words::English => &label.name_en,
-        })
+        escaped(self.words.of(&label.name_zh, &label.name_en))
     }
 
     fn day(&self, day: GasDay) -> String {
         match self.words {
-            Words::Chinese => format!("{}月{}日", day.0.month(), day.0.day()),
-            Words::English => day.to_string(),
+            Language::Zh => format!("{}月{}日", day.0.month(), day.0.day()),
+            Language::En => day.to_string(),
         }
     }
 
@@ -180,14 +166,14 @@ impl Writer<'_> {
         let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
         let change = ratio(tomorrow.p50_m3, today.p50_m3).map_or_else(|| "—".into(), percent);
         let mut lead = match self.words {
-            Words::Chinese => format!(
+            Language::Zh => format!(
                 "明日({})预计 <b>{}</b> 万m³(P10–P90 {}–{}),较今日 {change}",
                 self.day(cards.tomorrow.day),
                 wan(tomorrow.p50_m3),
                 wan(tomorrow.p10_m3),
                 wan(tomorrow.p90_m3)
             ),
-            Words::English => format!(
+            Language::En => format!(
                 "Tomorrow ({}): <b>{}</b> 万m³ expected (P10–P90 {}–{}), {change} against today",
                 self.day(cards.tomorrow.day),
                 wan(tomorrow.p50_m3),
@@ -197,13 +183,13 @@ impl Writer<'_> {
         };
         if let Some((nominated, suggested)) = report.nominated {
             _ = match self.words {
-                Words::Chinese => write!(
+                Language::Zh => write!(
                     lead,
                     ";建议日指定 {},已指定 {}",
                     wan(suggested),
                     wan(nominated)
                 ),
-                Words::English => write!(
+                Language::En => write!(
                     lead,
                     "; nomination suggested {}, entered {}",
                     wan(suggested),
@@ -217,7 +203,7 @@ impl Writer<'_> {
             };
             let gap = month.expected.p50_m3 - contract;
             _ = match self.words {
-                Words::Chinese => write!(
+                Language::Zh => write!(
                     lead,
                     ";{} 预计 {},{}合同 {}",
                     month.month,
@@ -225,7 +211,7 @@ impl Writer<'_> {
                     if gap > 0 { "超" } else { "低于" },
                     wan(gap.abs())
                 ),
-                Words::English => write!(
+                Language::En => write!(
                     lead,
                     "; {} expected {}, {} above contract",
                     month.month,
@@ -250,14 +236,14 @@ impl Writer<'_> {
                 .coverage
                 .map_or_else(|| "—".into(), |part| format!("{:.0}%", 100.0 * part));
             _ = match self.words {
-                Words::Chinese => write!(
+                Language::Zh => write!(
                     self.out,
                     "<p class=\"muted\">回测 {}:WAPE {:.2}%(季节朴素 {:.2}%),P10–P90 命中率 {coverage}。</p>",
                     escaped(&row.lead),
                     100.0 * row.wape,
                     100.0 * row.naive_wape
                 ),
-                Words::English => write!(
+                Language::En => write!(
                     self.out,
                     "<p class=\"muted\">Backtest {}: WAPE {:.2}% (seasonal naive {:.2}%), P10–P90 coverage {coverage}.</p>",
                     escaped(&row.lead),

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::calendar::GasMonth;
 use crate::domain::demand::DemandCube;
+use crate::domain::language::Language;
 use crate::serve::figures::fixture;
 use crate::serve::figures::forecast::{DayCard, YesterdayCard};
 
@@ -123,7 +124,7 @@ fn the_page_prints_what_the_tables_say_in_both_languages() {
     let tomorrow = tables.total.tomorrow.p50_m3;
     let printed = format!("{}.{:04}", tomorrow / 10_000, tomorrow % 10_000);
     let report = report(&registry, tables);
-    let (zh, en) = (html(&report, Words::Chinese), html(&report, Words::English));
+    let (zh, en) = (html(&report, Language::Zh), html(&report, Language::En));
     assert!(zh.contains("某燃 &lt;股份&gt;") && zh.contains("调度气量预测日报"));
     assert!(zh.contains("建议日指定 0.5678,已指定 0.1234"));
     assert!(en.contains("Dispatch forecast report") && en.contains("<html lang=\"en\">"));
@@ -236,7 +237,7 @@ fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
         node("<west>", "class_profile_design_flow", 3_400),
         node("east", "recent_mean", 50),
     ];
-    let page = html(&report, Words::Chinese);
+    let page = html(&report, Language::Zh);
     assert!(
         page.contains(
             "历史不足,按 同类曲线 × 设计流量 × 达产: south 工业、&lt;west&gt; 工业 · 明日 1.5400 万m³"
@@ -245,6 +246,6 @@ fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     );
     assert!(page.contains("近日均值: east 工业 · 明日 0.0050 万m³"));
     assert!(!page.contains("north 工业"));
-    let page = html(&report, Words::English);
+    let page = html(&report, Language::En);
     assert!(page.contains("Short history, by recent mean: east Industrial · tomorrow 0.0050 万m³"));
 }

@@ -50,7 +50,7 @@ pub struct PeerHour {
 /// What came through the gates of a zone in one hour and no meter used, and a meter's part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateHour {
-    /// Supply less what other meters used.
+    /// Supply less what other meters used and what more lies in the pipes at the end of the hour.
     pub left: StdVolume,
     /// The meter's part: what it used in this hour on the same weekdays before ([`WEEKS_BACK`]), in 1e-4 m³;
     /// or its largest flow.
@@ -60,6 +60,9 @@ pub struct GateHour {
     pub all: i64,
     /// Whether it is of these days.
     pub is_by_use: bool,
+    /// How much more or less may lie in the pipes at the end of the hour, in four of five hours, where that is
+    /// not taken off; zero where it is, or there are no pipes.
+    pub pack: StdVolume,
 }
 
 /// What the hours of a meter's gas day can be estimated from.

@@ -21,6 +21,8 @@ const CLASS_SIZE_PART: f64 = 0.4;
 const GATE_PART: f64 = 0.42;
 const GATE_SIZE_PART: f64 = 0.9;
 const PLAN_PART: f64 = 0.68;
+/// What is left of the pipes' own moves where days of the same weekday are compared, whose swing is alike.
+const LIKE_PACK_PART: f64 = 0.25;
 
 /// E6: what the class used in this hour for each m³/h of largest flow, times what the meter uses of that;
 /// times its largest flow if nothing is known of its own use.
@@ -80,17 +82,19 @@ fn own_size(facts: &LadderFacts<'_>) -> Option<(f64, f64)> {
     Some((size, within.max(CLASS_PART_MIN)))
 }
 
-/// E7: what came through the gates and nobody else used, by what it used of that on the same weekdays
+/// E7: what came through the gates, did not stay in the pipes and nobody else used, by what it used of that on the same weekdays
 /// before; by largest flow if that is not known.
 pub(super) fn by_gate(facts: &LadderFacts<'_>, hour: usize) -> Option<Estimate> {
     let gate = (*facts.gate?.get(hour)?)?;
     let volume = share(gate.left.max(StdVolume::ZERO), gate.own, gate.all)?;
-    let part = if gate.is_by_use {
-        GATE_PART
+    let (part, pack_part) = if gate.is_by_use {
+        (GATE_PART, LIKE_PACK_PART)
     } else {
-        GATE_SIZE_PART
+        (GATE_SIZE_PART, 1.0)
     };
-    let half_width = part * volume.to_f64();
+    // What stays in the pipes has nothing to do with who uses what: the two add up as squares.
+    let of_pack = pack_part * share(gate.pack, gate.own, gate.all)?.to_f64();
+    let half_width = (part * volume.to_f64()).hypot(of_pack);
     Some(estimate_of(volume, Method::E7, half_width))
 }
 

@@ -193,6 +193,7 @@ fn without_a_past_the_class_then_the_gate_then_the_plan_speak() {
             own: 1_000,
             all: 3_000,
             is_by_use: false,
+            pack: StdVolume::ZERO,
         }); 24],
     );
     assert_eq!(case.first(), Some((Method::E7, m3(10))));
@@ -205,6 +206,30 @@ fn without_a_past_the_class_then_the_gate_then_the_plan_speak() {
     assert_eq!(case.first(), Some((Method::E6, m3(2))));
     case.peers = Some([PeerHour { meters: 2, ..peers }; 24]);
     assert_eq!(case.first().unwrap().0, Method::E7, "two are no class");
+}
+
+#[test]
+fn gas_that_may_have_stayed_in_the_pipes_widens_what_the_gate_says() {
+    let mut case = Case::after(0);
+    let mut of_gate = |pack, is_by_use| {
+        case.gate = Some(
+            [Some(GateHour {
+                left: m3(30),
+                own: 1_000,
+                all: 3_000,
+                is_by_use,
+                pack: m3(pack),
+            }); 24],
+        );
+        ladder(&case.facts())[0].unwrap()
+    };
+    // Nine tenths of 10 m³; with a third of 36 m³ that may lie in the pipes: √(9² + 12²).
+    assert_eq!(of_gate(0, false).uncertainty, m3(9));
+    let found = of_gate(36, false);
+    assert_eq!((found.volume, found.uncertainty), (m3(10), m3(15)));
+    // By use a quarter of it is left: √(4.2² + 5.6²) of 67.2 m³ that may.
+    let found = of_gate(67, true).uncertainty.to_f64();
+    assert!((found - 4.2_f64.hypot(67.0 / 12.0)).abs() < 1e-3, "{found}");
 }
 
 #[test]

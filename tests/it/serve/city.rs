@@ -261,6 +261,7 @@ fn ledger() -> Vec<LedgerEntry> {
         temperatures: &BTreeMap::new(),
         forecasts: &BTreeMap::new(),
         plans: &[],
+        changes: &registry.production_changes,
     })
 }
 

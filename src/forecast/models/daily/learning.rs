@@ -223,6 +223,7 @@ impl DailyModel {
             return vec![Blend::REGRESSION; LEAD_GROUPS];
         }
         let day = self.series.traits[origin].day;
+        let trusts = self.trusts(self.fit_at(origin).map(Arc::as_ref), origin);
         for (view, members) in views.iter().zip(members.chunks(horizon.max(1))) {
             let past = self.series.traits[view.at].day;
             let weight = self.options.correction.weight_of(past, day);
@@ -236,6 +237,7 @@ impl DailyModel {
                     members: *members,
                     truth,
                     weight,
+                    trust: trusts.of_said(view.at, view.at + lead),
                     origin: view.at,
                 });
             }
@@ -244,12 +246,12 @@ impl DailyModel {
     }
 
     /// What was said before beside what came, at the level of this forecast.
-    pub(super) fn paths(
-        &self,
-        past: &[SaidBefore],
-        origin: usize,
-        p50: &[f64],
-    ) -> Vec<ResidualPath> {
+    ///
+    /// An estimated day misses by what the forecast and what the estimate missed; times the root of what the
+    /// day counts its variance is that of the forecast alone.
+    pub(super) fn paths(&self, learnt: &Learnt, origin: usize, p50: &[f64]) -> Vec<ResidualPath> {
+        let past = &learnt.past;
+        let trusts = self.trusts(Some(&learnt.fit), origin);
         let typical = self.series.typical_level(origin);
         let mut paths: Vec<ResidualPath> = past
             .iter()
@@ -260,7 +262,9 @@ impl DailyModel {
                         if at + lead > origin {
                             return f64::NAN;
                         }
-                        (self.series.values[at + lead] - then) * level_factor(*p50, *then, typical)
+                        let missed = self.series.values[at + lead] - then;
+                        let missed = missed * trusts.root_of(at + lead);
+                        missed * level_factor(*p50, *then, typical)
                     })
                     .collect();
                 ResidualPath {
@@ -269,7 +273,11 @@ impl DailyModel {
                 }
             })
             .collect();
-        scale_by_record(&mut paths, self.series.traits[origin].day);
+        let counts = |path: usize, lead: usize| {
+            past.get(path)
+                .map_or(1.0, |said| trusts.of_said(said.at, said.at + lead))
+        };
+        scale_by_record(&mut paths, self.series.traits[origin].day, counts);
         fill_unknown(&mut paths);
         paths
     }

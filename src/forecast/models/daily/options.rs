@@ -26,6 +26,18 @@ pub struct DailyOptions {
     /// What the regression says of the festival and of the local calendar stands as it is: neither the
     /// correction nor other members, which know days of before a festival or a season, speak of it.
     pub sets_calendar_apart: bool,
+    /// In what days that are partly estimated count less.
+    pub weighing: Weighing,
+}
+
+/// In what days that are partly estimated count less than measured ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weighing {
+    /// In the base regression and the corrections alone, as runs of earlier programs had it.
+    Fits,
+    /// In everything that is learnt from a day or said from it.
+    #[default]
+    All,
 }
 
 impl Default for DailyOptions {
@@ -40,6 +52,7 @@ impl Default for DailyOptions {
             late_penalty: 3.0,
             fit_age_min: 0,
             sets_calendar_apart: false,
+            weighing: Weighing::All,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What a series says of rare days, and a prior of them taken out of it before anything is fitted.
 
+use std::sync::Arc;
+
+use super::weighing::Trusts;
 use super::{BaseChain, DailyForecast, DailyModel};
 use crate::forecast::features::calendar::{RARE, season_distance};
 use crate::forecast::linear::dot;
@@ -16,6 +19,8 @@ const FESTIVAL_DAYS_MIN: usize = 20;
 const COURSE_DAYS: usize = 365;
 /// Errors of neighbouring days of a festival go together: three days are worth one.
 const TOGETHER_DAYS: f64 = 3.0;
+/// What a day counts at least that tells how large errors are.
+const FIRM_TRUST: f64 = 0.5;
 /// As if so few days without an effect had been seen, while effects are only to be pooled.
 const PSEUDO_DAYS: f64 = 0.05;
 
@@ -31,23 +36,23 @@ pub(super) struct Expected {
 impl DailyModel {
     /// What the series up to and with `origin` says of rare days. Fits made before are forgotten.
     pub fn rare_evidence(&mut self, origin: usize) -> Evidence {
-        let known = self.series.values.iter().zip(&self.series.traits);
-        let known = known.take(origin + 1);
-        let mut days: Vec<_> = known
-            .filter(|(value, _)| value.is_finite())
-            .map(|(value, traits)| (traits.day, *value))
-            .collect();
-        days.drain(..days.len().saturating_sub(COURSE_DAYS));
-        let mut evidence = Evidence {
-            days,
-            ..Evidence::default()
-        };
+        let mut evidence = Evidence::default();
         let penalty = self.options.base.penalty;
         self.options.base.penalty.pseudo_days = PSEUDO_DAYS;
         if let Some((level, own)) = self.own_effects(origin) {
             evidence.level = Some(level);
             evidence.own = Some(own);
         }
+        let fit = self.fit_at(origin).map(Arc::clone);
+        let believed = fit.and_then(|fit| self.believed(&fit.base));
+        let values = believed.as_ref().unwrap_or(&self.series.values);
+        let known = values.iter().zip(&self.series.traits).take(origin + 1);
+        let mut days: Vec<_> = known
+            .filter(|(value, _)| value.is_finite())
+            .map(|(value, traits)| (traits.day, *value))
+            .collect();
+        days.drain(..days.len().saturating_sub(COURSE_DAYS));
+        evidence.days = days;
         self.options.base.penalty = penalty;
         self.forget_fits();
         evidence
@@ -61,34 +66,40 @@ impl DailyModel {
     /// Level around the festival, m³, and effects.
     fn own_effects(&mut self, origin: usize) -> Option<(f64, OwnEffects)> {
         let cut = self.cut_of(origin).filter(|cut| self.prepare(*cut, 0))?;
-        let base = self.fits.get(&cut)?.as_ref()?.base.clone();
+        let fit = Arc::clone(self.fits.get(&cut)?.as_ref()?);
+        let (base, trusts) = (&fit.base, self.trusts(Some(&fit), cut));
         let coefficients = base.rare();
         let felt = |i: usize| self.felt.as_ref().map(|felt| felt[i]);
-        let (mut sizes, mut squares, mut level) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sizes, mut squares, mut level) = (Vec::new(), (0.0, 0.0), Vec::new());
         for i in (cut + 1).saturating_sub(RECENT_DAYS)..=cut {
             let value = self.series.values[i];
             if !value.is_finite() {
                 continue;
             }
             let expected = base.predict(&self.series, &self.fixed, i, felt(i));
-            sizes.push((value - expected).abs());
+            // What is mostly estimated does not tell how large errors are.
+            if trusts.of(i) >= FIRM_TRUST {
+                sizes.push((value - expected).abs());
+            }
             if self.series.traits[i].festival.is_some() {
-                squares.push((value - expected).powi(2));
+                let trust = trusts.of(i);
+                squares.0 += trust * (value - expected).powi(2);
+                squares.1 += trust;
                 level.push(expected - dot(coefficients, &self.fixed.row(i)[RARE]));
             }
         }
-        if level.len() < FESTIVAL_DAYS_MIN {
+        if level.len() < FESTIVAL_DAYS_MIN || sizes.is_empty() {
             return None;
         }
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let (level, square) = (mean(&level), mean(&squares));
+        let level = level.iter().sum::<f64>() / level.len() as f64;
+        let square: f64 = squares.0 / squares.1;
         if level <= 0.0 || !level.is_finite() {
             return None;
         }
         let middle = sizes.len() / 2;
         let scale = 1.4826 * *sizes.select_nth_unstable_by(middle, f64::total_cmp).1;
         let noise = TOGETHER_DAYS * square.max(scale * scale) / (level * level);
-        let (days, weights) = self.rare_information(cut);
+        let (days, weights) = self.rare_information(cut, &trusts);
         let effects = std::array::from_fn(|j| coefficients[j] / level);
         Some((
             level,
@@ -102,7 +113,7 @@ impl DailyModel {
     }
 
     /// By column, how many days of one weight the weighted days are worth, and that weight.
-    fn rare_information(&self, cut: usize) -> (PerColumn, PerColumn) {
+    fn rare_information(&self, cut: usize, trusts: &Trusts) -> (PerColumn, PerColumn) {
         let options = &self.options.base;
         let centre = self.series.traits[cut].day.plus(14).0;
         let (mut once, mut twice) = ([0.0; RARE_FEATURES], [0.0; RARE_FEATURES]);
@@ -115,7 +126,8 @@ impl DailyModel {
             let apart = season_distance(self.series.traits[i].day.0, centre);
             let same = (-0.5 * (apart / options.season_width_days).powi(2)).exp();
             let season = options.season_floor + (1.0 - options.season_floor) * same;
-            let weight = 0.5_f64.powf((cut - i) as f64 / options.half_life_days) * season;
+            let recent = 0.5_f64.powf((cut - i) as f64 / options.half_life_days);
+            let weight = recent * season * trusts.of(i);
             for (j, x) in row.iter().enumerate() {
                 once[j] += weight * x * x;
                 twice[j] += weight * weight * x * x;

@@ -231,6 +231,160 @@ fn three_weeks_of_bad_estimates_harm_less_when_their_uncertainty_is_told() {
     assert!(weighed < 0.8 * plain, "{weighed:.0} of {plain:.0}");
 }
 
+/// Of the days after an origin what was missed in the first week (a part of the whole), and how wide the bands
+/// of a month are, m³.
+fn week_and_width(
+    series: &DailySeries,
+    weighing: Weighing,
+    truth: &[f64],
+    origin: usize,
+) -> (f64, f64) {
+    let given = series.temperatures[origin + 1..].to_vec();
+    let options = DailyOptions {
+        weighing,
+        ..DailyOptions::default()
+    };
+    let mut model = DailyModel::new(series.clone(), options);
+    let forecast = model.forecast(origin, 30, WeatherAhead::Perfect, &given);
+    let forecast = forecast.unwrap();
+    let ahead = forecast.p50.iter().zip(&truth[origin + 1..]).take(7);
+    let (missed, total) = ahead.fold((0.0, 0.0), |(missed, total), (said, was)| {
+        (missed + (said - was).abs(), total + was)
+    });
+    let width: f64 = (0..30)
+        .map(|lead| {
+            let mut residuals: Vec<f64> = forecast
+                .paths
+                .iter()
+                .map(|path| path.residuals[lead])
+                .collect();
+            residuals.sort_by(f64::total_cmp);
+            let at = |tenths: usize| residuals[residuals.len() * tenths / 10];
+            at(9) - at(1)
+        })
+        .sum();
+    (missed / total, width / 30.0)
+}
+
+#[test]
+fn three_weeks_of_bad_estimates_leave_bands_and_the_next_week_alone_when_told() {
+    // Ending yesterday, and in the past.
+    let mut lines = Vec::new();
+    for (name, back) in [
+        ("yesterday", 0),
+        ("a month ago", 30),
+        ("half a year ago", 180),
+    ] {
+        let (mut missed, mut off) = ([0.0; 4], [0.0; 4]);
+        let cases = [(600, 0), (700, 1), (800, 2), (900, 3), (640, 4), (760, 5)];
+        for (origin, seed) in cases {
+            let (truth, told) = three_weeks_estimated(origin, back, seed);
+            let untold = DailySeries {
+                deviations: Vec::new(),
+                ..told.clone()
+            };
+            let measured = DailySeries {
+                values: truth.clone(),
+                ..untold.clone()
+            };
+            let said = [
+                (&measured, Weighing::All),
+                (&untold, Weighing::All),
+                (&told, Weighing::Fits),
+                (&told, Weighing::All),
+            ]
+            .map(|(series, weighing)| week_and_width(series, weighing, &truth, origin));
+            for (k, (week, width)) in said.into_iter().enumerate() {
+                missed[k] += 100.0 * week / cases.len() as f64;
+                off[k] += 100.0 * (width / said[0].1).ln().abs() / cases.len() as f64;
+            }
+        }
+        println!(
+            "{name}: week missed by {missed:.2?} %, bands off by {off:.1?} % (measured, not told, told in \
+             fits, told in all)"
+        );
+        lines.push((missed, off));
+    }
+    for (missed, off) in lines {
+        assert!(off[3] < 0.25 * off[1] && off[3] < 8.0, "{off:?}");
+        assert!(missed[3] < missed[0] + 0.2 * (missed[1] - missed[0]).max(1.0));
+    }
+}
+
+#[test]
+fn a_festival_that_was_estimated_says_little_of_rare_days() {
+    // The festival of 2025, of which three weeks were estimated to be as any other.
+    let origin = index("2025-12-31");
+    let measured = factory(origin + 1);
+    let mut told = measured.clone();
+    told.deviations = vec![0.0; told.values.len()];
+    for day in index("2025-01-22")..index("2025-02-12") {
+        told.values[day] = 10_000.0;
+        told.deviations[day] = 5_000.0;
+    }
+    let untold = DailySeries {
+        deviations: Vec::new(),
+        ..told.clone()
+    };
+    let own = |series: &DailySeries| {
+        let mut model = DailyModel::new(series.clone(), DailyOptions::chinese());
+        model.rare_evidence(origin).own.unwrap()
+    };
+    let [measured, untold, told] = [&measured, &untold, &told].map(own);
+    // Offset 0 of the festival: a drop of 60 %.
+    let deepest = |own: &crate::forecast::models::rare_days::OwnEffects| {
+        own.effects.iter().copied().fold(0.0, f64::min)
+    };
+    println!(
+        "effect {:.2}, not told {:.2}, told {:.2}; noise {:.4}, {:.4}, {:.4}; days {:.1}, {:.1}, {:.1}",
+        deepest(&measured),
+        deepest(&untold),
+        deepest(&told),
+        measured.noise,
+        untold.noise,
+        told.noise,
+        measured.days[6],
+        untold.days[6],
+        told.days[6],
+    );
+    assert!((deepest(&told) - deepest(&measured)).abs() < 0.08);
+    assert!((deepest(&untold) - deepest(&measured)).abs() > 0.15);
+    assert!(told.noise < 2.0 * measured.noise && untold.noise > 5.0 * measured.noise);
+    // One festival of two is left to tell.
+    assert!(told.days[6] < 0.7 * measured.days[6]);
+    let same = (untold.days[6] - measured.days[6]).abs();
+    assert!(same < 1e-12, "{same}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(12))]
+    #[test]
+    fn days_that_count_in_full_are_said_from_as_if_measured_to_the_bit(
+        seed in 0..1_000_u64,
+        days in 100..900_usize,
+        horizon in 1..32_usize,
+        apart: bool,
+        places in proptest::collection::vec(0..900_usize, 1..40),
+    ) {
+        let city = heating_city(days + horizon, seed);
+        let origin = days - 1;
+        let mut told = city.clone();
+        told.deviations = vec![0.0; city.values.len()];
+        // So well known that they count 1 to the last bit, and go through all that weighs.
+        for place in places {
+            told.deviations[place % days] = 1e-9;
+        }
+        let run = |series: &DailySeries| {
+            let options = DailyOptions { sets_calendar_apart: apart, ..DailyOptions::default() };
+            let ahead = WeatherAhead::Forecast(ForecastSkill::default());
+            let mut model = DailyModel::new(series.clone(), options);
+            let evidence = model.rare_evidence(origin);
+            (evidence, model.forecast(origin, horizon, ahead, &vec![8.0; horizon]))
+        };
+        proptest::prop_assert_eq!(run(&told), run(&city));
+    }
+}
+
 #[test]
 fn days_without_uncertainty_are_fitted_as_before() {
     let city = heating_city(600, 7);

@@ -6,7 +6,7 @@ use super::{BLEND_FROM_LEAD, CutFit, DailyModel};
 use crate::forecast::features::calendar::first_harmonic;
 use crate::forecast::features::temperature::{Felt, SLOW_DAYS};
 use crate::forecast::models::correction::{
-    CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target, mean_known,
+    CORRECTION_FEATURES, KnownResiduals, RESIDUAL_DAYS, Target, mean_trusted,
 };
 use crate::forecast::models::seasonal_naive;
 use crate::forecast::weather::{Climatology, WeatherAhead, ahead_of_past_origin};
@@ -98,7 +98,8 @@ impl DailyModel {
             Vec::new()
         };
         let warmth_now = self.felt.as_ref().map_or(f64::NAN, |felt| felt[at].today);
-        let known = KnownResiduals::new(&recent, &expected_then, &effects);
+        let trusts = self.recent_trusts(&fit.base, at);
+        let known = KnownResiduals::new(&recent, &trusts, &expected_then, &effects);
         let features = (1..)
             .zip(&expected)
             .map(|(lead, expected)| {
@@ -119,8 +120,10 @@ impl DailyModel {
             level_ratio: (horizon >= BLEND_FROM_LEAD)
                 .then(|| seasonal_naive::level_ratio(self.plain_values(fit), at))
                 .flatten(),
-            carried: [RESIDUAL_DAYS, 7]
-                .map(|days| mean_known(recent.iter().take(days).copied()).unwrap_or(0.0)),
+            carried: [RESIDUAL_DAYS, 7].map(|days| {
+                let days = recent.iter().zip(&trusts).take(days);
+                mean_trusted(days.map(|(error, trust)| (*error, *trust)), 0.0)
+            }),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Words, Writer, escaped, signed, wan};
+use super::{Writer, escaped, signed, wan};
 use crate::domain::breakdown::Part;
 use crate::domain::calendar::beijing_civil;
+use crate::domain::language::Language;
 use crate::serve::api::outlook::PeakView;
 use crate::serve::live::NoticeLevel;
 
@@ -23,8 +24,8 @@ impl Writer<'_> {
         self.table(&heads);
         for part in Part::ALL {
             let name = match self.words {
-                Words::Chinese => part.name_zh(),
-                Words::English => match part {
+                Language::Zh => part.name_zh(),
+                Language::En => match part {
                     Part::Planned => "Customers with filed plans",
                     Part::Statistical => "Customers without (statistical)",
                     Part::New => "New connections",
@@ -71,7 +72,7 @@ impl Writer<'_> {
         self.put("</tbody></table>");
         if let Some(design) = &outlook.design_day {
             _ = match self.words {
-                Words::Chinese => write!(
+                Language::Zh => write!(
                     self.out,
                     "<p>二十年一遇设计日 {}(日均有效温度 {:.1} ℃,{} 个冬季{})。</p>",
                     wan(design.one_in_20_m3),
@@ -83,7 +84,7 @@ impl Writer<'_> {
                         ""
                     }
                 ),
-                Words::English => write!(
+                Language::En => write!(
                     self.out,
                     "<p>1-in-20 design day {} (effective temperature {:.1} °C, {} winters{}).</p>",
                     wan(design.one_in_20_m3),
@@ -157,10 +158,7 @@ impl Writer<'_> {
         }
         self.put("</tbody></table>");
         for day in days.iter().take(2) {
-            let sentence = match self.words {
-                Words::Chinese => &day.sentence_zh,
-                Words::English => &day.sentence_en,
-            };
+            let sentence = self.words.of(&day.sentence_zh, &day.sentence_en);
             _ = write!(self.out, "<p>{}</p>", escaped(sentence));
         }
     }
@@ -179,10 +177,7 @@ impl Writer<'_> {
                 NoticeLevel::Orange => "up",
                 _ => "",
             };
-            let title = match self.words {
-                Words::Chinese => &alert.title_zh,
-                Words::English => &alert.title_en,
-            };
+            let title = self.words.of(&alert.title_zh, &alert.title_en);
             _ = write!(
                 self.out,
                 "<tr class=\"{class}\"><td>{}</td><td class=\"left\">{} {}</td></tr>",

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Words, Writer, escaped, wan};
+use super::{Writer, escaped, wan};
+use crate::domain::language::Language;
 use crate::forecast::models::daily::REGRESSION;
 use crate::serve::figures::methods::NodeMethod;
 
 /// A model by name: Chinese, English; its own key where it has none.
-fn name_of(model: &str, words: Words) -> &str {
+fn name_of(model: &str, words: Language) -> &str {
     let (zh, en) = match model {
         "class_profile_scaled" => ("同类曲线 × 自身水平", "class profile × own level"),
         "class_profile_design_flow" => (
@@ -21,10 +22,7 @@ fn name_of(model: &str, words: Words) -> &str {
         "new_connection" => ("新增项目", "new connection"),
         _ => (model, model),
     };
-    match words {
-        Words::Chinese => zh,
-        Words::English => en,
-    }
+    words.of(zh, en)
 }
 
 impl Writer<'_> {
@@ -41,8 +39,8 @@ impl Writer<'_> {
             let names: Vec<String> = nodes
                 .iter()
                 .map(|node| match self.words {
-                    Words::Chinese => format!("{} {}", node.zone, node.class_zh),
-                    Words::English => format!("{} {}", node.zone, node.class_en),
+                    Language::Zh => format!("{} {}", node.zone, node.class_zh),
+                    Language::En => format!("{} {}", node.zone, node.class_en),
                 })
                 .collect();
             let (title, unit, between) = (
