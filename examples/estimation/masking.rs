@@ -200,12 +200,12 @@ pub(crate) fn all_classes(scores: &Scores) -> BTreeMap<(String, usize), Score> {
     sums
 }
 
+/// Growth of a ring's pack hour by hour, and its spread where the transmitters are silent.
+type Pack = (Vec<Option<StdVolume>>, StdVolume);
+
 /// Growth of the pack of each zone that hangs on a ring, hour by hour, from what its gate's transmitters show
 /// on the hour, and the spread where they are silent.
-fn packs(
-    city: &City,
-    zones: &[Zone],
-) -> Result<BTreeMap<ZoneId, (Vec<Option<StdVolume>>, StdVolume)>, Box<dyn Error>> {
+fn packs(city: &City, zones: &[Zone]) -> Result<BTreeMap<ZoneId, Pack>, Box<dyn Error>> {
     let (clock, reference) = (GasDayClock::default(), ReferenceConditions::CHINA);
     let mut packs = BTreeMap::new();
     for zone in zones.iter().filter(|zone| zone.pipe_volume_m3 > 0.0) {

@@ -75,6 +75,19 @@ pub(super) fn run(context: &Context, arguments: &HistoryArguments) -> Result<(),
                 Err(error) => failure = Some(error),
             }
         }
+        if arguments.readings {
+            let (from, to) = (clock.start_of(day), clock.end_of(day));
+            for reading in app.journal.set_aside_between(&meter, from, to)? {
+                let values = reading.values.iter().copied();
+                let point = HistoryPoint {
+                    at: reading.sampled_at,
+                    values: values.collect(),
+                    frozen: Vec::new(),
+                    alarms: reading.alarms,
+                };
+                lines.push(of_point("aside", &point));
+            }
+        }
         for line in lines {
             println!("{}", serde_json::to_string(&line)?);
         }

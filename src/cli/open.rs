@@ -74,7 +74,11 @@ impl Context {
     /// Stores for reading only.
     pub(super) fn read(&self) -> Result<App, Failure> {
         let site = self.site()?;
-        Ok(App::open_read_only(&site, Arc::clone(&self.clock))?)
+        let app = App::open_read_only(&site, Arc::clone(&self.clock))?;
+        if let Some(error) = app.book.refusal() {
+            eprintln!("note: {error}; what only that file has is not given");
+        }
+        Ok(app)
     }
 
     /// Stores for writing; refused while a daemon has them.

@@ -16,11 +16,8 @@ pub(super) fn run(context: &Context, to: &Path) -> Result<(), Failure> {
             registry.company.gas_day_start_hour
         });
     let found = salvage::salvage(&settings.paths.data_dir, to, clock, context.clock.now())?;
-    for ((file, table), rows) in &found.saved {
-        println!("saved: {file}: {table}: {rows} rows");
-    }
-    for lost in &found.lost {
-        println!("lost: {lost}");
+    for line in found.lines() {
+        println!("{line}");
     }
     println!(
         "the same is in {}; `qiliang restore {} --replace` puts it in place and the damaged files aside, then \

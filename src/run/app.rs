@@ -17,6 +17,7 @@ use crate::run::ledgering::MemberCache;
 use crate::run::site::Site;
 use crate::settings::Settings;
 use crate::store::StoreError;
+use crate::store::backup;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
 use crate::validate::limits::LimitTable;
@@ -70,24 +71,44 @@ impl App {
     /// A data directory that cannot be made, or a store that cannot be opened; the message says which
     /// and what to do.
     pub fn open(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
-        Self::open_with(site, clock, |error, _, _| Err(error))
+        Self::open_with(
+            site,
+            clock,
+            |path, gas_day| Journal::open(path, gas_day),
+            |path| Book::open(path),
+        )
     }
 
-    /// `open` for a daemon, which goes on taking readings where the journal is damaged: they are set aside.
+    /// `open` for a daemon, which goes on taking readings where a file is damaged or a newer program's: where
+    /// that is the journal they are set aside, where it is the book what that has is not served.
     ///
     /// # Errors
-    /// As `open`, but for a damaged journal.
+    /// As `open`, but for these.
     pub fn open_to_run(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<(Self, Reload)> {
-        Self::open_with(site, clock, |error, path, gas_day| match error {
-            StoreError::Damaged { .. } => Journal::open_damaged(path, gas_day, error),
-            error => Err(error),
-        })
+        Self::open_with(
+            site,
+            clock,
+            |path, gas_day| {
+                Journal::open(path, gas_day).or_else(|error| match error {
+                    error if error.is_of_file() => Journal::open_refused(path, gas_day, error),
+                    error => Err(error),
+                })
+            },
+            |path| {
+                Book::open(path).or_else(|error| match error {
+                    error if error.is_of_file() => Book::open_refused(path, error),
+                    error @ StoreError::NotWritable { .. } => Book::open_refused(path, error),
+                    error => Err(error),
+                })
+            },
+        )
     }
 
     fn open_with(
         site: &Site,
         clock: Arc<dyn Clock>,
-        or_else: impl FnOnce(StoreError, &Path, GasDayClock) -> Result<Journal, StoreError>,
+        journal: impl FnOnce(&Path, GasDayClock) -> Result<Journal, StoreError>,
+        book: impl FnOnce(&Path) -> Result<Book, StoreError>,
     ) -> anyhow::Result<(Self, Reload)> {
         let dir = &site.settings.paths.data_dir;
         fs::create_dir_all(dir).with_context(|| {
@@ -96,24 +117,41 @@ impl App {
                 dir.display()
             )
         })?;
+        backup::finish(dir)?;
         let gas_day = site.registry.company.gas_day_start_hour;
-        let path = dir.join("readings.db");
-        let journal =
-            Journal::open(&path, gas_day).or_else(|error| or_else(error, &path, gas_day))?;
-        let book = Book::open(dir.join("qiliang.db"))?;
-        book.put_registry_version(&site.registry.version, clock.now())?;
+        let (of_journal, of_book) = (dir.join("readings.db"), dir.join("qiliang.db"));
+        if of_journal.exists() && !of_book.exists() {
+            tracing::warn!(
+                "{} is not there though there are readings: a new one is begun; if it was lost, stop and \
+                 `qiliang restore` it from a backup",
+                of_book.display()
+            );
+        }
+        let journal = journal(&of_journal, gas_day)?;
+        let book = book(&of_book)?;
+        match book.put_registry_version(&site.registry.version, clock.now()) {
+            // Told with all the rest of what is damaged.
+            Err(error) if book.refusal().is_some() || error.is_of_file() => {}
+            noted => drop(noted?),
+        }
         Ok(Self::from_parts(site, clock, journal, book))
     }
 
-    /// Opens existing stores for reading, beside a running daemon.
+    /// Opens existing stores for reading, beside a running daemon. A book that cannot be used is no reason to
+    /// refuse a question about readings: [`Book::refusal`] says that it is so.
     ///
     /// # Errors
-    /// There is no store yet, or it cannot be read.
+    /// There is no store yet, or the journal cannot be read.
     pub fn open_read_only(site: &Site, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let dir = &site.settings.paths.data_dir;
+        backup::finish(dir)?;
         let gas_day = site.registry.company.gas_day_start_hour;
         let journal = Journal::open_read_only(dir.join("readings.db"), gas_day)?;
-        let book = Book::open_read_only(dir.join("qiliang.db"))?;
+        let of_book = dir.join("qiliang.db");
+        let book = Book::open_read_only(&of_book).or_else(|error| match error {
+            error if error.is_of_file() => Ok(Book::refused_to_read(&of_book, error)),
+            error => Err(error),
+        })?;
         Ok(Self::from_parts(site, clock, journal, book).0)
     }
 

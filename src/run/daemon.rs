@@ -25,8 +25,8 @@ use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
 use crate::run::{
-    clocks, curves, forwarding, ingest, judging, reload, remembering, retention, schedule, site,
-    weather,
+    book_watch, clocks, curves, forwarding, ingest, judging, reload, remembering, retention,
+    schedule, site, weather,
 };
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
@@ -188,6 +188,10 @@ pub fn start(
         weather::run(app.clone(), stages.live.clone(), stop.clone()),
     );
     supervisor.spawn("judging", judging::run(app.clone(), stop.clone()));
+    supervisor.spawn(
+        "book",
+        book_watch::run(app.clone(), stages.live.clone(), stop.clone()),
+    );
     let dropping = retention::run(deps::retention(app, &stages), stop);
     supervisor.spawn("retention", dropping);
     let file = app.data_dir().join("address");
@@ -220,10 +224,10 @@ fn start_push(
     }
 }
 
-/// What part of a damaged journal has to say is done without; readings are taken all the same.
+/// What part of a journal that cannot be read has to say is done without; readings are taken all the same.
 fn in_spite_of_damage(what: &str, done: Result<(), StoreError>) -> Result<(), StoreError> {
     match done {
-        Err(error @ StoreError::Damaged { .. }) => {
+        Err(error) if error.is_of_file() => {
             tracing::error!(
                 code = error.code(),
                 "The daemon starts without {what}: {error}"
@@ -343,7 +347,9 @@ fn start_collectors(
 pub async fn run(app: App, reload: Reload) -> anyhow::Result<()> {
     let of_journal = app.journal.damage_seen().into_iter();
     let of_journal = of_journal.filter(|what| app.journal.tell_damage(what));
-    for what in of_journal.chain(app.book.damage_seen()) {
+    let of_book = app.book.damage_seen().into_iter();
+    let of_book = of_book.filter(|what| app.book.tell_damage(what));
+    for what in of_journal.chain(of_book) {
         tracing::error!(
             code = "store.damaged",
             "Part of the store is lost: {what}; `qiliang verify` tells of all, `qiliang restore` takes a backup"

@@ -294,13 +294,32 @@ impl<'a> Around<'a> {
         Ok(i64::try_from(part).ok().map(StdVolume::from_units))
     }
 
+    /// What the book says; nothing where it is damaged, which is told once.
+    fn readable<T: Default>(
+        &self,
+        what: &str,
+        read: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match read {
+            Err(error) if error.is_of_file() => {
+                let what = format!("estimates are made without {what}: {error}");
+                if self.of.book.tell_damage(&what) {
+                    tracing::error!(code = error.code(), "{what}");
+                }
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
+
     /// The newest plan of each customer for the day, from files and from the book.
     fn plans(&self) -> Result<&BTreeMap<CustomerId, StdVolume>, StoreError> {
         if let Some(plans) = self.plans.get() {
             return Ok(plans);
         }
         let (day, now) = (self.day, self.of.clock.now());
-        let mut plans = self.of.book.filed_plans_known_at(day, day.plus(1), now)?;
+        let filed = self.of.book.filed_plans_known_at(day, day.plus(1), now);
+        let mut plans = self.readable("plans", filed)?;
         let of_files = self.registry.filed_plans.iter();
         plans.extend(
             of_files
@@ -325,7 +344,8 @@ impl<'a> Around<'a> {
             let points = self
                 .of
                 .book
-                .observed_of(&zone.weather_station, from, to, now)?;
+                .observed_of(&zone.weather_station, from, to, now);
+            let points = self.readable("temperatures", points)?;
             let weather = ZoneWeather::from_points(clock, to, &points, &[], None);
             found.insert(zone.id.clone(), weather.observed);
         }

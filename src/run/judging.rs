@@ -110,7 +110,14 @@ fn judge_some(
             found.entry(day.day).or_default().extend(finding);
         }
     }
-    for (customer, days) in declared(app, registry, from, to, only)? {
+    let (declared, rules) = match declared(app, registry, from, to, only) {
+        // What was found of customers stays; zones are judged all the same.
+        Err(error) if error.is_of_file() && error.path() == app.book.path() => {
+            (BTreeMap::new(), vec![RuleId::V15])
+        }
+        declared => (declared?, vec![RuleId::V15, RuleId::V26]),
+    };
+    for (customer, days) in declared {
         for (day, used, declared) in days {
             let at = clock.start_of(day);
             let finding = v26_plan_deviation::check(&customer, at, used, declared);
@@ -133,8 +140,8 @@ fn judge_some(
             retention::is_finding_kept(registry, kept, &finding.subject, day, today)
         });
         count += of_day.len();
-        let rules = vec![RuleId::V15, RuleId::V26];
-        app.journal.put_subject_findings(day, rules, of, of_day)?;
+        app.journal
+            .put_subject_findings(day, rules.clone(), of, of_day)?;
     }
     Ok(count)
 }

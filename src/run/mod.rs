@@ -34,6 +34,7 @@ pub mod schedule;
 pub mod actions;
 pub mod reload;
 pub mod remembering;
+pub mod book_watch;
 pub mod edge;
 pub mod editing;
 pub mod estimating;

@@ -60,7 +60,12 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
 /// At once, or when the last run kept is old enough: a restart makes no run twice.
 async fn first_at(app: &App, every: TimeDelta) -> anyhow::Result<DateTime<Utc>> {
     let worker = app.clone();
-    let latest = tokio::task::spawn_blocking(move || worker.book.forecast_runs(1)).await??;
+    let latest = tokio::task::spawn_blocking(move || worker.book.forecast_runs(1)).await?;
+    let latest = match latest {
+        // The round says what cannot be made, and the daemon goes on.
+        Err(error) if error.is_of_file() => Vec::new(),
+        latest => latest?,
+    };
     let now = app.clock.now();
     Ok(latest.first().map_or(now, |run| {
         next_after(run.origin_at, every, app.gas_day_clock()).max(now)
@@ -79,6 +84,14 @@ fn next_after(at: DateTime<Utc>, every: TimeDelta, clock: GasDayClock) -> DateTi
 /// # Errors
 /// Too little history, contradicting limits, or what the stores say.
 pub fn round(app: &App) -> anyhow::Result<()> {
+    let planned = plan(app);
+    // Readings are judged whatever became of the plan.
+    let today = app.today();
+    judging::judge(app, &app.registry(), today.plus(-judging::DAYS), today)?;
+    planned
+}
+
+fn plan(app: &App) -> anyhow::Result<()> {
     let made = forecasting::publish_whole(app)?;
     monitor::after_run(app, &made)?;
     let forecast = made.forecast;
@@ -120,7 +133,6 @@ pub fn round(app: &App) -> anyhow::Result<()> {
         planning::declare(app, month, "qiliang", "scheduled")?;
     }
     ledgering::keep_members(app)?;
-    judging::judge(app, &app.registry(), today.plus(-judging::DAYS), today)?;
     let drafted = nudging::draft(app)?;
     if drafted > 0 {
         tracing::info!(drafted, "Drafted {drafted} off-peak nudges");

@@ -48,6 +48,8 @@ pub struct CollectCounts {
     pub dirty_curves: Option<u64>,
     /// Damaged places of the files that were met.
     pub damaged: u64,
+    /// Parts of the book that cannot be served whole.
+    pub unserved: u64,
     /// Readings that are on disk but not at their place, because that is damaged.
     pub set_aside: u64,
 }
@@ -264,6 +266,14 @@ impl Collector for Moment {
         )?;
         gauge(
             &mut encoder,
+            "store_unserved_parts",
+            "Parts of the book (forecast runs, documents, weather and the like) that cannot be served whole, because \
+             it is damaged; /readyz names them",
+            None,
+            Some(counts.unserved as f64),
+        )?;
+        gauge(
+            &mut encoder,
             "store_readings_set_aside",
             "Readings that are on disk but not at their place in the file, because that is damaged",
             None,
@@ -434,6 +444,7 @@ mod tests {
             journal_lag_s: None,
             dirty_curves: Some(2),
             damaged: 0,
+            unserved: 2,
             set_aside: 3,
         };
         let text = metrics
@@ -452,6 +463,7 @@ mod tests {
             "qiliang_store_duplicate_frames_total 7",
             "qiliang_store_dirty_curves 2.0",
             "qiliang_store_damaged_places 0.0",
+            "qiliang_store_unserved_parts 2.0",
             "qiliang_store_readings_set_aside 3.0",
             "qiliang_test_frames_total 0",
             "qiliang_serve_requests_total{route=\"/api/v1/overview\",status=\"2xx\"} 1",

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::text::error_chain;
+use crate::store::StoreError;
 
 /// Media type of a problem body.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -99,8 +100,23 @@ impl ApiProblem {
         }
     }
 
-    /// 500 from a store: which one, and the error with all its sources.
+    /// 500 from a store: which one, and the error with all its sources; 503 where its file is damaged or a newer
+    /// program's, with the remedy.
     pub fn store(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let of_file = error.downcast_ref::<StoreError>();
+        if let Some(error) = of_file.filter(|error| error.is_of_file()) {
+            return Self {
+                cause: Some(error_chain(error).into()),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    error.code(),
+                    format!(
+                        "{what} cannot be read here: its file is damaged, or was written by a newer program; \
+                         readings are taken as ever. /readyz says what is not served and what to do"
+                    ),
+                )
+            };
+        }
         Self::internal(
             "serve.store_failed",
             format!(

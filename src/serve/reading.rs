@@ -35,8 +35,17 @@ const RESTATED_MAX: usize = 2000;
 /// hides nothing else.
 fn countable<T: Default>(counted: Result<T, StoreError>) -> Result<T, ApiProblem> {
     match counted {
-        Err(StoreError::Damaged { .. }) => Ok(T::default()),
+        Err(error) if error.is_of_file() => Ok(T::default()),
         counted => counted.map_err(journal_failed),
+    }
+}
+
+/// Nothing of the book where it is damaged: a page of many things shows the others, and /readyz says what is
+/// missing.
+fn in_book<T: Default>(read: Result<T, StoreError>) -> Result<T, ApiProblem> {
+    match read {
+        Err(error) if error.is_of_file() => Ok(T::default()),
+        read => read.map_err(book_failed),
     }
 }
 
@@ -171,9 +180,9 @@ impl AppState {
             })
             .map_err(journal_failed)?;
         notices.extend(findings.iter().map(documents::finding_notice));
-        let restated = self.restatements(RESTATED_MAX)?;
+        let restated = in_book(self.book().restatements(RESTATED_MAX))?;
         notices.extend(documents::restatement_notices(&restated));
-        let runs = self.book().forecast_runs(limit).map_err(book_failed)?;
+        let runs = in_book(self.book().forecast_runs(limit))?;
         notices.extend(runs.iter().map(documents::run_notice));
         for kind in [
             DocumentKind::Alert,
@@ -182,7 +191,7 @@ impl AppState {
             DocumentKind::Nomination,
             DocumentKind::Notice,
         ] {
-            let found = self.book().documents(kind, limit).map_err(book_failed)?;
+            let found = in_book(self.book().documents(kind, limit))?;
             notices.extend(found.iter().map(documents::document_notice));
         }
         notices.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.cmp(b)));

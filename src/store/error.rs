@@ -122,6 +122,21 @@ impl StoreError {
         }
     }
 
+    /// Which store.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Full { path }
+            | Self::NewerVersion { path, .. }
+            | Self::NotWritable { path, .. }
+            | Self::Locked { path }
+            | Self::ReadOnly { path }
+            | Self::OtherGasDay { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::WriterStopped { path }
+            | Self::Sqlite { path, .. } => path,
+        }
+    }
+
     /// Whether waiting and trying again can help without anyone restarting the program.
     pub const fn is_transient(&self) -> bool {
         matches!(
@@ -131,6 +146,12 @@ impl StoreError {
                 | Self::NotWritable { .. }
                 | Self::Sqlite { .. }
         )
+    }
+
+    /// Whether the file as it is cannot be used, or part of it: it is damaged, or a newer program's. Waiting does
+    /// not help, and what comes can be kept beside it until it is mended.
+    pub const fn is_of_file(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::NewerVersion { .. })
     }
 
     pub(super) fn from_sqlite(path: &Path, doing: &'static str, error: rusqlite::Error) -> Self {

@@ -4,6 +4,7 @@
 //! The real program, Debian's mosquitto, and meters that remember what was acknowledged.
 
 mod aside;
+mod book;
 mod pages;
 mod telegraf;
 mod wal;

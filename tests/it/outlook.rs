@@ -165,7 +165,7 @@ fn a_factor_is_entered_with_a_name_applied_confirmed_and_taken_back() {
     let of_factor: Vec<_> = log.iter().filter(|r| r.action == "factor.put").collect();
     assert_eq!(of_factor.len(), 3);
     assert_eq!(of_factor[0].who, "值班长");
-    assert!(app.book.verify_audit().unwrap().broken.is_none());
+    assert!(app.book.verify_audit().unwrap().broken().is_none());
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Work {
 }
 
 pub(super) const fn is_damage(error: &StoreError) -> bool {
-    matches!(error, StoreError::Damaged { .. })
+    error.is_of_file()
 }
 
 struct Pass<'a> {

@@ -341,3 +341,60 @@ async fn a_store_that_cannot_be_written_ends_the_task_without_acknowledging() {
     assert_eq!(error.code(), "store.read_only");
     assert!(done.try_recv().is_err());
 }
+
+/// Who asks what became of a reading waits until all that came before is at its place. However many these are,
+/// they are taken there in commits of a bounded number, so that nobody waits long behind one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_in_a_flood_waits_behind_commits_of_a_bounded_number_of_readings() {
+    const EACH: i64 = 5_000;
+    const BATCHES: i64 = 24;
+    let mut bench = bench(usize::try_from(EACH).unwrap());
+    let (live, mut events) = broadcast::channel(4_096);
+    bench.deps.live = live;
+    let (sender, batches) = mpsc::channel(DECODED_MAX);
+    let deps = bench.deps.clone();
+    let mut committing = tokio::task::JoinSet::new();
+    committing.spawn(async move { commit_batches(batches, &deps).await });
+    let entry = |second: i64| JournalEntry::Reading {
+        reading: crate::domain::reading::Reading {
+            meter: "1".into(),
+            sampled_at: now() + TimeDelta::seconds(second),
+            received_at: now(),
+            transport: Transport::Http,
+            values: vec![(Item::TotalStd, ItemValue::Exact(second))],
+            frozen: Vec::new(),
+            alarms: AlarmSet::default(),
+        },
+        findings: Vec::new(),
+    };
+    for batch in 0..BATCHES {
+        let entries = (batch * EACH..(batch + 1) * EACH).map(entry).collect();
+        let acks = Vec::new();
+        sender.send(Batch { entries, acks }).await.unwrap();
+    }
+    let (ack, outcome) = Ack::reporting();
+    let push = Batch {
+        entries: vec![entry(BATCHES * EACH)],
+        acks: vec![ack],
+    };
+    sender.send(push).await.unwrap();
+    assert_eq!(outcome.await.unwrap(), FrameOutcome::Accepted);
+    drop(sender);
+    committing.join_next().await.unwrap().unwrap().unwrap();
+    let mut commits = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let LiveEvent::Ingested { accepted, .. } = event {
+            commits.push(accepted);
+        }
+    }
+    let all: u64 = commits.iter().sum();
+    assert_eq!(all, (BATCHES * EACH + 1).unsigned_abs(), "{commits:?}");
+    // The flood itself passes with a part of it moved in each commit; behind it come the steps, and with the
+    // last the push and whatever was decoded with it.
+    let largest = commits.iter().max().unwrap();
+    assert!(*largest <= BACKLOG + EACH.unsigned_abs() + 1, "{commits:?}");
+    // There was something to wait for: no single commit could have taken it.
+    let last: u64 = commits.iter().rev().take(3).sum();
+    assert!(last > BACKLOG, "{commits:?}");
+    assert!(bench.journal.settle_some().await.unwrap().waiting == 0);
+}

@@ -236,35 +236,55 @@ fn estimated(
         days: Vec::new(),
         cut_before: None,
     };
-    for offset in (0..=to.days_since(first)).rev() {
-        let day = first.plus(offset);
-        let curve = curves.get(&day);
+    let is_due = |day: GasDay| {
         let is_open = day <= state.gas_day() && kept_from.is_none_or(|kept| day >= kept);
-        let is_due = match curve {
+        match curves.get(&day) {
             Some(curve) => !curve.is_complete(),
             None => is_open && !known.contains(&day),
-        };
-        if !is_due {
-            continue;
         }
-        if started.elapsed() > ESTIMATE_MAX {
-            found.cut_before = Some(day.plus(1));
-            break;
-        }
-        let missing = state.actions().estimates(meter, day)?.missing;
-        match curve {
-            Some(curve) => found
-                .days
-                .push(CurveDay::new(curve, &missing, CurveStore::Journal)),
-            None if missing.iter().any(Option::is_some) => {
-                let curve = LoadCurve::missing(meter.clone(), day);
-                let day = CurveDay::new(&curve, &missing, CurveStore::Estimated);
-                found.days.push(day);
+    };
+    let due: Vec<GasDay> = (0..=to.days_since(first))
+        .rev()
+        .map(|offset| first.plus(offset))
+        .filter(|day| is_due(*day))
+        .collect();
+    found.cut_before = until_late(
+        &due,
+        || started.elapsed(),
+        |day| {
+            let curve = curves.get(&day);
+            let missing = state.actions().estimates(meter, day)?.missing;
+            match curve {
+                Some(curve) => found
+                    .days
+                    .push(CurveDay::new(curve, &missing, CurveStore::Journal)),
+                None if missing.iter().any(Option::is_some) => {
+                    let curve = LoadCurve::missing(meter.clone(), day);
+                    let day = CurveDay::new(&curve, &missing, CurveStore::Estimated);
+                    found.days.push(day);
+                }
+                None => {}
             }
-            None => {}
-        }
-    }
+            Ok::<(), ApiProblem>(())
+        },
+    )?;
     Ok(found)
+}
+
+/// Looks at one day after the other until that has taken [`ESTIMATE_MAX`]; the day after the first that was
+/// not looked at any more.
+fn until_late<E>(
+    days: &[GasDay],
+    taken: impl Fn() -> Duration,
+    mut look: impl FnMut(GasDay) -> Result<(), E>,
+) -> Result<Option<GasDay>, E> {
+    for day in days {
+        if taken() > ESTIMATE_MAX {
+            return Ok(Some(day.plus(1)));
+        }
+        look(*day)?;
+    }
+    Ok(None)
 }
 
 /// Curves of the days that the journal does not have and the second store does.
@@ -311,7 +331,40 @@ async fn older(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+
     use super::*;
+
+    /// A month in which a meter was silent, where each day's estimate takes so long.
+    fn silent_month(each: Duration) -> (Vec<GasDay>, Option<GasDay>) {
+        let last: GasDay = "2026-11-21".parse().unwrap();
+        let days: Vec<GasDay> = (0..ESTIMATED_DAYS).map(|back| last.plus(-back)).collect();
+        let looked = RefCell::new(Vec::new());
+        let taken = || each * u32::try_from(looked.borrow().len()).unwrap();
+        let cut = until_late::<Infallible>(&days, taken, |day| {
+            looked.borrow_mut().push(day);
+            Ok(())
+        });
+        let cut = cut.unwrap();
+        (looked.into_inner(), cut)
+    }
+
+    #[test]
+    fn a_silent_month_is_cut_at_its_bound_newest_days_first() {
+        let last: GasDay = "2026-11-21".parse().unwrap();
+        // After nine days of 0.6 s each, 5.4 s have gone.
+        let (looked, cut) = silent_month(Duration::from_millis(600));
+        let expected: Vec<GasDay> = (0..9).map(|back| last.plus(-back)).collect();
+        assert_eq!(looked, expected);
+        // The first day that was not looked at is the tenth: all before the day after it are missing.
+        assert_eq!(cut, Some(last.plus(-8)));
+        let (looked, cut) = silent_month(Duration::from_millis(160));
+        assert_eq!((looked.len(), cut), (31, None));
+        // However long one takes, the newest is there.
+        let (looked, cut) = silent_month(Duration::from_mins(1));
+        assert_eq!((looked, cut), (vec![last], Some(last)));
+    }
 
     #[test]
     fn a_span_is_one_to_four_hundred_days() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{book_failed, journal_failed};
+use super::{book_failed, in_book, journal_failed};
 use crate::domain::id::RunId;
 use crate::domain::registry::Registry;
 use crate::serve::api::forecast::RunSummary;
@@ -27,6 +27,18 @@ impl AppState {
             Some(header) => self.run_by_id(&header.run_id),
             None => Ok(None),
         }
+    }
+
+    /// The latest published run; none where the book is damaged.
+    pub(super) fn run_to_show(&self) -> Result<Option<Arc<Run>>, ApiProblem> {
+        let headers = in_book(self.book().forecast_runs(1))?;
+        let Some(header) = headers.first() else {
+            return Ok(None);
+        };
+        self.run(&header.run_id, || {
+            let forecast = in_book(self.book().forecast_run(&header.run_id))?;
+            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f))))
+        })
     }
 
     fn run_by_id(&self, id: &RunId) -> Result<Option<Arc<Run>>, ApiProblem> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{book_failed, countable, journal_failed};
+use super::{countable, in_book, journal_failed};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandDay;
 use crate::domain::id::MeterId;
@@ -14,7 +14,7 @@ use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::documents;
-use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS};
+use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS, NominatedDay};
 use crate::serve::figures::weather::StationPoints;
 use crate::serve::metrics::CollectCounts;
 use crate::serve::problem::ApiProblem;
@@ -46,14 +46,10 @@ impl AppState {
             curves_earlier: self.earlier_curves(day)?,
             gates: self.gate_curves(&registry, day)?,
             demand: self.demand(day)?,
-            run: self.run_now()?,
+            run: self.run_to_show()?,
             weather: self.weather(&registry, now)?,
-            nominated_today: self
-                .nomination(day)?
-                .and_then(|body| documents::nominated_day(&registry, &body)),
-            nominated_tomorrow: self
-                .nomination(day.plus(1))?
-                .and_then(|body| documents::nominated_day(&registry, &body)),
+            nominated_today: self.nominated(&registry, day)?,
+            nominated_tomorrow: self.nominated(&registry, day.plus(1))?,
             heard: self.heard()?,
             rate_per_s: self.rate_per_s(counts.received),
             alerts: self.alerts(&ledger)?,
@@ -79,7 +75,18 @@ impl AppState {
     /// Completed days of the month of `day` and of the fortnight before it.
     pub(super) fn demand(&self, day: GasDay) -> Result<Vec<DemandDay>, ApiProblem> {
         let from = day.month().first_day().min(day.plus(-HEATMAP_DAYS));
-        self.book().demand_days(from, day).map_err(book_failed)
+        in_book(self.book().demand_days(from, day))
+    }
+
+    /// What a gas day was nominated with; nothing where the book is damaged.
+    fn nominated(
+        &self,
+        registry: &Registry,
+        day: GasDay,
+    ) -> Result<Option<NominatedDay>, ApiProblem> {
+        let key = day.to_string();
+        let found = in_book(self.book().document(DocumentKind::Nomination, &key))?;
+        Ok(found.and_then(|document| documents::nominated_day(registry, &document.body)))
     }
 
     fn gate_curves(&self, registry: &Registry, day: GasDay) -> Result<Vec<LoadCurve>, ApiProblem> {
@@ -114,14 +121,9 @@ impl AppState {
         stations
             .into_iter()
             .map(|station| {
-                let observed = self
-                    .book()
-                    .observed_known_at(station, now - TimeDelta::hours(48), now, now)
-                    .map_err(book_failed)?;
-                let forecast = self
-                    .book()
-                    .latest_forecast_known_at(station, now)
-                    .map_err(book_failed)?;
+                let from = now - TimeDelta::hours(48);
+                let observed = in_book(self.book().observed_known_at(station, from, now, now))?;
+                let forecast = in_book(self.book().latest_forecast_known_at(station, now))?;
                 Ok(StationPoints {
                     station: station.to_owned(),
                     observed,
@@ -133,10 +135,7 @@ impl AppState {
 
     /// Open alerts: documents of that kind, and what the ledger found.
     fn alerts(&self, ledger: &[LedgerEntry]) -> Result<AlertCounts, ApiProblem> {
-        let stored = self
-            .book()
-            .documents(DocumentKind::Alert, ALERTS_MAX)
-            .map_err(book_failed)?;
+        let stored = in_book(self.book().documents(DocumentKind::Alert, ALERTS_MAX))?;
         Ok(documents::count_alerts(&stored, ledger))
     }
 

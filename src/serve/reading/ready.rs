@@ -9,10 +9,15 @@ impl AppState {
     pub(in crate::serve) fn not_ready(&self) -> Vec<NotReady> {
         let mut reasons = Vec::new();
         // An empty transaction goes through the one writer, so it fails when that has stopped.
-        if let Err(error) = self.journal().mark_dirty(Vec::new()) {
+        if let Err(error) = self.journal().mark_dirty(Vec::new())
+            && !error.is_of_file()
+        {
             reasons.push(NotReady::new("journal", error.code(), &error_chain(&error)));
         }
-        if let Err(error) = self.book().forecast_runs(1) {
+        // A damaged book keeps nobody from collecting: that is a warning.
+        if let Err(error) = self.book().forecast_runs(1)
+            && !error.is_of_file()
+        {
             reasons.push(NotReady::new("book", error.code(), &error_chain(&error)));
         }
         if self.registry().meters.is_empty() {
@@ -37,13 +42,18 @@ impl AppState {
                 .map(|what| NotReady::new(part, "store.damaged", what));
             warnings.extend(damaged);
         }
-        if let Ok(readings @ 1..) = self.journal().set_aside_len() {
+        if let Some(message) = self.book().unserved_message() {
+            warnings.push(NotReady::new("book", "store.book_damaged", &message));
+        }
+        if let Ok(1..) = self.journal().set_aside_len() {
+            let readings = self.journal().set_aside();
+            let readings = readings.map_or_else(|error| error_chain(&error), |aside| aside.words());
             let why = match self.journal().refusal() {
                 None => String::new(),
                 Some(error) => format!(" (the journal takes nothing at present: {error})"),
             };
             let message = format!(
-                "{readings} reading(s) are on disk but cannot be put at their place in the file{why}; \
+                "{readings}: on disk, but cannot be put at their place in the file, nor read there{why}; \
                  stop the daemon, `qiliang salvage DIR` and `qiliang restore DIR --replace` put them there"
             );
             warnings.push(NotReady::new("journal", "store.set_aside", &message));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{book_failed, countable, journal_failed};
+use super::{countable, in_book, journal_failed};
 use crate::serve::figures::overview::meter_counts;
 use crate::serve::metrics::{CollectCounts, Moment, WayIn};
 use crate::serve::problem::ApiProblem;
@@ -15,7 +15,7 @@ impl AppState {
         let now = self.now();
         let meters = meter_counts(&registry, &self.heard()?, now);
         let rejects = countable(self.journal().reject_stats())?;
-        let latest = self.book().forecast_runs(1).map_err(book_failed)?;
+        let latest = in_book(self.book().forecast_runs(1))?;
         let dirty = countable(self.journal().dirty_len())?;
         Ok(Moment {
             counts: CollectCounts {
@@ -37,6 +37,7 @@ impl AppState {
                 set_aside: self.journal().set_aside_len().map_err(journal_failed)?,
                 damaged: (self.journal().damage_seen().len() + self.book().damage_seen().len())
                     as u64,
+                unserved: self.book().unserved().len() as u64,
             },
             meters: Some((meters.expected, meters.reporting)),
             coverage_ratio: (meters.expected > 0)

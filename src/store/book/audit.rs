@@ -1,8 +1,11 @@
 //! The audit log: each record holds the hash of the one before, so none can be changed, removed or
 //! slipped in without every later hash being wrong.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{Book, DocumentKind};
@@ -57,11 +60,24 @@ pub struct AuditReport {
     pub records: u64,
     /// Hash of the last record, hex; written down elsewhere, it proves that nothing was cut off.
     pub head: String,
+    /// Breaks in their order, the first hundred.
+    pub breaks: Vec<AuditBreak>,
+    /// Breaks beyond these.
+    pub more: u64,
+}
+
+impl AuditReport {
     /// The first break, if there is one.
-    pub broken: Option<AuditBreak>,
+    pub fn broken(&self) -> Option<&AuditBreak> {
+        self.breaks.first()
+    }
 }
 
 const GENESIS: [u8; 32] = [0; 32];
+/// Breaks that are told one by one.
+const BREAKS_MAX: usize = 100;
+/// An action with it wrote a version of a document.
+const PUT: &str = ".put";
 
 fn chain(previous: &[u8], seq: i64, entry: &Entry<'_>) -> Vec<u8> {
     let mut hash = Sha256::new();
@@ -84,11 +100,21 @@ fn chain(previous: &[u8], seq: i64, entry: &Entry<'_>) -> Vec<u8> {
 
 /// Appends a record in the transaction of what it records.
 pub(super) fn append(t: &Transaction<'_>, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    append_after(t, entry, 0)
+}
+
+/// The same behind so many numbers that no record has: of records that are lost. The chain tells of them then.
+pub(super) fn append_after(
+    t: &Transaction<'_>,
+    entry: &Entry<'_>,
+    missing: i64,
+) -> rusqlite::Result<()> {
     let last: Option<(i64, Vec<u8>)> = t
         .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (seq, previous) = last.map_or_else(|| (1, GENESIS.to_vec()), |(seq, hash)| (seq + 1, hash));
+    let seq = seq + missing;
     let hash = chain(&previous, seq, entry);
     t.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
@@ -162,90 +188,178 @@ impl Book {
         })
     }
 
-    /// Checks the whole chain, and every document against the digest recorded with it.
+    /// Checks the whole chain, every document against the digest recorded with it, and that every document has
+    /// its record. After a break it is checked on from the next record, so that one break hides no other.
     ///
     /// # Errors
-    /// What SQLite says; a broken chain is not an error but in the report.
+    /// The file cannot be opened; a broken chain, and one that cannot be read, are not errors but in the
+    /// report.
     pub fn verify_audit(&self) -> Result<AuditReport, StoreError> {
-        self.read("checking the audit log", |c| {
-            let mut documents = c.prepare(
-                "SELECT body FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3",
-            )?;
-            let mut statement = c.prepare(
-                "SELECT seq, at, who, action, subject, reason, digest, previous, hash
-                 FROM audit ORDER BY seq",
-            )?;
-            let mut rows = statement.query([])?;
-            let mut report = AuditReport {
-                records: 0,
-                head: hex::encode(GENESIS),
-                broken: None,
+        self.database.read(|c| {
+            let mut check = Check {
+                report: AuditReport {
+                    records: 0,
+                    head: hex::encode(GENESIS),
+                    breaks: Vec::new(),
+                    more: 0,
+                },
+                previous: Some(GENESIS.to_vec()),
+                expected: 1,
+                recorded: BTreeSet::new(),
             };
-            let mut previous = GENESIS.to_vec();
-            let mut expected = 1_i64;
-            while let Some(row) = rows.next()? {
-                let seq: i64 = row.get(0)?;
-                let entry = Entry {
-                    at: row.get(1)?,
-                    who: row.get_ref(2)?.as_str()?,
-                    action: row.get_ref(3)?.as_str()?,
-                    subject: row.get_ref(4)?.as_str()?,
-                    reason: row.get_ref(5)?.as_str()?,
-                    digest: row.get_ref(6)?.as_blob()?,
-                };
-                let hash = row.get_ref(8)?.as_blob()?;
-                let reason = if seq != expected {
-                    Some(format!("record {expected} is missing"))
-                } else if row.get_ref(7)?.as_blob()? != previous.as_slice() {
-                    Some("it does not follow the record before it".to_owned())
-                } else if chain(&previous, seq, &entry) != hash {
-                    Some("its content was changed after it was written".to_owned())
-                } else {
-                    document_reason(&mut documents, &entry)?
-                };
-                if let Some(reason) = reason {
-                    let seq = seq.min(expected);
-                    report.broken = Some(AuditBreak { seq, reason });
-                    return Ok(report);
-                }
-                previous = hash.to_vec();
-                report.records += 1;
-                report.head = hex::encode(&previous);
-                expected += 1;
+            if let Err(error) = check.records(c) {
+                let reason = format!("what follows cannot be read: {error}");
+                check.add(check.expected, reason);
+            } else if let Err(error) = check.documents(c) {
+                let reason = format!("the documents cannot be held against it: {error}");
+                check.add(check.expected, reason);
             }
-            Ok(report)
+            Ok(check.report)
         })
     }
 }
 
+/// How far the chain was followed.
+struct Check {
+    report: AuditReport,
+    /// Hash of the record before; none where that is missing.
+    previous: Option<Vec<u8>>,
+    /// Number of the record that comes next.
+    expected: i64,
+    /// Documents that records speak of: action and subject.
+    recorded: BTreeSet<(String, String)>,
+}
+
+impl Check {
+    fn add(&mut self, seq: i64, reason: String) {
+        if self.report.breaks.len() < BREAKS_MAX {
+            self.report.breaks.push(AuditBreak { seq, reason });
+        } else {
+            self.report.more += 1;
+        }
+    }
+
+    fn records(&mut self, c: &Connection) -> rusqlite::Result<()> {
+        let mut documents =
+            c.prepare("SELECT body FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3")?;
+        let mut statement = c.prepare(
+            "SELECT seq, at, who, action, subject, reason, digest, previous, hash
+             FROM audit ORDER BY seq",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(0)?;
+            let entry = Entry {
+                at: row.get(1)?,
+                who: row.get_ref(2)?.as_str()?,
+                action: row.get_ref(3)?.as_str()?,
+                subject: row.get_ref(4)?.as_str()?,
+                reason: row.get_ref(5)?.as_str()?,
+                digest: row.get_ref(6)?.as_blob()?,
+            };
+            if seq != self.expected {
+                let (first, last) = (self.expected, seq - 1);
+                self.add(
+                    first,
+                    if first == last {
+                        format!("record {first} is missing")
+                    } else {
+                        format!("records {first} to {last} are missing")
+                    },
+                );
+                self.previous = None;
+            }
+            let (before, hash) = (row.get_ref(7)?.as_blob()?, row.get_ref(8)?.as_blob()?);
+            if self.previous.as_deref().is_some_and(|hash| hash != before) {
+                self.add(seq, "it does not follow the record before it".to_owned());
+            } else if chain(before, seq, &entry) != hash {
+                self.add(
+                    seq,
+                    "its content was changed after it was written".to_owned(),
+                );
+            } else if let Some(reason) = document_reason(&mut documents, &entry) {
+                self.add(seq, reason);
+            }
+            if entry.action.ends_with(PUT) {
+                let of = (entry.action.to_owned(), entry.subject.to_owned());
+                self.recorded.insert(of);
+            }
+            self.previous = Some(hash.to_vec());
+            self.report.records += 1;
+            self.report.head = hex::encode(hash);
+            self.expected = seq + 1;
+        }
+        Ok(())
+    }
+
+    /// A document without a record tells that records were cut off.
+    fn documents(&mut self, c: &Connection) -> rusqlite::Result<()> {
+        let mut statement = c.prepare("SELECT kind, key, version FROM documents")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, key, version): (String, String, i64) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let subject = format!("{key}#{version}");
+            let of = (format!("{kind}{PUT}"), subject);
+            if !self.recorded.contains(&of) {
+                let reason = format!("document {} ({kind}) has no record", of.1);
+                self.add(self.expected, reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a record as it stands in the table has the hash of what it says: it was written by no one else.
+pub(in crate::store) fn is_vouched(seq: i64, columns: &[Value]) -> bool {
+    let [
+        _,
+        Value::Integer(at),
+        Value::Text(who),
+        Value::Text(action),
+        rest @ ..,
+    ] = columns
+    else {
+        return false;
+    };
+    let [
+        Value::Text(subject),
+        Value::Text(reason),
+        Value::Blob(digest),
+        Value::Blob(previous),
+        Value::Blob(hash),
+    ] = rest
+    else {
+        return false;
+    };
+    let entry = Entry {
+        at: *at,
+        who,
+        action,
+        subject,
+        reason,
+        digest,
+    };
+    chain(previous, seq, &entry) == *hash
+}
+
 /// What is wrong with the document a record speaks of, if it speaks of one.
-fn document_reason(
-    documents: &mut rusqlite::Statement<'_>,
-    entry: &Entry<'_>,
-) -> rusqlite::Result<Option<String>> {
-    let Some(kind) = entry
-        .action
-        .strip_suffix(".put")
-        .and_then(DocumentKind::from_key)
-    else {
-        return Ok(None);
-    };
-    let Some((key, version)) = entry
-        .subject
-        .rsplit_once('#')
-        .and_then(|(key, version)| Some((key, version.parse::<u32>().ok()?)))
-    else {
-        return Ok(None);
-    };
-    let body: Option<String> = documents
-        .query_row(params![kind.key(), key, version], |row| row.get(0))
-        .optional()?;
-    Ok(match body {
-        None => Some(format!("its document {} is missing", entry.subject)),
-        Some(body) if super::digest(body.as_bytes()) != entry.digest => Some(format!(
-            "its document {} was changed after it was written",
-            entry.subject
+fn document_reason(documents: &mut rusqlite::Statement<'_>, entry: &Entry<'_>) -> Option<String> {
+    let kind = DocumentKind::from_key(entry.action.strip_suffix(PUT)?)?;
+    let (key, version) = entry.subject.rsplit_once('#')?;
+    let version: u32 = version.parse().ok()?;
+    let body = documents
+        .query_row(params![kind.key(), key, version], |row| {
+            row.get::<_, String>(0)
+        })
+        .optional();
+    let subject = entry.subject;
+    match body {
+        Err(error) => Some(format!("its document {subject} cannot be read: {error}")),
+        Ok(None) => Some(format!("its document {subject} is missing")),
+        Ok(Some(body)) if super::digest(body.as_bytes()) != entry.digest => Some(format!(
+            "its document {subject} was changed after it was written"
         )),
-        Some(_) => None,
-    })
+        Ok(Some(_)) => None,
+    }
 }

@@ -5,11 +5,14 @@
 //! the hash-chained audit log, in the same transaction.
 
 mod audit;
+mod check;
 mod demand;
 mod documents;
 mod expectations;
 mod filings;
 mod forecasts;
+mod mending;
+mod parts;
 mod push;
 mod restatements;
 mod weather;
@@ -18,17 +21,19 @@ mod weather;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
 
-use crate::store::damage::Damage;
 use crate::store::database::{Checkpoint, Database, FileSize};
 use crate::store::error::StoreError;
 
+pub(super) use self::audit::is_vouched;
 pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
 pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
 pub use self::forecasts::{ForecastHeader, RunPart};
+pub use self::parts::{BOOK_PARTS, BookPart};
 pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 pub use self::restatements::{DEPENDS_DAYS, RestatedDay, Restatement, RestatementCause};
 
@@ -47,20 +52,32 @@ pub(super) const MIGRATIONS: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Book {
     database: Database,
+    kept: Arc<push::Kept>,
+    unserved: Arc<check::Unserved>,
 }
 
 impl Book {
-    /// Reads every page of the file and tells what is wrong with it. Blocks.
-    ///
-    /// # Errors
+    fn of(database: Database) -> Self {
+        Self {
+            database,
+            kept: Arc::default(),
+            unserved: Arc::default(),
+        }
+    }
+
     /// What was met since the file was opened that is damaged, in whatever reading or writing.
     pub fn damage_seen(&self) -> Vec<String> {
         self.database.damage_seen()
     }
 
-    /// The file cannot be opened at all.
-    pub fn check(&self) -> Result<Vec<Damage>, StoreError> {
-        self.database.problems()
+    /// Remembers damage that whoever met it can name better than the store; whether it was not told yet.
+    pub fn tell_damage(&self, what: &str) -> bool {
+        self.database.tell_damage(what)
+    }
+
+    /// Why nothing is written to the file, if it was refused when it was opened.
+    pub fn refusal(&self) -> Option<&StoreError> {
+        self.database.refusal()
     }
 
     /// Opens the book for writing, making and migrating it as needed.
@@ -68,8 +85,21 @@ impl Book {
     /// # Errors
     /// `NotWritable`, `Locked` by another process, `NewerVersion`, `Damaged`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Database::open(path.as_ref(), MIGRATIONS, |_| Ok(()), || false)
-            .map(|database| Self { database })
+        Database::open(path.as_ref(), MIGRATIONS, |_| Ok(()), || false).map(Self::of)
+    }
+
+    /// A book that `open` refused, for a daemon that has to go on: nothing is written to the file, and
+    /// questions are answered as far as it can be read.
+    ///
+    /// # Errors
+    /// `Locked` by another process, `NotWritable`.
+    pub fn open_refused(path: impl AsRef<Path>, error: StoreError) -> Result<Self, StoreError> {
+        Database::open_refused(path.as_ref(), error).map(Self::of)
+    }
+
+    /// A book that `open_read_only` refused, for a command that needs little of it.
+    pub fn refused_to_read(path: impl AsRef<Path>, error: StoreError) -> Self {
+        Self::of(Database::refused_to_read(path.as_ref(), error))
     }
 
     /// Opens an existing book for reading, also while the daemon writes to it.
@@ -77,7 +107,7 @@ impl Book {
     /// # Errors
     /// `NotWritable` if there is none or it needs migrating, `NewerVersion`, `Damaged`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Database::open_read_only(path.as_ref(), MIGRATIONS).map(|database| Self { database })
+        Database::open_read_only(path.as_ref(), MIGRATIONS).map(Self::of)
     }
 
     /// The file.

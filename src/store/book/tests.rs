@@ -150,7 +150,7 @@ fn forecast_runs_come_back_whole_and_newest_first() {
     );
     assert_eq!(book.prune_forecast_runs(at(99), 1).unwrap(), 1);
     assert_eq!(book.forecast_runs(9).unwrap().len(), 1);
-    assert_eq!(book.verify_audit().unwrap().broken, None);
+    assert_eq!(book.verify_audit().unwrap().broken(), None);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn documents_are_versioned_and_each_is_in_the_audit_log() {
     assert_eq!(audit[0].action, "declaration.put");
     assert_eq!(audit[0].subject, "2026-12#2");
     let report = book.verify_audit().unwrap();
-    assert_eq!((report.records, report.broken), (3, None));
+    assert_eq!((report.records, report.broken()), (3, None));
     assert_eq!(report.head, audit[0].hash);
 }
 
@@ -220,8 +220,10 @@ fn the_first_broken_record_is_named() {
             .unwrap()
             .execute_batch(sql)
             .unwrap();
-        book.verify_audit().unwrap().broken
+        book.verify_audit().unwrap().breaks
     };
+    let all = broken_by;
+    let broken_by = |sql: &str| all(sql).first().cloned();
     assert_eq!(broken_by("SELECT 1"), None);
     let edited = broken_by("UPDATE audit SET who = 'x' WHERE seq = 3").unwrap();
     assert_eq!((edited.seq, edited.reason.contains("changed")), (3, true));
@@ -235,6 +237,20 @@ fn the_first_broken_record_is_named() {
     assert_eq!((body.seq, body.reason.contains("n#4")), (4, true));
     let gone = broken_by("DELETE FROM documents WHERE version = 5").unwrap();
     assert_eq!((gone.seq, gone.reason.contains("missing")), (5, true));
+    // One break hides no other, and what is cut off at the end is told by the documents.
+    let several = all("DELETE FROM audit WHERE seq = 2; UPDATE audit SET who = 'x' WHERE seq = 5;");
+    let told: Vec<_> = several.iter().map(|found| found.seq).collect();
+    // The document of the missing record has none.
+    assert_eq!(told, [2, 5, 7], "{several:?}");
+    let cut = all("DELETE FROM audit WHERE seq > 3");
+    let told: Vec<_> = cut.iter().map(|found| found.reason.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "document n#4 (nomination) has no record",
+            "document n#5 (nomination) has no record"
+        ]
+    );
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(in crate::store) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// What was committed and cannot be read because the log of a file was damaged, in words; none if it is
 /// whole. A log that ends within its last commit is whole: that one was never acknowledged.
-pub(super) fn damage(file: &Path) -> Option<String> {
+pub(in crate::store) fn damage(file: &Path) -> Option<String> {
     let log = File::open(path_of(file)).ok()?;
     let mut header = [0; HEADER];
     log.read_exact_at(&mut header, 0).ok()?;

@@ -50,8 +50,8 @@ pub(super) struct Database {
     /// Dropped before the writer, which can remove the log only when nobody reads any more.
     pool: Arc<ReaderPool>,
     writer: Option<Arc<Writer>>,
-    /// Why there is no writer, of a file that is damaged; whoever would write is kept away all the same.
-    refused: Option<Arc<(StoreError, File)>>,
+    /// Why there is no writer, of a file that cannot be used; whoever would write is kept away all the same.
+    refused: Option<Arc<(StoreError, Option<File>)>>,
     seen: Seen,
 }
 
@@ -178,18 +178,28 @@ impl Database {
         })
     }
 
-    /// A file that `open` found damaged: it is read as far as that goes, and nothing is written to it.
-    pub(super) fn open_damaged(path: &Path, error: StoreError) -> Result<Self, StoreError> {
+    /// A file that `open` refused: nothing is written to it, and it is read as far as that goes; a newer
+    /// program's is not read either, since what its rows mean is not known.
+    pub(super) fn open_refused(path: &Path, error: StoreError) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        Ok(Self::refused(path, error, Some(lock)))
+    }
+
+    /// The same beside whoever has it open.
+    pub(super) fn refused_to_read(path: &Path, error: StoreError) -> Self {
+        Self::refused(path, error, None)
+    }
+
+    fn refused(path: &Path, error: StoreError, lock: Option<File>) -> Self {
         let seen = Seen::default();
         seen.note(&error.to_string());
-        Ok(Self {
+        Self {
             path: Arc::new(path.to_owned()),
             pool: Arc::new(ReaderPool::new(path)),
             writer: None,
             refused: Some(Arc::new((error, lock))),
             seen,
-        })
+        }
     }
 
     /// The file.
@@ -287,7 +297,15 @@ impl Database {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.pool.read(read)
+        match self.refusal() {
+            Some(error @ StoreError::NewerVersion { .. }) => Err(error.clone()),
+            _ => self.pool.read(read),
+        }
+    }
+
+    /// Why nothing is written to the file, if it was refused when it was opened.
+    pub(super) fn refusal(&self) -> Option<&StoreError> {
+        self.refused.as_ref().map(|refused| &refused.0)
     }
 
     /// Reads every page and holds indexes against their tables; what is wrong, the first hundred.
@@ -381,14 +399,40 @@ fn check_length(path: &Path, shorter: Shorter) -> Result<(), StoreError> {
     ))
 }
 
+/// Each tree by the number of its first page, as SQLite's words name it, if the schema can be read.
+fn trees(c: &Connection) -> BTreeMap<String, String> {
+    let named = c
+        .prepare("SELECT rootpage, type, name FROM sqlite_schema WHERE rootpage > 0")
+        .and_then(|mut schema| {
+            schema
+                .query_map([], |row| {
+                    let (root, kind, name): (i64, String, String) =
+                        (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok((root.to_string(), format!("{kind} {name}")))
+                })?
+                .collect()
+        });
+    named.unwrap_or_default()
+}
+
+/// `Tree 12 page 40: …` with the name of the table or index.
+fn with_name(line: &str, trees: &BTreeMap<String, String>) -> String {
+    let tree = line
+        .strip_prefix("Tree ")
+        .and_then(|rest| rest.split_once(' '))
+        .and_then(|(root, rest)| Some((trees.get(root)?, rest)));
+    tree.map_or_else(|| line.to_owned(), |(name, rest)| format!("{name}: {rest}"))
+}
+
 fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::Result<()> {
+    let trees = trees(c);
     let mut statement = c.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         // A row may tell of several pages, a line each.
         for line in row.get_ref(0)?.as_str()?.lines() {
             if line != "ok" && !line.starts_with("***") {
-                take(line.to_owned());
+                take(with_name(line, &trees));
             }
         }
     }

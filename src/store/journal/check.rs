@@ -172,6 +172,17 @@ impl Journal {
         .map(i64::cast_unsigned)
     }
 
+    /// Gas days with a curve, in order. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn days_with_curves(&self) -> Result<Vec<GasDay>, StoreError> {
+        self.read("reading which days have curves", |c| {
+            let days = days_of(c, CURVES)?;
+            Ok(days.into_iter().map(GasDay::from_epoch_day).collect())
+        })
+    }
+
     /// Gas days with a curve or a reading, in order. Blocks.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod inbox;
 mod ingest;
 mod judged;
 mod marks;
+mod opening;
 mod outbox;
 mod place;
 mod presence;
@@ -37,9 +38,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::calendar::GasDayClock;
 use crate::domain::finding::Finding;
 use crate::domain::frame::RejectedFrame;
 use crate::domain::id::MeterId;
@@ -49,21 +50,24 @@ use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
 pub use self::agenda::DueDays;
-use self::aside::file::AsideFile;
+pub use self::aside::SetAside;
+use self::aside::beside::AsideFiles;
 pub use self::check::JournalCheck;
 pub use self::clocks::StoredClock;
 pub use self::curves::{CurveBatch, CurveWrite, DirtyDay, StaleDay, StoredCurve};
 pub use self::edits::{EditFilter, NewEdit, RevokeOutcome};
 pub use self::findings::FindingFilter;
 pub use self::history::MeterPoint;
-use self::ingest::Place;
 pub use self::judged::{MeterSpan, SubjectKind};
+use self::opening::past_damage;
 pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
 pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
 pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
 pub(super) use self::salvaged::{StoredReading, of_inbox};
 
 pub(super) use self::aside::file::MIGRATIONS as ASIDE_MIGRATIONS;
+pub(super) use self::aside::names::{files_beside as aside_files, number_of as aside_number};
+pub(super) use self::aside::record::is_delivery;
 
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.sql"),
@@ -168,7 +172,7 @@ pub struct Journal {
     clock: GasDayClock,
     cache: Arc<Mutex<Cache>>,
     names: Arc<Mutex<Names>>,
-    aside: Arc<Mutex<AsideFile>>,
+    aside: Arc<Mutex<AsideFiles>>,
 }
 
 /// What the writer remembers of the file; forgotten whenever a transaction is rolled back, but for what is
@@ -220,71 +224,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Rows are clustered by gas day, so the start hour belongs to the file.
-fn prepare(path: &Path, c: &Connection, clock: GasDayClock) -> Result<(), StoreError> {
-    let error = |error| StoreError::from_sqlite(path, "preparing the journal", error);
-    if let Some(found) = start_hour(c).map_err(error)? {
-        return check_start_hour(path, found, clock);
-    }
-    c.execute(
-        "INSERT INTO meta VALUES ('gas_day_start_hour', ?1)",
-        [clock.start_hour.to_string()],
-    )
-    .map(drop)
-    .map_err(error)
-}
-
-/// Does work in a transaction of its own, and again without each place that it finds damaged.
-fn past_damage<T>(
-    c: &Connection,
-    cache: &mut Cache,
-    work: impl Fn(&Transaction<'_>, &mut Cache) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    loop {
-        let t = c.unchecked_transaction()?;
-        match work(&t, cache) {
-            Ok(done) => return t.commit().map(|()| done),
-            Err(error) => {
-                t.rollback()?;
-                cache.forget();
-                if !cache.damaged.learn() {
-                    return Err(error);
-                }
-            }
-        }
-    }
-}
-
-/// Puts at its place what a crash left in the inbox, and what was set aside.
-fn empty_inbox(c: &Connection, clock: GasDayClock) -> rusqlite::Result<()> {
-    past_damage(c, &mut Cache::default(), |t, cache| {
-        ingest::commit(t, cache, clock, &[], Place::Now)?;
-        aside::retry(t, cache, clock)
-    })
-}
-
-fn start_hour(c: &Connection) -> rusqlite::Result<Option<u32>> {
-    let text: Option<String> = c
-        .query_row(
-            "SELECT value FROM meta WHERE key = 'gas_day_start_hour'",
-            [],
-            |row| row.get(0),
-        )
-        .optional()?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-fn check_start_hour(path: &Path, found: u32, clock: GasDayClock) -> Result<(), StoreError> {
-    if found == clock.start_hour {
-        return Ok(());
-    }
-    Err(StoreError::OtherGasDay {
-        path: path.to_owned(),
-        found,
-        asked: clock.start_hour,
-    })
-}
-
 fn read_counters(c: &Connection) -> rusqlite::Result<JournalCounters> {
     let mut statement = c.prepare_cached("SELECT name, value FROM counters")?;
     let mut rows = statement.query([])?;
@@ -304,132 +243,6 @@ fn read_counters(c: &Connection) -> rusqlite::Result<JournalCounters> {
 }
 
 impl Journal {
-    /// Opens the journal for writing, making and migrating it as needed.
-    ///
-    /// # Errors
-    /// `NotWritable`, `Locked` by another process, `NewerVersion`, `OtherGasDay`, `Damaged`.
-    pub fn open(path: impl AsRef<Path>, clock: GasDayClock) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        let cache = Arc::new(Mutex::new(Cache::default()));
-        let of_writer = Arc::clone(&cache);
-        let forget = move || {
-            let mut cache = locked(&of_writer);
-            cache.forget();
-            cache.damaged.learn()
-        };
-        let mut aside = AsideFile::beside(path);
-        let mut damage = Vec::new();
-        let prepare = |c: &Connection| {
-            prepare(path, c, clock)?;
-            let error = |error| StoreError::from_sqlite(path, "emptying the inbox", error);
-            let opened = aside
-                .count(Some(c))
-                .and_then(|()| empty_inbox(c, clock).map_err(error))
-                .and_then(|()| aside.take_in(path, c, clock));
-            match opened {
-                Ok(unreadable) => damage.extend(unreadable.iter().map(ToString::to_string)),
-                // All of it waits for the file to be mended; what comes meanwhile is set aside, too.
-                Err(error @ StoreError::Damaged { .. }) => {
-                    damage.push(error.to_string());
-                    if aside.is_of_journal(&error) {
-                        aside.refuse(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        };
-        let database = Database::open(path, MIGRATIONS, prepare, forget)?;
-        for what in damage {
-            database.note_damage(&what);
-        }
-        Self::of(database, clock, cache, aside)
-    }
-
-    /// A journal that `open` found damaged, for a daemon that has to go on: nothing is written to the file,
-    /// every delivery is set aside in the one beside it, and queries answer what can be read.
-    ///
-    /// # Errors
-    /// `Locked`, `NotWritable`.
-    pub fn open_damaged(
-        path: impl AsRef<Path>,
-        clock: GasDayClock,
-        error: StoreError,
-    ) -> Result<Self, StoreError> {
-        let mut aside = AsideFile::beside(path.as_ref());
-        let database = Database::open_damaged(path.as_ref(), error.clone())?;
-        let counted = database
-            .read(|c| Ok(aside.count(Some(c))))
-            .unwrap_or_else(|_| aside.count(None));
-        match counted {
-            Err(damage @ StoreError::Damaged { .. }) => database.note_damage(&damage.to_string()),
-            counted => counted?,
-        }
-        aside.refuse(error);
-        Self::of(database, clock, Arc::default(), aside)
-    }
-
-    fn of(
-        database: Database,
-        clock: GasDayClock,
-        cache: Arc<Mutex<Cache>>,
-        aside: AsideFile,
-    ) -> Result<Self, StoreError> {
-        let journal = Self {
-            database,
-            clock,
-            cache,
-            names: Arc::default(),
-            aside: Arc::new(Mutex::new(aside)),
-        };
-        let newest = journal.read("reading marks", |c| {
-            c.query_row(
-                "SELECT max(coalesce((SELECT max(mark) FROM dirty), 0),
-                            coalesce((SELECT max(mark) FROM stale_demand), 0))",
-                [],
-                |row| row.get::<_, i64>(0),
-            )
-        });
-        let newest = match newest {
-            // Later than any that was ever made; of a file that takes nothing it does not matter.
-            Err(StoreError::Damaged { .. }) => journal
-                .read("reading the time", |c| {
-                    c.query_row("SELECT unixepoch() * 1000", [], |row| row.get(0))
-                })
-                .unwrap_or(0),
-            newest => newest?,
-        };
-        locked(&journal.cache).mark = newest + 1;
-        Ok(journal)
-    }
-
-    /// Opens an existing journal for reading, also while the daemon writes to it.
-    ///
-    /// # Errors
-    /// `NotWritable` if there is none or it needs migrating, `NewerVersion`, `OtherGasDay`, `Damaged`.
-    pub fn open_read_only(path: impl AsRef<Path>, clock: GasDayClock) -> Result<Self, StoreError> {
-        let journal = Self {
-            database: Database::open_read_only(path.as_ref(), MIGRATIONS)?,
-            clock,
-            cache: Arc::default(),
-            names: Arc::default(),
-            aside: Arc::new(Mutex::new(AsideFile::beside(path.as_ref()))),
-        };
-        let found = journal.read("reading the gas day's start hour", start_hour)?;
-        check_start_hour(path.as_ref(), found.unwrap_or(clock.start_hour), clock)?;
-        journal
-            .database
-            .read(|c| locked(&journal.aside).look(c))
-            .or_else(|error| match error {
-                StoreError::Damaged { .. } => {
-                    journal.database.note_damage(&error.to_string());
-                    Ok(())
-                }
-                error => Err(error),
-            })?;
-        Ok(journal)
-    }
-
     /// The file.
     pub fn path(&self) -> &Path {
         self.database.path()
@@ -493,7 +306,13 @@ impl Journal {
 
     /// What was met since the file was opened that is damaged, in whatever reading or writing.
     pub fn damage_seen(&self) -> Vec<String> {
-        self.database.damage_seen()
+        let mut seen = self.database.damage_seen();
+        for what in locked(&self.aside).refusals() {
+            if !seen.contains(&what) {
+                seen.push(what);
+            }
+        }
+        seen
     }
 
     /// Remembers damage that whoever met it can name better than the store; whether it was not told yet.
@@ -507,61 +326,6 @@ impl Journal {
     /// What SQLite says.
     pub fn counters(&self) -> Result<JournalCounters, StoreError> {
         self.read("reading counters", read_counters)
-    }
-
-    /// Marks gas days of meters to be computed again. Blocks.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub fn mark_dirty(&self, days: Vec<(MeterId, GasDay)>) -> Result<(), StoreError> {
-        let cache = Arc::clone(&self.cache);
-        self.write_now("marking days dirty", move |t| {
-            let mut cache = locked(&cache);
-            let mark = cache.mark;
-            for (meter, day) in &days {
-                let number = ingest::number_of(t, &mut cache, meter)?;
-                marks::mark_dirty(t, number, day.epoch_day(), mark)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Tells the journal what curves are computed by, as a digest for each meter (of factor,
-    /// digits, exchanges and the like). Where it differs from last time, every gas day the meter
-    /// has totals of is marked dirty; returns those meters. Blocks.
-    ///
-    /// # Errors
-    /// As `commit`.
-    pub fn sync_curve_rules(
-        &self,
-        digests: Vec<(MeterId, Vec<u8>)>,
-    ) -> Result<Vec<MeterId>, StoreError> {
-        let cache = Arc::clone(&self.cache);
-        self.write_now("comparing the rules of curves", move |t| {
-            let mut cache = locked(&cache);
-            let mark = cache.mark;
-            let mut changed = Vec::new();
-            for (meter, digest) in &digests {
-                let number = ingest::number_of(t, &mut cache, meter)?;
-                let written = t
-                    .prepare_cached(
-                        "INSERT INTO curve_rules VALUES (?1, ?2) ON CONFLICT DO UPDATE
-                         SET digest = excluded.digest WHERE digest <> excluded.digest",
-                    )?
-                    .execute(params![number, digest])?;
-                if written == 0 {
-                    continue;
-                }
-                changed.push(meter.clone());
-                let closed_before = retention::closed_before(t, number)?.unwrap_or(i32::MIN);
-                for day in presence::all_days(t, number)? {
-                    if day >= closed_before {
-                        marks::mark_dirty(t, number, day, mark)?;
-                    }
-                }
-            }
-            Ok(changed)
-        })
     }
 
     fn read<T>(

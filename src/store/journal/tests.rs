@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::body::Body;
 use super::*;
+use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Quality, RuleId, Severity, Subject, Words};
 use crate::domain::frame::{RawFrame, RejectReason, Transport};
 use crate::domain::quantity::StdVolume;
@@ -593,6 +594,47 @@ fn a_changed_rule_marks_every_day_of_its_meter_once() {
     assert_eq!(journal.dirty_len().unwrap(), 0);
     assert_eq!(journal.sync_curve_rules(rules(2)).unwrap(), ["m1".into()]);
     assert_eq!(journal.dirty_len().unwrap(), 2);
+}
+
+/// As after an upgrade that computes curves of all meters otherwise, ended in the middle of it.
+#[test]
+fn days_of_changed_meters_are_marked_in_pieces_and_the_rest_after_a_restart() {
+    let dir = temp();
+    let path = dir.path().join("readings.db");
+    let journal = Journal::open(&path, GasDayClock::default()).unwrap();
+    let entries = (0..40).flat_map(|meter| {
+        let days = 0..5;
+        days.map(move |day| entry(reading(&format!("m{meter}"), 1_440 * day, day)))
+    });
+    journal.commit_blocking(entries.collect()).unwrap();
+    let clear = |journal: &Journal| {
+        let cleared = journal.dirty_days(1_000).unwrap();
+        journal.put_curves(CurveBatch {
+            curves: Vec::new(),
+            cleared,
+            computed_at: at(5),
+        })
+    };
+    clear(&journal).unwrap();
+    let rules: Vec<(MeterId, Vec<u8>)> = (0..40)
+        .map(|meter| (format!("m{meter}").as_str().into(), vec![2]))
+        .collect();
+    let all = Arc::new(rules.clone());
+    // Whole meters of five days until twelve are marked: three.
+    let first = journal.take_rules(&all, 0, 12).unwrap();
+    assert_eq!((first, journal.dirty_len().unwrap()), (3, 15));
+    let second = journal.take_rules(&all, first, 12).unwrap();
+    assert_eq!((second, journal.dirty_len().unwrap()), (6, 30));
+    drop(journal);
+    let journal = Journal::open(&path, GasDayClock::default()).unwrap();
+    let rest = journal.sync_curve_rules(rules.clone()).unwrap();
+    assert_eq!(rest.len(), 34);
+    assert_eq!(journal.dirty_len().unwrap(), 200);
+    assert_eq!(journal.sync_curve_rules(rules).unwrap(), []);
+    // A city without totals yet is told in pieces, too.
+    let silent = (0..30).map(|meter| (format!("s{meter}").as_str().into(), vec![2]));
+    let silent = Arc::new(silent.collect::<Vec<_>>());
+    assert_eq!(journal.take_rules(&silent, 0, 12).unwrap(), 12);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Nothing here asks SQLite, and nothing is written: a file that SQLite refuses is read all the same.
 //! <https://www.sqlite.org/fileformat2.html>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -71,6 +71,25 @@ impl Pages {
         let frames = self.log.iter().flat_map(|(_, frames)| frames.keys());
         let behind = frames.copied().filter(|number| *number > self.in_file);
         (2..=self.in_file).chain(behind)
+    }
+
+    /// Pages in the list of those that hold nothing: what stands on them was deleted.
+    pub(super) fn free(&self) -> BTreeSet<u32> {
+        let mut free = BTreeSet::new();
+        let mut trunk = self.read(1).and_then(|page| log::be32(&page, 32));
+        while let Some(number) = trunk.filter(|number| *number > 0) {
+            let Some(page) = self.read(number).filter(|_| free.insert(number)) else {
+                break;
+            };
+            let count = log::be32(&page, 4).unwrap_or(0);
+            let places = (0..count).map_while(|index| {
+                let at = usize::try_from(index).ok()?.checked_mul(4)?;
+                log::be32(&page, at + 8)
+            });
+            free.extend(places);
+            trunk = log::be32(&page, 0);
+        }
+        free
     }
 
     /// A page, numbered from 1; none if it is not there.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
 use crate::domain::reading::Reading;
 use crate::store::book::Book;
-use crate::store::journal::JournalEntry;
+use crate::store::journal::{Journal, JournalEntry};
 use crate::validate::rules::testing;
 
 const METERS: i64 = 12;
@@ -87,7 +88,10 @@ fn of_a_sound_store_all_is_saved_from_file_and_log() {
     assert_eq!(found.lost, []);
     assert_eq!(all, readings(&journal));
     assert_eq!(all.len(), usize::try_from(METERS * HOURS + 1).unwrap());
-    assert_eq!(found.saved[&("readings.db", "meters".to_owned())], 12);
+    assert_eq!(
+        found.saved[&("readings.db".to_owned(), "meters".to_owned())],
+        12
+    );
 }
 
 /// Decisions of people, findings of customers, restatements: rows that no reading gives again.
@@ -172,7 +176,7 @@ proptest! {
         }
         // A page of 4 KiB holds at most 130 of these rows. A changed name of a meter hides its rows from
         // this test, not from the file.
-        let rows = found.saved[&("readings.db", "readings".to_owned())];
+        let rows = found.saved[&("readings.db".to_owned(), "readings".to_owned())];
         let missing = (METERS * HOURS).unsigned_abs().saturating_sub(rows);
         prop_assert!(missing <= 130 * pages.len() as u64, "{missing} rows of {} pages", pages.len());
         if missing > 0 {

@@ -46,7 +46,7 @@ impl Pusher {
     }
 }
 
-fn run(config: &Path, arguments: &[&str]) -> (bool, String) {
+pub(super) fn run(config: &Path, arguments: &[&str]) -> (bool, String) {
     let mut all = vec!["--config", config.to_str().unwrap()];
     all.extend(arguments);
     let output = qiliang(&all);

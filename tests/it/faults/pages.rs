@@ -182,7 +182,7 @@ impl Outcome {
         }
         let to = dir.join("saved");
         let found = salvage(dir, &to, GasDayClock::default(), start()).unwrap();
-        let key = ("readings.db", "readings".to_owned());
+        let key = ("readings.db".to_owned(), "readings".to_owned());
         let saved = found.saved.get(&key).copied().unwrap_or(0);
         if named.is_empty() {
             self.unnoticed += 1;
@@ -205,7 +205,7 @@ impl Outcome {
         // As the daemon does.
         let clock = GasDayClock::default();
         let journal = Journal::open(&path, clock)
-            .or_else(|error| Journal::open_damaged(&path, clock, error))
+            .or_else(|error| Journal::open_refused(&path, clock, error))
             .unwrap();
         let mut taken = Vec::new();
         for hours in (0..HOURS).collect::<Vec<_>>().chunks(24) {

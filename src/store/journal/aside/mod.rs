@@ -4,20 +4,31 @@
 //! back, the meter's gas day that it met the page on is remembered, and it is made again with the rows of that
 //! day written to the table `aside`: all of the batch is durable then, and may be acknowledged. These rows come
 //! to their place when the file is opened with that place whole, or by `qiliang salvage`. What no row's place
-//! explains sends the whole delivery to a file of its own ([`mod@file`]).
+//! explains sends the whole delivery to a file of its own ([`mod@beside`]).
 
+pub(super) mod beside;
 pub(in crate::store) mod file;
-mod record;
+pub(super) mod heap;
+pub(in crate::store) mod names;
+pub(in crate::store) mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, params};
 
+use self::heap::Heap;
+pub use self::heap::SetAside;
+use super::body::{Body, Stand};
 use super::inbox::{Row, Rows};
 use super::ingest::{Touched, put_salvaged};
 use super::place::unreadable;
-use super::{Cache, EntryOutcome, Journal, locked};
+use super::{Cache, EntryOutcome, Journal, JournalEntry, StoredReading, instant, locked, of_inbox};
 use crate::domain::calendar::GasDayClock;
+use crate::domain::id::MeterId;
+use crate::domain::reading::Reading;
 use crate::store::error::{StoreError, is_damage};
 
 /// Days of meters that are learnt one by one; more, and the damage is above them all.
@@ -104,6 +115,17 @@ pub(super) fn retry(
     put_salvaged(t, cache, clock, &mut rows, true)
 }
 
+/// Readings in the table, as they are stored; those of a row that is not what was written are passed over.
+fn in_table(c: &Connection) -> rusqlite::Result<Vec<StoredReading>> {
+    let mut statement = c.prepare_cached("SELECT rows FROM aside ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.extend(of_inbox(row.get_ref(0)?.as_blob()?).unwrap_or_default());
+    }
+    Ok(found)
+}
+
 /// Readings in the table.
 pub(super) fn len(c: &Connection) -> rusqlite::Result<u64> {
     c.prepare_cached("SELECT coalesce(sum(count), 0) FROM aside")?
@@ -119,10 +141,83 @@ impl Journal {
     /// What SQLite says.
     pub fn set_aside_len(&self) -> Result<u64, StoreError> {
         let in_table = match self.read("counting what is set aside", len) {
-            Err(StoreError::Damaged { .. }) => 0,
+            Err(error) if error.is_of_file() => 0,
             counted => counted?,
         };
         Ok(in_table + locked(&self.aside).waiting())
+    }
+
+    /// The same in numbers: readings of how many meters, from when to when. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set_aside(&self) -> Result<SetAside, StoreError> {
+        let (mut heap, (files, damaged)) = {
+            let aside = locked(&self.aside);
+            (aside.heap(), aside.names())
+        };
+        let in_table = self.read("counting what is set aside", |c| {
+            let mut of_table = Heap::default();
+            for stored in in_table(c)? {
+                of_table.add_reading(&self.meter(c, stored.number)?, stored.at);
+            }
+            Ok(of_table)
+        });
+        match in_table {
+            Err(error) if error.is_of_file() => {}
+            of_table => heap.join(&of_table?),
+        }
+        Ok(SetAside::of(&heap, files, damaged))
+    }
+
+    /// Readings of a meter that are set aside, in `[from, to)` of its own time, in order; what is known of the
+    /// same instant at its place is not joined with them. All that is set aside is read for it. Blocks.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn set_aside_between(
+        &self,
+        meter: &MeterId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Reading>, StoreError> {
+        let mut found = Vec::new();
+        let is_asked = |at: DateTime<Utc>| from <= at && at < to;
+        let in_table = self.read("reading what is set aside", |c| {
+            let Some(number) = self.number(c, meter)? else {
+                return Ok(Vec::new());
+            };
+            let mut of_meter = in_table(c)?;
+            of_meter.retain(|stored| stored.number == number && is_asked(instant(stored.at)));
+            Ok(of_meter)
+        });
+        let in_table = match in_table {
+            Err(error) if error.is_of_file() => Vec::new(),
+            read => read?,
+        };
+        for stored in in_table {
+            let stand = Stand {
+                number: stored.number,
+                at: stored.at,
+                received_at: stored.received_at,
+            };
+            if let Some(body) = Body::decode(stand, &stored.body) {
+                let (at, received_at) = (instant(stored.at), instant(stored.received_at));
+                found.push(body.into_reading(meter.clone(), at, received_at));
+            }
+        }
+        self.database.read(|c| {
+            locked(&self.aside).for_each(c, &mut |entry| {
+                if let JournalEntry::Reading { reading, .. } = entry
+                    && reading.meter == *meter
+                    && is_asked(reading.sampled_at)
+                {
+                    found.push(reading);
+                }
+            })
+        })?;
+        found.sort_by_key(|reading| (reading.sampled_at, reading.received_at));
+        Ok(found)
     }
 
     /// Why the journal takes nothing at present, so that deliveries are kept in a file beside it; none if it

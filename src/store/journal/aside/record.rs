@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::body::{self, Body, Stand};
 use super::super::findings::{Kept, severity_code, severity_of, words_of};
 use super::super::{JournalEntry, instant, millis};
+use super::heap::Heap;
 use crate::domain::finding::{Finding, RuleId, Severity, Subject};
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::{DeviceId, MeterId};
@@ -167,6 +168,28 @@ pub(super) fn encode(entries: &[JournalEntry]) -> rusqlite::Result<(Vec<u8>, u32
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let checksum = CRC.checksum(&body);
     Ok((body, checksum))
+}
+
+/// Counts the entries of `encode`; false if these are not the bytes that were written.
+pub(super) fn look(body: &[u8], checksum: u32, heap: &mut Heap) -> bool {
+    if CRC.checksum(body) != checksum {
+        return false;
+    }
+    let Ok(records) = postcard::from_bytes::<Vec<Record>>(body) else {
+        return false;
+    };
+    for record in records {
+        match record {
+            Record::Reading { meter, at, .. } => heap.add_reading(&MeterId::new(meter), at),
+            Record::Reject { .. } => heap.add_reject(),
+        }
+    }
+    true
+}
+
+/// Whether these are the bytes of a delivery.
+pub(in crate::store) fn is_delivery(body: &[u8], checksum: u32) -> bool {
+    decode(body, checksum).is_some()
 }
 
 /// The entries of `encode`; none if these are not the bytes that were written.
