@@ -107,6 +107,7 @@ const view = (gap = 0): ForecastView => ({
   month: [],
   quality: [],
   methods: [],
+  learnt_by: {},
 })
 
 describe('totals of the forecast table', () => {
