@@ -289,6 +289,7 @@ function forecast(query) {
       ['registry', 'r-20261120-2'],
       ['program', 'qiliang 0.1.0'],
     ],
+    learnt_by: { '01JD4Y6T8QZK3M5R7V9XBCDFGH': ['north/industrial'], '01JD4X0C3M9TQZ5W1HRYB7N2KD': ['north/commercial', 'south/commercial'] },
     horizon,
     by,
     labels,
