@@ -432,3 +432,24 @@ pub fn changes_known_at(
     of_book.retain(|change| !of_files.contains(&change));
     Ok(of_files.into_iter().cloned().chain(of_book).collect())
 }
+
+/// The same for those who judge; none where the book cannot be read, which is told once.
+///
+/// # Errors
+/// What the store says, but that its file is damaged.
+pub fn changes_if_readable(
+    book: &Book,
+    registry: &Registry,
+    at: DateTime<Utc>,
+) -> Result<Option<Vec<ProductionChange>>, StoreError> {
+    match changes_known_at(book, registry, at) {
+        Err(error) if error.is_of_file() => {
+            let what = format!("production changes kept in the book are not known: {error}");
+            if book.tell_damage(&what) {
+                tracing::error!(code = error.code(), "{what}");
+            }
+            Ok(None)
+        }
+        changes => changes.map(Some),
+    }
+}

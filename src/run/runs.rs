@@ -4,8 +4,9 @@
 //! A run's inputs are cut into parts kept by content (demand by gas month, weather by zone), so a
 //! run costs what is new in it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+mod reproducing;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -25,8 +26,9 @@ use crate::forecast::models::daily::Weighing;
 use crate::forecast::parts::ConsumerInput;
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 use crate::run::app::App;
-use crate::run::forecasting;
 use crate::store::book::RunPart;
+
+pub use reproducing::{Reproduction, reproduce};
 
 const SETTINGS: &str = "settings";
 const VERSIONS: &str = "versions";
@@ -311,208 +313,4 @@ pub fn kept(app: &App, id: &RunId) -> anyhow::Result<(Arc<DemandForecast>, Forec
         return Err(RunMissing::Inputs { id: id.clone() }.into());
     }
     Ok((run, request_of(&parts)?))
-}
-
-/// What came of making a run again.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Reproduction {
-    /// The run.
-    pub run_id: RunId,
-    /// Whether every bit of it came out again.
-    pub is_identical: bool,
-    /// SHA-256 of the run as it is kept, hex.
-    pub kept: String,
-    /// SHA-256 of the run made again, hex.
-    pub made: String,
-    /// What differs between the two.
-    pub differences: Vec<String>,
-    /// What is known of the same instant now and was not then: late readings, other registry.
-    pub changed_since: Vec<String>,
-    /// Which regressions the run learnt and which it had from earlier runs, by the run that learnt
-    /// them; empty where that was not kept.
-    pub learnt_by: Learning,
-}
-
-/// Makes a kept run again from what it was made from, learning everything anew.
-///
-/// # Errors
-/// There is no such run, or its inputs were not kept.
-pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
-    let (kept, request) = kept(app, id)?;
-    let parts = app.book.run_parts(id)?;
-    let Made {
-        forecast: made,
-        breakdown,
-        ..
-    } = make(request, &Memory::default())?;
-    let of_parts = app.book.breakdown(id)?;
-    let of = |run: &DemandForecast, parts: Option<&Breakdown>| {
-        let mut bytes = postcard::to_stdvec(run).context("a forecast cannot be encoded")?;
-        if let Some(parts) = parts {
-            bytes.extend(postcard::to_stdvec(parts).context("its parts cannot be encoded")?);
-        }
-        anyhow::Ok(hex::encode(Sha256::digest(bytes)))
-    };
-    let kept_digest = of(&kept, of_parts.as_ref())?;
-    let made_digest = of(&made, of_parts.as_ref().map(|_| &breakdown))?;
-    Ok(Reproduction {
-        run_id: id.clone(),
-        is_identical: kept_digest == made_digest,
-        differences: differences(&kept, &made),
-        kept: kept_digest,
-        made: made_digest,
-        changed_since: changed_since(app, &kept, &parts)?,
-        learnt_by: app.book.run_learning(id)?,
-    })
-}
-
-/// Where two runs of the same inputs part, in words.
-fn differences(kept: &DemandForecast, made: &DemandForecast) -> Vec<String> {
-    let mut out = Vec::new();
-    let program = env!("CARGO_PKG_VERSION");
-    let then = kept.inputs.iter().find(|(key, _)| key == "program");
-    if let Some((_, then)) = then.filter(|(_, then)| then != program) {
-        out.push(format!("program {then} then, {program} now"));
-    }
-    for node in &kept.nodes {
-        let label = engine::label(&node.node);
-        let Some(again) = made.nodes.iter().find(|other| other.node == node.node) else {
-            out.push(format!("{label}: not in the run made again"));
-            continue;
-        };
-        if again.model != node.model {
-            out.push(format!("{label}: {} then, {} now", node.model, again.model));
-        }
-        let apart = node
-            .p50_m3
-            .iter()
-            .flatten()
-            .zip(again.p50_m3.iter().flatten())
-            .map(|(then, now)| (then - now).abs())
-            .fold(0.0, f64::max);
-        if apart > 0.0 {
-            out.push(format!("{label}: P50 of an hour up to {apart:.6} m³ apart"));
-        }
-        if again.draws != node.draws {
-            out.push(format!("{label}: other draws"));
-        }
-    }
-    out
-}
-
-/// What the stores say of the run's instant now, against what they said then.
-fn changed_since(
-    app: &App,
-    kept: &DemandForecast,
-    parts: &[RunPart],
-) -> anyhow::Result<Vec<String>> {
-    let now = parts_of(&forecasting::request_at(app, kept.origin_at)?)?;
-    let by_name = |parts: &[RunPart]| -> BTreeMap<String, RunPart> {
-        parts
-            .iter()
-            .filter(|part| part.name != SETTINGS)
-            .map(|part| (part.name.clone(), part.clone()))
-            .collect()
-    };
-    let (then, now) = (by_name(parts), by_name(&now));
-    let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let mut out = Vec::new();
-    for name in names {
-        match (then.get(name), now.get(name)) {
-            (Some(a), Some(b)) if a.body == b.body => {}
-            (Some(a), Some(b)) if name.starts_with(DEMAND) => {
-                out.push(format!(
-                    "{name}: {}",
-                    changed_demand(&decode::<Vec<_>>(a)?, &decode::<Vec<_>>(b)?)
-                ));
-            }
-            (Some(a), Some(b)) if name == VERSIONS => {
-                let was: Vec<(String, String)> = decode(a)?;
-                let is: Vec<(String, String)> = decode(b)?;
-                for ((key, was), (_, is)) in was.iter().zip(&is).filter(|(a, b)| a != b) {
-                    out.push(format!("{key}: {was} then, {is} now"));
-                }
-            }
-            (Some(_), Some(_)) if name == WEIGHING => out.push(
-                "estimated days count less in all that is learnt of them now, and in fits alone then"
-                    .into(),
-            ),
-            (Some(_), Some(_)) => out.push(format!("{name}: other values now")),
-            (Some(_), None) => out.push(format!("{name}: no longer there")),
-            (None, _) if name == WEIGHING => {
-                out.push("estimated days count by their uncertainty now, and did not then".into());
-            }
-            (None, _) if name == CAPACITIES => {
-                out.push(
-                    "nodes without history are forecast by design flow now, and were not then"
-                        .into(),
-                );
-            }
-            (None, _) if name == CUSTOMER_CAPACITIES => {
-                out.push(
-                    "large consumers with little history are forecast by their class now, and \
-                     were not then"
-                        .into(),
-                );
-            }
-            (None, _) => out.push(format!("{name}: known only since")),
-        }
-    }
-    Ok(out)
-}
-
-fn changed_demand(then: &[DemandDay], now: &[DemandDay]) -> String {
-    let index = |days: &[DemandDay]| -> BTreeMap<_, DemandDay> {
-        days.iter()
-            .map(|day| ((day.day, day.node.clone()), day.clone()))
-            .collect()
-    };
-    let (then, now) = (index(then), index(now));
-    let keys: BTreeSet<_> = then.keys().chain(now.keys()).collect();
-    let changed: Vec<_> = keys
-        .into_iter()
-        .filter(|key| then.get(*key) != now.get(*key))
-        .collect();
-    let sum = |days: &BTreeMap<_, DemandDay>| -> f64 {
-        changed
-            .iter()
-            .filter_map(|key| days.get(*key))
-            .map(DemandDay::volume_m3)
-            .sum()
-    };
-    format!(
-        "{} node-days changed, {:+.0} m³ together",
-        changed.len(),
-        sum(&now) - sum(&then)
-    )
-}
-
-impl fmt::Display for Reproduction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_identical {
-            writeln!(
-                f,
-                "run {}: made again bit for bit ({})",
-                self.run_id, self.kept
-            )?;
-        } else {
-            writeln!(f, "run {}: comes out otherwise", self.run_id)?;
-            writeln!(f, "  kept {}\n  made {}", self.kept, self.made)?;
-        }
-        for (run, series) in &self.learnt_by {
-            let by = if *run == self.run_id {
-                "it"
-            } else {
-                run.as_str()
-            };
-            writeln!(f, "  learnt by {by}: {}", series.join(", "))?;
-        }
-        for line in &self.differences {
-            writeln!(f, "  differs: {line}")?;
-        }
-        for line in &self.changed_since {
-            writeln!(f, "  since then: {line}")?;
-        }
-        Ok(())
-    }
 }

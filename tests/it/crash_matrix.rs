@@ -150,7 +150,7 @@ async fn a_kill_at_any_boundary_of_a_commit_loses_nothing_and_stores_nothing_twi
         for boundary in ["begin", "commit", "answer", "rest"] {
             let mut sums = Sums::default();
             for round in 0..rounds() {
-                kill_at(file, boundary, 10 + round * 3, &mut sums).await;
+                kill_at(file, boundary, 20 + round * 3, &mut sums).await;
             }
             let done = format!("`kill -9` before {boundary} of {file}");
             row(&done, sums.kills, &sums, "");

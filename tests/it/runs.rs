@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
+use qiliang::domain::language::Bilingual;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::forecast::engine::ForecastRequest;
 use qiliang::forecast::memory::Memory;
@@ -103,7 +104,10 @@ fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
     assert!(again.is_identical, "{again}");
     assert_eq!(
         again.changed_since,
-        ["demand 2026-10: 1 node-days changed, +240 m³ together"]
+        [Bilingual::new(
+            "2026-10 的用气量:1 个节点日有变,合计 +240 m³",
+            "demand 2026-10: 1 node-days changed, +240 m³ together"
+        )]
     );
 
     // A second run from the changed past is another, and says so by its inputs.
@@ -244,7 +248,8 @@ fn made_before(app: &App, request: ForecastRequest, part: &str, changed: &str) -
     assert!(!has_part(app, &before, part));
     let again = runs::reproduce(app, &before.run_id).unwrap();
     assert!(again.is_identical, "{again}");
-    assert_eq!(again.changed_since, [changed]);
+    let said: Vec<&str> = again.changed_since.iter().map(|c| c.en.as_str()).collect();
+    assert_eq!(said, [changed]);
     before
 }
 
@@ -289,7 +294,10 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
     assert!(again.is_identical, "{again}");
     assert_eq!(
         again.changed_since,
-        ["estimated days count less in all that is learnt of them now, and in fits alone then"]
+        [Bilingual::new(
+            "估算日现在在各处都按不确定度计权,当时只在回归中",
+            "estimated days count less in all that is learnt of them now, and in fits alone then"
+        )]
     );
 
     let weighed = forecasting::publish(&app).unwrap();

@@ -698,7 +698,7 @@ const server = createServer((request, response) => {
   const made = /^\/api\/v1\/forecast\/runs\/([^/]+)\/reproduction$/.exec(path)
   if (made) {
     const digest = 'ab'.repeat(32)
-    return json(response, { run_id: made[1], is_identical: true, kept: digest, made: digest, differences: [], changed_since: ['demand 2026-10: 1 node-days changed, +240 m³ together'] })
+    return json(response, { run_id: made[1], is_identical: true, kept: digest, made: digest, differences: [], changed_since: [{ zh: '2026-10 的用气量:1 个节点日有变,合计 +240 m³', en: 'demand 2026-10: 1 node-days changed, +240 m³ together' }] })
   }
   if (path === '/api/v1/forecast/runs') {
     const { at, day } = clock()

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use crate::load;
 use crate::ours::{open, runtime, write};
+use crate::size;
 
 /// A row of the table.
 struct Part {
@@ -66,11 +67,13 @@ pub fn run() {
             part.pages
         );
     }
-    let rest = small.iter().map(|part| part.page_bytes).sum();
+    let rest: u64 = small.iter().map(|part| part.page_bytes).sum();
     println!("| {} others | {:.2} | | | | |", small.len(), each(rest));
     let page = number(&c, "SELECT page_size FROM pragma_page_size");
     let free = number(&c, "SELECT freelist_count FROM pragma_freelist_count") * page;
     println!("| free pages | {:.2} | | | {0:.2} | |", free / count as f64);
+    let folder = size(dir.path());
+    println!("| all files of the folder | {:.2} | | | | |", each(folder));
     let body = number(&c, "SELECT avg(length(body)) FROM readings");
     let key = "SELECT avg(CASE WHEN meter < 128 THEN 1 WHEN meter < 32768 THEN 2 ELSE 3 END + 14) FROM readings";
     let key = number(&c, key);

@@ -71,7 +71,10 @@ pub fn judge_marked(deps: &CurveDeps, limit: usize) -> Result<usize, StoreError>
 /// Curves computed, and those of them that differ from before.
 fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
-    let told = facts::changes_known_at(&deps.book, &registry, deps.clock.now())?;
+    // Curves do not wait for a damaged book.
+    let now = deps.clock.now();
+    let told = facts::changes_if_readable(&deps.book, &registry, now)?
+        .unwrap_or_else(|| registry.changes_known_at(now).cloned().collect());
     let mut changes: BTreeMap<CustomerId, Vec<ProductionChange>> = BTreeMap::new();
     for change in told {
         let of_customer = changes.entry(change.customer.clone()).or_default();

@@ -80,8 +80,8 @@ pub fn sync_known(app: &App, told: &mut Option<Vec<ProductionChange>>) -> Result
     loop {
         let (now, registry, limits) = (app.clock.now(), app.registry(), app.limits());
         sync_plans(&app.journal, &app.book, &registry, now)?;
-        let changes = facts::changes_known_at(&app.book, &registry, now)?;
-        if told.as_ref() != Some(&changes) {
+        let changes = facts::changes_if_readable(&app.book, &registry, now)?;
+        if let Some(changes) = changes.filter(|changes| told.as_ref() != Some(changes)) {
             sync_changes(&app.journal, &registry, &limits, &changes, now)?;
             *told = Some(changes);
         }

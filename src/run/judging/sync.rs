@@ -39,8 +39,10 @@ pub fn sync(deps: &CurveDeps) -> Result<(), StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
     let limits = Arc::clone(&deps.limits.borrow());
     let (journal, now) = (&deps.journal, deps.clock.now());
-    let changes = facts::changes_known_at(&deps.book, &registry, now)?;
-    sync_changes(journal, &registry, &limits, &changes, now)?;
+    // What cannot be read was not withdrawn: no meter is judged anew.
+    if let Some(changes) = facts::changes_if_readable(&deps.book, &registry, now)? {
+        sync_changes(journal, &registry, &limits, &changes, now)?;
+    }
     tell(journal, now, SubjectKind::Zones, zones(&registry, &limits))?;
     sync_plans(journal, &deps.book, &registry, now)
 }

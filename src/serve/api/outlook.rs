@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::factor::{Factor, FactorAmount, FactorKind};
+use crate::domain::language::Bilingual;
 use crate::serve::api::{Asked, gas_day, limited};
 use crate::serve::figures::Band;
 use crate::serve::figures::forecast::Dimension;
@@ -415,9 +416,9 @@ pub struct ReproductionView {
     /// SHA-256 of what came out.
     pub made: String,
     /// Where they differ.
-    pub differences: Vec<String>,
+    pub differences: Vec<Bilingual>,
     /// What is known of the same instant now and was not then.
-    pub changed_since: Vec<String>,
+    pub changed_since: Vec<Bilingual>,
     /// Names of the series whose regression was learnt, by the run that learnt it: the run itself, or
     /// an earlier one whose past was the same. Empty for runs of earlier programs.
     pub learnt_by: BTreeMap<String, Vec<String>>,

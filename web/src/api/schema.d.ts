@@ -811,6 +811,13 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description The same in both languages. */
+        Bilingual: {
+            /** @description English. */
+            en: string;
+            /** @description 中文. */
+            zh: string;
+        };
         /** @description The session at a broker. */
         BrokerView: {
             /**
@@ -3245,9 +3252,9 @@ export interface components {
         /** @description `GET /api/v1/forecast/runs/{run}/reproduction`. */
         ReproductionView: {
             /** @description What is known of the same instant now and was not then. */
-            changed_since: string[];
+            changed_since: components["schemas"]["Bilingual"][];
             /** @description Where they differ. */
-            differences: string[];
+            differences: components["schemas"]["Bilingual"][];
             /** @description Whether every bit came out again. */
             is_identical: boolean;
             /** @description SHA-256 of what is kept. */
