@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use qiliang::store::book::{Book, DocumentKind, NewDocument};
 use qiliang::store::salvage::salvage;
+use rand::{RngCore as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -47,6 +49,13 @@ fn store() -> tempfile::TempDir {
     book.put_registry_version("v1", now()).unwrap();
     drop(book);
     let c = rusqlite::Connection::open(&path).unwrap();
+    // The same bytes each time, so that what is found is found each time.
+    let mut noise = vec![0; 40_000];
+    ChaCha8Rng::seed_from_u64(7).fill_bytes(&mut noise);
+    c.execute_batch("CREATE TEMP TABLE noise (bytes BLOB)")
+        .unwrap();
+    c.execute("INSERT INTO noise VALUES (?1)", [&noise])
+        .unwrap();
     c.execute_batch(
         "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 5999)
          INSERT INTO observed SELECT 'st' || (i % 3), 1700000000000 + i * 3600000, 1700000000000 + i * 3600000 + 60000,
@@ -54,19 +63,19 @@ fn store() -> tempfile::TempDir {
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 899)
          INSERT INTO demand (day, zone, class, hours, coverage, uncertainty)
          SELECT 20000 + i / 2, 'north', CASE i % 2 WHEN 0 THEN 'industrial' ELSE 'residential' END,
-                randomblob(192), 0.75, 1.5 FROM n;
+                (SELECT substr(bytes, 1 + (i) * 37 % 4000, 192) FROM noise), 0.75, 1.5 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2999)
          INSERT INTO filed_plans SELECT 'K' || (i % 9), 20000 + i / 9, 1795132800000, 1000 * i FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
-         INSERT INTO push_answers SELECT 'token', 'key ' || i, randomblob(32), 1795132800000, 202, randomblob(300) FROM n;
+         INSERT INTO push_answers SELECT 'token', 'key ' || i, (SELECT substr(bytes, 1 + (i + 7) * 37 % 4000, 32) FROM noise), 1795132800000, 202, (SELECT substr(bytes, 1 + (i) * 37 % 4000, 300) FROM noise) FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
-         INSERT INTO forecast_runs SELECT 'R' || i, i, i, 20000, 3, 'v1', randomblob(30000) FROM n;
-         INSERT INTO run_breakdowns SELECT id, randomblob(900) FROM forecast_runs;
+         INSERT INTO forecast_runs SELECT 'R' || i, i, i, 20000, 3, 'v1', (SELECT substr(bytes, 1 + (i) * 37 % 4000, 30000) FROM noise) FROM n;
+         INSERT INTO run_breakdowns SELECT id, (SELECT substr(bytes, 1 + (unicode(substr(id, 2))) * 37 % 4000, 900) FROM noise) FROM forecast_runs;
          INSERT INTO run_learning SELECT id, '{}' FROM forecast_runs;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499)
          INSERT INTO expectations SELECT 20000 + i, 1, 'north', 'industrial', 'R1', 1.5, 2.5, 3.5, NULL, 2.25 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
-         INSERT INTO weather SELECT NULL, 'st', 'forecast', i, i, randomblob(32), randomblob(500) FROM n;
+         INSERT INTO weather SELECT NULL, 'st', 'forecast', i, i, (SELECT substr(bytes, 1 + (i + 7) * 37 % 4000, 32) FROM noise), (SELECT substr(bytes, 1 + (i) * 37 % 4000, 500) FROM noise) FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
          INSERT INTO restatements SELECT 20000 + i, 'north', 'industrial', 'nomination', 'k', 1, 1.5, 2.5, i, 'readings' FROM n;",
     )
