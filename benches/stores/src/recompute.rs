@@ -165,7 +165,7 @@ pub fn deps(dir: &Path, journal: Journal) -> (watch::Sender<Arc<Registry>>, Curv
         registry: receiver,
         sum_day: Arc::new(|_, _| Vec::new()),
         fill_days: 0,
-        calendar: Arc::new(Calendar::default()),
+        calendar: watch::channel(Arc::new(Calendar::default())).1,
         limits: watch::channel(Arc::new(LimitTable::default())).1,
         clock: Arc::new(ManualClock::new(day_start() + TimeDelta::hours(12))),
         live: broadcast::channel(1_024).0,
