@@ -521,7 +521,10 @@ fn a_mend_that_is_killed_again_and_again_loses_nothing() {
                     damaged == fs::read(&file).unwrap(),
                     "salvage changes nothing"
                 );
-                assert!(!to.exists(), "half a salvage is none");
+                // It has its name only when it is whole: killed after that, there is nothing left to do.
+                if to.exists() {
+                    break;
+                }
             }
         }
     }
