@@ -26,6 +26,7 @@ use crate::domain::text::error_chain;
 use crate::forecast::weather::ZoneWeather;
 use crate::ledger::demand::{HourEstimates, is_in_use, sum_day};
 use crate::run::app::App;
+use crate::run::facts;
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::Journal;
@@ -300,16 +301,8 @@ impl<'a> Around<'a> {
         what: &str,
         read: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match read {
-            Err(error) if error.is_of_file() => {
-                let what = format!("estimates are made without {what}: {error}");
-                if self.of.book.tell_damage(&what) {
-                    tracing::error!(code = error.code(), "{what}");
-                }
-                Ok(T::default())
-            }
-            read => read,
-        }
+        let without = format!("estimates are made without {what}");
+        Ok(facts::if_readable(&self.of.book, &without, read)?.unwrap_or_default())
     }
 
     /// The newest plan of each customer for the day, from files and from the book.

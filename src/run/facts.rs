@@ -433,6 +433,33 @@ pub fn changes_known_at(
     Ok(of_files.into_iter().cloned().chain(of_book).collect())
 }
 
+/// What the book was asked; none where its file cannot be used, which is told once, with what is done without
+/// it.
+///
+/// # Errors
+/// Any other.
+pub fn if_readable<T>(
+    book: &Book,
+    without: &str,
+    read: Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error) if error.is_of_file() => {
+            tell_damage(book, without, &error);
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// Tells once what is not done because the book is damaged.
+pub fn tell_damage(book: &Book, what: &str, error: &StoreError) {
+    let what = format!("{what}: {error}");
+    if book.tell_damage(&what) {
+        tracing::error!(code = error.code(), "{what}");
+    }
+}
+
 /// The same for those who judge; none where the book cannot be read, which is told once.
 ///
 /// # Errors
@@ -442,14 +469,10 @@ pub fn changes_if_readable(
     registry: &Registry,
     at: DateTime<Utc>,
 ) -> Result<Option<Vec<ProductionChange>>, StoreError> {
-    match changes_known_at(book, registry, at) {
-        Err(error) if error.is_of_file() => {
-            let what = format!("production changes kept in the book are not known: {error}");
-            if book.tell_damage(&what) {
-                tracing::error!(code = error.code(), "{what}");
-            }
-            Ok(None)
-        }
-        changes => changes.map(Some),
-    }
+    let read = changes_known_at(book, registry, at);
+    if_readable(
+        book,
+        "production changes kept in the book are not known",
+        read,
+    )
 }

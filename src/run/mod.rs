@@ -40,3 +40,6 @@ pub mod editing;
 pub mod estimating;
 pub mod daemon;
 pub mod demo;
+
+#[cfg(test)]
+mod testing;

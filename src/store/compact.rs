@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::backup::FILES;
-use crate::store::database;
+use crate::store::backup::{self, FILES};
 use crate::store::error::StoreError;
 
 /// What became of a file.
@@ -32,10 +31,7 @@ pub struct Compacted {
 /// # Errors
 /// `Locked` while a daemon runs there, `Full`, `Damaged`; the old file is as it was then.
 pub fn compact(data_dir: &Path) -> Result<Vec<Compacted>, StoreError> {
-    let mut locks = Vec::new();
-    for name in FILES {
-        locks.push(database::lock(&data_dir.join(name))?);
-    }
+    let locks = backup::lock_files(data_dir)?;
     let mut done = Vec::new();
     for name in FILES {
         let path = data_dir.join(name);

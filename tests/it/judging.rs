@@ -291,13 +291,7 @@ fn changed_limits_hold_from_their_day_on_and_faulty_ones_are_refused() {
     let faulty = changed + &limit("2026-01-10", "5.0") + "v22_days = 99.0\n";
     site.registry_file("rules.toml", &faulty);
     daemon.signal("HUP");
-    let line = wait_for("the refusal", || {
-        let log = daemon.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("the limits of the rules stay as they were"))?;
-        Some(line.to_owned())
-    });
+    let line = daemon.logged("the limits of the rules stay as they were");
     for part in [
         "rules.toml:10",
         "v22_days is 99, expected 1.0 to 31.0",

@@ -28,13 +28,7 @@ fn a_changed_calendar_is_taken_at_sighup_and_a_faulty_one_is_named_and_refused()
     let faulty = format!("{PLACE}{}", heating.replace("11-15", "11-31"));
     site.registry_file("local_calendar.toml", &faulty);
     daemon.signal("HUP");
-    let line = wait_for("the refusal", || {
-        let log = daemon.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("the calendar stays as it was"))?;
-        Some(line.to_owned())
-    });
+    let line = daemon.logged("the calendar stays as it was");
     for part in [
         "local_calendar.toml:3",
         "write MM-DD",

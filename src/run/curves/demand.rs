@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tracing::error;
-
 use super::CurveDeps;
 use super::pass::is_damage;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandDay;
 use crate::domain::live::LiveEvent;
-use crate::run::judging;
+use crate::run::{facts, judging};
 use crate::store::StoreError;
 use crate::store::book::RestatedDay;
 use crate::store::journal::StaleDay;
@@ -32,7 +30,7 @@ pub(super) fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
     match sum_days(deps) {
         Err(error) if is_of_book(deps, &error) => {
             deps.book.refuse_for_now();
-            tell(deps, "demand is not summed", &error);
+            facts::tell_damage(&deps.book, "demand is not summed", &error);
             Ok(0)
         }
         summed => summed,
@@ -41,13 +39,6 @@ pub(super) fn sum_stale_days(deps: &CurveDeps) -> Result<usize, StoreError> {
 
 fn is_of_book(deps: &CurveDeps, error: &StoreError) -> bool {
     deps.book.refusal().is_some() || (is_damage(error) && error.path() == deps.book.path())
-}
-
-fn tell(deps: &CurveDeps, what: &str, error: &StoreError) {
-    let what = format!("{what}: {error}");
-    if deps.book.tell_damage(&what) {
-        error!(code = error.code(), "{what}");
-    }
 }
 
 fn sum_days(deps: &CurveDeps) -> Result<usize, StoreError> {
@@ -131,7 +122,11 @@ fn write(
         match put(vec![*of], of_day.cloned().collect()) {
             Ok(()) => {}
             Err(error) if is_of_book(deps, &error) => {
-                tell(deps, &format!("demand of {} is not summed", of.day), &error);
+                facts::tell_damage(
+                    &deps.book,
+                    &format!("demand of {} is not summed", of.day),
+                    &error,
+                );
                 refused.insert(of.day);
             }
             Err(error) => return Err(error),

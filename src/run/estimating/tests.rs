@@ -5,19 +5,16 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::decode::ProfileSet;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::customer::Customer;
 use crate::domain::estimate::Method;
-use crate::domain::key::KeyRing;
 use crate::domain::quantity::{AbsPressure, ReferenceConditions, Temperature};
 use crate::domain::reading::{Item, ItemValue, Reading};
 use crate::domain::registry::RegistryParts;
 use crate::domain::source::Zone;
 use crate::run::curves;
 use crate::run::deps::{self, Stages};
-use crate::run::site::Site;
-use crate::settings;
+use crate::run::testing::site_in;
 use crate::store::journal::JournalEntry;
 use crate::validate::limits::LimitTable;
 use crate::validate::line_pack::{self, PipeState};
@@ -88,17 +85,7 @@ fn parts() -> RegistryParts {
 /// its pressure in the hours of the day that `tells` names.
 fn silent_home(tells: impl Fn(i64) -> bool) -> [Option<Estimate>; 24] {
     let dir = TempDir::new().unwrap();
-    let mut settings = settings::load(None).unwrap();
-    dir.path().clone_into(&mut settings.paths.data_dir);
-    let site = Site {
-        settings,
-        calendar: Arc::new(Calendar::default()),
-        profiles: Arc::new(ProfileSet::default()),
-        registry: Arc::new(Registry::new(parts())),
-        keys: Arc::new(KeyRing::default()),
-        limits: Arc::new(LimitTable::default()),
-        warnings: Vec::new(),
-    };
+    let site = site_in(dir.path(), parts(), LimitTable::default());
     let clock = Arc::new(ManualClock::new(start_of(day().plus(2))));
     let (app, _reload) = App::open(&site, clock).unwrap();
     let mut entries = Vec::new();

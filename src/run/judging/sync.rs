@@ -77,16 +77,11 @@ pub fn sync_plans(
         GasDay::from_epoch_day(0),
         journal.clock().day_of(now).plus(AHEAD_DAYS),
     );
-    let plans = match plans_in_force(book, registry, from, to, now) {
-        // What cannot be read was not withdrawn: nobody is judged anew.
-        Err(error) if error.is_of_file() => {
-            let what = format!("customers are not judged by their plans: {error}");
-            if book.tell_damage(&what) {
-                tracing::error!(code = error.code(), "{what}");
-            }
-            return Ok(());
-        }
-        plans => plans?,
+    let plans = plans_in_force(book, registry, from, to, now);
+    // What cannot be read was not withdrawn: nobody is judged anew.
+    let Some(plans) = facts::if_readable(book, "customers are not judged by their plans", plans)?
+    else {
+        return Ok(());
     };
     tell(
         journal,

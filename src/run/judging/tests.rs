@@ -10,12 +10,10 @@ use tempfile::TempDir;
 
 use super::{catch_up, sync_known};
 use crate::clock::ManualClock;
-use crate::decode::ProfileSet;
-use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::filing::{ChangeKind, FiledPlan, ProductionChange};
 use crate::domain::finding::{Finding, RuleId, Severity, Subject, Words};
-use crate::domain::key::KeyRing;
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::Reading;
@@ -24,8 +22,7 @@ use crate::domain::source::Zone;
 use crate::run::app::{App, Reload};
 use crate::run::curves::{self, CurveDeps};
 use crate::run::deps::{self, Stages};
-use crate::run::site::Site;
-use crate::settings;
+use crate::run::testing::site_in;
 use crate::store::journal::{CurveBatch, CurveWrite, FindingFilter, JournalEntry};
 use crate::validate::limits::LimitTable;
 use crate::validate::rules::testing::{self, day as today};
@@ -131,17 +128,7 @@ impl Town {
     }
 
     fn open(dir: TempDir, parts: RegistryParts, limits: LimitTable) -> Self {
-        let mut settings = settings::load(None).unwrap();
-        dir.path().clone_into(&mut settings.paths.data_dir);
-        let site = Site {
-            settings,
-            calendar: Arc::new(Calendar::default()),
-            profiles: Arc::new(ProfileSet::default()),
-            registry: Arc::new(Registry::new(parts)),
-            keys: Arc::new(KeyRing::default()),
-            limits: Arc::new(limits),
-            warnings: Vec::new(),
-        };
+        let site = site_in(dir.path(), parts, limits);
         let clock = Arc::new(ManualClock::new(start_of(DAYS) + TimeDelta::hours(1)));
         let (app, reload) = App::open(&site, clock).unwrap();
         let deps = deps::curves(&app, &Stages::default());

@@ -1,7 +1,7 @@
 //! A copy of each file as it stood at one moment, made while a daemon writes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rusqlite::backup::Backup;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     ASIDE, BackupError, BackupFile, FILES, FORM, FORM_ASIDE, FORM_ASIDES, MANIFEST, Manifest,
-    aside_names, described, finish, io_error, is_aside, put_name, sync,
+    aside_names, described, finish, io_error, is_aside, make_whole, sync,
 };
 use crate::store::database;
 use crate::store::error::StoreError;
@@ -26,24 +26,9 @@ pub fn backup(data_dir: &Path, to: &Path, now: DateTime<Utc>) -> Result<Manifest
         });
     }
     finish(data_dir)?;
-    let mut partial = to.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    if partial.exists() {
-        // Left by a backup that was killed; nobody takes it for one.
-        fs::remove_dir_all(&partial)
-            .map_err(io_error(&partial, "removing what a killed backup left"))?;
-    }
-    fs::create_dir_all(&partial).map_err(io_error(&partial, "creating the folder"))?;
-    let made = copy_all(data_dir, &partial, now).and_then(|manifest| {
-        put_name(&partial, to)?;
-        Ok(manifest)
-    });
-    if made.is_err() {
-        // What went wrong is told; that a half copy cannot be removed either adds nothing.
-        fs::remove_dir_all(&partial).ok();
-    }
-    made
+    make_whole(to, "removing what a killed backup left", |partial| {
+        copy_all(data_dir, partial, now)
+    })
 }
 
 fn copy_all(data_dir: &Path, to: &Path, made_at: DateTime<Utc>) -> Result<Manifest, BackupError> {

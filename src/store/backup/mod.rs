@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::store::error::StoreError;
-use crate::store::journal;
+use crate::store::{database, journal};
 
 pub use self::copying::backup;
 pub(in crate::store) use self::copying::seal;
@@ -220,8 +220,40 @@ fn sync(path: &Path) -> Result<(), BackupError> {
         .map_err(io_error(path, "writing to disk"))
 }
 
+/// Keeps every writer of a data directory away for as long as they are held.
+pub(super) fn lock_files(data_dir: &Path) -> Result<Vec<File>, StoreError> {
+    let lock = |name: &str| database::lock(&data_dir.join(name));
+    FILES.into_iter().map(lock).collect()
+}
+
+/// Makes the new folder `to`. Until `fill` has written all of it, it has another name: whoever is killed in
+/// between leaves nothing that is taken for whole, and begins again; `removing` says what of it is removed
+/// then.
+pub(super) fn make_whole<T>(
+    to: &Path,
+    removing: &'static str,
+    fill: impl FnOnce(&Path) -> Result<T, BackupError>,
+) -> Result<T, BackupError> {
+    let mut partial = to.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(io_error(&partial, removing))?;
+    }
+    fs::create_dir_all(&partial).map_err(io_error(&partial, "creating the folder"))?;
+    let made = fill(&partial).and_then(|made| {
+        put_name(&partial, to)?;
+        Ok(made)
+    });
+    if made.is_err() {
+        // What went wrong is told; that a half copy cannot be removed either adds nothing.
+        fs::remove_dir_all(&partial).ok();
+    }
+    made
+}
+
 /// Gives a folder that is whole its name.
-pub(super) fn put_name(partial: &Path, to: &Path) -> Result<(), BackupError> {
+fn put_name(partial: &Path, to: &Path) -> Result<(), BackupError> {
     sync(partial)?;
     fs::rename(partial, to).map_err(io_error(to, "naming the folder"))?;
     if let Some(parent) = to.parent().filter(|p| !p.as_os_str().is_empty()) {

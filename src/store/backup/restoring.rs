@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{BackupError, FILES, Manifest, aside_names, check, io_error, sync};
-use crate::store::database;
+use super::{BackupError, FILES, Manifest, aside_names, check, io_error, lock_files, sync};
 
 /// The note; there while renames are left.
 const NOTE: &str = "restoring.json";
@@ -63,10 +62,7 @@ pub(super) fn restore_in_steps(
     let manifest = check(from)?;
     fs::create_dir_all(data_dir).map_err(io_error(data_dir, "creating the folder"))?;
     // Held until the end, so that no daemon starts on half of it.
-    let mut locks = Vec::new();
-    for name in FILES {
-        locks.push(database::lock(&data_dir.join(name))?);
-    }
+    let locks = lock_files(data_dir)?;
     if let Some(note) = finish_locked(data_dir, step)? {
         // It was this one that was killed.
         if note.manifest == manifest {
@@ -111,11 +107,10 @@ pub fn finish(data_dir: &Path) -> Result<(), BackupError> {
     if !data_dir.join(NOTE).exists() {
         return Ok(());
     }
-    let mut locks = Vec::new();
-    for name in FILES {
-        locks.push(database::lock(&data_dir.join(name))?);
-    }
-    finish_locked(data_dir, &mut || Ok(())).map(drop)
+    let locks = lock_files(data_dir)?;
+    let finished = finish_locked(data_dir, &mut || Ok(())).map(drop);
+    drop(locks);
+    finished
 }
 
 fn write_note(data_dir: &Path, note: &Note, step: Step<'_>) -> Result<(), BackupError> {

@@ -439,6 +439,15 @@ fn collect_problems(c: &Connection, mut take: impl FnMut(String)) -> rusqlite::R
     Ok(())
 }
 
+/// Removes a file with all that lies beside it, as far as that goes.
+pub(super) fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        std::fs::remove_file(path).ok();
+    }
+}
+
 /// Takes the writer's lock. The system releases it when the process ends, however it ends.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let not_writable = |error: std::io::Error| StoreError::NotWritable {

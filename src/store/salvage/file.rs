@@ -1,7 +1,6 @@
 //! One damaged file, read page by page, and the new one that takes its rows.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use super::tree::{Gap, Record, Walker};
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::store::backup::{BackupError, FILES, io_error};
 use crate::store::damage::Damage;
-use crate::store::database::log;
+use crate::store::database::{self, log};
 use crate::store::error::{StoreError, VERSIONS_AHEAD_MAX};
 use crate::store::journal::{Journal, StoredReading, of_inbox};
 
@@ -368,12 +367,8 @@ impl<'a> FileJob<'a> {
         taken.mark_days_without_curves()?;
         drop(taken);
         // What is left in it cannot be read, and was named.
-        for suffix in ["", "-wal", "-shm", ".lock"] {
-            if let Some(target) = &self.target {
-                let mut path = target.as_os_str().to_owned();
-                path.push(suffix);
-                fs::remove_file(path).ok();
-            }
+        if let Some(target) = &self.target {
+            database::remove(target);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
@@ -24,7 +24,7 @@ use self::file::FileJob;
 use crate::domain::calendar::GasDayClock;
 use crate::store::backup::{self, BackupError, FILES, aside_names, io_error};
 use crate::store::damage::Damage;
-use crate::store::{book, database, journal};
+use crate::store::{book, journal};
 
 /// What was found is told in this file, too.
 pub const REPORT: &str = "salvage.txt";
@@ -71,27 +71,10 @@ pub fn salvage(
         });
     }
     backup::finish(data_dir)?;
-    let mut locks = Vec::new();
-    for name in FILES {
-        locks.push(database::lock(&data_dir.join(name))?);
-    }
-    let mut partial = to.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    if partial.exists() {
-        // Left by one that was killed; all of it is read again.
-        fs::remove_dir_all(&partial)
-            .map_err(io_error(&partial, "removing what a killed salvage left"))?;
-    }
-    fs::create_dir_all(&partial).map_err(io_error(&partial, "creating the folder"))?;
-    let made = write_all(data_dir, &partial, clock, now).and_then(|found| {
-        backup::put_name(&partial, to)?;
-        Ok(found)
+    let locks = backup::lock_files(data_dir)?;
+    let made = backup::make_whole(to, "removing what a killed salvage left", |partial| {
+        write_all(data_dir, partial, clock, now)
     });
-    if made.is_err() {
-        // What went wrong is told; that a half copy cannot be removed either adds nothing.
-        fs::remove_dir_all(&partial).ok();
-    }
     drop(locks);
     made
 }

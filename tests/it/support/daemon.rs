@@ -100,6 +100,16 @@ impl Daemon {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+
+    /// The first line it logs that says so, once it is there.
+    pub(crate) fn logged(&self, words: &str) -> String {
+        super::wait_for(&format!("`{words}` in the log"), || {
+            let log = self.log();
+            log.lines()
+                .find(|line| line.contains(words))
+                .map(str::to_owned)
+        })
+    }
 }
 
 impl Drop for Daemon {

@@ -9,7 +9,7 @@ use super::heap::Heap;
 use super::record;
 use crate::domain::calendar::GasDayClock;
 use crate::store::damage::Damage;
-use crate::store::database::Database;
+use crate::store::database::{self, Database};
 use crate::store::error::StoreError;
 
 pub(in crate::store) const MIGRATIONS: &[&str] = &[include_str!("file.sql")];
@@ -160,17 +160,9 @@ impl OneFile {
         }
         drop(database);
         self.database = None;
-        self.remove();
+        // One that cannot be removed does no harm: the journal knows that it has all of it.
+        database::remove(&self.path);
         Ok(Taken::Whole)
-    }
-
-    /// Removes the file. One that cannot be removed does no harm: the journal knows that it has all of it.
-    fn remove(&self) {
-        for suffix in ["", "-wal", "-shm", ".lock"] {
-            let mut path = self.path.as_os_str().to_owned();
-            path.push(suffix);
-            std::fs::remove_file(path).ok();
-        }
     }
 
     /// Hands every delivery in it that the journal does not have to `take`.
