@@ -103,7 +103,7 @@ impl std::fmt::Debug for CurveDeps {
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PassReport {
-    /// Marks answered.
+    /// Marks answered; those of damaged places stay.
     pub cleared: usize,
     /// Curves computed.
     pub computed: usize,
@@ -206,7 +206,8 @@ pub async fn run(
     }
 }
 
-/// Works until nothing is dirty or to be judged: for imports, the command line and tests. Blocks.
+/// Works until nothing is dirty or to be judged but what is damaged, which stays marked: for imports, the
+/// command line and tests. Blocks.
 ///
 /// # Errors
 /// As the store's.
@@ -233,10 +234,7 @@ pub fn drain(deps: &CurveDeps) -> Result<PassReport, StoreError> {
 /// As the store's; what was written before stays, the rest stays marked.
 pub fn run_once(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError> {
     let dirty = deps.journal.dirty_days(limit)?;
-    let mut report = PassReport {
-        cleared: dirty.len(),
-        ..PassReport::default()
-    };
+    let mut report = PassReport::default();
     let is_all = dirty.len() < limit;
     compute_all(deps, dirty, &mut report)?;
     if is_all {
@@ -252,10 +250,7 @@ pub fn run_once(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError
 pub fn run_late(deps: &CurveDeps, limit: usize) -> Result<PassReport, StoreError> {
     let today = deps.journal.clock().day_of(deps.clock.now());
     let dirty = deps.journal.dirty_days_before(today, limit)?;
-    let mut report = PassReport {
-        cleared: dirty.len(),
-        ..PassReport::default()
-    };
+    let mut report = PassReport::default();
     if dirty.is_empty() {
         return Ok(report);
     }

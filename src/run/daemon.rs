@@ -169,11 +169,13 @@ pub fn start(
             .await;
         Ok(())
     });
-    start_push(push_socket, &state, supervisor);
+    let connections_max = app.settings.push.connections_max;
+    start_push(push_socket, &state, connections_max, supervisor);
     let router = crate::serve::router(state);
     let http_stop = stop.clone();
     supervisor.spawn("http", async move {
-        Ok(crate::serve::listen::answer(sockets.http, router, http_stop).await?)
+        crate::serve::answer(sockets.http, router, http_stop).await;
+        Ok(())
     });
     supervisor.spawn(
         "reload",
@@ -204,21 +206,28 @@ pub fn start(
 fn start_push(
     socket: Option<(TcpListener, Option<Arc<TlsPort>>)>,
     state: &AppState,
+    connections_max: usize,
     supervisor: &mut Supervisor,
 ) {
     let Some((listener, tls)) = socket else {
         return;
     };
+    if let Ok(address) = listener.local_addr() {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!(address = %address, "Readings are taken at {scheme}://{address}/api/v1/readings");
+    }
     let stop = supervisor.stop_token();
     let router = crate::serve::push_router(state.clone());
     match tls {
         None => supervisor.spawn("push port", async move {
-            Ok(crate::serve::listen::answer(listener, router, stop).await?)
+            crate::serve::answer_push(listener, router, connections_max, stop).await;
+            Ok(())
         }),
         Some(port) => {
             let listener = crate::serve::TlsListener::new(listener, port);
             supervisor.spawn("push port", async move {
-                Ok(crate::serve::answer_tls(listener, router, stop).await?)
+                crate::serve::answer_push(listener, router, connections_max, stop).await;
+                Ok(())
             });
         }
     }

@@ -17,8 +17,10 @@ pub const CHUNK_MAX: usize = 500;
 
 /// Replays the next few of the frames that are asked for. Blocks.
 ///
-/// What is taken becomes a reading of the time at which the frame first came; the rest keeps its new
-/// reason. The answer says where to go on.
+/// What is taken becomes a reading of the time at which the frame first came, and, if it came again and
+/// a device without a clock is read as of arrival, one of the time at which it last came: a total that is
+/// the same then was the same at every time between. The rest keeps its new reason. The answer says where
+/// to go on.
 ///
 /// # Errors
 /// What the store says; nothing of these few has changed then.
@@ -34,17 +36,17 @@ pub fn replay(app: &App, request: &ReplayRequest) -> Result<ReplayResult, StoreE
     let mut refused = Vec::new();
     let replayed: Vec<Replayed> = rejects
         .into_iter()
-        .map(|reject| {
+        .flat_map(|reject| {
             let id = reject.id;
-            let entry = assessor.assess(reject.rejected.frame);
-            if let JournalEntry::Reject(again) = &entry {
+            let entries = readings_of(&assessor, reject);
+            if let [JournalEntry::Reject(again)] = entries.as_slice() {
                 refused.push(RefusedAgain {
                     id,
                     code: again.reason.code.clone(),
                     message: again.reason.message.clone(),
                 });
             }
-            Replayed { id, entry }
+            entries.into_iter().map(move |entry| Replayed { id, entry })
         })
         .collect();
     let report = if replayed.is_empty() {
@@ -59,6 +61,28 @@ pub fn replay(app: &App, request: &ReplayRequest) -> Result<ReplayResult, StoreE
         unknown,
         next_after,
     })
+}
+
+/// What a frame says as of its first and of its last arrival: one or two readings, or why there is none.
+fn readings_of(assessor: &Assessor, reject: StoredReject) -> Vec<JournalEntry> {
+    let last_at = reject.last_received_at;
+    let mut frame = reject.rejected.frame;
+    let first = assessor.assess(frame.clone());
+    if last_at <= frame.received_at {
+        return vec![first];
+    }
+    frame.received_at = last_at;
+    let last = assessor.assess(frame);
+    match (&first, &last) {
+        (JournalEntry::Reading { reading: a, .. }, JournalEntry::Reading { reading: b, .. })
+            if a.sampled_at != b.sampled_at =>
+        {
+            vec![first, last]
+        }
+        // Too old when it first came, not when it last came.
+        (JournalEntry::Reject(_), JournalEntry::Reading { .. }) => vec![last],
+        _ => vec![first],
+    }
 }
 
 type Few = (Vec<StoredReject>, Vec<i64>, Option<i64>);

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +26,13 @@ const HANDSHAKES_MAX: usize = 256;
 
 /// Pause after the host refuses to accept (usually: out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Time from a connection, or from the answer before, to the end of the next request's head; who says
+/// nothing for so long is let go.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+
+/// Connections of the console's and API's own address at most.
+const CONSOLE_CONNECTIONS_MAX: usize = 1_000;
 
 /// Why the listener does not run.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +58,6 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// `serve.accept_failed`.
-    #[error("the listener on {address} stopped accepting connections (serve.accept_failed)")]
-    Accept {
-        /// Where it listened.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 impl ServeError {
@@ -62,7 +66,6 @@ impl ServeError {
         match self {
             Self::AddressNotLoopback { .. } => "serve.address_not_loopback",
             Self::Bind { .. } => "serve.bind_failed",
-            Self::Accept { .. } => "serve.accept_failed",
         }
     }
 }
@@ -81,20 +84,60 @@ pub async fn bind(settings: &ServeSettings) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Answers on a listener until `stop`; open requests are answered first, live streams end.
-pub async fn answer(
-    listener: TcpListener,
+/// Answers on the console's address until `stop`; open requests are answered first, live streams end.
+pub async fn answer(listener: TcpListener, router: Router, stop: CancellationToken) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(address = %address, "Console and API answer on http://{address}");
+    }
+    serve(listener, router, (CONSOLE_CONNECTIONS_MAX, HEAD_MAX), stop).await;
+}
+
+/// Answers on the address of readings alone until `stop`, to so many connections at a time.
+pub async fn answer_push<L>(
+    listener: L,
     router: Router,
+    connections_max: usize,
     stop: CancellationToken,
-) -> Result<(), ServeError> {
-    let address = listener
-        .local_addr()
-        .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-    tracing::info!(address = %address, "Console and API answer on http://{address}");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .map_err(|source| ServeError::Accept { address, source })
+) where
+    L: Listener,
+{
+    serve(listener, router, (connections_max, HEAD_MAX), stop).await;
+}
+
+/// Further connections than `connections_max` wait to be accepted, so that nobody takes the files of
+/// the program by connecting; one that is silent for `head_max` makes room.
+async fn serve<L>(
+    mut listener: L,
+    router: Router,
+    (connections_max, head_max): (usize, Duration),
+    stop: CancellationToken,
+) where
+    L: Listener,
+{
+    let room = Arc::new(Semaphore::new(connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head_max);
+    loop {
+        let next = async {
+            let place = Arc::clone(&room).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, (stream, _)) = tokio::select! {
+            () = stop.cancelled() => break,
+            next = next => next,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("A connection ended: {error}");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
 }
 
 /// A listener whose connections speak TLS. Handshakes go on side by side, so that a slow one keeps
@@ -131,7 +174,7 @@ impl TlsListener {
     }
 }
 
-impl axum::serve::Listener for TlsListener {
+impl Listener for TlsListener {
     type Io = TlsStream;
     type Addr = SocketAddr;
 
@@ -160,30 +203,14 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// Answers over TLS until `stop`.
-pub async fn answer_tls(
-    listener: TlsListener,
-    router: Router,
-    stop: CancellationToken,
-) -> Result<(), ServeError> {
-    let address = listener
-        .listener
-        .local_addr()
-        .unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-    tracing::info!(address = %address, "Readings are taken at https://{address}/api/v1/readings");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .map_err(|source| ServeError::Accept { address, source })
-}
-
 /// Binds and answers.
 pub async fn listen(
     settings: &ServeSettings,
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    answer(bind(settings).await?, router, stop).await
+    answer(bind(settings).await?, router, stop).await;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -224,5 +251,39 @@ mod tests {
             address: "127.0.0.1:0".parse().unwrap(),
         };
         listen(&settings, Router::new(), stop).await.unwrap();
+    }
+
+    async fn first_line(stream: &mut TcpStream) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut bytes = [0; 512];
+        let len = stream.read(&mut bytes).await.unwrap();
+        let text = String::from_utf8_lossy(bytes.get(..len).unwrap());
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Two connections that say nothing take all the room there is.
+    #[tokio::test]
+    async fn silent_connections_make_room_for_one_that_speaks() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let answers = Router::new().route("/", axum::routing::get(async || "here"));
+        let head_max = Duration::from_millis(300);
+        let serving = tokio::spawn(serve(socket, answers, (2, head_max), stop.clone()));
+        let silent = [
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+        ];
+        let mut speaks = TcpStream::connect(address).await.unwrap();
+        assert_eq!(first_line(&mut speaks).await, "HTTP/1.1 200 OK");
+        // It stays for its next request.
+        assert_eq!(first_line(&mut speaks).await, "HTTP/1.1 200 OK");
+        drop((silent, speaks));
+        stop.cancel();
+        serving.await.unwrap();
     }
 }

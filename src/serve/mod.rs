@@ -39,7 +39,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use actions::{ActionError, Actions};
-pub use listen::{ServeError, TlsListener, answer, answer_tls, bind, listen};
+pub use listen::{ServeError, TlsListener, answer, answer_push, bind, listen};
 pub use live::{LiveHub, Notice, NoticeKind, NoticeLevel, publish};
 pub use metrics::Metrics;
 pub use state::{AppParts, AppState};

@@ -296,6 +296,7 @@ fn check_edge(settings: &Settings, add: &mut impl FnMut(&str, String, &str)) {
         ("push.unpacked_max_bytes", push.unpacked_max_bytes),
         ("push.messages_max", push.messages_max),
         ("push.requests_max", push.requests_max),
+        ("push.connections_max", push.connections_max),
     ] {
         if value == 0 {
             add(path, format!("`{path}` is 0"), "write at least 1");

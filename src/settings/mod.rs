@@ -162,6 +162,8 @@ pub struct PushSettings {
     pub messages_max: usize,
     /// Requests worked on at the same time; further ones wait.
     pub requests_max: usize,
+    /// Connections to `address` at the same time; further ones wait to be accepted.
+    pub connections_max: usize,
     /// Requests with one token, in a minute; 0 for no limit.
     pub requests_per_minute: u32,
     /// A request waits this long for room, then it is told to come again, s.

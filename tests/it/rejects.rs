@@ -438,3 +438,40 @@ fn journal_neither_stops_nor_loses_as_it_grows() {
     );
     assert_eq!(journal.verify().unwrap(), stats.counters.accepted);
 }
+
+/// A meter without a clock, unknown to the registry, whose total stood still from ten to six: the same
+/// frame, nine times.
+#[test]
+fn a_frame_that_came_again_is_replayed_as_of_its_first_and_its_last_arrival() {
+    let site = Site::new(1);
+    let config = site.config("");
+    let frame = "2E44A5119870659930037A060020052F2F0C933E842784060A3B00000A5A5901C4016D3B37DF2CCC01933E24032606";
+    let first = now() - TimeDelta::hours(9);
+    let lines: Vec<String> = (0..9)
+        .map(|hour| {
+            let at = (first + TimeDelta::hours(hour)).to_rfc3339();
+            format!(r#"{{"received_at":"{at}","device":"99657098","hex":"{frame}"}}"#)
+        })
+        .collect();
+    let file = site.path().join("night.ndjson");
+    fs::write(&file, lines.join("\n")).unwrap();
+    run(&config, &["import", file.to_str().unwrap()]);
+    let stats = sums(&site);
+    assert_eq!((stats.waiting, stats.frames), (9, 1), "{stats:?}");
+
+    let registry = site.path().join("registry/meters.csv");
+    let meters = fs::read_to_string(&registry).unwrap();
+    let bound = meters
+        .replace(",D0,", ",99657098,")
+        .replace("qiliang/json-push", "diehl/aerius");
+    fs::write(&registry, bound).unwrap();
+    let (code, out, err) = run(&config, &["rejects", "replay"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let night = (first - TimeDelta::hours(1), now());
+    let readings = journal(&site)
+        .readings_between(&MeterId::from("M0"), night.0, night.1)
+        .unwrap();
+    let times: Vec<DateTime<Utc>> = readings.iter().map(|r| r.sampled_at).collect();
+    assert_eq!(times, [first, first + TimeDelta::hours(8)]);
+    assert_eq!(sums(&site).waiting, 0);
+}

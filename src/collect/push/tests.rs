@@ -148,6 +148,7 @@ fn rig(queue_len: usize, tokens: Option<Arc<CredentialFile<Tokens>>>) -> Rig {
         unpacked_max_bytes: 1_000,
         messages_max: 100,
         requests_max: 2,
+        connections_max: 100,
         requests_per_minute: 3,
         queue_wait_s: 1,
     };

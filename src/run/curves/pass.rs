@@ -45,9 +45,10 @@ pub(super) fn compute_all(
         marks.sort_by_key(|mark| mark.day);
         Work::Dirty(marks)
     });
-    let (computed, changed) = work_off(deps, work.collect())?;
-    report.computed += computed;
-    report.changed += changed;
+    let done = work_off(deps, work.collect())?;
+    report.cleared += done.cleared;
+    report.computed += done.computed;
+    report.changed += done.changed;
     Ok(())
 }
 
@@ -68,8 +69,18 @@ pub fn judge_marked(deps: &CurveDeps, limit: usize) -> Result<usize, StoreError>
     Ok(judged)
 }
 
-/// Curves computed, and those of them that differ from before.
-fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreError> {
+/// What was written of a pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    /// Marks answered; those of damaged places stay.
+    cleared: usize,
+    /// Curves computed.
+    computed: usize,
+    /// Those of them that differ from before.
+    changed: usize,
+}
+
+fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<Written, StoreError> {
     let registry = Arc::clone(&deps.registry.borrow());
     // Curves do not wait for a damaged book.
     let now = deps.clock.now();
@@ -89,7 +100,7 @@ fn work_off(deps: &CurveDeps, work: Vec<Work>) -> Result<(usize, usize), StoreEr
         calendar: Arc::clone(&deps.calendar.borrow()),
         work,
         next: AtomicUsize::new(0),
-        outcome: Mutex::new(Ok((0, 0))),
+        outcome: Mutex::new(Ok(Written::default())),
     };
     let threads = std::thread::available_parallelism()
         .map_or(1, std::num::NonZero::get)
@@ -151,7 +162,7 @@ struct Pass<'a> {
     calendar: Arc<Calendar>,
     work: Vec<Work>,
     next: AtomicUsize,
-    outcome: Mutex<Result<(usize, usize), StoreError>>,
+    outcome: Mutex<Result<Written, StoreError>>,
 }
 
 impl Pass<'_> {
@@ -182,14 +193,18 @@ impl Pass<'_> {
     }
 
     fn write(&self, curves: Vec<CurveWrite>, cleared: Vec<DirtyDay>) {
-        let computed = curves.len();
+        let (computed, answered) = (curves.len(), cleared.len());
         let batch = CurveBatch {
             curves,
             cleared,
             computed_at: self.deps.clock.now(),
         };
         let written = self.deps.journal.put_curves(batch);
-        self.add(written.map(|changed| (computed, changed)));
+        self.add(written.map(|changed| Written {
+            cleared: answered,
+            computed,
+            changed,
+        }));
     }
 
     fn has_failed(&self) -> bool {
@@ -199,10 +214,14 @@ impl Pass<'_> {
             .is_err()
     }
 
-    fn add(&self, part: Result<(usize, usize), StoreError>) {
+    fn add(&self, part: Result<Written, StoreError>) {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *outcome, part) {
-            (Ok(sum), Ok(part)) => *sum = (sum.0 + part.0, sum.1 + part.1),
+            (Ok(sum), Ok(part)) => {
+                sum.cleared += part.cleared;
+                sum.computed += part.computed;
+                sum.changed += part.changed;
+            }
             (Ok(_), Err(error)) => *outcome = Err(error),
             (Err(_), _) => {}
         }

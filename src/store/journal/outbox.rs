@@ -468,34 +468,58 @@ pub(super) fn days_since(
     Ok(last)
 }
 
-/// When the oldest reading that waits was received.
+/// From when on what waits was received or computed: looked for up to the first row of readings, since a
+/// curve that was computed again meanwhile is later than the row that speaks of it.
 fn oldest_waiting(t: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
-    let Some((kind, bytes)): Option<(i64, Vec<u8>)> = t
-        .query_row(
-            "SELECT kind, keys FROM outbox ORDER BY id LIMIT 1",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?
-    else {
-        return Ok(None);
-    };
-    if Kind::of(kind) == Some(Kind::Day) {
-        return Ok(WholeDay::decode(&bytes).map(|whole| whole.received_from));
+    let mut statement = t.prepare_cached("SELECT kind, keys FROM outbox ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut oldest: Option<i64> = None;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(1)?.as_blob()?;
+        let kind = Kind::of(row.get(0)?).ok_or_else(unreadable)?;
+        let mut found: Option<i64> = None;
+        match kind {
+            Kind::Day => {
+                found = Some(
+                    WholeDay::decode(bytes)
+                        .ok_or_else(unreadable)?
+                        .received_from,
+                );
+            }
+            // Rows are appended in the order they were committed, hence received; an hour for good
+            // measure.
+            Kind::Readings => {
+                for (number, at) in keys(bytes).ok_or_else(unreadable)? {
+                    let day = at.div_euclid(86_400_000);
+                    let received: Option<i64> = t
+                        .prepare_cached(
+                            "SELECT received_at FROM readings
+                             WHERE meter = ?1 AND at = ?2 AND day BETWEEN ?3 AND ?4",
+                        )?
+                        .query_row(params![number, at, day - 1, day + 1], |row| row.get(0))
+                        .optional()?;
+                    found = found.into_iter().chain(received).min();
+                }
+                found = found.map(|at| at - 3_600_000);
+            }
+            Kind::Curves => {
+                for (number, day) in keys(bytes).ok_or_else(unreadable)? {
+                    let computed: Option<i64> = t
+                        .prepare_cached(
+                            "SELECT computed_at FROM curves WHERE day = ?1 AND meter = ?2",
+                        )?
+                        .query_row(params![day, number], |row| row.get(0))
+                        .optional()?;
+                    found = found.into_iter().chain(computed).min();
+                }
+            }
+        }
+        oldest = oldest.into_iter().chain(found).min();
+        if kind != Kind::Curves && found.is_some() {
+            break;
+        }
     }
-    // Rows are appended in the order they were committed, hence received; an hour for good measure.
-    let mut oldest = None;
-    for (number, at) in keys(&bytes).ok_or_else(unreadable)? {
-        let received: Option<i64> = t
-            .prepare_cached("SELECT received_at FROM readings WHERE meter = ?1 AND at = ?2 AND day BETWEEN ?3 AND ?4")?
-            .query_row(
-                params![number, at, at.div_euclid(86_400_000) - 1, at.div_euclid(86_400_000) + 1],
-                |row| row.get(0),
-            )
-            .optional()?;
-        oldest = oldest.into_iter().chain(received).min();
-    }
-    Ok(oldest.map(|at: i64| at - 3_600_000))
+    Ok(oldest)
 }
 
 /// Unix ms of a gas day's hour, as curves are stamped.

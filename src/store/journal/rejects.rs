@@ -69,7 +69,7 @@ pub struct Replayed {
 /// What a replay did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReplayReport {
-    /// Frames that said something new.
+    /// Readings that said something new: one of a frame, or two of one that came again.
     pub accepted: u64,
     /// Frames that said only what was known by then.
     pub duplicate: u64,

@@ -712,3 +712,38 @@ async fn many_commits_at_once_are_all_durable() {
         .unwrap();
     assert_eq!(stored.len(), 400);
 }
+
+/// Turned off while a curve is the oldest that waits: that curve and what came since is sent once it is on
+/// again, three weeks later.
+#[test]
+fn what_waits_as_forwarding_is_turned_off_goes_when_it_is_on_again() {
+    let dir = temp();
+    let journal = open(dir.path());
+    journal.set_forwarding(true, 0).unwrap();
+    journal
+        .commit_blocking(vec![entry(reading("m1", 1, 5))])
+        .unwrap();
+    let sent = journal.outbox(100).unwrap().unwrap();
+    journal.forwarded(sent.sent, Vec::new(), 0).unwrap();
+    let mut curve = LoadCurve::missing("m1".into(), day());
+    curve.hours[3] = StdVolume::from_m3(7);
+    let batch = CurveBatch {
+        curves: vec![CurveWrite {
+            curve: curve.clone(),
+            findings: Vec::new(),
+        }],
+        cleared: Vec::new(),
+        computed_at: at(10),
+    };
+    journal.put_curves(batch).unwrap();
+    let late = reading("m1", 60, 9);
+    journal.commit_blocking(vec![entry(late.clone())]).unwrap();
+    let three_weeks = at(21 * 1_440);
+    journal.set_forwarding(false, millis(three_weeks)).unwrap();
+    assert_eq!(journal.outbox(100).unwrap(), None);
+    journal.set_forwarding(true, millis(three_weeks)).unwrap();
+    let again = journal.outbox(100).unwrap().unwrap();
+    assert_eq!(again.curves, [curve]);
+    let rows = again.points.iter().map(|(_, point)| point.at);
+    assert_eq!(rows.max(), Some(late.sampled_at));
+}

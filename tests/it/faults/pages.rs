@@ -501,6 +501,45 @@ async fn a_running_daemon_lists_what_is_damaged_and_goes_on() {
     assert!(daemon.stop().success());
 }
 
+/// A command without a daemon does what can be done and ends; the days of the damaged place stay marked.
+#[test]
+fn a_command_ends_where_a_place_is_damaged() {
+    let (site, config) = filled_site();
+    let file = site.data_dir().join("readings.db");
+    let c = rusqlite::Connection::open(&file).unwrap();
+    c.execute_batch(
+        "UPDATE readings SET body = CAST(substr(body, 1, 6) || x'7f' || substr(body, 8) AS BLOB)
+         WHERE (day, meter, at) = (SELECT day, meter, at FROM readings WHERE meter = 1 ORDER BY at LIMIT 1);
+         INSERT OR REPLACE INTO dirty SELECT DISTINCT day, meter, 0 FROM readings;",
+    )
+    .unwrap();
+    drop(c);
+    let more = site.path().join("more.ndjson");
+    let at = first_at() + TimeDelta::minutes(601);
+    let json = crate::support::publisher::payload(2, 700, at);
+    let at = at.to_rfc3339();
+    let line = format!(r#"{{"received_at":"{at}","device":"D2","json":{json}}}"#);
+    fs::write(&more, line).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_qiliang"))
+        .args(["--config", config.to_str().unwrap(), "import"])
+        .arg(&more)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_for("the import to end", || command.try_wait().unwrap())
+    }));
+    if ended.is_err() {
+        command.kill().unwrap();
+    }
+    assert!(ended.is_ok_and(|status| status.success()));
+    let journal = Journal::open_read_only(&file, GasDayClock::default()).unwrap();
+    let waiting = journal.dirty_len().unwrap();
+    assert!((1..=4).contains(&waiting), "{waiting}");
+    assert!(journal.curves_len().unwrap() > 0);
+}
+
 /// Readings whose place is damaged are acknowledged all the same, and come to their place with the mending.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_takes_readings_whose_place_is_damaged() {
