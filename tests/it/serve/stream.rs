@@ -189,6 +189,6 @@ async fn the_listener_ends_while_a_stream_is_open() {
     assert!(read.starts_with("HTTP/1.1 200"), "{read}");
     city.stop.cancel();
     while let Some(ended) = tasks.join_next().await {
-        ended.unwrap().unwrap();
+        ended.unwrap();
     }
 }
