@@ -62,9 +62,9 @@ bench-forecast:  ## forecasts: a daily and an hourly series on one core, then ma
 	cargo build --release --example forecast_load
 	target/release/examples/forecast_load
 
-bench-scale:  ## answers that look at many meters, at 1,000, 10,000 and 100,000
+bench-scale:  ## answers that look at much: meters, large consumers, the book at a start (ARGS="consumers 1000")
 	mkdir -p web/dist
-	cargo run --release --quiet --example scale
+	cargo run --release --quiet --example scale -- $(ARGS)
 
 bench-modbus: setup web  ## 200 faulty meters, beside Telegraf (QILIANG_TEST_TELEGRAF)
 	cargo bench --bench modbus

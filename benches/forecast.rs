@@ -38,6 +38,7 @@ fn series(days: usize) -> DailySeries {
         traits,
         temperatures,
         deviations: Vec::new(),
+        climate: Vec::new(),
     }
 }
 

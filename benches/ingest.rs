@@ -51,6 +51,7 @@ fn registry() -> Registry {
         gateway: None,
         unit: 0,
         installed_on: from().date_naive(),
+        removed_on: None,
     };
     Registry::new(RegistryParts {
         version: "bench".into(),

@@ -8,6 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock};
 use qiliang::domain::frame::Transport;
 use qiliang::domain::meter::{Meter, MeterKind, MeterRole, SettlementTotal};
+use qiliang::domain::quantity::ReferenceConditions;
 use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
 use qiliang::domain::series::LoadCurve;
 use qiliang::validate::curve::{
@@ -39,6 +40,7 @@ fn meter() -> Meter {
         gateway: None,
         unit: 0,
         installed_on: "2020-01-01".parse().unwrap(),
+        removed_on: None,
     }
 }
 
@@ -124,6 +126,8 @@ fn all(c: &mut Criterion) {
                     meter: &meter,
                     customer: None,
                     changes: &[],
+                    atmosphere_kpa: 101.325,
+                    reference: ReferenceConditions::CHINA,
                     calendar: &calendar,
                     clock,
                     limits: &table.of(None, day),

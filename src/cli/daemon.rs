@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 /// Longer than the daemon lets a request take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 
+const JSON: &str = "application/json";
+
 /// The daemon on this machine that has a data directory open.
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -48,7 +50,7 @@ impl Daemon {
 
     /// GET.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.ask(&format!("GET {path}"), "")
+        self.ask(&format!("GET {path}"), JSON, b"")
     }
 
     /// POST of JSON, and JSON as an answer.
@@ -57,7 +59,25 @@ impl Daemon {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        let answer = self.ask(&format!("POST {path}"), &serde_json::to_string(body)?)?;
+        self.answered(&format!("POST {path}"), JSON, &serde_json::to_vec(body)?)
+    }
+
+    /// POST of a file, and JSON as an answer.
+    pub(super) fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &[u8],
+    ) -> anyhow::Result<T> {
+        self.answered(&format!("POST {path}"), "application/octet-stream", body)
+    }
+
+    fn answered<T: DeserializeOwned>(
+        &self,
+        request: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> anyhow::Result<T> {
+        let answer = self.ask(request, kind, body)?;
         if answer.status != 200 {
             let problem: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
             let text = |key: &str| Some(problem.as_ref()?.get(key)?.as_str()?.to_owned());
@@ -72,7 +92,7 @@ impl Daemon {
             .with_context(|| format!("the daemon on {} is of another version", self.address))
     }
 
-    fn ask(&self, request: &str, body: &str) -> anyhow::Result<Answer> {
+    fn ask(&self, request: &str, kind: &str, body: &[u8]) -> anyhow::Result<Answer> {
         let address = &self.address;
         let mut stream = TcpStream::connect(address)
             .with_context(|| format!("the daemon does not answer on {address}"))?;
@@ -81,9 +101,10 @@ impl Daemon {
         write!(
             stream,
             "{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         )?;
+        stream.write_all(body)?;
         let mut answer = String::new();
         stream
             .read_to_string(&mut answer)

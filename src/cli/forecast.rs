@@ -9,6 +9,7 @@ use crate::domain::id::RunId;
 use crate::domain::language::Language;
 use crate::forecast::csv_task::{self, Mode};
 use crate::run::{explain, forecasting, runs};
+use crate::serve::figures::months::MonthsBy;
 
 /// What is asked of forecasts.
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,15 @@ pub(super) enum ForecastCommand {
     },
     /// Peak day and peak hour of the days ahead, and the 1-in-20 design day (二十年一遇).
     Outlook {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The months ahead (逐月预测), with heating seasons and years as sums of them.
+    Months {
+        /// Split by `zone`, `source`, `class` or `node` (zone × class).
+        #[arg(long, default_value = "total", value_parser = super::months::by_of)]
+        by: MonthsBy,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -82,6 +92,7 @@ pub(super) fn dispatch(context: &Context, what: Option<ForecastCommand>) -> Resu
         }) => explain(context, (&older, &newer), english, json),
         Some(ForecastCommand::Parts { json }) => super::outlook::parts(context, json),
         Some(ForecastCommand::Outlook { json }) => super::outlook::outlook(context, json),
+        Some(ForecastCommand::Months { by, json }) => super::months::months(context, by, json),
         Some(ForecastCommand::Similar { day, count, json }) => {
             super::outlook::similar(context, day, count, json)
         }

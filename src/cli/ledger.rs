@@ -21,8 +21,12 @@ pub(super) fn run(context: &Context, export: Option<&Path>) -> Result<(), Failur
     let entries = ledgering::entries(&app)?;
     for entry in &entries {
         let volume = |m3: Option<StdVolume>| m3.map_or_else(|| "—".into(), |v| v.to_string());
+        let unknown = match entry.year_days_unknown {
+            0 => String::new(),
+            days => format!(" (另有 {days} 天未知)"),
+        };
         println!(
-            "{:<12} {:<10} 昨日 {:>14}  计划 {:>14}  当年累计 {:>16} m³  {}",
+            "{:<12} {:<10} 昨日 {:>14}  计划 {:>14}  当年累计 {:>16} m³{unknown}  {}",
             entry.account_no,
             format!("{:?}", entry.status),
             volume(entry.yesterday_m3),

@@ -27,10 +27,12 @@ mod import;
 mod influx;
 mod ledger;
 mod modbus;
+mod months;
 mod nudges;
 mod open;
 mod outlook;
 mod plan;
+mod plans;
 mod profiles;
 mod rejects;
 mod retention;
@@ -122,6 +124,11 @@ enum Command {
         #[command(subcommand)]
         what: rejects::RejectsCommand,
     },
+    /// Plans that customers file (客户用气计划).
+    Plans {
+        #[command(subcommand)]
+        what: plans::PlansCommand,
+    },
     /// Decisions about hours of load curves, and what late truth restated.
     Curves {
         #[command(subcommand)]
@@ -200,6 +207,12 @@ enum Command {
         /// Write the workbook.
         #[arg(long, value_name = "FILE.xlsx")]
         export: Option<PathBuf>,
+        /// Make no new one: write down that the newest one was sent as it stands.
+        #[arg(long)]
+        sent: bool,
+        /// Write the copy for this supplier: its contracts and their days, declared quantities alone.
+        #[arg(long, value_name = "NAME", requires = "export")]
+        supplier: Option<String>,
     },
     /// The day-ahead nomination (日指定申请表).
     Nominate {
@@ -209,6 +222,9 @@ enum Command {
         /// Write the workbook.
         #[arg(long, value_name = "FILE.xlsx")]
         export: Option<PathBuf>,
+        /// Make no new one: write down that the newest one was sent as it stands.
+        #[arg(long)]
+        sent: bool,
     },
     /// Off-peak nudges: list them, approve a draft, send what is approved.
     Nudges {
@@ -517,6 +533,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             what: ModbusCommand::Probe(arguments),
         } => modbus::run(&context, &arguments),
         Command::Rejects { what } => rejects::run(&context, what),
+        Command::Plans { what } => plans::run(&context, &what),
         Command::Curves { what } => curves::run(&context, what),
         Command::Findings { what } => findings::dispatch(&context, what),
         Command::Clocks { all, json } => clocks::run(&context, all, json),
@@ -558,8 +575,21 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             },
         ),
         Command::ForecastCsv(task) => forecast::csv(&task),
-        Command::Declare { month, export } => plan::declare(&context, month, export.as_deref()),
-        Command::Nominate { day, export } => plan::nominate(&context, day, export.as_deref()),
+        Command::Declare {
+            month,
+            export,
+            sent,
+            supplier,
+        } => plan::declare(
+            &context,
+            month,
+            export.as_deref(),
+            sent,
+            supplier.as_deref(),
+        ),
+        Command::Nominate { day, export, sent } => {
+            plan::nominate(&context, day, export.as_deref(), sent)
+        }
         Command::Nudges { what } => nudges::dispatch(&context, what),
         Command::Simulate { out, history, city } => simulate::run(&out, history, &city),
         Command::Demo {

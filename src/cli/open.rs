@@ -20,15 +20,22 @@ use crate::store::error::StoreError;
 pub(super) struct Context {
     config: Option<PathBuf>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether it is answered as of another instant than now.
+    pub(super) is_of_another_time: bool,
 }
 
 impl Context {
     pub(super) fn new(config: Option<PathBuf>, at: Option<DateTime<Utc>>) -> Self {
+        let is_of_another_time = at.is_some();
         let clock: Arc<dyn Clock> = match at {
             Some(at) => Arc::new(ManualClock::new(at)),
             None => Arc::new(SystemClock),
         };
-        Self { config, clock }
+        Self {
+            config,
+            clock,
+            is_of_another_time,
+        }
     }
 
     /// The folder of device profiles, even where the rest of the configuration is wrong.

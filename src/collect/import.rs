@@ -20,6 +20,7 @@
 mod csv_rows;
 mod line_protocol;
 mod ndjson;
+pub mod plans;
 mod table;
 mod xlsx;
 

@@ -298,6 +298,42 @@ pub struct Calendar {
     places: Vec<Place>,
 }
 
+/// First days of lunar years (正月初一), which are astronomy and known long before a year's holidays are.
+const LUNAR_NEW_YEARS: [(i32, u32, u32); 26] = [
+    (2010, 2, 14),
+    (2011, 2, 3),
+    (2012, 1, 23),
+    (2013, 2, 10),
+    (2014, 1, 31),
+    (2015, 2, 19),
+    (2016, 2, 8),
+    (2017, 1, 28),
+    (2018, 2, 16),
+    (2019, 2, 5),
+    (2020, 1, 25),
+    (2021, 2, 12),
+    (2022, 2, 1),
+    (2023, 1, 22),
+    (2024, 2, 10),
+    (2025, 1, 29),
+    (2026, 2, 17),
+    (2027, 2, 6),
+    (2028, 1, 26),
+    (2029, 2, 13),
+    (2030, 2, 3),
+    (2031, 1, 23),
+    (2032, 2, 11),
+    (2033, 1, 31),
+    (2034, 2, 19),
+    (2035, 2, 8),
+];
+
+/// First day of a lunar year (正月初一) from 2010 to 2035.
+pub fn lunar_new_year(year: i32) -> Option<NaiveDate> {
+    let (_, month, day) = LUNAR_NEW_YEARS.iter().find(|(of, _, _)| *of == year)?;
+    NaiveDate::from_ymd_opt(year, *month, *day)
+}
+
 impl Calendar {
     /// Joins year files; a later file for the same year replaces the earlier.
     pub fn new(years: impl IntoIterator<Item = CalendarYear>) -> Self {
@@ -460,6 +496,30 @@ mod tests {
             calendar.spring_festival_offset("2026-04-10".parse().unwrap(), 20),
             None
         );
+    }
+
+    #[test]
+    fn lunar_years_begin_where_the_calendars_say_and_at_a_new_moon() {
+        for text in [
+            include_str!("../../config/calendar/2020.toml"),
+            include_str!("../../config/calendar/2021.toml"),
+            include_str!("../../config/calendar/2022.toml"),
+            include_str!("../../config/calendar/2023.toml"),
+            include_str!("../../config/calendar/2024.toml"),
+            include_str!("../../config/calendar/2025.toml"),
+            include_str!("../../config/calendar/2026.toml"),
+            include_str!("../../config/calendar/2027.toml"),
+        ] {
+            let year: CalendarYear = toml::from_str(text).unwrap();
+            assert_eq!(lunar_new_year(year.year), Some(year.spring_festival));
+        }
+        // A new moon on 2000-01-06T18:14Z and every 29.530588853 days; the true one up to 15 hours off.
+        let known = NaiveDate::from_ymd_opt(2000, 1, 7).unwrap();
+        for (year, _, _) in LUNAR_NEW_YEARS {
+            let days = (lunar_new_year(year).unwrap() - known).num_days() as f64 - 0.09;
+            let apart = days - (days / 29.530_588_853).round() * 29.530_588_853;
+            assert!(apart.abs() < 1.3, "{year}: {apart} days");
+        }
     }
 
     #[test]

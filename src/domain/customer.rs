@@ -277,6 +277,12 @@ impl Customer {
         }
     }
 
+    /// Whether its gas is bought under our own supply contracts: sold by us (直销), not carried for
+    /// others.
+    pub fn is_bought_for(&self) -> bool {
+        self.sale_mode == SaleMode::Direct && self.class != CustomerClass::Wheeling
+    }
+
     /// Size by design flow.
     pub fn size_class(&self) -> SizeClass {
         SizeClass::from_design_flow(self.design_flow_m3h)

@@ -408,7 +408,7 @@ impl DemandForecast {
     clippy::cast_possible_truncation,
     reason = "city volumes are far below 2^53 m³"
 )]
-fn band_around(p50_m3: i64, mut draws: Vec<f64>) -> Band {
+pub(crate) fn band_around(p50_m3: i64, mut draws: Vec<f64>) -> Band {
     if draws.is_empty() {
         return Band {
             p10_m3: p50_m3,

@@ -5,6 +5,7 @@ use serde::de::value;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::domain::calendar::GasDay;
 use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, ProfileId, ZoneId};
 use crate::domain::quantity::WorkVolume;
 
@@ -75,8 +76,28 @@ pub struct Meter {
     pub gateway: Option<GatewayId>,
     /// Modbus unit on that gateway, 1 to 247; 0 if not polled.
     pub unit: u8,
-    /// In use since.
+    /// First gas day on which it is at its place.
     pub installed_on: NaiveDate,
+    /// Last gas day on which it is, once it was taken away for good (拆除); an exchange (换表) is no removal.
+    #[serde(default)]
+    pub removed_on: Option<NaiveDate>,
+}
+
+impl Meter {
+    /// Whether it is at its place on a gas day, or on a part of it.
+    pub fn is_installed_on(&self, day: GasDay) -> bool {
+        self.installed_on <= day.0 && self.removed_on.is_none_or(|last| day.0 <= last)
+    }
+
+    /// Whether it was taken away on a gas day: after its last reading it used nothing.
+    pub fn is_last_day(&self, day: GasDay) -> bool {
+        self.removed_on == Some(day.0)
+    }
+
+    /// Whether readings are still to come from its place on a gas day: there, and not taken away that day.
+    pub fn is_expected_on(&self, day: GasDay) -> bool {
+        self.is_installed_on(day) && !self.is_last_day(day)
+    }
 }
 
 /// A meter exchange (换表): the new meter continues the place of the old one; `exchanges.csv`.

@@ -19,6 +19,7 @@ pub mod key;
 pub mod language;
 pub mod live;
 pub mod meter;
+pub mod months;
 pub mod problem;
 pub mod quantity;
 pub mod reading;

@@ -75,8 +75,10 @@ pub struct Registry {
     pub new_connections: Vec<NewConnection>,
     /// Dated gas qualities.
     pub gas_qualities: Vec<GasQuality>,
-    /// Device to meter: asked for each frame, hence by hash.
-    by_device: IndexMap<DeviceId, MeterId>,
+    /// Device to the meters it is and was, the newest first: asked for each frame, hence by hash.
+    by_device: IndexMap<DeviceId, Vec<MeterId>>,
+    /// Customer to meters, in order: asked for each customer of the ledger.
+    by_customer: BTreeMap<CustomerId, Vec<MeterId>>,
 }
 
 /// What a registry is made of; `Registry::new` adds the indexes.
@@ -112,11 +114,36 @@ pub struct RegistryParts {
     pub gas_qualities: Vec<GasQuality>,
 }
 
+fn by_device(meters: &[Meter]) -> IndexMap<DeviceId, Vec<MeterId>> {
+    let mut sorted: Vec<&Meter> = meters.iter().collect();
+    sorted.sort_by(|a, b| (b.installed_on, &b.id).cmp(&(a.installed_on, &a.id)));
+    let mut of: IndexMap<DeviceId, Vec<MeterId>> = IndexMap::new();
+    for meter in sorted {
+        of.entry(meter.device.clone())
+            .or_default()
+            .push(meter.id.clone());
+    }
+    of
+}
+
 impl Registry {
     /// Indexes the parts. References between them are checked where files are read, not here.
     pub fn new(parts: RegistryParts) -> Self {
         let mut exchanges = parts.exchanges;
         exchanges.sort_by_key(|e| (e.exchanged_at, e.meter.clone()));
+        let by_device = by_device(&parts.meters);
+        let meters: BTreeMap<MeterId, Meter> = parts
+            .meters
+            .into_iter()
+            .map(|m| (m.id.clone(), m))
+            .collect();
+        let mut by_customer: BTreeMap<CustomerId, Vec<MeterId>> = BTreeMap::new();
+        for meter in meters.values() {
+            if let Some(customer) = &meter.customer {
+                let of_customer = by_customer.entry(customer.clone()).or_default();
+                of_customer.push(meter.id.clone());
+            }
+        }
         Self {
             version: parts.version,
             company: parts.company,
@@ -132,16 +159,9 @@ impl Registry {
                 .into_iter()
                 .map(|c| (c.id.clone(), c))
                 .collect(),
-            by_device: parts
-                .meters
-                .iter()
-                .map(|m| (m.device.clone(), m.id.clone()))
-                .collect(),
-            meters: parts
-                .meters
-                .into_iter()
-                .map(|m| (m.id.clone(), m))
-                .collect(),
+            by_device,
+            by_customer,
+            meters,
             exchanges,
             gateways: parts
                 .gateways
@@ -156,11 +176,39 @@ impl Registry {
         }
     }
 
-    /// The meter a device is.
+    /// The meter a device is: of several that it was one after the other, the newest.
     pub fn meter_of(&self, device: &DeviceId) -> Option<&Meter> {
-        self.by_device
-            .get(device)
-            .and_then(|id| self.meters.get(id))
+        self.meters_of_device(device).next()
+    }
+
+    /// All that a device is and was, the newest first.
+    pub fn meters_of_device(&self, device: &DeviceId) -> impl Iterator<Item = &Meter> {
+        let ids = self.by_device.get(device);
+        ids.into_iter()
+            .flatten()
+            .filter_map(move |id| self.meters.get(id))
+    }
+
+    /// The meter a device was at an instant; none if it had been taken away by then and was nowhere else yet.
+    /// Before the first of its places it counts as being there: a date of installation is often put down late.
+    pub fn meter_at(&self, device: &DeviceId, at: DateTime<Utc>) -> Option<&Meter> {
+        let day = self.company.gas_day_start_hour.day_of(at);
+        let mut was = None;
+        for meter in self.meters_of_device(device) {
+            was = Some(meter);
+            if meter.installed_on <= day.0 {
+                break;
+            }
+        }
+        was.filter(|meter| meter.removed_on.is_none_or(|last| day.0 <= last))
+    }
+
+    /// The atmosphere a meter's gauge pressure stands on, kPa absolute: that of its zone, or of the company's
+    /// reference where the zone is not known.
+    pub fn atmosphere_of(&self, meter: &Meter) -> f64 {
+        let reference_kpa = self.company.reference.pressure_kpa;
+        let zone = self.zones.get(&meter.zone);
+        zone.map_or(reference_kpa, |zone| zone.atmosphere_kpa)
     }
 
     /// The customer a meter belongs to.
@@ -194,11 +242,10 @@ impl Registry {
         nodes
     }
 
-    /// Meters of a customer.
-    pub fn meters_of<'a>(&'a self, customer: &'a CustomerId) -> impl Iterator<Item = &'a Meter> {
-        self.meters
-            .values()
-            .filter(move |m| m.customer.as_ref() == Some(customer))
+    /// Meters of a customer, in order.
+    pub fn meters_of(&self, customer: &CustomerId) -> impl Iterator<Item = &Meter> {
+        let ids = self.by_customer.get(customer).into_iter().flatten();
+        ids.filter_map(|id| self.meters.get(id))
     }
 
     /// Exchanges of a meter, in time order.

@@ -5,27 +5,33 @@
 //! before. Each forecast sees demand and weather up to its origin; the weather ahead is the forecast
 //! that was known at the gate where it was kept, else re-created from observations with a forecast's
 //! error, and climatology where a forecast has lost its skill. The report says how often which.
+//! Production changes, filed plans, projects and named factors are those known at the gate, and what is
+//! scored is the engine's whole forecast, as a run at the gate would have published it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::calendar::{Calendar, GasDay, GasMonth};
-use crate::domain::capacity::NodeCapacity;
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock, GasMonth};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandDay, DemandNode, quantile_of_sorted};
 use crate::domain::id::ZoneId;
 use crate::forecast::ForecastError;
 use crate::forecast::draws::{choose_origins, daily_draw, far_reaching, path_for};
 use crate::forecast::engine::label;
-use crate::forecast::engine::ladder::{Climber, HandOver, climb};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::metrics::{Outcome, Scores, Tally};
 use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
-use crate::forecast::models::rare_days::{self, ClassPrior};
 use crate::forecast::models::seasonal_naive;
-use crate::forecast::weather::{Climatology, ForecastSkill, WeatherAhead, ahead_of_past_origin};
+use crate::forecast::weather::{
+    Climatology, ForecastSkill, WeatherAhead, ZoneWeather, ahead_of_past_origin,
+};
+
+use gates::{Asked, Engines, Said, gate_at};
+
+pub use gates::Known;
 
 const DRAWS: usize = 200;
 /// Complete days before the first target.
@@ -44,8 +50,8 @@ pub struct BacktestRequest {
     pub issued: BTreeMap<ZoneId, BTreeMap<GasDay, BTreeMap<GasDay, f64>>>,
     /// Holidays.
     pub calendar: Calendar,
-    /// Design flow of the nodes' customers by the day each got gas; what came after an origin is not read.
-    pub capacities: BTreeMap<DemandNode, NodeCapacity>,
+    /// How gas days are cut.
+    pub clock: GasDayClock,
     /// How good weather forecasts are taken to have been.
     pub weather_skill: ForecastSkill,
     /// Gas days forecast and scored, before the last complete one; 365 is a year.
@@ -140,13 +146,20 @@ struct NodeModel {
 }
 
 /// One node's forecasts at an origin: model and baseline, as far as there are any.
-type Pair = [Option<DailyForecast>; 2];
+type Pair = [Option<Said>; 2];
 
-/// Runs both gates over the last `days` complete gas days.
+/// A forecast that is scored: index of the last complete day, and days after it.
+type GateAsked = (usize, usize);
+
+/// Runs both gates over the last `days` complete gas days; `known` says what was known beside demand and
+/// weather at an instant, of so many gas days from its own on.
 ///
 /// # Errors
-/// No demand, or fewer than 60 complete days of any node before the first day scored.
-pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
+/// No demand, fewer than 60 complete days of any node before the first day scored, or what `known` says.
+pub fn run<E: From<ForecastError>>(
+    request: &BacktestRequest,
+    mut known: impl FnMut(DateTime<Utc>, usize) -> Result<Known, E>,
+) -> Result<BacktestReport, E> {
     let last = request
         .demand
         .iter()
@@ -161,20 +174,41 @@ pub fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
         .ok_or(ForecastError::NoNodes)?;
     let count = index(first, last) + 1;
     if count < HISTORY_DAYS_MIN + 2 {
-        return Err(ForecastError::InsufficientHistory {
+        let error = ForecastError::InsufficientHistory {
             series: "all nodes".into(),
             have: count,
             need: HISTORY_DAYS_MIN + 2,
-        });
+        };
+        return Err(error.into());
     }
     let start = count
         .saturating_sub(request.days.max(1))
         .max(HISTORY_DAYS_MIN);
-    let mut nodes = node_models(request, first, count);
-    expect_rare_days(request, &mut nodes, start);
+    let nodes = node_models(request, first, count);
+    let steps = Steps::new(&nodes, start);
     let mut weather = BTreeMap::new();
-    let day_ahead = day_ahead(&mut nodes, start, count, request, &mut weather);
-    let [days, months] = month_ahead(&mut nodes, first, start, count, request, &mut weather);
+    let (mut day_ahead, mut days, mut months) = <(Tallies, Tallies, Tallies)>::default();
+    let gates: Vec<GateAsked> = (start..count)
+        .filter_map(|target| Some((target.checked_sub(2)?, 2)))
+        .collect();
+    let mut forecasts = Forecasts {
+        request,
+        known: &mut known,
+        engines: Engines::new(request),
+        weather: &mut weather,
+    };
+    forecasts.each(&nodes, &gates, |nodes, (origin, _), pairs| {
+        score(nodes, pairs, origin, &[2], &steps.by_day, &mut day_ahead);
+    })?;
+    let asked = month_gates(first, start, count);
+    let gates: Vec<GateAsked> = asked.keys().copied().collect();
+    forecasts.each(&nodes, &gates, |nodes, gate, pairs| {
+        let (origin, leads) = (gate.0, &asked[&gate]);
+        for lead in leads {
+            score(nodes, pairs, origin, &[*lead], &steps.by_day, &mut days);
+        }
+        score(nodes, pairs, origin, leads, &steps.by_month, &mut months);
+    })?;
     let replayed = weather.values().filter(|is_stored| **is_stored).count();
     let gates = [
         (Gate::DayAhead, day_ahead),
@@ -238,6 +272,11 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
                 traits,
                 temperatures,
                 deviations: deviations.remove(node).unwrap_or_default(),
+                climate: Vec::new(),
+            };
+            let series = match observed {
+                Some(observed) => series.with_climate(observed),
+                None => series,
             };
             NodeModel {
                 node: node.clone(),
@@ -248,135 +287,158 @@ fn node_models(request: &BacktestRequest, first: GasDay, count: usize) -> Vec<No
         .collect()
 }
 
-/// Days before the first scored one of which the month gate asks.
-const MONTH_GATE_DAYS: usize = 62;
-
-/// What classes say of rare days, learnt once before the first origin there is.
-fn expect_rare_days(request: &BacktestRequest, nodes: &mut Vec<NodeModel>, start: usize) {
-    let Some(origin) = start.checked_sub(MONTH_GATE_DAYS + 1) else {
-        return;
-    };
-    if request.calendar.years().next().is_none() {
-        return;
-    }
-    let evidence = |node: &mut NodeModel| (node.node.class, node.model.rare_evidence(origin));
-    let priors = rare_days::priors(nodes.iter_mut().map(evidence).collect());
-    let expecting = |(mut node, prior): (NodeModel, Option<ClassPrior>)| {
-        if let Some(prior) = prior {
-            node.model = node.model.expecting(&prior);
-        }
-        node
-    };
-    *nodes = std::mem::take(nodes)
-        .into_iter()
-        .zip(priors)
-        .map(expecting)
-        .collect();
-}
-
 /// Whether the weather forecast of that time was replayed, by zone and origin.
 type WeatherLog = BTreeMap<(ZoneId, usize), bool>;
 
-/// Forecasts of every node at an origin, from the same ladder of models as a run's; none where a node
-/// stands on none of its rungs.
-fn forecast_all(
-    nodes: &mut [NodeModel],
+/// Forecasts at the gates, a few of them at a time.
+struct Forecasts<'a, K> {
+    request: &'a BacktestRequest,
+    known: &'a mut K,
+    engines: Engines,
+    weather: &'a mut WeatherLog,
+}
+
+impl<K> Forecasts<'_, K> {
+    /// Makes the forecasts of each gate and gives them away, gate by gate.
+    fn each<E: From<ForecastError>>(
+        &mut self,
+        nodes: &[NodeModel],
+        gates: &[GateAsked],
+        mut then: impl FnMut(&[NodeModel], GateAsked, &[Pair]),
+    ) -> Result<(), E>
+    where
+        K: FnMut(DateTime<Utc>, usize) -> Result<Known, E>,
+    {
+        let Some(first) = nodes.first().map(|node| node.model.series().first()) else {
+            return Ok(());
+        };
+        for gates in gates.chunks(self.engines.at_once()) {
+            let mut asked = Vec::with_capacity(gates.len());
+            for (origin, horizon) in gates.iter().copied() {
+                let today = first.plus(as_days(origin) + 1);
+                asked.push(Asked {
+                    today,
+                    horizon,
+                    weather: weather_of(nodes, origin, horizon, self.request, self.weather),
+                    known: (self.known)(gate_at(self.request, today), horizon)?,
+                });
+            }
+            let said = self.engines.ask(self.request, asked)?;
+            for (gate, mut of_nodes) in gates.iter().zip(said) {
+                let (origin, horizon) = *gate;
+                let baselines = baselines(nodes, origin, horizon, self.request.seed);
+                let pairs: Vec<Pair> = nodes
+                    .iter()
+                    .zip(baselines)
+                    .map(|(node, baseline)| [of_nodes.remove(&node.node), baseline])
+                    .collect();
+                then(nodes, *gate, &pairs);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Weather as it was known at an origin, by zone.
+fn weather_of(
+    nodes: &[NodeModel],
     origin: usize,
     horizon: usize,
     request: &BacktestRequest,
     log: &mut WeatherLog,
-) -> Vec<Pair> {
-    let own: Vec<Option<DailyForecast>> = nodes
-        .iter_mut()
-        .map(|node| {
-            let series = node.model.series();
-            let known = series.temperatures.get(..=origin).unwrap_or(&[]);
-            let issued = request
-                .issued
-                .get(&node.node.zone)
-                .and_then(|of_zone| of_zone.get(&series.traits[origin].day));
-            if !known.is_empty() {
-                log.insert((node.node.zone.clone(), origin), issued.is_some());
-            }
-            let given = match issued {
-                Some(days) => (1..=horizon)
-                    .map(|lead| {
-                        let day = series.traits[origin + lead].day;
-                        days.get(&day).copied().unwrap_or(f64::NAN)
-                    })
-                    .collect(),
-                // Re-created: truth plus a forecast's error.
-                None => ahead_of_past_origin(
+) -> BTreeMap<ZoneId, ZoneWeather> {
+    let mut zones = BTreeMap::new();
+    for node in nodes {
+        let zone = &node.node.zone;
+        let series = node.model.series();
+        let known = series.temperatures.get(..=origin).unwrap_or(&[]);
+        if known.is_empty() || zones.contains_key(zone) {
+            continue;
+        }
+        let issued = request
+            .issued
+            .get(zone)
+            .and_then(|of_zone| of_zone.get(&series.traits[origin].day));
+        log.insert((zone.clone(), origin), issued.is_some());
+        let ahead = (1..=horizon).map(|lead| series.traits[origin + lead].day);
+        let (first, climate_known) = series.climate_until(origin);
+        let (_, climate, before) = series.climate();
+        let forecast = match issued {
+            Some(days) => ahead
+                .filter_map(|day| Some((day, *days.get(&day)?)))
+                .collect(),
+            // Re-created: truth plus a forecast's error.
+            None => ahead
+                .zip(ahead_of_past_origin(
                     node.ahead,
-                    &Climatology::new(series.first(), known),
-                    series.first(),
-                    &series.temperatures,
-                    origin,
-                    if known.is_empty() { 0 } else { horizon },
-                ),
-            };
-            node.model.forecast(origin, horizon, node.ahead, &given)
-        })
-        .collect();
+                    &Climatology::new(first, climate_known),
+                    first,
+                    climate,
+                    before + origin,
+                    horizon,
+                ))
+                .filter(|(_, temperature)| temperature.is_finite())
+                .collect(),
+        };
+        let observed = request.observed.get(zone);
+        let observed = observed.into_iter().flatten();
+        let until = series.traits[origin].day;
+        let of_zone = ZoneWeather {
+            observed: observed
+                .take_while(|(day, _)| **day <= until)
+                .map(|(day, temperature)| (*day, *temperature))
+                .collect(),
+            forecast,
+            issued_at: None,
+        };
+        zones.insert(zone.clone(), of_zone);
+    }
+    zones
+}
+
+/// Seasonal-naive forecasts of every node at an origin with their draws; none where a node is too young.
+fn baselines(nodes: &[NodeModel], origin: usize, horizon: usize, seed: u64) -> Vec<Option<Said>> {
     let Some(first) = nodes.first() else {
         return Vec::new();
     };
-    let today = first.model.series().traits[origin].day.plus(1);
-    let capacities: Vec<Option<NodeCapacity>> = nodes
+    let day = first.model.series().traits[origin].day;
+    let forecasts: Vec<Option<DailyForecast>> = nodes
         .iter()
-        .map(|node| Some(request.capacities.get(&node.node)?.until(today)))
-        .collect();
-    let climbers: Vec<Climber<'_>> = nodes
-        .iter()
-        .zip(&own)
-        .zip(&capacities)
-        .map(|((node, own), capacity)| Climber {
-            node: &node.node,
-            series: node.model.series(),
-            capacity: capacity.as_ref(),
-            own: own.as_ref(),
-            regression_age: node.model.regression_age(origin),
+        .map(|node| {
+            let known = node.model.series().days_known(origin);
+            let is_known = known >= seasonal_naive::DAYS_MIN;
+            is_known.then(|| node.model.baseline(origin, horizon))?
         })
         .collect();
-    let rungs = climb(&climbers, today, horizon, Some(HandOver::Drawn));
-    let baselines = nodes.iter().map(|node| {
-        let known = node.model.series().days_known(origin);
-        let is_known = known >= seasonal_naive::DAYS_MIN;
-        is_known.then(|| node.model.baseline(origin, horizon))?
-    });
-    let forecasts = rungs.into_iter().map(|rung| rung.map(|r| r.forecast));
-    forecasts
-        .zip(baselines)
-        .map(|(model, baseline)| [model, baseline])
-        .collect()
-}
-
-/// Sums each draw over some leads: `[model or baseline][node][draw]`, with the expectation last.
-fn drawn_sums(
-    pairs: &[Pair],
-    which: usize,
-    origin: GasDay,
-    leads: &[usize],
-    seed: u64,
-) -> Vec<Option<Vec<f64>>> {
-    let forecasts: Vec<Option<&DailyForecast>> =
-        pairs.iter().map(|pair| pair[which].as_ref()).collect();
     let paths: Vec<_> = forecasts
         .iter()
         .flatten()
         .map(|forecast| forecast.paths.as_slice())
         .collect();
-    let chosen = choose_origins(far_reaching(&paths, origin), origin, DRAWS, seed);
+    let chosen = choose_origins(far_reaching(&paths, day), day, DRAWS, seed);
     forecasts
-        .iter()
+        .into_iter()
         .map(|forecast| {
-            let forecast = (*forecast)?;
-            let sum = |volumes: &[f64]| leads.iter().map(|lead| volumes[lead - 1]).sum::<f64>();
-            let mut sums: Vec<f64> = chosen
-                .iter()
-                .map(|past| sum(&daily_draw(&forecast.p50, path_for(&forecast.paths, *past))))
-                .collect();
-            sums.push(sum(&forecast.p50));
+            let forecast = forecast?;
+            let draw = |past: &GasDay| daily_draw(&forecast.p50, path_for(&forecast.paths, *past));
+            Some(Said {
+                model: forecast.model.to_owned(),
+                draws: chosen.iter().map(draw).collect(),
+                p50: forecast.p50,
+            })
+        })
+        .collect()
+}
+
+/// Sums each draw over some leads: `[model or baseline][node][draw]`, with the expectation last.
+fn drawn_sums(pairs: &[Pair], which: usize, leads: &[usize]) -> Vec<Option<Vec<f64>>> {
+    let sum = |volumes: &[f64]| leads.iter().map(|lead| volumes[lead - 1]).sum::<f64>();
+    pairs
+        .iter()
+        .map(|pair| {
+            let said = pair[which].as_ref()?;
+            let mut sums: Vec<f64> = said.draws.iter().map(|draw| sum(draw)).collect();
+            sums.push(sum(&said.p50));
             Some(sums)
         })
         .collect()
@@ -389,11 +451,8 @@ fn score(
     origin: usize,
     leads: &[usize],
     steps: &BTreeMap<Key, f64>,
-    seed: u64,
     tallies: &mut Tallies,
 ) {
-    let Some(first) = nodes.first() else { return };
-    let day = first.model.series().traits[origin].day;
     let truths: Vec<Option<f64>> = nodes
         .iter()
         .map(|node| {
@@ -405,7 +464,7 @@ fn score(
         })
         .collect();
     for which in 0..2 {
-        let drawn = drawn_sums(pairs, which, day, leads, seed);
+        let drawn = drawn_sums(pairs, which, leads);
         let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
         for (i, node) in nodes.iter().enumerate() {
             if truths[i].is_none() || drawn[i].is_none() {
@@ -449,50 +508,16 @@ fn score(
     }
 }
 
-fn day_ahead(
-    nodes: &mut [NodeModel],
-    start: usize,
-    count: usize,
-    request: &BacktestRequest,
-    log: &mut WeatherLog,
-) -> Tallies {
-    let steps = steps(nodes, start, 7);
-    let mut tallies = Tallies::new();
-    for target in start..count {
-        let Some(origin) = target.checked_sub(2) else {
-            continue;
-        };
-        let pairs = forecast_all(nodes, origin, 2, request, log);
-        score(
-            nodes,
-            &pairs,
-            origin,
-            &[2],
-            &steps,
-            request.seed,
-            &mut tallies,
-        );
-    }
-    tallies
-}
-
-/// Whole months from the first scored day on, asked for on the 10th of the month before.
-fn month_ahead(
-    nodes: &mut [NodeModel],
-    first: GasDay,
-    start: usize,
-    count: usize,
-    request: &BacktestRequest,
-    log: &mut WeatherLog,
-) -> [Tallies; 2] {
-    let (by_day, by_month) = (steps(nodes, start, 7), steps(nodes, start, 30));
-    let (mut days, mut totals) = (Tallies::new(), Tallies::new());
+/// Whole months from the first scored day on, asked for on the 10th of the month before: gates, and leads of
+/// the month's days.
+fn month_gates(first: GasDay, start: usize, count: usize) -> BTreeMap<GateAsked, Vec<usize>> {
+    let mut gates = BTreeMap::new();
     let mut month: GasMonth = first.plus(as_days(start)).month();
     loop {
         let from = index(first, month.first_day());
         let until = index(first, month.next().first_day());
         if until > count {
-            break;
+            return gates;
         }
         let made = month.previous().first_day().plus(9).days_since(first);
         // Metering reaches the end of the 9th.
@@ -500,32 +525,26 @@ fn month_ahead(
             .ok()
             .filter(|o| *o + 1 >= HISTORY_DAYS_MIN);
         if let Some(origin) = origin.filter(|_| from >= start) {
-            let leads: Vec<usize> = (from - origin..until - origin).collect();
-            let pairs = forecast_all(nodes, origin, until - origin - 1, request, log);
-            for lead in &leads {
-                score(
-                    nodes,
-                    &pairs,
-                    origin,
-                    &[*lead],
-                    &by_day,
-                    request.seed,
-                    &mut days,
-                );
-            }
-            score(
-                nodes,
-                &pairs,
-                origin,
-                &leads,
-                &by_month,
-                request.seed,
-                &mut totals,
-            );
+            let leads = (from - origin..until - origin).collect();
+            gates.insert((origin, until - origin - 1), leads);
         }
         month = month.next();
     }
-    [days, totals]
+}
+
+/// Steps of the naive forecasts that errors are measured in.
+struct Steps {
+    by_day: BTreeMap<Key, f64>,
+    by_month: BTreeMap<Key, f64>,
+}
+
+impl Steps {
+    fn new(nodes: &[NodeModel], start: usize) -> Self {
+        Self {
+            by_day: steps(nodes, start, 7),
+            by_month: steps(nodes, start, 30),
+        }
+    }
 }
 
 /// Mean |yₜ − yₜ₋ₗₐ₉| before the first scored day, by node, class and total; for lag 30, of sums
@@ -655,6 +674,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, compared: &Compared) -> fmt::Resu
     )
 }
 
+mod gates;
 pub mod page;
 
 #[cfg(test)]

@@ -269,6 +269,7 @@ fn daily(
         traits: traits(files, name, first, known + files.task.horizon + 2),
         temperatures: vec![f64::NAN; known],
         deviations: Vec::new(),
+        climate: Vec::new(),
     };
     for row in rows {
         if let Some(i) = days_between(first, GasDay(row.at.date())).filter(|i| *i < known) {

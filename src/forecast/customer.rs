@@ -97,7 +97,7 @@ pub(super) fn daily_model(
     weather: Option<&ZoneWeather>,
     calendar: &Calendar,
     node: &DemandNode,
-    skill: ForecastSkill,
+    (skill, reads_climate): (ForecastSkill, bool),
     horizon: usize,
 ) -> Option<CustomerModel> {
     let known: BTreeMap<GasDay, f64> = history.days.iter().copied().collect();
@@ -134,7 +134,12 @@ pub(super) fn daily_model(
             .map(|i| known.get(&traits[i].day).copied().unwrap_or(f64::NAN))
             .collect(),
         temperatures: if has_weather { observed } else { Vec::new() },
+        climate: Vec::new(),
         traits,
+    };
+    let series = match weather {
+        Some(weather) if reads_climate => series.with_climate(&weather.observed),
+        _ => series,
     };
     Some(CustomerModel {
         lessons: SeriesLessons::new(series, DailyOptions::chinese()),

@@ -29,10 +29,12 @@ use crate::domain::demand::{
     DRAWS_MAX, DemandCube, DemandDay, DemandForecast, DemandNode, HORIZON_DAYS_MAX,
 };
 use crate::domain::id::{CustomerId, RunId, SourceId, ZoneId};
+use crate::domain::months::{MonthlyOutlook, OUTLOOK_MONTHS};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::{choose_origins, far_reaching};
 use crate::forecast::memory::{Learning, Memory};
 use crate::forecast::models::daily::{DailyOptions, Weighing};
+use crate::forecast::months::{self, MonthsInput};
 use crate::forecast::parts::{self, PartsInput};
 use crate::forecast::weather::{ForecastSkill, ZoneWeather};
 
@@ -86,6 +88,8 @@ pub struct ForecastRequest {
     pub customer_capacities: Option<BTreeMap<CustomerId, NodeCapacity>>,
     /// Large consumers with their plans, new connections, named factors.
     pub parts: PartsInput,
+    /// What the months after the days are made from; none where they are not asked for.
+    pub months: Option<MonthsInput>,
     /// Gas days ahead, the origin's own included: 1 to [`HORIZON_DAYS_MAX`].
     pub horizon_days: usize,
     /// Days that get hourly draws, at most `horizon_days`.
@@ -98,6 +102,9 @@ pub struct ForecastRequest {
     pub weighs_estimates: bool,
     /// In what they do.
     pub weighing: Weighing,
+    /// Whether climatology knows all observed temperatures; if not, those of each series' own days, as in
+    /// runs of earlier programs.
+    pub reads_climate: bool,
     /// What the models may be.
     pub models: ModelChoice,
     /// What else it was made from: `registry`, `program`, … copied into the result.
@@ -126,12 +133,14 @@ impl ForecastRequest {
             capacities: Some(BTreeMap::new()),
             customer_capacities: Some(BTreeMap::new()),
             parts: PartsInput::default(),
+            months: None,
             horizon_days: 62,
             hourly_days: 8,
             draws: 200,
             seed: 1,
             weighs_estimates: true,
             weighing: Weighing::All,
+            reads_climate: true,
             models: ModelChoice::Best,
             inputs: Vec::new(),
         }
@@ -153,6 +162,10 @@ impl ForecastRequest {
             "at most horizon_days",
         )?;
         in_range("draws", self.draws, self.draws <= DRAWS_MAX, "0 to 2000")?;
+        if let Some(months) = &self.months {
+            let is_ok = OUTLOOK_MONTHS.contains(&months.count);
+            in_range("months", months.count, is_ok, "12 to 18 months")?;
+        }
         if self.shares.len() < horizon {
             return Err(ForecastError::SharesMissing {
                 have: self.shares.len(),
@@ -209,6 +222,8 @@ pub struct EngineRun {
     pub forecast: DemandForecast,
     /// What each published figure consists of.
     pub breakdown: Breakdown,
+    /// The months ahead, where they were asked for.
+    pub months: Option<MonthlyOutlook>,
     /// Which regressions were learnt by this run, and which by runs before.
     pub learning: Learning,
 }
@@ -279,9 +294,26 @@ pub fn run_with(request: &ForecastRequest, memory: &Memory) -> Result<EngineRun,
         nodes,
         shares,
     };
+    let months = request.months.as_ref().map(|asked| {
+        let festivals = prepared
+            .iter()
+            .filter_map(|node| Some((node.node.clone(), node.festival?)))
+            .collect();
+        let run = months::Run {
+            request,
+            today,
+            taken_out: &taken_out,
+            chosen: &chosen,
+            festivals,
+            forecast: &forecast,
+            breakdown: &breakdown,
+        };
+        months::outlook(&run, asked)
+    });
     Ok(EngineRun {
         forecast,
         breakdown,
+        months,
         learning: recall.learning(),
     })
 }

@@ -7,7 +7,8 @@
 //! marked as stale.
 //!
 //! The room is bounded. A lesson that no longer fits drives out the one unused for longest, but none
-//! of the run under way: a memory smaller than a run keeps a part of it instead of going round.
+//! of the run under way: a memory smaller than a run keeps a part of it instead of going round. Only an
+//! answer that was made of them may, for whoever asks again asks for it alone.
 
 mod key;
 mod series;
@@ -30,6 +31,11 @@ pub(in crate::forecast) use series::SeriesLessons;
 pub trait Lesson: Any + Send + Sync {
     /// Memory it takes, bytes, near enough.
     fn bytes(&self) -> usize;
+
+    /// Whether it was made of lessons of the same run and spares asking for them: it may drive these out.
+    fn is_made_of_lessons(&self) -> bool {
+        false
+    }
 }
 
 /// What a lesson takes beside itself: key, links, counts.
@@ -161,13 +167,17 @@ impl Shelf {
         Some((lesson, kept.learnt_by.clone()))
     }
 
-    /// Keeps a lesson if there is room or can be made; how many were not kept for it, itself
-    /// included.
-    fn keep(&mut self, key: Key, kept: Kept, room_bytes: usize) -> u64 {
+    /// Keeps a lesson if there is room or can be made, `at_any_cost` of those of its own run too; how many
+    /// were not kept for it, itself included.
+    fn keep(&mut self, key: Key, kept: Kept, room_bytes: usize, at_any_cost: bool) -> u64 {
         let mut gone = 0;
+        if kept.bytes > room_bytes {
+            return 1;
+        }
         while self.bytes + kept.bytes > room_bytes {
             let oldest = self.lessons.front();
-            if oldest.is_none_or(|(_, oldest)| oldest.used_in == kept.used_in) {
+            let is_needed = |oldest: &Kept| oldest.used_in == kept.used_in && !at_any_cost;
+            if oldest.is_none_or(|(_, oldest)| is_needed(oldest)) {
                 return gone + 1;
             }
             if let Some((_, oldest)) = self.lessons.pop_front() {
@@ -230,7 +240,10 @@ impl Recall<'_> {
             learnt_by: self.run.clone(),
             used_in: self.number,
         };
-        let gone = self.memory.shelf().keep(key, kept, shared.room_bytes);
+        let at_any_cost = lesson.is_made_of_lessons();
+        let mut shelf = self.memory.shelf();
+        let gone = shelf.keep(key, kept, shared.room_bytes, at_any_cost);
+        drop(shelf);
         shared.evicted.fetch_add(gone, Ordering::Relaxed);
         (lesson, self.run.clone())
     }

@@ -20,6 +20,7 @@ pub mod linear;
 pub mod memory;
 pub mod metrics;
 pub mod models;
+pub mod months;
 pub mod outlook;
 pub mod parts;
 pub mod weather;

@@ -45,11 +45,32 @@ pub(super) struct Facts<'a> {
     pub(super) plan: Option<StdVolume>,
     pub(super) idle_workdays: u32,
     pub(super) hours_missing: usize,
-    pub(super) year_to_date: StdVolume,
+    pub(super) year: YearUse,
     pub(super) mean_30d: DaySum,
     /// Gas days of the calendar year still to come, today included.
     pub(super) days_left: i64,
+    /// The change in force on `yesterday`.
     pub(super) change: Option<&'a ProductionChange>,
+    /// The one in force the day before.
+    pub(super) change_before: Option<&'a ProductionChange>,
+}
+
+/// Use of the calendar year so far, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct YearUse {
+    /// Of the days that are known.
+    pub(super) known: StdVolume,
+    /// The same with all that the meters can have passed on the others.
+    pub(super) at_most: StdVolume,
+    pub(super) days_unknown: i64,
+}
+
+impl YearUse {
+    /// The tier, if it is the same whatever was used on the days that are not known.
+    pub(super) fn tier(self) -> Option<PriceTier> {
+        let tier = PriceTier::of(self.known);
+        (tier == PriceTier::of(self.at_most)).then_some(tier)
+    }
 }
 
 /// Findings of one customer, the most serious first.
@@ -97,12 +118,28 @@ impl Facts<'_> {
         }
     }
 
-    /// Whether the customer has told us to stand still, or to use less, on the day.
+    /// Whether the customer has told us what the day is against the one before.
+    fn is_announced(&self, ratio: DayRatio) -> bool {
+        let is_less = |kind: ChangeKind| kind.is_idle() || kind == ChangeKind::Reduce;
+        let is_more = |kind| matches!(kind, ChangeKind::Resume | ChangeKind::Expand);
+        let (now, before) = (
+            self.change.map(|c| c.kind),
+            self.change_before.map(|c| c.kind),
+        );
+        match ratio {
+            DayRatio::Within => true,
+            DayRatio::Drop => now.is_some_and(is_less),
+            // It goes on after it stood still.
+            DayRatio::Rise | DayRatio::Start => {
+                now.is_some_and(is_more)
+                    || (before.is_some_and(is_less) && !now.is_some_and(is_less))
+            }
+        }
+    }
+
+    /// Whether it has told us that it stands still on the day.
     fn is_stop_announced(&self) -> bool {
-        self.change.is_some_and(|change| {
-            let covers = change.from_on <= self.yesterday.0 && self.yesterday.0 <= change.to_on;
-            covers && matches!(change.kind, ChangeKind::Shutdown | ChangeKind::Holiday)
-        })
+        self.change.is_some_and(|change| change.kind.is_idle())
     }
 }
 
@@ -116,7 +153,7 @@ fn day_ratio(facts: &Facts<'_>) -> Option<LedgerFinding> {
     let name = &facts.customer.name;
     let type_of = |day: GasDay| facts.calendar.day_type(day.0);
     let is_explained =
-        type_of(facts.yesterday) != type_of(facts.yesterday.plus(-1)) || facts.is_stop_announced();
+        type_of(facts.yesterday) != type_of(facts.yesterday.plus(-1)) || facts.is_announced(ratio);
     // A works that rests at weekends would be yellow every week.
     let level = if is_explained {
         Level::Blue
@@ -197,53 +234,73 @@ fn off_plan(facts: &Facts<'_>) -> Option<LedgerFinding> {
 }
 
 /// A201 and A207: 剩余天数 × 日均 > 剩余气量 means over-take, < under-take. As practised the two
-/// differ at the smallest amount; within 5 % of the contract it is told, and not coloured.
+/// differ at the smallest amount; within 5 % of the contract it is told, and not coloured. Where days of the
+/// year are not known, only what holds whatever was used on them is told.
 fn contract(facts: &Facts<'_>) -> Option<LedgerFinding> {
     let contract = facts.customer.contract_annual;
     let mean_m3 = facts.mean_30d.mean_m3()?;
     if contract <= StdVolume::ZERO {
         return None;
     }
-    let left = contract - facts.year_to_date;
-    let days = facts.days_left;
+    let (days, year) = (facts.days_left, facts.year);
+    // Of days that are not known no more was used than nothing, and no less than meters can pass.
+    let (most_left, least_left) = (contract - year.known, contract - year.at_most);
+    let is_over = facts.mean_30d.compare(days, most_left) == Ordering::Greater;
+    let is_under = facts.mean_30d.compare(days, least_left) == Ordering::Less;
+    let left = match (is_over, is_under) {
+        (true, _) => most_left,
+        (false, true) => least_left,
+        (false, false) => return None,
+    };
     let name = &facts.customer.name;
     let expected_m3 = mean_m3 * days as f64;
     let gap_m3 = expected_m3 - left.to_f64();
     let is_small = gap_m3.abs() <= 0.05 * contract.to_f64();
-    let sums = format!(
+    let (least, least_en) = if year.days_unknown > 0 {
+        ("至少", "at least ")
+    } else {
+        ("", "")
+    };
+    let mut sums = format!(
         "剩余 {days} 天 × 日均 {mean_m3:.0} m³ = {expected_m3:.0} m³，剩余合同量 {} m³",
         m3(left)
     );
-    let sums_en = format!(
+    let mut sums_en = format!(
         "{days} days left × {mean_m3:.0} m³/d = {expected_m3:.0} m³ against {} m³ of contract left",
         m3(left)
     );
-    match facts.mean_30d.compare(days, left) {
-        Ordering::Equal => None,
-        Ordering::Greater => {
-            let on = facts
-                .mean_30d
-                .days_to_use(left)
-                .map_or(facts.yesterday, |n| facts.yesterday.plus(n));
-            Some(facts.finding(
-                "A201",
-                if is_small { Level::Blue } else { Level::Orange },
-                Sla::Complex,
-                format!("{name}年合同量按当前进度将于 {on} 用尽，超提 {gap_m3:.0} m³（{sums}）"),
-                format!("{name} will have used its annual contract up on {on}, {gap_m3:.0} m³ over ({sums_en})"),
-            ))
-        }
-        Ordering::Less => Some(facts.finding(
+    if year.days_unknown > 0 {
+        let unknown = year.days_unknown;
+        sums = format!("{sums}，当年 {unknown} 天用量未知");
+        sums_en = format!("{sums_en}, the use of {unknown} days of the year is not known");
+    }
+    Some(if is_over {
+        let on = facts
+            .mean_30d
+            .days_to_use(left)
+            .map_or(facts.yesterday, |n| facts.yesterday.plus(n));
+        facts.finding(
+            "A201",
+            if is_small { Level::Blue } else { Level::Orange },
+            Sla::Complex,
+            format!("{name}年合同量按当前进度将于 {on} 用尽，超提{least} {gap_m3:.0} m³（{sums}）"),
+            format!("{name} will have used its annual contract up on {on}, {least_en}{gap_m3:.0} m³ over ({sums_en})"),
+        )
+    } else {
+        facts.finding(
             "A207",
             if is_small { Level::Blue } else { Level::Yellow },
             Sla::Complex,
-            format!("{name}年合同量按当前进度将欠提 {:.0} m³（{sums}）", -gap_m3),
             format!(
-                "{name} will leave {:.0} m³ of its annual contract untaken ({sums_en})",
+                "{name}年合同量按当前进度将欠提{least} {:.0} m³（{sums}）",
                 -gap_m3
             ),
-        )),
-    }
+            format!(
+                "{name} will leave {least_en}{:.0} m³ of its annual contract untaken ({sums_en})",
+                -gap_m3
+            ),
+        )
+    })
 }
 
 /// A302: hours without data.
@@ -270,9 +327,11 @@ fn hours_missing(facts: &Facts<'_>) -> Option<LedgerFinding> {
     ))
 }
 
-/// A208: the agreed discount is below the least one of the tier reached.
+/// A208: the agreed discount is below the least one of the tier reached. Days that are not known can only
+/// raise the tier, but the negotiated one has no floor.
 fn discount(facts: &Facts<'_>) -> Option<LedgerFinding> {
-    let floor = PriceTier::of(facts.year_to_date).discount_min()?;
+    PriceTier::of(facts.year.at_most).discount_min()?;
+    let floor = PriceTier::of(facts.year.known).discount_min()?;
     let agreed = facts.customer.agreed_discount;
     if agreed >= floor {
         return None;

@@ -8,7 +8,7 @@
 //! corrector is converted with one fixed factor all year, and in winter the gas is denser than that.
 //! Its volumes are converted again with the factor of each day's mean ambient temperature.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -177,6 +177,8 @@ pub struct BalanceBuilder<'a> {
 #[derive(Debug, Clone, Copy)]
 struct MeterSum {
     days: usize,
+    /// Of these, the day on which it was taken away.
+    last_days: usize,
     measured: StdVolume,
     normalised: Option<StdVolume>,
 }
@@ -185,6 +187,7 @@ impl Default for MeterSum {
     fn default() -> Self {
         Self {
             days: 0,
+            last_days: 0,
             measured: StdVolume::ZERO,
             normalised: Some(StdVolume::ZERO),
         }
@@ -198,20 +201,19 @@ impl<'a> BalanceBuilder<'a> {
         gate_curves: &[LoadCurve],
         temperatures: &'a BTreeMap<ZoneId, BTreeMap<GasDay, f64>>,
     ) -> Self {
-        let mut gate_meters: BTreeMap<&ZoneId, BTreeSet<&MeterId>> = BTreeMap::new();
+        let mut gate_meters: BTreeMap<&ZoneId, BTreeMap<&MeterId, &Meter>> = BTreeMap::new();
         for meter in registry.meters.values() {
             if meter.role == MeterRole::Gate {
-                gate_meters
-                    .entry(&meter.zone)
-                    .or_default()
-                    .insert(&meter.id);
+                let of_zone = gate_meters.entry(&meter.zone).or_default();
+                of_zone.insert(&meter.id, meter);
             }
         }
         let mut gates: BTreeMap<&ZoneId, BTreeMap<GasDay, StdVolume>> = BTreeMap::new();
         for (zone, meters) in gate_meters {
             let mut days: BTreeMap<GasDay, (usize, StdVolume)> = BTreeMap::new();
             for curve in gate_curves {
-                if meters.contains(&curve.meter) && curve.is_complete() {
+                let meter = meters.get(&curve.meter);
+                if meter.is_some_and(|m| m.is_installed_on(curve.day)) && curve.is_complete() {
                     let day = days.entry(curve.day).or_default();
                     day.0 += 1;
                     day.1 += curve.volume();
@@ -219,7 +221,10 @@ impl<'a> BalanceBuilder<'a> {
             }
             let known = days
                 .into_iter()
-                .filter(|(_, (count, _))| *count == meters.len())
+                .filter(|(day, (count, _))| {
+                    let there = meters.values().filter(|m| m.is_installed_on(*day));
+                    *count == there.count()
+                })
                 .map(|(day, (_, volume))| (day, volume));
             gates.insert(zone, known.collect());
         }
@@ -229,7 +234,8 @@ impl<'a> BalanceBuilder<'a> {
                 continue;
             };
             let days = gates.get(&meter.zone);
-            if meter.role == MeterRole::Gate && days.is_some_and(|d| d.contains_key(&curve.day)) {
+            let counts = days.is_some_and(|d| d.contains_key(&curve.day));
+            if meter.role == MeterRole::Gate && counts && meter.is_installed_on(curve.day) {
                 *through.entry(id).or_insert(StdVolume::ZERO) += curve.volume();
             }
         }
@@ -251,6 +257,7 @@ impl<'a> BalanceBuilder<'a> {
             .gates
             .get(&meter.zone)
             .is_some_and(|days| days.contains_key(&curve.day));
+        let counts = counts && meter.is_installed_on(curve.day);
         if meter.role != MeterRole::Customer || !counts || !curve.is_complete() {
             return;
         }
@@ -258,6 +265,7 @@ impl<'a> BalanceBuilder<'a> {
         let normalised = self.at_ambient(meter, curve.day, volume);
         let sum = self.meters.entry(id).or_default();
         sum.days += 1;
+        sum.last_days += usize::from(meter.is_last_day(curve.day));
         sum.measured += volume;
         sum.normalised = sum.normalised.zip(normalised).map(|(a, b)| a + b);
     }
@@ -323,11 +331,13 @@ impl<'a> BalanceBuilder<'a> {
                 });
                 continue;
             }
-            let due = days.range(GasDay(meter.installed_on)..).count();
+            let sum = self.meters.get(&meter.id).copied().unwrap_or_default();
+            // The day on which it was taken away counts if it is whole, and is never filled.
+            let expected = days.keys().filter(|day| meter.is_expected_on(**day));
+            let due = expected.count() + sum.last_days;
             if meter.role != MeterRole::Customer || due == 0 {
                 continue;
             }
-            let sum = self.meters.get(&meter.id).copied().unwrap_or_default();
             if sum.days == 0 {
                 balance.silent_meters += 1;
                 meters.push(MeterBalance {

@@ -59,7 +59,7 @@ pub fn sum_day(
             let curve = by_meter.get(&meter.id).copied();
             sums.entry(node)
                 .or_default()
-                .add(curve, || estimate(meter, curve));
+                .add(curve, meter.is_last_day(day), || estimate(meter, curve));
         }
     }
     sums.into_iter()
@@ -69,7 +69,7 @@ pub fn sum_day(
 
 /// Whether a meter's use counts on a gas day.
 pub fn is_in_use(registry: &Registry, meter: &Meter, day: GasDay) -> bool {
-    meter.installed_on <= day.0
+    meter.is_installed_on(day)
         && registry
             .customer_of(meter)
             .is_some_and(|customer| customer.connected_on <= day.0)
@@ -86,7 +86,13 @@ struct NodeSum {
 }
 
 impl NodeSum {
-    fn add(&mut self, curve: Option<&LoadCurve>, estimate: impl FnOnce() -> HourEstimates) {
+    /// On its last day a meter used nothing in hours that it does not know.
+    fn add(
+        &mut self,
+        curve: Option<&LoadCurve>,
+        is_last_day: bool,
+        estimate: impl FnOnce() -> HourEstimates,
+    ) {
         self.meter_hours += 24;
         let is_measured = |quality: &Quality| *quality <= Quality::Suspect;
         if let Some(curve) = curve.filter(|curve| curve.quality.iter().all(is_measured)) {
@@ -108,6 +114,8 @@ impl NodeSum {
                 *sum += volume;
                 self.own += volume;
                 uncertainty += of(&estimates.bounded).map_or(StdVolume::ZERO, |e| e.uncertainty);
+            } else if is_last_day {
+                self.meter_hours -= 1;
             } else if let Some(estimate) = of(&estimates.missing) {
                 *sum += estimate.volume;
                 uncertainty += estimate.uncertainty;
@@ -169,6 +177,48 @@ mod tests {
                 late,
             ],
         )
+    }
+
+    /// A customer that closed: measured until its last hour, and nothing is made up for it afterwards.
+    #[test]
+    fn what_was_taken_away_is_estimated_no_more() {
+        let mut gone = meter("m1", "c1");
+        gone.removed_on = Some(day().0);
+        let registry = registry(vec![customer("c1")], vec![gone, meter("m2", "c1")]);
+        let like = |_: &Meter, _: Option<&LoadCurve>| HourEstimates {
+            missing: [Some(Estimate {
+                volume: StdVolume::from_m3(2),
+                method: crate::domain::estimate::Method::E6,
+                uncertainty: StdVolume::ZERO,
+            }); 24],
+            bounded: [None; 24],
+        };
+        let volume = |day: GasDay, curves: &[LoadCurve]| {
+            let curves: Vec<LoadCurve> = curves
+                .iter()
+                .map(|curve| LoadCurve {
+                    day,
+                    ..curve.clone()
+                })
+                .collect();
+            let of_day = sum_day(&registry, day, &curves, &like);
+            (of_day[0].volume_m3(), of_day[0].coverage)
+        };
+        let close = |(got, coverage): (f64, f64), m3: f64, part: f64| {
+            assert!((got - m3).abs() < 1e-9, "{got} of {m3}");
+            assert!((coverage - part).abs() < 1e-9, "{coverage} of {part}");
+        };
+        // Silent before: estimated. On its last day what it measured in six hours counts.
+        close(
+            volume(day().plus(-1), &[curve("m2", 5, 0..0)]),
+            168.0,
+            120.0 / 168.0,
+        );
+        let last = [curve("m1", 10, 6..24), curve("m2", 5, 0..0)];
+        close(volume(day(), &last), 180.0, 1.0);
+        // After it nothing does, whatever the device in the store room says.
+        close(volume(day().plus(1), &[curve("m2", 5, 0..0)]), 120.0, 1.0);
+        close(volume(day().plus(1), &last), 120.0, 1.0);
     }
 
     #[test]

@@ -5,21 +5,25 @@ mod row;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use serde::Serialize;
 
 use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::demand::Band;
 use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId};
-use crate::domain::meter::{Meter, MeterKind};
-use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::domain::meter::{Meter, MeterKind, SettlementTotal};
+use crate::domain::quantity::{StdVolume, WorkVolume, YuanPerM3};
 use crate::domain::registry::Registry;
-use crate::ledger::alerts::{self, Facts};
+use crate::ledger::alerts::{self, Facts, YearUse};
 use crate::ledger::figures::{self, DaySum, Days, HeatingSeason};
 
 pub use self::row::{
     LedgerBand, LedgerChange, LedgerEntry, LedgerFinding, LedgerStatus, Level, UsePattern,
 };
+
+/// A meter passes at most so many times its Qmax (rule V06).
+const OVERLOAD: f64 = 1.2;
 
 /// Days of the mean that looks ahead, and of the sparkline.
 const RECENT_DAYS: i64 = 30;
@@ -27,11 +31,47 @@ const RECENT_DAYS: i64 = 30;
 /// A production change further ahead is not shown yet, days.
 const CHANGE_AHEAD_DAYS: i64 = 30;
 
-/// The last standard total of a meter.
+/// What a meter's settlement register shows: never converted, since no factor holds for all of a total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RegisterTotal {
+    /// 标况
+    Std(StdVolume),
+    /// 工况
+    Work(WorkVolume),
+}
+
+impl RegisterTotal {
+    /// Of a register's units of 1e-4 m³.
+    pub const fn from_units(settlement: SettlementTotal, units: i64) -> Self {
+        match settlement {
+            SettlementTotal::Std => Self::Std(StdVolume::from_units(units)),
+            SettlementTotal::Work => Self::Work(WorkVolume::from_units(units)),
+        }
+    }
+
+    /// Which register.
+    pub const fn kind(self) -> SettlementTotal {
+        match self {
+            Self::Std(_) => SettlementTotal::Std,
+            Self::Work(_) => SettlementTotal::Work,
+        }
+    }
+
+    /// m³, as it is.
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Self::Std(total) => total.to_f64(),
+            Self::Work(total) => total.to_f64(),
+        }
+    }
+}
+
+/// The last total of a meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LatestTotal {
     /// The total.
-    pub total: StdVolume,
+    pub total: RegisterTotal,
     /// When it was sampled.
     pub at: DateTime<Utc>,
 }
@@ -104,27 +144,37 @@ struct Context<'a> {
     today: GasDay,
     yesterday: GasDay,
     season: Option<HeatingSeason>,
-    /// The plan in force of each customer and day.
+    /// The plan in force of each customer and day, of the days that are shown.
     plans: BTreeMap<(&'a CustomerId, GasDay), &'a FiledPlan>,
+    /// Changes of each customer that are known, in the order in which they are told.
+    changes: BTreeMap<&'a CustomerId, Vec<&'a ProductionChange>>,
 }
 
 impl<'a> Context<'a> {
     fn new(input: &'a LedgerInput<'a>) -> Self {
         let today = input.clock.day_of(input.now);
         let company = &input.registry.company;
+        let (yesterday, month) = (today.plus(-1), today.month());
+        let shown = yesterday.min(month.first_day())..month.next().first_day();
         let mut plans: BTreeMap<(&CustomerId, GasDay), &FiledPlan> = BTreeMap::new();
-        for plan in input.plans.iter().filter(|p| p.available_at <= input.now) {
+        let known = input.plans.iter().filter(|p| p.available_at <= input.now);
+        for plan in known.filter(|p| shown.contains(&p.day)) {
             let kept = plans.entry((&plan.customer, plan.day)).or_insert(plan);
             if plan.available_at > kept.available_at {
                 *kept = plan;
             }
         }
+        let mut changes: BTreeMap<&CustomerId, Vec<&ProductionChange>> = BTreeMap::new();
+        for change in input.changes.iter().filter(|c| c.available_at <= input.now) {
+            changes.entry(&change.customer).or_default().push(change);
+        }
         Self {
             input,
             today,
-            yesterday: today.plus(-1),
+            yesterday,
             season: HeatingSeason::parse(&company.heating_from, &company.heating_to),
             plans,
+            changes,
         }
     }
 
@@ -134,29 +184,16 @@ impl<'a> Context<'a> {
 
     fn entry(&self, customer: &'a Customer, basis: &str) -> LedgerEntry {
         let id = &customer.id;
-        let meters: Vec<&Meter> = self.input.registry.meters_of(id).collect();
+        let all = self.input.registry.meters_of(id);
+        let meters: Vec<&Meter> = all
+            .filter(|m| m.removed_on.is_none_or(|last| self.today.0 <= last))
+            .collect();
         let year = Year::new(self, customer);
         let use_of = Use::new(self, customer);
         let day = DayWatch::new(self, customer);
         let month = MonthWatch::new(self, customer, &year, &day);
         let change = self.change(id);
-        let findings = alerts::findings(&Facts {
-            customer,
-            calendar: self.input.calendar,
-            yesterday: self.yesterday,
-            raised_at: self.input.clock.end_of(self.yesterday),
-            volume: day.volume,
-            volume_before: day.volume_before,
-            plan: day.plan,
-            idle_workdays: year.days.map_or(0, |days| {
-                figures::idle_workdays(days, self.input.calendar, self.yesterday)
-            }),
-            hours_missing: self.hours_missing(id),
-            year_to_date: year.to_date,
-            mean_30d: year.mean_30d,
-            days_left: self.days_left(),
-            change,
-        });
+        let findings = self.findings(customer, &year, &day);
         let price = customer.base_price.to_f64();
         let stake_m3 = day
             .deviation
@@ -185,8 +222,9 @@ impl<'a> Context<'a> {
             base_price_yuan_per_m3: customer.base_price,
             price_tier: year.tier,
             agreed_discount_yuan_per_m3: customer.agreed_discount,
-            discount_floor_yuan_per_m3: year.tier.discount_min(),
-            year_to_date_m3: year.to_date,
+            discount_floor_yuan_per_m3: year.tier.and_then(PriceTier::discount_min),
+            year_to_date_m3: year.used.known,
+            year_days_unknown: year.used.days_unknown,
             to_next_tier_m3: year.to_next_tier,
             next_tier_on: year.next_tier_on,
             is_interruptible: customer.is_interruptible,
@@ -200,6 +238,7 @@ impl<'a> Context<'a> {
             transport: main.map_or("", transport_key).to_owned(),
             flow_max_m3h: meters.iter().map(|meter| meter.flow_max_m3h).sum(),
             latest_total_m3: latest.map(|latest| latest.total),
+            latest_total_kind: latest.map(|latest| latest.total.kind()),
             latest_at: latest.map(|latest| latest.at),
             data_completeness_7d: self.completeness_7d(id, year.days),
             shift: customer.shift,
@@ -220,6 +259,7 @@ impl<'a> Context<'a> {
             peak_hour_m3: use_of.peak_hour,
             peak_slots_m3: use_of.peak_slots,
             month_to_date_m3: month.to_date,
+            month_days_unknown: month.days_unknown,
             month_plan_ratio: month.plan_ratio,
             time_progress: month.time_progress,
             month_expected_deviation_m3: month.deviation_m3,
@@ -232,6 +272,27 @@ impl<'a> Context<'a> {
                 .collect(),
             risk_yuan: price * stake_m3,
         }
+    }
+
+    fn findings(&self, customer: &Customer, year: &Year<'_>, day: &DayWatch) -> Vec<LedgerFinding> {
+        alerts::findings(&Facts {
+            customer,
+            calendar: self.input.calendar,
+            yesterday: self.yesterday,
+            raised_at: self.input.clock.end_of(self.yesterday),
+            volume: day.volume,
+            volume_before: day.volume_before,
+            plan: day.plan,
+            idle_workdays: year.days.map_or(0, |days| {
+                figures::idle_workdays(days, self.input.calendar, self.yesterday)
+            }),
+            hours_missing: self.hours_missing(&customer.id),
+            year: year.used,
+            mean_30d: year.mean_30d,
+            days_left: self.days_left(),
+            change: self.change_on(&customer.id, self.yesterday),
+            change_before: self.change_on(&customer.id, self.yesterday.plus(-1)),
+        })
     }
 
     /// Hours of yesterday without data; all of them if nothing is known of the day at all.
@@ -261,20 +322,22 @@ impl<'a> Context<'a> {
             .map_or(0, |next| GasDay(next).days_since(self.today))
     }
 
+    fn changes_known(&self, id: &CustomerId) -> impl Iterator<Item = &'a ProductionChange> {
+        self.changes.get(id).into_iter().flatten().copied()
+    }
+
+    /// The change in force on a gas day; the one known last wins.
+    fn change_on(&self, id: &CustomerId, day: GasDay) -> Option<&'a ProductionChange> {
+        self.changes_known(id)
+            .filter(|c| c.from_on <= day.0 && day.0 <= c.to_on)
+            .max_by_key(|c| (c.available_at, c.from_on))
+    }
+
     /// The change in force today, or else the next one within 30 days; the one known last wins.
     fn change(&self, id: &CustomerId) -> Option<&'a ProductionChange> {
-        let known = || {
-            self.input
-                .changes
-                .iter()
-                .filter(|c| c.customer == *id && c.available_at <= self.input.now)
-        };
         let today = self.today.0;
-        let in_force = known()
-            .filter(|c| c.from_on <= today && today <= c.to_on)
-            .max_by_key(|c| (c.available_at, c.from_on));
-        in_force.or_else(|| {
-            known()
+        self.change_on(id, self.today).or_else(|| {
+            self.changes_known(id)
                 .filter(|c| c.from_on > today)
                 .filter(|c| (c.from_on - today).num_days() <= CHANGE_AHEAD_DAYS)
                 .min_by_key(|c| (c.from_on, std::cmp::Reverse(c.available_at)))
@@ -285,8 +348,8 @@ impl<'a> Context<'a> {
 /// Group B: the calendar year and its tiers.
 struct Year<'a> {
     days: Option<&'a Days>,
-    to_date: StdVolume,
-    tier: PriceTier,
+    used: YearUse,
+    tier: Option<PriceTier>,
     to_next_tier: Option<StdVolume>,
     next_tier_on: Option<NaiveDate>,
     mean_30d: DaySum,
@@ -298,10 +361,21 @@ impl<'a> Year<'a> {
         let (today, yesterday) = (context.today, context.yesterday);
         let first = NaiveDate::from_ymd_opt(today.0.year(), 1, 1).map_or(today, GasDay);
         let sum = |first, last| days.map_or_else(DaySum::default, |d| DaySum::of(d, first, last));
-        let to_date = sum(first, yesterday).volume;
+        // Before it was connected a customer is known to have used nothing.
+        let first = first.max(GasDay(customer.connected_on));
+        let known = sum(first, yesterday);
         let mean_30d = sum(today.plus(-RECENT_DAYS), yesterday);
-        let tier = PriceTier::of(to_date);
-        let to_next_tier = tier.next_at().map(|at| at - to_date);
+        let days_unknown = (today.days_since(first).max(0) - known.days).max(0);
+        let used = YearUse {
+            known: known.volume,
+            at_most: known.volume + capacity(context, customer, days_unknown),
+            days_unknown,
+        };
+        let tier = used.tier();
+        let next_at = tier.and_then(PriceTier::next_at);
+        let to_next_tier = next_at
+            .map(|at| at - used.known)
+            .filter(|_| days_unknown == 0);
         let next_tier_on = to_next_tier
             .and_then(|gap| mean_30d.days_to_use(gap))
             .filter(|days| *days <= 366)
@@ -309,7 +383,7 @@ impl<'a> Year<'a> {
             .filter(|on| on.year() == today.0.year());
         Self {
             days,
-            to_date,
+            used,
             tier,
             to_next_tier,
             next_tier_on,
@@ -320,6 +394,15 @@ impl<'a> Year<'a> {
     fn volume(&self, day: GasDay) -> Option<StdVolume> {
         self.days?.get(&day).copied()
     }
+}
+
+/// Most that a customer's meters can pass on so many days.
+fn capacity(context: &Context<'_>, customer: &Customer, days: i64) -> StdVolume {
+    let meters = context.input.registry.meters_of(&customer.id);
+    let m3h: f64 = meters
+        .map(|meter| meter.flow_max_m3h * meter.fixed_factor.max(1.0))
+        .sum();
+    StdVolume::from_f64(OVERLOAD * m3h * 24.0 * days as f64)
 }
 
 /// Group D: how the gas is used.
@@ -420,6 +503,7 @@ impl DayWatch {
 /// Group E: the month.
 struct MonthWatch {
     to_date: StdVolume,
+    days_unknown: i64,
     plan_ratio: Option<f64>,
     time_progress: f64,
     deviation_m3: Option<f64>,
@@ -436,9 +520,12 @@ impl MonthWatch {
         let days = month.days();
         let complete = context.today.days_since(month.first_day());
         let left = days.len() as f64 - complete as f64;
-        let to_date = year.days.map_or(StdVolume::ZERO, |d| {
-            DaySum::of(d, month.first_day(), context.yesterday).volume
-        });
+        let first = month.first_day().max(GasDay(customer.connected_on));
+        let known = year
+            .days
+            .map_or_else(DaySum::default, |d| DaySum::of(d, first, context.yesterday));
+        let days_unknown = (context.today.days_since(first).max(0) - known.days).max(0);
+        let to_date = known.volume;
         let filed: Option<StdVolume> = days
             .iter()
             .map(|day| context.plan(&customer.id, *day))
@@ -449,11 +536,14 @@ impl MonthWatch {
             .filter(|plan| *plan > StdVolume::ZERO);
         let expected_m3 = year.mean_30d.mean_m3().map(|mean| {
             let today = day.expected_m3.unwrap_or(mean);
-            to_date.to_f64() + today + mean * (left - 1.0)
+            to_date.to_f64() + today + mean * (left - 1.0 + days_unknown as f64)
         });
         Self {
             to_date,
-            plan_ratio: plan.map(|plan| to_date.to_f64() / plan.to_f64()),
+            days_unknown,
+            plan_ratio: plan
+                .filter(|_| days_unknown == 0)
+                .map(|plan| to_date.to_f64() / plan.to_f64()),
             time_progress: complete as f64 / days.len() as f64,
             deviation_m3: expected_m3.zip(plan).map(|(e, plan)| e - plan.to_f64()),
         }
@@ -507,3 +597,5 @@ fn completeness(customer: &Customer, meters: &[&Meter]) -> f64 {
 pub(super) mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unknown_tests;

@@ -79,18 +79,39 @@ fn write(
     let columns: Vec<&Column> = GROUPS.iter().flat_map(|group| group.columns).collect();
     header(sheet, as_of, company)?;
     for (row, entry) in (HEADER_ROWS..).zip(entries) {
+        let mut lines = 1;
         for (column, spec) in (0..).zip(&columns) {
             let format = body_format(spec.kind, Some(entry.status));
-            cell(sheet, row, column, (spec.value)(entry), &format)?;
+            let value = (spec.value)(entry);
+            if let Cell::Text(text) = &value {
+                lines = lines.max(lines_of(text, spec.width));
+            }
+            cell(sheet, row, column, value, &format)?;
         }
+        sheet.set_row_height(row, 15 * lines)?;
     }
     let last_row = HEADER_ROWS + u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1) - 1;
     totals(sheet, &columns, entries, last_row)?;
     let last_column = u16::try_from(columns.len()).unwrap_or(u16::MAX) - 1;
     sheet.autofilter(HEADER_ROWS - 1, 0, last_row, last_column)?;
     sheet.set_freeze_panes(HEADER_ROWS, FROZEN_COLUMNS)?;
-    print_setup(sheet, last_row + 1, last_column)?;
+    print_setup(sheet, last_row + 1, last_column, &columns)?;
     book.save_to_buffer()
+}
+
+/// Lines of a wrapped text in a column of this width; a Chinese character is as wide as two others.
+fn lines_of(text: &str, width: f64) -> u16 {
+    let units: u16 = text
+        .chars()
+        .map(|mark| if mark.is_ascii() { 1 } else { 2 })
+        .sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small positive number"
+    )]
+    let lines = (f64::from(units) / (width - 1.0)).ceil() as u16;
+    lines.clamp(1, 20)
 }
 
 /// The time written into the file, of the state rather than of the clock.
@@ -148,8 +169,8 @@ fn body_format(kind: Kind, status: Option<LedgerStatus>) -> Format {
         .set_align(FormatAlign::VerticalCenter);
     let format = match kind {
         Kind::Text => format.set_text_wrap(),
-        Kind::Wan => format.set_num_format("#,##0.0000"),
-        Kind::M3 => format.set_num_format("#,##0.####"),
+        // Not `#,##0.####`: Excel would write whole numbers with a point and nothing behind it.
+        Kind::Wan | Kind::M3 => format.set_num_format("#,##0.0000"),
         Kind::Count => format.set_num_format("#,##0"),
         Kind::Price => format.set_num_format("0.0000"),
         Kind::Ratio => format.set_num_format("0.0%"),
@@ -227,16 +248,48 @@ fn total(spec: &Column, entries: &[LedgerEntry]) -> f64 {
     units as f64 / 1e8
 }
 
-fn print_setup(sheet: &mut Worksheet, last_row: u32, last_column: u16) -> Result<(), XlsxError> {
+/// A3 landscape, a page for each group beside the columns that name the customer: all on one page
+/// nobody could read.
+fn print_setup(
+    sheet: &mut Worksheet,
+    last_row: u32,
+    last_column: u16,
+    columns: &[&Column],
+) -> Result<(), XlsxError> {
     const A3: u8 = 8;
+    let (breaks, scale) = pages(columns);
     sheet.set_landscape();
     sheet.set_paper_size(A3);
-    sheet.set_print_fit_to_pages(1, 0);
+    sheet.set_print_scale(scale);
+    sheet.set_vertical_page_breaks(&breaks)?;
     sheet.set_repeat_rows(2, 3)?;
     sheet.set_repeat_columns(0, FROZEN_COLUMNS - 1)?;
     sheet.set_print_area(0, 0, last_row, last_column)?;
     sheet.set_footer("&L&A&R第 &P 页 共 &N 页");
     Ok(())
+}
+
+/// The columns before which a page ends, and the percentage at which the widest group fits on one.
+fn pages(columns: &[&Column]) -> (Vec<u32>, u16) {
+    /// Characters across an A3 page at full size.
+    const ACROSS: f64 = 190.0;
+    let width = |columns: &[&Column]| columns.iter().map(|column| column.width).sum::<f64>();
+    let names = width(&columns[..usize::from(FROZEN_COLUMNS)]);
+    let (mut breaks, mut first, mut widest) = (Vec::new(), 0, 0.0_f64);
+    for group in GROUPS {
+        let end = first + group.columns.len();
+        widest = widest.max(names + width(&columns[first..end]));
+        breaks.push(u32::try_from(end).unwrap_or(u32::MAX));
+        first = end;
+    }
+    breaks.pop();
+    let scale = (100.0 * ACROSS / widest).floor().clamp(40.0, 100.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 40 and 100"
+    )]
+    (breaks, scale as u16)
 }
 
 #[cfg(test)]

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::calendar::GasDay;
 use crate::domain::customer::Customer;
 use crate::domain::id::CustomerId;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
-use crate::ledger::figures;
 
 /// When a customer belongs on the ledger. domain.md §1.1, S1-4.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,20 +67,6 @@ pub fn members_kept(
         .collect();
     all.extend(now);
     all.into_iter().collect()
-}
-
-/// Use of the 365 gas days before `today`, by customer; customers without a single day are absent.
-pub fn annual_use(
-    daily: &BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>>,
-    today: GasDay,
-) -> BTreeMap<CustomerId, StdVolume> {
-    daily
-        .iter()
-        .filter_map(|(id, days)| {
-            let year = figures::DaySum::of(days, today.plus(-365), today.plus(-1));
-            (year.days > 0).then(|| (id.clone(), year.volume))
-        })
-        .collect()
 }
 
 fn basis(
@@ -233,18 +217,5 @@ mod tests {
         assert_eq!(ids(&once), ["large", "small"]);
         assert_eq!(once[1].1, "待定是否出台账，原依据: 年用气");
         assert!(once[0].1.starts_with("设计小时流量 100"));
-    }
-
-    #[test]
-    fn a_year_is_the_365_days_before_today() {
-        let today: GasDay = "2026-11-21".parse().unwrap();
-        let days: BTreeMap<GasDay, StdVolume> = (-400..5)
-            .map(|i| (today.plus(i), StdVolume::from_m3(1)))
-            .collect();
-        let daily = BTreeMap::from([
-            (CustomerId::from("a"), days),
-            (CustomerId::from("b"), BTreeMap::new()),
-        ]);
-        assert_eq!(annual_use(&daily, today), uses(&[("a", "365")]));
     }
 }

@@ -14,4 +14,4 @@ mod figures;
 mod members;
 
 pub use self::alerts::{Sla, due_at};
-pub use self::members::{EntryRule, annual_use, members, members_kept};
+pub use self::members::{EntryRule, members, members_kept};

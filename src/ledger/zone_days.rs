@@ -46,6 +46,7 @@ impl<'a> ZoneDaysBuilder<'a> {
             return;
         };
         let counts = matches!(meter.role, MeterRole::Gate | MeterRole::Customer);
+        let counts = counts && meter.is_installed_on(curve.day);
         if index < self.days && counts && curve.is_complete() {
             let days = self
                 .meters
@@ -76,19 +77,19 @@ impl<'a> ZoneDaysBuilder<'a> {
                 .values()
                 .filter(move |meter| meter.zone == *zone && meter.role == role)
         };
-        let mut gates: Vec<Option<StdVolume>> = vec![None; self.days];
-        if of(MeterRole::Gate).next().is_some() {
-            gates.fill(Some(StdVolume::ZERO));
-        }
-        for meter in of(MeterRole::Gate) {
-            for (index, gate) in gates.iter_mut().enumerate() {
-                let day = self
-                    .meters
-                    .get(&meter.id)
-                    .and_then(|days| *days.get(index)?);
-                *gate = gate.zip(day).map(|(sum, volume)| sum + volume);
-            }
-        }
+        let gates: Vec<Option<StdVolume>> = (0_i64..)
+            .zip(0..self.days)
+            .map(|(offset, index)| {
+                let day = self.from.plus(offset);
+                let mut there = of(MeterRole::Gate)
+                    .filter(|meter| meter.is_installed_on(day))
+                    .peekable();
+                there.peek()?;
+                there
+                    .map(|meter| *self.meters.get(&meter.id)?.get(index)?)
+                    .sum()
+            })
+            .collect();
         let mut measured = vec![StdVolume::ZERO; self.days];
         let mut filled = vec![StdVolume::ZERO; self.days];
         for meter in of(MeterRole::Customer) {
@@ -98,12 +99,11 @@ impl<'a> ZoneDaysBuilder<'a> {
             let known: Vec<StdVolume> = days.iter().flatten().copied().collect();
             let sum: StdVolume = known.iter().sum();
             let mean = StdVolume::from_f64(sum.to_f64() / known.len().max(1) as f64);
-            let installed = meter.installed_on;
             let sums = measured.iter_mut().zip(&mut filled);
             for ((offset, day), (measured, filled)) in (0_i64..).zip(days).zip(sums) {
                 match day {
                     Some(volume) => *measured += *volume,
-                    None if installed <= self.from.plus(offset).0 => *filled += mean,
+                    None if meter.is_expected_on(self.from.plus(offset)) => *filled += mean,
                     None => {}
                 }
             }
@@ -175,5 +175,47 @@ mod tests {
         assert_eq!(known, [(from, 98 * 24), (from.plus(3), 98 * 24)]);
         assert_eq!(days[0].gate, StdVolume::from_m3(2_400));
         assert!((days[0].missing_ratio().unwrap() - 0.02).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_there_on_a_day_is_neither_waited_for_nor_filled() {
+        let from: GasDay = "2026-11-01".parse().unwrap();
+        let of = |id: &str, role| Meter {
+            id: id.into(),
+            role,
+            ..fixture::meter("m", "c")
+        };
+        let gate = of("gate", MeterRole::Gate);
+        let second = Meter {
+            installed_on: from.plus(2).0,
+            ..of("second", MeterRole::Gate)
+        };
+        let closed = Meter {
+            removed_on: Some(from.plus(1).0),
+            ..of("closed", MeterRole::Customer)
+        };
+        let meters = vec![gate, second, closed, of("works", MeterRole::Customer)];
+        let registry = fixture::registry(Vec::new(), meters);
+        let mut builder = ZoneDaysBuilder::new(&registry, from, from.plus(4));
+        for offset in 0..4 {
+            builder.add(&curve("gate", from.plus(offset), 100));
+            builder.add(&curve("works", from.plus(offset), 90));
+        }
+        builder.add(&curve("closed", from, 5));
+        // The second gate reports from its second day on; the closed meter's device blinks in the store.
+        builder.add(&curve("second", from.plus(3), 20));
+        builder.add(&curve("closed", from.plus(3), 1));
+        let days = builder.finish().remove("north").unwrap();
+        let m3 = |volume: StdVolume| volume.round_m3() / 24;
+        let known: Vec<_> = days
+            .iter()
+            .map(|d| (d.day, m3(d.gate), m3(d.metered)))
+            .collect();
+        let expected = [
+            (from, 100, 95),
+            (from.plus(1), 100, 90),
+            (from.plus(3), 120, 90),
+        ];
+        assert_eq!(known, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What an enterprise would have used (基准线), fixed before it is asked, and what it saved.
+//! What an enterprise would have used (基准线), fixed before it is asked.
 //!
 //! # Source
 //! METHODS.md, "Baseline 10 of 10"; worked examples: `the_worked_example…` below.
@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 
 use crate::domain::calendar::{Calendar, DayType, GasDay};
 use crate::domain::finding::Quality;
-use crate::domain::id::CustomerId;
-use crate::domain::quantity::{Yuan, YuanPerM3};
+use crate::domain::id::{CustomerId, MeterId};
+use crate::domain::meter::Meter;
 use crate::domain::series::LoadCurve;
 
 /// Like days averaged.
@@ -31,20 +31,93 @@ pub const ADJUSTMENT_MAX: f64 = 0.2;
 /// Hourly use of one enterprise by gas day, m³/h; none where it was not measured.
 pub type HourlyUse = BTreeMap<GasDay, [Option<f64>; 24]>;
 
-/// Hourly use from the load curves of all meters of an enterprise.
+/// How far an hour of an enterprise is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HourQuality {
+    /// 实测: every meter has the hour from its readings, or a person decided it.
+    Measured,
+    /// 估算: every meter has the hour, at least one by estimation.
+    Estimated,
+    /// 缺数: at least one meter has nothing.
+    Missing,
+}
+
+/// One hour of an enterprise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HourUse {
+    /// All meters together, m³/h; none if one of them has nothing.
+    pub m3h: Option<f64>,
+    /// How far it is known.
+    pub quality: HourQuality,
+}
+
+/// Hours of an enterprise on a gas day: the sum over its meters that were installed by then.
 ///
-/// An hour counts only if every meter with a curve on that day has it and it is no estimate: what
-/// we made up ourselves proves nothing to the customer.
-pub fn hourly_use<'a>(curves: impl IntoIterator<Item = &'a LoadCurve>) -> HourlyUse {
-    let mut out = HourlyUse::new();
-    for curve in curves {
-        let hours = out.entry(curve.day).or_insert([Some(0.0); 24]);
-        for ((sum, volume), quality) in hours.iter_mut().zip(curve.hours).zip(curve.quality) {
-            let is_real = quality.has_volume() && quality != Quality::Estimated;
-            *sum = sum.filter(|_| is_real).map(|s| s + volume.to_f64());
-        }
+/// A meter without a curve of that day has no hour of it: missing is not zero. Without any meter
+/// nothing is known.
+pub fn hours_of<'a>(
+    meters: &[&Meter],
+    day: GasDay,
+    curves: impl IntoIterator<Item = &'a LoadCurve>,
+) -> [HourUse; 24] {
+    let curves: BTreeMap<&MeterId, &LoadCurve> = curves
+        .into_iter()
+        .filter(|curve| curve.day == day)
+        .map(|curve| (&curve.meter, curve))
+        .collect();
+    let installed: Vec<&Meter> = meters
+        .iter()
+        .copied()
+        .filter(|m| m.is_installed_on(day))
+        .collect();
+    let none = HourUse {
+        m3h: None,
+        quality: HourQuality::Missing,
+    };
+    if installed.is_empty() {
+        return [none; 24];
     }
-    out
+    std::array::from_fn(|hour| {
+        let mut sum = HourUse {
+            m3h: Some(0.0),
+            quality: HourQuality::Measured,
+        };
+        for meter in &installed {
+            let of_hour = curves
+                .get(&meter.id)
+                .and_then(|curve| Some((curve.hours.get(hour)?, *curve.quality.get(hour)?)))
+                .filter(|(_, quality)| quality.has_volume());
+            let Some((volume, quality)) = of_hour else {
+                return none;
+            };
+            sum.m3h = sum.m3h.map(|m3| m3 + volume.to_f64());
+            if quality == Quality::Estimated {
+                sum.quality = HourQuality::Estimated;
+            }
+        }
+        sum
+    })
+}
+
+/// Hourly use from the load curves of an enterprise's meters.
+///
+/// An hour counts only if every meter has it and none by estimation: what we made up ourselves
+/// proves nothing to the customer.
+pub fn hourly_use(meters: &[&Meter], curves: &[LoadCurve]) -> HourlyUse {
+    let mut by_day: BTreeMap<GasDay, Vec<&LoadCurve>> = BTreeMap::new();
+    for curve in curves {
+        by_day.entry(curve.day).or_default().push(curve);
+    }
+    by_day
+        .into_iter()
+        .map(|(day, curves)| {
+            let hours = hours_of(meters, day, curves);
+            let measured =
+                hours.map(|hour| hour.m3h.filter(|_| hour.quality == HourQuality::Measured));
+            (day, measured)
+        })
+        .collect()
 }
 
 /// What a baseline is made from.
@@ -60,7 +133,8 @@ pub struct BaselineInput<'a> {
     pub day: GasDay,
     /// Hours of that gas day.
     pub hours: Range<usize>,
-    /// Days that do not count: earlier events, maintenance.
+    /// Days that do not count: earlier events, days on which the enterprise stood still by
+    /// announcement. Public holidays never count.
     pub excluded: &'a BTreeSet<GasDay>,
     /// Hours just before the enterprise is told, by which the baseline is adjusted.
     pub adjustment: Option<(GasDay, Range<usize>)>,
@@ -115,6 +189,10 @@ pub struct Baseline {
     pub adjustment: f64,
     /// Spread of the like days' totals, m³: what the window varies by without any event.
     pub noise_m3: f64,
+    /// Baseline of every hour of the gas day, m³/h, adjusted likewise: what tells volume that moved
+    /// to other hours from volume that was not used. Empty if too few like days were measured whole.
+    #[serde(default)]
+    pub day_m3h: Vec<f64>,
     /// When it was frozen.
     #[schema(value_type = String)]
     pub frozen_at: DateTime<Utc>,
@@ -136,7 +214,13 @@ impl Baseline {
 
 type DayHours = Vec<(GasDay, Vec<f64>)>;
 
-/// The ten latest like days before `before` on which every one of `hours` was measured.
+/// Whether a day says something about usual use.
+fn is_ordinary(input: &BaselineInput<'_>, day: GasDay) -> bool {
+    input.calendar.day_type(day.0) != DayType::Holiday && !input.excluded.contains(&day)
+}
+
+/// The ten latest like days before `before` on which every one of `hours` was measured: working
+/// days for a working day, weekends for any other, holidays and excluded days for none.
 fn like_days(
     input: &BaselineInput<'_>,
     like: GasDay,
@@ -146,7 +230,7 @@ fn like_days(
     let is_workday = |day: GasDay| input.calendar.day_type(day.0) == DayType::Workday;
     (1..=LOOK_BACK_DAYS)
         .map(|back| before.plus(-back))
-        .filter(|day| is_workday(*day) == is_workday(like) && !input.excluded.contains(day))
+        .filter(|day| is_workday(*day) == is_workday(like) && is_ordinary(input, *day))
         .filter_map(|day| {
             let values: Option<Vec<f64>> = input
                 .history
@@ -214,14 +298,36 @@ pub fn freeze(input: &BaselineInput<'_>) -> Result<Baseline, BaselineError> {
         adjustment_found,
         adjustment,
         noise_m3: spread(&days) * adjustment,
+        day_m3h: whole_day(input, &days, adjustment),
         frozen_at: input.frozen_at,
         inputs_sha256: inputs_hash(input, &days, adjustment_found),
         days: days.into_iter().map(|d| d.0).collect(),
     })
 }
 
+/// Mean of those like days of which every hour was measured; empty if they are too few.
+fn whole_day(input: &BaselineInput<'_>, days: &DayHours, adjustment: f64) -> Vec<f64> {
+    let whole: DayHours = days
+        .iter()
+        .filter_map(|(day, _)| {
+            let hours = input.history.get(day)?;
+            Some((*day, hours.iter().copied().collect::<Option<Vec<f64>>>()?))
+        })
+        .collect();
+    if whole.len() < DAYS_MIN_OTHER {
+        return Vec::new();
+    }
+    let mean = mean_by_hour(&whole, 24);
+    mean.into_iter().map(|v| v * adjustment).collect()
+}
+
 /// Use in the adjustment hours over what like days had in them.
+///
+/// None on a holiday or an excluded day, which are unlike any other.
 fn ratio(input: &BaselineInput<'_>, day: GasDay, hours: &Range<usize>) -> Option<f64> {
+    if !is_ordinary(input, day) {
+        return None;
+    }
     let observed: Option<Vec<f64>> = input
         .history
         .get(&day)?
@@ -267,199 +373,5 @@ fn inputs_hash(input: &BaselineInput<'_>, days: &DayHours, adjustment: Option<f6
     hex::encode(hash.finalize())
 }
 
-/// Result of an event (效果回执).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Measured {
-    /// Baseline, m³.
-    pub baseline_m3: f64,
-    /// Actual, m³.
-    pub actual_m3: f64,
-    /// Baseline less actual, m³; negative if more was used.
-    pub reduction_m3: f64,
-    /// Part of the baseline.
-    pub reduction_ratio: f64,
-    /// Whether the reduction is larger than what varies without any event; if not, nothing is
-    /// claimed.
-    pub is_claimed: bool,
-    /// Reduction × price gap, 元; zero if nothing is claimed.
-    #[schema(value_type = String)]
-    pub saved: Yuan,
-}
-
-/// Measures an event against its frozen baseline; none unless every hour was measured.
-pub fn measure(
-    baseline: &Baseline,
-    actual_m3h: &[Option<f64>],
-    gap: YuanPerM3,
-) -> Option<Measured> {
-    if actual_m3h.len() != baseline.hours_m3h.len() {
-        return None;
-    }
-    let actual: Option<Vec<f64>> = actual_m3h.iter().copied().collect();
-    let actual_m3: f64 = actual?.iter().sum();
-    let baseline_m3 = baseline.volume_m3();
-    let reduction_m3 = baseline_m3 - actual_m3;
-    let is_claimed = reduction_m3 > 0.0 && reduction_m3 > baseline.noise_m3;
-    Some(Measured {
-        baseline_m3,
-        actual_m3,
-        reduction_m3,
-        reduction_ratio: if baseline_m3 > 0.0 {
-            reduction_m3 / baseline_m3
-        } else {
-            0.0
-        },
-        is_claimed,
-        saved: if is_claimed {
-            Yuan::from_f64(reduction_m3 * gap.to_f64())
-        } else {
-            Yuan::default()
-        },
-    })
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::domain::id::MeterId;
-    use crate::domain::quantity::StdVolume;
-    use crate::plan::fixture;
-
-    /// `level` m³/h in every hour of the 60 days up to and with 2026-11-20.
-    pub(crate) fn flat(level: f64) -> HourlyUse {
-        let last: GasDay = "2026-11-20".parse().unwrap();
-        (0..60)
-            .map(|i| (last.plus(-i), [Some(level); 24]))
-            .collect()
-    }
-
-    fn frozen(history: &HourlyUse, day: &str) -> Result<Baseline, BaselineError> {
-        let day: GasDay = day.parse().unwrap();
-        freeze(&BaselineInput {
-            customer: &"I1".into(),
-            history,
-            calendar: &fixture::calendar(),
-            day,
-            hours: 9..13,
-            excluded: &BTreeSet::from(["2026-11-18".parse().unwrap()]),
-            adjustment: Some((day.plus(-1), 4..7)),
-            frozen_at: fixture::at("2026-11-22T16:00:00+08:00"),
-        })
-    }
-
-    /// 1000 m³/h on like days, 1000 × `ratio` in the adjustment hours of 2026-11-22 (a Sunday).
-    fn worked(ratio: f64) -> HourlyUse {
-        let mut history = flat(1000.0);
-        history.insert("2026-11-21".parse().unwrap(), [Some(1000.0); 24]);
-        history.insert("2026-11-22".parse().unwrap(), [Some(1000.0 * ratio); 24]);
-        history
-    }
-
-    fn gap() -> YuanPerM3 {
-        YuanPerM3("1.15".parse().unwrap())
-    }
-
-    #[test]
-    fn the_worked_example_saves_920_m3() {
-        let baseline = frozen(&worked(1.15), "2026-11-23").unwrap();
-        assert!((baseline.adjustment - 1.15).abs() < 1e-12);
-        assert!((baseline.volume_m3() - 4600.0).abs() < 1e-9);
-        let result = measure(&baseline, &[Some(920.0); 4], gap()).unwrap();
-        assert!((result.reduction_m3 - 920.0).abs() < 1e-9);
-        assert!((result.reduction_ratio - 0.20).abs() < 1e-12);
-        assert!(result.is_claimed);
-        assert_eq!(result.saved.to_string(), "1058.00");
-    }
-
-    #[test]
-    fn the_adjustment_is_capped() {
-        let baseline = frozen(&worked(1.35), "2026-11-23").unwrap();
-        assert!((baseline.adjustment_found.unwrap() - 1.35).abs() < 1e-12);
-        assert!((baseline.volume_m3() - 4800.0).abs() < 1e-9);
-        let result = measure(&baseline, &[Some(920.0); 4], gap()).unwrap();
-        assert!((result.reduction_m3 - 1120.0).abs() < 1e-9);
-        let low = frozen(&worked(0.2), "2026-11-23").unwrap();
-        assert!((low.adjustment - 0.8).abs() < 1e-12);
-    }
-
-    #[test]
-    fn like_days_are_of_the_same_kind_and_not_excluded() {
-        let baseline = frozen(&worked(1.0), "2026-11-23").unwrap();
-        assert_eq!(baseline.days.len(), DAYS);
-        let calendar = fixture::calendar();
-        for day in &baseline.days {
-            assert_eq!(calendar.day_type(day.0), DayType::Workday);
-            assert_ne!(day.to_string(), "2026-11-18");
-            assert!(day.to_string().as_str() < "2026-11-22");
-        }
-        let weekend = frozen(&flat(1000.0), "2026-11-21").unwrap();
-        assert!(
-            weekend
-                .days
-                .iter()
-                .all(|d| calendar.day_type(d.0) != DayType::Workday)
-        );
-    }
-
-    #[test]
-    fn too_little_history_is_an_error_with_numbers() {
-        let mut history = flat(1000.0);
-        let keep: GasDay = "2026-11-17".parse().unwrap();
-        history.retain(|day, _| *day > keep);
-        let error = frozen(&history, "2026-11-23").unwrap_err();
-        assert_eq!(error, BaselineError::TooFewDays { have: 2, need: 5 });
-        assert!(error.to_string().contains("2 like days"), "{error}");
-    }
-
-    #[test]
-    fn a_day_with_a_missing_hour_does_not_count() {
-        let mut history = worked(1.0);
-        let day: GasDay = "2026-11-20".parse().unwrap();
-        history.get_mut(&day).unwrap()[10] = None;
-        let baseline = frozen(&history, "2026-11-23").unwrap();
-        assert!(!baseline.days.contains(&day));
-    }
-
-    #[test]
-    fn within_the_noise_nothing_is_claimed() {
-        let mut history = worked(1.0);
-        for (at, hours) in history.values_mut().enumerate() {
-            let level = if at % 2 == 0 { 900.0 } else { 1100.0 };
-            *hours = [Some(level); 24];
-        }
-        let baseline = frozen(&history, "2026-11-23").unwrap();
-        assert!(baseline.noise_m3 > 300.0, "{}", baseline.noise_m3);
-        let little = measure(&baseline, &[Some(baseline.mean_m3h() - 50.0); 4], gap()).unwrap();
-        assert!(!little.is_claimed && little.saved == Yuan::default());
-        let more = measure(&baseline, &[Some(2000.0); 4], gap()).unwrap();
-        assert!(!more.is_claimed && more.reduction_m3 < 0.0);
-        assert_eq!(
-            measure(&baseline, &[Some(1.0), None, Some(1.0), Some(1.0)], gap()),
-            None
-        );
-    }
-
-    #[test]
-    fn the_hash_follows_the_inputs() {
-        let a = frozen(&worked(1.0), "2026-11-23").unwrap();
-        let again = frozen(&worked(1.0), "2026-11-23").unwrap();
-        assert_eq!(a.inputs_sha256, again.inputs_sha256);
-        let mut changed = worked(1.0);
-        changed.get_mut(&a.days[3]).unwrap()[9] = Some(1000.5);
-        let b = frozen(&changed, "2026-11-23").unwrap();
-        assert_ne!(a.inputs_sha256, b.inputs_sha256);
-    }
-
-    #[test]
-    fn estimated_hours_prove_nothing() {
-        let mut one = LoadCurve::missing(MeterId::from("M1"), "2026-11-20".parse().unwrap());
-        one.hours = [StdVolume::from_m3(10); 24];
-        one.quality = [Quality::Measured; 24];
-        let mut two = one.clone();
-        two.quality[3] = Quality::Estimated;
-        let use_of = hourly_use([&one, &two]);
-        let hours = use_of[&one.day];
-        assert_eq!(hours[0], Some(20.0));
-        assert_eq!(hours[3], None);
-    }
-}
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::id::CustomerId;
 use crate::nudge::candidate::NudgeableCustomer;
@@ -97,6 +97,65 @@ pub async fn dispatch(
     };
     Ok(channel.send(&message, now).await?)
 }
+
+/// Sends the receipt of an event, which a person let go. It keeps the quiet hours and leaves those
+/// alone who want nothing; it does not leave on a day on which a suggestion did, and counts among
+/// no limit itself: it asks for nothing.
+///
+/// # Errors
+/// [`DispatchError`]; nothing has left unless the error is of the channel.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a gate sees everything it judges by, by name"
+)]
+pub async fn dispatch_receipt(
+    nudge: &Nudge,
+    receipt: &ReceiptOut<'_>,
+    customer: &NudgeableCustomer,
+    policy: &Policy,
+    sent: &[SentRecord],
+    opted_out: &BTreeSet<CustomerId>,
+    channel: &dyn NudgeChannel,
+    now: DateTime<Utc>,
+) -> Result<Receipt, DispatchError> {
+    if receipt.state != NudgeState::Approved {
+        return Err(DispatchError::NotApproved {
+            id: receipt.id.to_owned(),
+            state: receipt.state,
+        });
+    }
+    if *customer.id() != nudge.customer {
+        return Err(DispatchError::OtherCustomer {
+            id: receipt.id.to_owned(),
+            expected: nudge.customer.clone(),
+            given: customer.id().clone(),
+        });
+    }
+    policy.may_send_receipt(customer.id(), now, sent, opted_out)?;
+    let message = Outgoing {
+        id: receipt.id.to_owned(),
+        customer: nudge.customer.clone(),
+        contact_group: nudge.contact_group.clone(),
+        format: "markdown".into(),
+        text: receipt.text.to_owned(),
+        expires_at: now + RECEIPT_SHOWN,
+    };
+    Ok(channel.send(&message, now).await?)
+}
+
+/// A receipt on its way out.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptOut<'a> {
+    /// Identifier: the nudge's with the version of the result.
+    pub id: &'a str,
+    /// Whether a person let it go.
+    pub state: NudgeState,
+    /// The message.
+    pub text: &'a str,
+}
+
+/// A receipt that its receiver could not show for so long is stale.
+const RECEIPT_SHOWN: TimeDelta = TimeDelta::days(7);
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,7 @@ pub struct NudgeInput<'a> {
     pub temperatures: &'a BTreeMap<GasDay, f64>,
     /// What has been sent.
     pub sent: &'a [SentRecord],
-    /// Who wants nothing more.
+    /// Who wants nothing, or nothing now.
     pub opted_out: &'a BTreeSet<CustomerId>,
     /// Nudges that exist already, by id: they are not drafted again.
     pub known: &'a BTreeSet<String>,
@@ -304,6 +304,7 @@ impl Offer<'_> {
             created_at: input.now,
             send_after: self.send_after,
             expires_at: window.from_at - NOTICE_MIN,
+            reply: None,
         }
     }
 }

@@ -8,8 +8,8 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use crate::domain::calendar::beijing_civil;
 use crate::domain::language::Language;
 use crate::nudge::Nudge;
-use crate::nudge::baseline::Measured;
 use crate::nudge::peak::PeakReason;
+use crate::nudge::settlement::Settlement;
 use crate::plan::explain::{grouped, wan};
 
 /// Largest message of an internal `WeCom` group robot, bytes of UTF-8.
@@ -41,6 +41,17 @@ pub enum MessageError {
         #[source]
         source: minijinja::Error,
     },
+    /// A template names what does not exist.
+    #[error(
+        "template `{template}` names {}; the variables are listed in docs/METHODS.md",
+        unknown.join(", ")
+    )]
+    Unknown {
+        /// Which one.
+        template: String,
+        /// What.
+        unknown: Vec<String>,
+    },
     /// Too long even without the line that may be left out.
     #[error(
         "message of {bytes} bytes exceeds {BYTES_MAX}, even without the reason; shorten the template"
@@ -56,7 +67,7 @@ impl MessageError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Read { .. } => "nudge.template_read",
-            Self::Template { .. } => "nudge.template",
+            Self::Template { .. } | Self::Unknown { .. } => "nudge.template",
             Self::TooLong { .. } => "nudge.message_too_long",
         }
     }
@@ -75,6 +86,59 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("receipt_en.md", include_str!("templates/receipt_en.md")),
 ];
 
+/// What the suggestion's templates can name.
+const NUDGE_NAMES: &[&str] = &[
+    "is_brief",
+    "id",
+    "name",
+    "window",
+    "peak_name",
+    "reason",
+    "shift_to",
+    "ask_m3h",
+    "flow_min_safe_m3h",
+    "avoided_m3",
+    "price_gap",
+    "benefit_yuan",
+    "baseline_m3h",
+    "account_manager",
+];
+
+/// What the receipt's can.
+const RECEIPT_NAMES: &[&str] = &[
+    "id",
+    "name",
+    "window",
+    "outcome",
+    "is_correction",
+    "hours_estimated",
+    "hours_missing",
+    "baseline_m3",
+    "actual_m3",
+    "reduction_m3",
+    "reduction_percent",
+    "saved_yuan",
+    "is_claimed",
+    "account_manager",
+];
+
+/// Names of a template that nothing fills.
+fn unknown_names(template: &minijinja::Template<'_, '_>) -> Vec<String> {
+    let is_receipt = template.name().starts_with("receipt");
+    let known = if is_receipt {
+        RECEIPT_NAMES
+    } else {
+        NUDGE_NAMES
+    };
+    let mut unknown: Vec<String> = template
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|name| !known.contains(&name.as_str()))
+        .collect();
+    unknown.sort();
+    unknown
+}
+
 impl Templates {
     /// The built-in templates.
     ///
@@ -87,8 +151,13 @@ impl Templates {
     /// The built-in templates, each replaced by the file of its name in `dir` where there is one.
     ///
     /// # Errors
-    /// A file that cannot be read or does not parse, by name.
+    /// A folder or file that cannot be read, or a file that does not parse or names what does not exist.
     pub fn load(dir: &Path) -> Result<Self, MessageError> {
+        // A folder that is not there would quietly mean our own words.
+        std::fs::read_dir(dir).map_err(|source| MessageError::Read {
+            path: dir.to_owned(),
+            source,
+        })?;
         Self::with(|name| {
             let path = dir.join(name);
             match std::fs::read_to_string(&path) {
@@ -108,9 +177,19 @@ impl Templates {
             let text = replacement(name)?.unwrap_or_else(|| text.to_string());
             environment
                 .add_template_owned(name, text)
+                .and_then(|()| environment.get_template(name).map(|t| unknown_names(&t)))
                 .map_err(|source| MessageError::Template {
                     template: name.into(),
                     source,
+                })
+                .and_then(|unknown| {
+                    if unknown.is_empty() {
+                        return Ok(());
+                    }
+                    Err(MessageError::Unknown {
+                        template: name.into(),
+                        unknown,
+                    })
                 })?;
         }
         Ok(Self { environment })
@@ -163,25 +242,32 @@ impl Templates {
     pub fn receipt(
         &self,
         nudge: &Nudge,
-        measured: &Measured,
+        settlement: &Settlement,
         language: Language,
     ) -> Result<String, MessageError> {
         let name = match language {
             Language::Zh => "receipt_zh.md",
             Language::En => "receipt_en.md",
         };
+        let measured = &settlement.result;
+        let known = |m3: Option<f64>| m3.map(|m3| grouped(m3, 0));
         within(self.fill(
             name,
             context! {
                 id => nudge.id.as_str(),
                 name => shortened(&nudge.name),
                 window => window(nudge.window_from, nudge.window_to, language),
+                outcome => measured.outcome.key(),
+                is_correction => settlement.is_correction,
+                hours_estimated => measured.hours_estimated,
+                hours_missing => measured.hours_missing,
                 baseline_m3 => grouped(measured.baseline_m3, 0),
-                actual_m3 => grouped(measured.actual_m3, 0),
-                reduction_m3 => grouped(measured.reduction_m3, 0),
-                reduction_percent => format!("{:.0}", measured.reduction_ratio * 100.0),
+                actual_m3 => known(measured.actual_m3),
+                reduction_m3 => known(measured.reduction_m3),
+                reduction_percent => measured.reduction_ratio.map(|r| format!("{:.0}", r * 100.0)),
                 saved_yuan => grouped(measured.saved.to_f64(), 0),
                 is_claimed => measured.is_claimed,
+                account_manager => shortened(&nudge.account_manager),
             },
         )?)
     }
@@ -290,136 +376,4 @@ fn shift_to(nudge: &Nudge, language: Language) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nudge::draft::tests::sample;
-    use proptest::prelude::*;
-
-    fn nudge() -> Nudge {
-        sample().nudges.remove(0)
-    }
-
-    #[test]
-    fn the_message_says_when_why_what_and_for_how_much() {
-        let text = Templates::built_in()
-            .unwrap()
-            .nudge(&nudge(), Language::Zh)
-            .unwrap();
-        for part in [
-            "【避峰用气建议】企业I2",
-            "17:00–21:00",
-            "降低约 300 m³/h",
-            "约 1,200 m³",
-            "价差 1.05 元/m³ 约 1,260 元",
-            "960 m³/h（已锁定",
-            "自愿参与，安全生产优先",
-            "22:00 后",
-        ] {
-            assert!(text.contains(part), "{part} in\n{text}");
-        }
-        assert!(text.len() <= BYTES_MAX);
-        assert!(!text.contains("企业I1"), "no other enterprise is named");
-    }
-
-    #[test]
-    fn the_english_message_mirrors_it() {
-        let text = Templates::built_in()
-            .unwrap()
-            .nudge(&nudge(), Language::En)
-            .unwrap();
-        assert!(
-            text.contains("17:00–21:00") && text.contains("about 300 m³/h"),
-            "{text}"
-        );
-        assert!(
-            text.contains("Voluntary; production safety first"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_receipt_claims_only_what_was_measured() {
-        let templates = Templates::built_in().unwrap();
-        let mut measured = Measured {
-            baseline_m3: 4600.0,
-            actual_m3: 3680.0,
-            reduction_m3: 920.0,
-            reduction_ratio: 0.2,
-            is_claimed: true,
-            saved: crate::domain::quantity::Yuan::from_f64(1058.0),
-        };
-        let text = templates
-            .receipt(&nudge(), &measured, Language::Zh)
-            .unwrap();
-        assert!(
-            text.contains("削减 920 m³（20%），避免市场化支出约 1,058 元"),
-            "{text}"
-        );
-        measured.is_claimed = false;
-        let text = templates
-            .receipt(&nudge(), &measured, Language::En)
-            .unwrap();
-        assert!(text.contains("no reduction is claimed"), "{text}");
-    }
-
-    #[test]
-    fn a_template_of_the_company_replaces_ours_and_a_wrong_name_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("day_ahead_zh.md");
-        std::fs::write(&path, "您好 {{ name }}：{{ ask_m3h }}").unwrap();
-        let text = Templates::load(dir.path())
-            .unwrap()
-            .nudge(&nudge(), Language::Zh)
-            .unwrap();
-        assert_eq!(text, "您好 企业I2：300");
-        std::fs::write(&path, "{{ nobody }}").unwrap();
-        let error = Templates::load(dir.path())
-            .unwrap()
-            .nudge(&nudge(), Language::Zh)
-            .unwrap_err();
-        assert_eq!(error.code(), "nudge.template");
-        std::fs::write(&path, "{{ unclosed").unwrap();
-        assert_eq!(
-            Templates::load(dir.path()).unwrap_err().code(),
-            "nudge.template"
-        );
-    }
-
-    #[test]
-    fn what_is_too_long_loses_its_reason_or_is_refused_but_never_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("day_ahead_zh.md");
-        let long = "气".repeat(400);
-        std::fs::write(
-            &path,
-            format!("{long}{{% if not is_brief %}}{long}{{% endif %}}"),
-        )
-        .unwrap();
-        let templates = Templates::load(dir.path()).unwrap();
-        assert_eq!(templates.nudge(&nudge(), Language::Zh).unwrap(), long);
-        std::fs::write(&path, "气".repeat(700)).unwrap();
-        let error = Templates::load(dir.path())
-            .unwrap()
-            .nudge(&nudge(), Language::Zh)
-            .unwrap_err();
-        assert!(
-            matches!(error, MessageError::TooLong { bytes: 2100 }),
-            "{error}"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_name_breaks_the_message(name in "\\PC{0,300}", manager in "(?s).{0,300}") {
-            let mut n = nudge();
-            n.name = name;
-            n.account_manager = manager;
-            let templates = Templates::built_in().unwrap();
-            for language in [Language::Zh, Language::En] {
-                let text = templates.nudge(&n, language).unwrap();
-                prop_assert!(text.len() <= BYTES_MAX);
-                prop_assert!(text.lines().count() <= 8);
-            }
-        }
-    }
-}
+mod tests;

@@ -8,9 +8,11 @@ pub mod baseline;
 pub mod candidate;
 pub mod channels;
 pub mod dispatch;
+pub mod measure;
 pub mod message;
 pub mod peak;
 pub mod policy;
+pub mod settlement;
 
 mod draft;
 
@@ -88,6 +90,52 @@ pub enum NudgeState {
     Withdrawn,
 }
 
+impl NudgeState {
+    /// Whether the enterprise has it.
+    pub const fn has_left(self) -> bool {
+        matches!(
+            self,
+            Self::Sent | Self::Delivered | Self::Read | Self::Replied
+        )
+    }
+
+    /// Whether it waits for a person or for the channel.
+    pub const fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Draft | Self::Approved | Self::Queued | Self::Confirmed
+        )
+    }
+}
+
+/// What an enterprise answers (回复).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyAnswer {
+    /// 1 可以
+    Yes,
+    /// 2 部分可以
+    Part,
+    /// 3 不便
+    No,
+}
+
+/// An answer, as a person recorded it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reply {
+    /// 1, 2 or 3.
+    pub answer: ReplyAnswer,
+    /// By how much the flow will fall, m³/h; with `part` only.
+    pub m3h: Option<f64>,
+    /// Its words.
+    pub note: String,
+    /// Who recorded it.
+    pub who: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: DateTime<Utc>,
+}
+
 /// A suggestion to one enterprise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Nudge {
@@ -151,6 +199,9 @@ pub struct Nudge {
     /// Not to be sent from then on.
     #[schema(value_type = String)]
     pub expires_at: DateTime<Utc>,
+    /// What the enterprise answered, if it did.
+    #[serde(default)]
+    pub reply: Option<Reply>,
 }
 
 /// Formula of [`Nudge::benefit`]; heading "Benefit of a nudge" of METHODS.

@@ -26,8 +26,10 @@ pub struct PeakInput<'a> {
     pub slots: &'a SlotTable,
     /// Largest hour of each of the last days, m³/h, latest last; the last 30 count.
     pub recent_peaks_m3h: &'a [f64],
-    /// Nominated for a day in all, m³, where it is.
+    /// Nominated for a day in all, loss included, m³, where it is.
     pub nominated_m3: &'a BTreeMap<GasDay, i64>,
+    /// Loss and own use, part of what is bought: the forecast is of what is sold.
+    pub unaccounted_ratio: f64,
     /// Contracts, for the band and the price of what is beyond.
     pub contracts: &'a [SupplyContract],
     /// An hour is a peak above the mean of the last daily peaks by this part.
@@ -151,7 +153,12 @@ pub fn find(input: &PeakInput<'_>) -> Vec<PeakWindow> {
         let hours: Vec<i64> = (0..24)
             .map(|hour| forecast.cube.hour_m3(&view, index, hour))
             .collect();
-        let draws = forecast.draws(&view, &[index]);
+        let bought_per_sold = 1.0 / (1.0 - input.unaccounted_ratio.clamp(0.0, 0.5));
+        let draws: Vec<f64> = forecast
+            .draws(&view, &[index])
+            .into_iter()
+            .map(|sold| sold * bought_per_sold)
+            .collect();
         let exceed = input
             .nominated_m3
             .get(day)
@@ -255,6 +262,15 @@ mod tests {
     use crate::plan::fixture;
 
     fn found(recent: &[f64], nominated: &BTreeMap<GasDay, i64>, after: &str) -> Vec<PeakWindow> {
+        found_with_loss(recent, nominated, after, 0.0)
+    }
+
+    fn found_with_loss(
+        recent: &[f64],
+        nominated: &BTreeMap<GasDay, i64>,
+        after: &str,
+        unaccounted_ratio: f64,
+    ) -> Vec<PeakWindow> {
         let forecast = fixture::forecast(10, 1.0);
         let registry = fixture::registry();
         find(&PeakInput {
@@ -262,6 +278,7 @@ mod tests {
             slots: &registry.company.slots,
             recent_peaks_m3h: recent,
             nominated_m3: nominated,
+            unaccounted_ratio,
             contracts: &registry.contracts,
             peak_ratio: 0.05,
             exceed_probability: 0.3,
@@ -309,6 +326,40 @@ mod tests {
         assert!(windows.iter().any(|w| w.exceed_probability.unwrap() > 0.9));
         let high = BTreeMap::from([(day, 900_000)]);
         assert!(found(&[1e9; 30], &high, "2026-11-20T08:30:00+08:00").is_empty());
+    }
+
+    #[test]
+    fn what_is_sold_is_held_against_what_was_bought_with_its_loss() {
+        let forecast = fixture::forecast(10, 1.0);
+        let day = forecast.days[1];
+        let mut sold = forecast.draws(&DemandView::total(), &[1]);
+        sold.sort_by(f64::total_cmp);
+        let median = sold[sold.len() / 2];
+        let band = band_ratio(&fixture::registry().contracts, day);
+        // Nominated is the median of what must be bought at 4 % of loss: no more than half the
+        // futures exceed nomination and band, and without the band exactly half do.
+        let nominated = format!("{:.0}", median / 0.96 / (1.0 + band));
+        let nominated: i64 = nominated.parse().unwrap();
+        let nominated = BTreeMap::from([(day, nominated)]);
+        let after = "2026-11-20T08:30:00+08:00";
+        let with = found_with_loss(&[1e9; 30], &nominated, after, 0.04);
+        let probability = with[0].exceed_probability.unwrap();
+        assert!((0.4..=0.6).contains(&probability), "{probability}");
+        let of_day: f64 = with.iter().map(|w| w.market_m3).sum();
+        let excess = sold
+            .iter()
+            .map(|d| (d / 0.96 - median / 0.96).max(0.0))
+            .sum::<f64>()
+            / sold.len() as f64;
+        assert!((of_day / excess - 1.0).abs() < 1e-3, "{of_day} {excess}");
+        // As if nothing were lost the day hardly ever exceeds what was bought for it.
+        let without = found_with_loss(&[1e9; 30], &nominated, after, 0.0);
+        assert!(
+            without
+                .iter()
+                .all(|w| w.exceed_probability.unwrap() < probability),
+            "{without:?}"
+        );
     }
 
     #[test]

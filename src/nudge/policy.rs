@@ -45,7 +45,7 @@ pub struct SentRecord {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Hold {
     /// The enterprise does not want any.
-    #[error("the enterprise has opted out")]
+    #[error("the enterprise has opted out, or answered 3 within seven days")]
     OptedOut,
     /// Night.
     #[error("quiet hours until {until}")]
@@ -139,6 +139,34 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether a receipt to `customer` may leave at `at`: by day, to one who wants messages, and not
+    /// on the day of a suggestion.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_send_receipt(
+        &self,
+        customer: &CustomerId,
+        at: DateTime<Utc>,
+        sent: &[SentRecord],
+        opted_out: &BTreeSet<CustomerId>,
+    ) -> Result<(), Hold> {
+        let today = beijing_civil(at).date_naive();
+        let one_a_day = Self {
+            per_day_max: 1,
+            per_week_max: u32::MAX,
+            ..self.clone()
+        };
+        let of_today: Vec<SentRecord> = sent
+            .iter()
+            .filter(|s| beijing_civil(s.sent_at).date_naive() == today)
+            .cloned()
+            .collect();
+        one_a_day.may_send(customer, at, &of_today, opted_out)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -212,6 +240,32 @@ pub(crate) mod tests {
         let out = BTreeSet::from([CustomerId::from("I1")]);
         assert_eq!(
             p.may_send(&"I1".into(), at("2026-11-25T12:00:00+08:00"), &[], &out),
+            Err(Hold::OptedOut)
+        );
+    }
+
+    #[test]
+    fn a_receipt_waits_for_the_morning_and_for_a_day_without_a_suggestion() {
+        let p = policy();
+        let none = BTreeSet::new();
+        let sent = ["2026-11-18", "2026-11-19", "2026-11-20"].map(|day| SentRecord {
+            customer: "I1".into(),
+            sent_at: at(&format!("{day}T09:00:00+08:00")),
+        });
+        let may = |when: &str| p.may_send_receipt(&"I1".into(), at(when), &sent, &none);
+        assert!(matches!(
+            may("2026-11-20T10:00:00+08:00"),
+            Err(Hold::PerDay { .. })
+        ));
+        assert!(matches!(
+            may("2026-11-21T07:00:00+08:00"),
+            Err(Hold::QuietHours { .. })
+        ));
+        // Three suggestions in seven days hold no answer back.
+        assert_eq!(may("2026-11-21T08:00:00+08:00"), Ok(()));
+        let out = BTreeSet::from([CustomerId::from("I1")]);
+        assert_eq!(
+            p.may_send_receipt(&"I1".into(), at("2026-11-21T08:00:00+08:00"), &[], &out),
             Err(Hold::OptedOut)
         );
     }

@@ -25,6 +25,8 @@ pub struct Cost {
     pub unserved_m3: f64,
     /// Delivered by the swing contract for others, m³.
     pub moved_m3: f64,
+    /// The same by the contract it is delivered for, m³.
+    pub moved_from_m3: Vec<f64>,
     /// Part of the scenarios in which some contract pays for over-take.
     pub over_take_probability: f64,
     /// Part of the scenarios in which some contract pays for under-take.
@@ -50,6 +52,19 @@ enum Kind {
     Unserved,
 }
 
+/// Gas of one price, before it is known what its delivery begins or ends.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    kind: Kind,
+    m3: f64,
+    /// Price of the gas itself, 元/m³.
+    price: f64,
+    /// Charges for over-take on it, of the period and of the month, 元/m³.
+    charge: f64,
+    /// Counts against what the month has left.
+    is_within: bool,
+}
+
 /// One step of a contract's cost curve.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
@@ -59,64 +74,97 @@ struct Segment {
     slope: f64,
     /// Price of the gas itself, 元/m³.
     price: f64,
+    /// Charges for over-take on it, 元/m³.
+    charge: f64,
 }
 
 /// Volumes below this do not count, m³.
 const TINY_M3: f64 = 1e-7;
 
-/// The cost curve of a contract in a scenario, slopes ascending.
-fn curve(terms: &ContractTerms, declared: &[f64], residential_m3: f64) -> Vec<Segment> {
+/// What a contract can deliver in a scenario, cheapest first.
+fn steps(terms: &ContractTerms, declared: &[f64], residential_m3: f64) -> Vec<Step> {
     let total: f64 = declared.iter().sum();
     let price = terms.contract_price();
-    let mut steps: Vec<(Kind, f64, f64)> = Vec::new();
+    let contract = |m3: f64, price: f64, is_within: bool| Step {
+        kind: Kind::Contract,
+        m3,
+        price,
+        charge: 0.0,
+        is_within,
+    };
+    let mut steps: Vec<Step> = Vec::new();
     let mut within = 0.0;
     for (component, quantity) in terms.components.iter().zip(declared) {
         let quantity = quantity.max(0.0);
-        if component.kind != ContractComponentKind::Market {
+        let is_within = component.kind != ContractComponentKind::Market;
+        if is_within {
             within += quantity;
         }
         if component.kind == ContractComponentKind::Residential {
             let matched = quantity.min(residential_m3.max(0.0));
-            steps.push((Kind::Contract, matched, component.price));
+            steps.push(contract(matched, component.price, true));
             // Residential quantity that no household uses is settled at the contract price.
-            steps.push((Kind::Contract, quantity - matched, price));
+            steps.push(contract(quantity - matched, price, true));
         } else {
-            steps.push((Kind::Contract, quantity, component.price));
+            steps.push(contract(quantity, component.price, is_within));
         }
     }
     let over = (terms.take_max_m3 - within).max(0.0);
     let over_free = (terms.band_ratio * total).min(over);
-    steps.push((Kind::Contract, over_free, price));
-    steps.push((Kind::OverPaid, over - over_free, price + terms.over_take));
+    steps.push(contract(over_free, price, true));
+    steps.push(Step {
+        kind: Kind::OverPaid,
+        charge: terms.over_take,
+        ..contract(over - over_free, price, true)
+    });
+    let by_cost = |a: &Step, b: &Step| (a.price + a.charge).total_cmp(&(b.price + b.charge));
     // Stable: equal prices keep the order of the contract.
-    steps.sort_by(|a, b| a.2.total_cmp(&b.2));
+    steps.sort_by(by_cost);
+    if terms.month_left_m3.is_finite() {
+        let mut left = terms.month_left_m3.max(0.0);
+        let mut beyond: Vec<Step> = Vec::new();
+        for step in steps.iter_mut().filter(|step| step.is_within) {
+            let part = step.m3.min(left);
+            left -= part;
+            beyond.push(Step {
+                m3: step.m3 - part,
+                charge: step.charge + terms.over_take,
+                ..*step
+            });
+            step.m3 = part;
+        }
+        steps.extend(beyond);
+        steps.sort_by(by_cost);
+    }
+    steps
+}
+
+/// The cost curve of a contract in a scenario, slopes ascending.
+fn curve(terms: &ContractTerms, declared: &[f64], residential_m3: f64) -> Vec<Segment> {
+    let total: f64 = declared.iter().sum();
     let owed = (1.0 - terms.band_ratio) * total;
     let mut segments = Vec::new();
     let mut at = 0.0;
-    for (kind, m3, price) in steps {
-        let end = (at + m3.max(0.0)).min(terms.delivered_max_m3).max(at);
+    for step in steps(terms, declared, residential_m3) {
+        let end = (at + step.m3.max(0.0)).min(terms.delivered_max_m3).max(at);
         let mut cuts = [owed, terms.take_or_pay_m3, end];
         cuts.sort_by(f64::total_cmp);
         for cut in cuts {
             let to = cut.clamp(at, end);
             if to - at > TINY_M3 || (to.is_infinite() && at.is_finite()) {
-                let mut slope = price;
+                let mut slope = step.price + step.charge;
                 if at + TINY_M3 < owed {
                     slope -= terms.under_take;
                 }
                 if at + TINY_M3 < terms.take_or_pay_m3 {
                     slope -= terms.contract_price();
                 }
-                let gas = if kind == Kind::OverPaid {
-                    price - terms.over_take
-                } else {
-                    price
-                };
                 segments.push(Segment {
-                    kind,
+                    kind: step.kind,
                     m3: to - at,
                     slope,
-                    price: gas,
+                    price: step.price,
+                    charge: step.charge,
                 });
                 at = to;
             }
@@ -127,6 +175,7 @@ fn curve(terms: &ContractTerms, declared: &[f64], residential_m3: f64) -> Vec<Se
         m3: f64::INFINITY,
         slope: UNSERVED_YUAN_PER_M3,
         price: 0.0,
+        charge: 0.0,
     });
     segments
 }
@@ -183,9 +232,9 @@ impl Delivery {
     }
 }
 
-/// Moves volume to the swing contract while that saves money; returns how much.
-fn move_to_swing(deliveries: &mut [Delivery], swing: usize) -> f64 {
-    let mut moved = 0.0;
+/// Moves volume to the swing contract while that saves money; returns how much of each contract.
+fn move_to_swing(deliveries: &mut [Delivery], swing: usize) -> Vec<f64> {
+    let mut moved = vec![0.0; deliveries.len()];
     loop {
         let Some((to, to_slope, room)) = deliveries.get(swing).and_then(Delivery::next_free) else {
             return moved;
@@ -214,7 +263,9 @@ fn move_to_swing(deliveries: &mut [Delivery], swing: usize) -> f64 {
         if let Some(d) = deliveries.get_mut(swing) {
             d.add(to, step);
         }
-        moved += step;
+        if let Some(of_contract) = moved.get_mut(from) {
+            *of_contract += step;
+        }
     }
 }
 
@@ -235,17 +286,18 @@ pub fn scenario_cost(problem: &Problem, quantities: &Quantities, scenario: &Scen
         .collect();
     let mut cost = Cost::default();
     if let Some(swing) = problem.swing() {
-        cost.moved_m3 = move_to_swing(&mut deliveries, swing);
+        cost.moved_from_m3 = move_to_swing(&mut deliveries, swing);
+        cost.moved_m3 = cost.moved_from_m3.iter().sum();
     }
     let totals = contract_totals(quantities);
     for ((terms, delivery), declared) in problem.contracts.iter().zip(&deliveries).zip(totals) {
         let is = |kind| move |s: &Segment| f64::from(u8::from(s.kind == kind));
         let unserved = delivery.sum(is(Kind::Unserved));
-        let over = delivery.sum(is(Kind::OverPaid));
+        let over = delivery.sum(|s| f64::from(u8::from(s.charge > 0.0)));
         let delivered = delivery.sum(|_| 1.0) - unserved;
         let under = ((1.0 - terms.band_ratio) * declared - delivered).max(0.0);
         cost.purchase_yuan += delivery.sum(|s| s.price);
-        cost.over_take_yuan += over * terms.over_take;
+        cost.over_take_yuan += delivery.sum(|s| s.charge);
         cost.under_take_yuan += under * terms.under_take;
         cost.take_or_pay_yuan +=
             (terms.take_or_pay_m3 - delivered).max(0.0) * terms.contract_price();
@@ -271,6 +323,10 @@ pub fn expected_cost(problem: &Problem, quantities: &Quantities) -> Cost {
         sum.take_or_pay_yuan += one.take_or_pay_yuan;
         sum.unserved_m3 += one.unserved_m3;
         sum.moved_m3 += one.moved_m3;
+        sum.moved_from_m3.resize(one.moved_from_m3.len(), 0.0);
+        for (sum, one) in sum.moved_from_m3.iter_mut().zip(&one.moved_from_m3) {
+            *sum += one;
+        }
         sum.over_take_probability += one.over_take_probability;
         sum.under_take_probability += one.under_take_probability;
     }
@@ -287,5 +343,6 @@ pub fn expected_cost(problem: &Problem, quantities: &Quantities) -> Cost {
     ] {
         *value /= count;
     }
+    sum.moved_from_m3.iter_mut().for_each(|m3| *m3 /= count);
     sum
 }

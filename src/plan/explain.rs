@@ -1,6 +1,8 @@
 //! Why, in sentences: one Chinese, one English, with the numbers that matter.
 
+use crate::domain::calendar::GasDay;
 use crate::domain::contract::SupplyContract;
+use crate::domain::id::ContractId;
 use crate::plan::cost::Cost;
 use crate::plan::declaration::{Alternative, ContractLine, TotalLine};
 use crate::plan::nomination::NominationLine;
@@ -44,6 +46,19 @@ pub struct Reason<'a> {
     pub main: Option<&'a SupplyContract>,
     /// What else could be declared.
     pub alternatives: &'a [Alternative],
+    /// Contracts whose take-or-pay could not be counted.
+    pub unknown: &'a [UnknownTake<'a>],
+}
+
+/// A contract whose take of the contract year is unknown.
+#[derive(Debug)]
+pub struct UnknownTake<'a> {
+    /// Contract.
+    pub contract: &'a ContractId,
+    /// First gas day of the contract year.
+    pub from: GasDay,
+    /// Days since then whose delivery is unknown.
+    pub days: i64,
 }
 
 impl Reason<'_> {
@@ -79,7 +94,27 @@ impl Reason<'_> {
             wan(self.cost.take_or_pay_yuan),
             wan(self.extra("p50")),
             wan(self.extra("contract")),
-        )
+        ) + &self.unknown_zh()
+    }
+
+    fn unknown_zh(&self) -> String {
+        let of = |one: &UnknownTake<'_>| {
+            format!(
+                "合同{}自{}起的合同年内有{}天交割量缺失，年累计未知，照付不议未计入。",
+                one.contract, one.from, one.days
+            )
+        };
+        self.unknown.iter().map(of).collect()
+    }
+
+    fn unknown_en(&self) -> String {
+        let of = |one: &UnknownTake<'_>| {
+            format!(
+                " Contract {}: the delivery of {} days of its contract year since {} is unknown, so take-or-pay is not counted.",
+                one.contract, one.days, one.from
+            )
+        };
+        self.unknown.iter().map(of).collect()
     }
 
     /// In English.
@@ -106,12 +141,13 @@ impl Reason<'_> {
             wan(self.cost.take_or_pay_yuan),
             wan(self.extra("p50")),
             wan(self.extra("contract")),
-        )
+        ) + &self.unknown_en()
     }
 }
 
-/// The remark of a contract's row (申报说明).
-pub fn remark(line: &ContractLine) -> String {
+/// The remark of a contract's row (申报说明): against contract and P50, the bound it is declared at if it
+/// is at one, and how many days of the contract year are unknown if they matter.
+pub fn remark(line: &ContractLine, at_most_m3: Option<i64>, unknown_days: Option<i64>) -> String {
     let gap = line.forecast.p50_m3 - line.contract_month_m3;
     let against = line.declared_m3 - line.forecast.p50_m3;
     let demand = if gap > 0 {
@@ -119,15 +155,48 @@ pub fn remark(line: &ContractLine) -> String {
     } else {
         format!("需求P50低于月合同量{}万m³", wan(-gap as f64))
     };
-    format!(
+    let mut text = format!(
         "{demand}；申报较P50{}{}万m³",
         if against >= 0 { "多" } else { "少" },
         wan(against.abs() as f64)
-    )
+    );
+    if let Some(most) = at_most_m3 {
+        let at_most = format!("；已达可申报上限{}万m³", wan(most as f64));
+        text.push_str(&at_most);
+    }
+    if let Some(days) = unknown_days {
+        let missing = format!("；合同年内{days}天交割量缺失，未计照付不议");
+        text.push_str(&missing);
+    }
+    text
+}
+
+/// A bound that a suggested quantity lies at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DayBound {
+    /// 日最小提取量
+    TakeMin,
+    /// 日最大提取量
+    TakeMax,
+    /// 最大瞬时流量
+    Flow,
+}
+
+/// What kept a suggested quantity from being another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DayLimits {
+    /// The bound it lies at, and its m³.
+    pub bound: Option<(DayBound, i64)>,
+    /// What the month has left, where some of the quantity lies beyond, and how much does, m³.
+    pub beyond_month: Option<(i64, i64)>,
 }
 
 /// Why a quantity is suggested for a day, in Chinese and in English.
-pub fn nomination(line: &NominationLine, contract: &SupplyContract) -> (String, String) {
+pub fn nomination(
+    line: &NominationLine,
+    contract: &SupplyContract,
+    limits: DayLimits,
+) -> (String, String) {
     let terms = &contract.deviation;
     let (over, under, band) = (
         terms.over_take_yuan_per_m3.to_f64(),
@@ -137,14 +206,47 @@ pub fn nomination(line: &NominationLine, contract: &SupplyContract) -> (String, 
     let quantity = wan(line.suggested_m3 as f64);
     let p50 = wan(line.forecast.p50_m3 as f64);
     let part = line.quantile * 100.0;
-    (
+    let (mut zh, mut en) = (
         format!(
-            "建议{quantity}万m³，为需求的{part:.0}%分位（P50 {p50}）：超提每m³付{over:.4}元、欠提每m³付{under:.4}元、免考核范围±{band:.1}%，此量预期偏差支出最低"
+            "建议{quantity}万m³，为需求的{part:.0}%分位（P50 {p50}）：超提每m³付{over:.4}元、欠提每m³付{under:.4}元、免考核范围±{band:.1}%"
         ),
         format!(
-            "{quantity} ×10⁴ m³ is the {part:.0} % quantile of demand (P50 {p50}): with {over:.4} yuan/m³ for over-take, {under:.4} yuan/m³ for under-take and ±{band:.1} % free, it has the least expected deviation cost"
+            "{quantity} ×10⁴ m³ is the {part:.0} % quantile of demand (P50 {p50}): with {over:.4} yuan/m³ for over-take, {under:.4} yuan/m³ for under-take and ±{band:.1} % free"
         ),
-    )
+    );
+    if let Some((bound, m3)) = limits.bound {
+        let m3 = wan(m3 as f64);
+        let (name_zh, name_en) = match bound {
+            DayBound::TakeMin => ("日最小提取量", "the least daily take"),
+            DayBound::TakeMax => ("日最大提取量", "the largest daily take"),
+            DayBound::Flow => ("最大瞬时流量折算的日量", "the largest flow over a day"),
+        };
+        let within = [
+            format!("，受{name_zh}{m3}万m³限制，限制内此量预期偏差支出最低"),
+            format!(
+                ", it has the least expected deviation cost within {name_en} of {m3} ×10⁴ m³, which binds"
+            ),
+        ];
+        zh.push_str(&within[0]);
+        en.push_str(&within[1]);
+    } else {
+        zh += "，此量预期偏差支出最低";
+        en += ", it has the least expected deviation cost";
+    }
+    if let Some((left, beyond)) = limits.beyond_month {
+        let (left, beyond) = (wan(left as f64), wan(beyond as f64));
+        let of_month = [
+            format!(
+                "；本月合同余量{left}万m³，其中{beyond}万m³超出，无论是否指定均按合同价另加超提{over:.4}元/m³"
+            ),
+            format!(
+                "; the month has {left} ×10⁴ m³ left, {beyond} of it lie beyond and cost {over:.4} yuan/m³ more whether nominated or not"
+            ),
+        ];
+        zh.push_str(&of_month[0]);
+        en.push_str(&of_month[1]);
+    }
+    (zh, en)
 }
 
 #[cfg(test)]

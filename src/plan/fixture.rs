@@ -299,6 +299,7 @@ pub(crate) fn history() -> MonthHistory {
         last_year_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_700_000)]),
         last_month_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_900_000)]),
         taken_by_contract: BTreeMap::from([("HT-2026-01".into(), 98_000_000)]),
+        unknown_days: BTreeMap::from([("HT-LNG".into(), 4)]),
     }
 }
 
@@ -313,11 +314,11 @@ pub(crate) fn large_consumer() -> LargeConsumerLine {
         sale_mode: SaleMode::Direct,
         contract_month_m3: 500_000,
         filed_m3: Some(480_000),
-        forecast: Quantiles {
+        forecast: Some(Quantiles {
             p10_m3: 450_000,
             p50_m3: 490_000,
             p90_m3: 520_000,
-        },
+        }),
         adopted_m3: 480_000,
         basis: AdoptedBasis::CustomerPlan,
         last_month_deviation: Some(-0.031),

@@ -2,7 +2,8 @@
 //!
 //! Residential gas goes to households and public service at the household price and to nobody
 //! else; the other components follow by price; market gas comes last whatever it costs, since it
-//! is bought beyond the contract.
+//! is bought beyond the contract. Beyond what the month has left, the contract's own gas costs its
+//! over-take too, and market gas comes first where it costs less than that.
 
 use crate::domain::contract::ContractComponentKind;
 use crate::plan::problem::{ComponentTerms, ContractTerms};
@@ -42,7 +43,7 @@ pub fn fill(terms: &ContractTerms, volume_m3: f64, residential_m3: f64) -> Vec<f
         .collect();
     let mut parts = vec![0.0; terms.components.len()];
     let mut left = volume_m3.max(0.0);
-    let mut within_left = terms.take_max_m3;
+    let mut within_left = terms.take_max_m3.min(terms.month_left_m3.max(0.0));
     let mut give = |at: usize, most: f64, budget: &mut f64| {
         let available = terms.components.get(at).map_or(0.0, |c| c.available_m3);
         if let Some(cell) = parts.get_mut(at) {
@@ -55,7 +56,7 @@ pub fn fill(terms: &ContractTerms, volume_m3: f64, residential_m3: f64) -> Vec<f
             left -= part;
         }
     };
-    for at in within {
+    for at in within.iter().copied() {
         let matched = if is(at, ContractComponentKind::Residential) {
             residential_m3.max(0.0)
         } else {
@@ -63,11 +64,26 @@ pub fn fill(terms: &ContractTerms, volume_m3: f64, residential_m3: f64) -> Vec<f
         };
         give(at, matched, &mut within_left);
     }
-    for at in residential {
-        give(at, f64::INFINITY, &mut within_left);
+    for at in &residential {
+        give(*at, f64::INFINITY, &mut within_left);
     }
-    for at in market {
-        let mut unbounded = f64::INFINITY;
+    let beyond_month = terms.contract_price() + terms.over_take;
+    let (cheap, dear): (Vec<usize>, Vec<usize>) = market.iter().partition(|at| {
+        let component = terms.components.get(**at);
+        component.is_some_and(|c| c.price < beyond_month)
+    });
+    let (mut unbounded, mut over_left) = (f64::INFINITY, 0.0);
+    if terms.take_max_m3 > terms.month_left_m3 {
+        over_left = terms.take_max_m3 - terms.month_left_m3.max(0.0);
+    }
+    for at in cheap {
+        give(at, f64::INFINITY, &mut unbounded);
+    }
+    let others = within.iter().filter(|at| !residential.contains(at));
+    for at in others.chain(&residential) {
+        give(*at, f64::INFINITY, &mut over_left);
+    }
+    for at in dear {
         give(at, f64::INFINITY, &mut unbounded);
     }
     if let Some(cell) = order.last().and_then(|at| parts.get_mut(*at)) {
@@ -103,7 +119,20 @@ mod tests {
             take_max_m3: 200.0,
             delivered_max_m3: 1000.0,
             take_or_pay_m3: 0.0,
+            month_left_m3: f64::INFINITY,
         }
+    }
+
+    #[test]
+    fn beyond_the_month_market_gas_comes_first_where_it_costs_less() {
+        // 60 of the month are left, 120 may be taken: 50 balanced and 10 peak shaving. Then market gas at
+        // 1.5 instead of 3.1 and 1.0 for over-take.
+        let mut terms = terms();
+        terms.month_left_m3 = 60.0;
+        assert_eq!(fill(&terms, 100.0, 0.0), vec![40.0, 10.0, 50.0, 0.0]);
+        terms.components[0].price = 4.2;
+        assert_eq!(fill(&terms, 100.0, 0.0), vec![0.0, 30.0, 50.0, 20.0]);
+        assert_eq!(fill(&terms, 130.0, 0.0), vec![10.0, 30.0, 50.0, 40.0]);
     }
 
     #[test]

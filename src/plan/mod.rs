@@ -1,6 +1,7 @@
 //! Plan: declared quantities at least expected cost, the documents that state them, and their
 //! workbooks. Pure: forecasts and contracts in, documents and bytes out.
 
+pub mod carried;
 pub mod cost;
 pub mod declaration;
 pub mod explain;

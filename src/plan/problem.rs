@@ -50,6 +50,9 @@ pub struct ContractTerms {
     /// Volume of the period that is paid whether taken or not, m³ (照付不议): what later periods
     /// of the contract year can no longer make up.
     pub take_or_pay_m3: f64,
+    /// What the month's contract quantity has left, m³: gas within the contract beyond it is over-take of
+    /// the month, at the same charge, whatever was declared. Infinite where the period is the month.
+    pub month_left_m3: f64,
 }
 
 impl ContractTerms {

@@ -225,6 +225,7 @@ struct Recourse {
     under: Variable,
     not_taken: Variable,
     moved: Variable,
+    beyond_month: Variable,
 }
 
 impl Recourse {
@@ -238,6 +239,7 @@ impl Recourse {
             under: one(),
             not_taken: one(),
             moved: one(),
+            beyond_month: one(),
             parts: (0..components).map(|_| one()).collect(),
         }
     }
@@ -284,6 +286,7 @@ fn program(problem: &Problem) -> Result<(Quantities, f64), SolveError> {
             objective.add_mul(weight * UNSERVED_YUAN_PER_M3, r.unserved);
             objective.add_mul(weight * terms.under_take, r.under);
             objective.add_mul(weight * price, r.not_taken);
+            objective.add_mul(weight * terms.over_take, r.beyond_month);
         }
     }
     let mut model = vars.minimise(objective.clone()).using(clarabel);
@@ -325,6 +328,7 @@ fn program(problem: &Problem) -> Result<(Quantities, f64), SolveError> {
             }
             let mut has_residential = false;
             let mut within = Expression::from(r.over_free) + r.over_paid;
+            let mut of_month = Expression::from(r.over_free) + r.over_paid + r.residential_rest;
             for ((component, part), quantity) in
                 terms.components.iter().zip(&r.parts).zip(quantities)
             {
@@ -339,7 +343,14 @@ fn program(problem: &Problem) -> Result<(Quantities, f64), SolveError> {
                 }
                 if component.kind != ContractComponentKind::Market {
                     within += *quantity;
+                    of_month += *part;
                 }
+            }
+            if terms.month_left_m3.is_finite() {
+                let left = terms.month_left_m3.max(0.0) / unit;
+                model.add_constraint(constraint!(of_month - r.beyond_month <= left));
+            } else {
+                model.add_constraint(constraint!(r.beyond_month <= 0.0));
             }
             if !has_residential {
                 model.add_constraint(constraint!(r.residential_rest <= 0.0));
@@ -431,7 +442,13 @@ fn candidates(problem: &Problem, k: usize, near: f64) -> Vec<f64> {
     let Some(terms) = problem.contracts.get(k) else {
         return Vec::new();
     };
-    let mut all = vec![near, 0.0, terms.take_max_m3, terms.take_or_pay_m3];
+    let mut all = vec![
+        near,
+        0.0,
+        terms.take_max_m3,
+        terms.take_or_pay_m3,
+        terms.month_left_m3,
+    ];
     for scenario in &problem.scenarios {
         let demand = scenario.demand_m3.get(k).copied().unwrap_or(0.0);
         all.push(demand);

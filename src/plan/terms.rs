@@ -1,6 +1,6 @@
 //! Contracts as the solver sees them: one month, or one gas day.
 
-use crate::domain::calendar::GasMonth;
+use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::contract::{ContractComponentKind, SupplyContract};
 use crate::plan::problem::{ComponentTerms, ContractTerms, Limit, LimitScope, LimitSense};
 
@@ -28,6 +28,14 @@ fn contract_year(contract: &SupplyContract, month: GasMonth) -> Vec<GasMonth> {
         at = at.next();
     }
     months
+}
+
+/// First gas day of the contract year a month belongs to: every twelve months from the contract's first
+/// month on.
+pub fn contract_year_from(contract: &SupplyContract, month: GasMonth) -> GasDay {
+    let first = contract_year(contract, month).first().copied();
+    let first = first.unwrap_or(month).first_day();
+    first.max(GasDay(contract.valid_from))
 }
 
 /// Contract quantity of the contract year a month belongs to, without market gas, m³ (年合同量).
@@ -133,6 +141,7 @@ pub fn month_terms(
         take_max_m3: finite_or_free(contract.deviation.take_day_max_ratio * quantity),
         delivered_max_m3: finite_or_free(contract.deviation.flow_max_m3h * hours),
         take_or_pay_m3: take_or_pay_m3(contract, month, taken_m3),
+        month_left_m3: f64::INFINITY,
     };
     (
         terms,
@@ -142,8 +151,9 @@ pub fn month_terms(
 
 /// A contract on one gas day.
 ///
-/// Within the contract there is one component at the month's average price: what the month has
-/// left bounds it, and so does the largest daily take.
+/// Within the contract there is one component at the month's average price up to the largest daily take.
+/// What the month has left does not bound it: gas beyond that is over-take of the month, whether nominated
+/// or not, and costs as much more.
 pub fn day_terms(
     contract: &SupplyContract,
     at: usize,
@@ -164,7 +174,7 @@ pub fn day_terms(
             .sum();
         components.push(ComponentTerms {
             kind: ContractComponentKind::Balanced1,
-            available_m3: finite_or_free(most).min(left),
+            available_m3: finite_or_free(most),
             price: value / quantity,
         });
     }
@@ -189,6 +199,7 @@ pub fn day_terms(
         take_max_m3: finite_or_free(most),
         delivered_max_m3: finite_or_free(contract.deviation.flow_max_m3h * 24.0),
         take_or_pay_m3: 0.0,
+        month_left_m3: left,
     };
     (terms, limits(contract, at, average, left, 24.0, "day"))
 }

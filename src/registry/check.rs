@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::domain::connection::NewConnection;
 use crate::domain::contract::SupplyContract;
@@ -20,6 +20,8 @@ use super::files::Row;
 
 mod connected;
 mod connections;
+mod exchanges;
+mod lives;
 
 /// All rows of a folder.
 #[derive(Debug)]
@@ -128,16 +130,18 @@ fn ids<'a, T, K: Ord>(rows: &'a [Row<T>], key: impl Fn(&'a T) -> &'a K) -> BTree
     rows.iter().map(|row| key(&row.value)).collect()
 }
 
+/// What rows are held against beside each other.
+pub(super) struct Beside<'a> {
+    pub(super) company: Option<&'a Company>,
+    /// Device profiles that loaded.
+    pub(super) profiles: &'a BTreeSet<ProfileId>,
+    pub(super) now: DateTime<Utc>,
+}
+
 /// Adds every problem the rows have with each other, and fills in what is missing and beyond doubt.
-pub(super) fn check(
-    dir: &Path,
-    company: Option<&Company>,
-    rows: &mut Rows,
-    profiles: &BTreeSet<ProfileId>,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn check(dir: &Path, beside: &Beside<'_>, rows: &mut Rows, problems: &mut Vec<Problem>) {
     let mut sink = Sink { dir, problems };
-    if let Some(company) = company {
+    if let Some(company) = beside.company {
         check_company(company, &mut sink);
     }
     sink.doubles("zones.csv", &rows.zones, |z| z.id.clone());
@@ -159,7 +163,8 @@ pub(super) fn check(
     check_gas_qualities(rows, &mut sink);
     check_customers(rows, &mut sink);
     check_gateways(rows, &mut sink);
-    check_meters(rows, profiles, &mut sink);
+    check_meters(rows, beside.profiles, &mut sink);
+    exchanges::check(rows, beside.now, &mut sink);
     check_contracts(rows, &mut sink);
     check_filings(rows, &mut sink);
     connections::check(rows, &mut sink);
@@ -471,20 +476,7 @@ fn check_meters(rows: &Rows, profiles: &BTreeSet<ProfileId>, sink: &mut Sink<'_>
     let customers = ids(&rows.customers, |c| &c.id);
     let gateways = ids(&rows.gateways, |g| &g.id);
     let profiles: BTreeSet<&ProfileId> = profiles.iter().collect();
-    sink.doubles(file, &rows.meters, |m| format!("device {}", m.device));
-    let polled: Vec<Row<&Meter>> = rows
-        .meters
-        .iter()
-        .filter(|row| row.value.gateway.is_some())
-        .map(|row| Row {
-            line: row.line,
-            value: &row.value,
-        })
-        .collect();
-    sink.doubles(file, &polled, |m| {
-        let gateway = m.gateway.as_ref().map(ToString::to_string);
-        format!("gateway {} unit {}", gateway.unwrap_or_default(), m.unit)
-    });
+    lives::check(&rows.meters, sink);
     for row in &rows.meters {
         let meter = &row.value;
         let at = (file, row.line);
@@ -508,16 +500,6 @@ fn check_meters(rows: &Rows, profiles: &BTreeSet<ProfileId>, sink: &mut Sink<'_>
         if let Some((message, remedy)) = meter_problem(meter) {
             sink.add(file, row.line, "registry.meter_invalid", message, remedy);
         }
-    }
-    let meters = ids(&rows.meters, |m| &m.id);
-    for row in &rows.exchanges {
-        sink.refers(
-            ("exchanges.csv", row.line),
-            "meter",
-            &row.value.meter,
-            &meters,
-            "meters.csv",
-        );
     }
 }
 

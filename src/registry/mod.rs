@@ -10,6 +10,7 @@ mod files;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::id::ProfileId;
@@ -71,6 +72,8 @@ pub mod columns {
         "unit",
         "installed_on",
     ];
+    /// `meters.csv`, columns that may be left out
+    pub const METERS_MORE: &[&str] = &["removed_on"];
     /// `exchanges.csv`
     pub const EXCHANGES: &[&str] = &["meter", "exchanged_at", "old_total", "new_total"];
     /// `gateways.csv`
@@ -133,12 +136,17 @@ pub mod columns {
 
 /// Reads and checks a registry folder.
 ///
-/// `profiles` are the device profiles that loaded; a meter bound to any other is a problem.
+/// `profiles` are the device profiles that loaded; a meter bound to any other is a problem. What cannot have
+/// happened yet at `now`, is one too.
 ///
 /// Returns none where the company or a required file could not be read at all; what could be read
 /// is returned even with problems, so that a caller may show both. Whether to start with it is the
 /// caller's decision: any problem that is no warning should keep it from being used.
-pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Vec<Problem>) {
+pub fn load(
+    dir: &Path,
+    profiles: &BTreeSet<ProfileId>,
+    now: DateTime<Utc>,
+) -> (Option<Registry>, Vec<Problem>) {
     let mut reader = Reader::new(dir);
     let company = reader.toml("company.toml");
     let contracts = reader.contracts("contracts.toml");
@@ -147,7 +155,7 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
         sources: reader.csv("sources.csv", columns::SOURCES, true),
         shares: reader.csv("source_shares.csv", columns::SHARES, true),
         customers: reader.csv("customers.csv", columns::CUSTOMERS, true),
-        meters: reader.csv("meters.csv", columns::METERS, true),
+        meters: reader.csv_with("meters.csv", columns::METERS, columns::METERS_MORE, true),
         exchanges: reader.csv("exchanges.csv", columns::EXCHANGES, false),
         gateways: reader.csv_with(
             "gateways.csv",
@@ -174,7 +182,12 @@ pub fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Ve
     let has_all_files = !problems
         .iter()
         .any(|p| p.code == "registry.file_unreadable");
-    check::check(dir, company.as_ref(), &mut rows, profiles, &mut problems);
+    let beside = check::Beside {
+        company: company.as_ref(),
+        profiles,
+        now,
+    };
+    check::check(dir, &beside, &mut rows, &mut problems);
     problems.sort();
     let registry = match company {
         Some(company) if has_all_files => Some(Registry::new(RegistryParts {

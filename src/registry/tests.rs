@@ -77,6 +77,14 @@ fn profiles() -> BTreeSet<ProfileId> {
     BTreeSet::from([ProfileId::from("acme/x")])
 }
 
+fn now() -> DateTime<Utc> {
+    "2026-11-27T00:00:00Z".parse().unwrap()
+}
+
+fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Vec<Problem>) {
+    super::load(dir, profiles, now())
+}
+
 #[test]
 fn a_valid_folder_has_no_problem_and_a_stable_version() {
     let dir = tempfile::tempdir().unwrap();
@@ -147,6 +155,89 @@ fn every_problem_is_listed_with_file_line_and_remedy() {
     assert!(problems.iter().all(|p| !p.remedy.is_empty()));
 }
 
+/// Each row of exchanges.csv is a step of the total: old − last + new − first.
+#[test]
+fn an_exchange_counts_once_and_once_it_has_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let said = |rows: &[&str]| {
+        let header = columns::EXCHANGES.join(",");
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(dir.path().join("exchanges.csv"), text).unwrap();
+        let (_, problems) = load(dir.path(), &profiles());
+        let said = problems
+            .iter()
+            .map(|p| (p.line.unwrap_or(0), p.code, p.is_warning));
+        said.collect::<Vec<_>>()
+    };
+    let first = "M1,2026-11-21T10:30:00+08:00,50000,0";
+    assert_eq!(said(&[first, "M1,2026-11-25T09:00:00+08:00,300,0"]), []);
+    // The same instant in another time zone, with another total, is still the same exchange.
+    for again in [first, "M1,2026-11-21T02:30:00Z,50001,0"] {
+        assert_eq!(
+            said(&[first, again]),
+            [(3, "registry.duplicate", false)],
+            "{again}"
+        );
+    }
+    // Beijing's 10:00 written as if it were Greenwich's.
+    assert_eq!(
+        said(&["M1,2026-11-27T10:00:00Z,50000,0"]),
+        [(2, "registry.exchange_in_future", false)]
+    );
+    assert_eq!(
+        said(&["M9,2026-11-21T10:30:00+08:00,50000,0"]),
+        [(2, "registry.unknown_reference", false)]
+    );
+}
+
+#[test]
+fn a_device_and_a_unit_are_one_meter_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let header = [columns::METERS, columns::METERS_MORE].concat().join(",");
+    let said = |rows: &[&str]| {
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(dir.path().join("meters.csv"), text).unwrap();
+        let gateways = "id,host,port\nG1,10.0.0.1,502\n";
+        fs::write(dir.path().join("gateways.csv"), gateways).unwrap();
+        let (registry, problems) = load(dir.path(), &profiles());
+        let said: Vec<_> = problems.iter().map(|p| (p.line.unwrap(), p.code)).collect();
+        (registry.unwrap(), said)
+    };
+    let row = |id: &str, device: &str, bus: &str, from: &str, to: &str| {
+        format!("{id},{device},K1,north,customer,turbine,acme/x,std,9,400,1,900,{bus},{from},{to}")
+    };
+    // Removed on the 20th, put up elsewhere on the 21st; the bus address likewise.
+    let first = row("M1", "D1", "G1,7", "2020-01-01", "2026-11-20");
+    let next = row("M2", "D1", "G1,7", "2026-11-21", "");
+    let (registry, problems) = said(&[&next, &first]);
+    assert_eq!(problems, []);
+    assert_eq!(registry.meter_of(&"D1".into()).unwrap().id, "M2".into());
+    assert_eq!(
+        registry.meters[&crate::domain::id::MeterId::from("M1")].removed_on,
+        Some("2026-11-20".parse().unwrap())
+    );
+    // On the same day, without an end, and around a short stay elsewhere.
+    let same_day = row("M2", "D1", ",0", "2026-11-20", "");
+    assert_eq!(
+        said(&[&first, &same_day]).1,
+        [(3, "registry.duplicate")],
+        "of the device"
+    );
+    let endless = row("M1", "D1", ",0", "2020-01-01", "");
+    assert_eq!(said(&[&endless, &same_day]).1, [(3, "registry.duplicate")]);
+    let short = row("M2", "D2", "G1,7", "2021-01-01", "2021-02-01");
+    let within = row("M3", "D3", "G1,7", "2026-11-01", "");
+    assert_eq!(
+        said(&[&first, &short, &within]).1,
+        [(3, "registry.duplicate"), (4, "registry.duplicate")],
+        "both of the unit of the first"
+    );
+    let backwards = row("M1", "D1", ",0", "2026-11-20", "2026-11-19");
+    assert_eq!(said(&[&backwards]).1, [(2, "registry.meter_dates")]);
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -198,7 +289,10 @@ fn columns_are_the_fields_of_the_domain_types() {
     let customer = registry.customers.values().next().unwrap();
     let meter = registry.meters.values().next().unwrap();
     assert_eq!(header(write(customer)), columns::CUSTOMERS.join(","));
-    assert_eq!(header(write(meter)), columns::METERS.join(","));
+    assert_eq!(
+        header(write(meter)),
+        [columns::METERS, columns::METERS_MORE].concat().join(",")
+    );
     assert_eq!(
         header(write(&registry.shares[0])),
         columns::SHARES.join(",")

@@ -14,6 +14,7 @@ use crate::domain::text::error_chain;
 use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
+use crate::nudge::settlement::OptOut;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
 use crate::plan::nomination::Nomination;
@@ -22,18 +23,29 @@ use crate::run::app::App;
 use crate::run::editing::{self, EditError};
 use crate::run::estimating::Estimator;
 use crate::run::judging::{self, JudgeError};
+use crate::run::nominating::{self, NominateError};
+use crate::run::nudging::{self, StepError};
+use crate::run::submitting::SubmitError;
 use crate::run::{
-    auditing, balancing, explain, factors, ledgering, monitor, outlook, planning, replay, runs,
+    auditing, balancing, explain, factors, filings, ledgering, monitor, outlook, planning, replay,
+    runs, submitting,
 };
-use crate::serve::actions::{ActionError, Actions, Forecaster};
+use crate::serve::actions::{ActionError, Actions, Filings, Forecaster, Nudger};
 use crate::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::filings::{
+    ChangeCorrection, CustomerPlans, NewChange, NewPlans, PlanBoard, PlanReport, PlanUpload,
+    ProductionChangeView,
+};
 use crate::serve::api::findings::JudgedView;
+use crate::serve::api::nominations::{NominationEdit, NominationView};
+use crate::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use crate::serve::api::outlook::{
     ChangeDay, ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow,
     ReproductionView, SimilarView,
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
+use crate::serve::api::submissions::SubmissionRequest;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 
@@ -98,6 +110,15 @@ fn edit_failed(error: &EditError) -> ActionError {
         EditError::Refused(_) => ActionError::Refused { code, message },
         EditError::Unknown(_) => ActionError::NotFound { code, message },
         EditError::Store(error) => store_failed(error),
+    }
+}
+
+fn step_failed(error: &StepError) -> ActionError {
+    let (code, message) = (error.code(), error.to_string());
+    match error {
+        StepError::Unknown(_) => ActionError::NotFound { code, message },
+        StepError::Refused(_) => ActionError::Refused { code, message },
+        StepError::Failed(error) => failed(code, error),
     }
 }
 
@@ -201,6 +222,72 @@ impl Forecaster for Desk {
     }
 }
 
+impl Filings for Desk {
+    fn changes(
+        &self,
+        customer: Option<&str>,
+        all: bool,
+    ) -> Result<Vec<ProductionChangeView>, ActionError> {
+        filings::list(&self.app, customer, all)
+    }
+
+    fn enter_change(&self, new: &NewChange) -> Result<ProductionChangeView, ActionError> {
+        let entered = filings::enter(&self.app, new)?;
+        self.wake.notify_one();
+        Ok(entered)
+    }
+
+    fn correct_change(
+        &self,
+        id: &str,
+        correction: &ChangeCorrection,
+    ) -> Result<ProductionChangeView, ActionError> {
+        let corrected = filings::correct(&self.app, id, correction)?;
+        self.wake.notify_one();
+        Ok(corrected)
+    }
+
+    fn plan_board(&self, month: GasMonth) -> Result<PlanBoard, ActionError> {
+        filings::board(&self.app, month)
+    }
+
+    fn plans_of(
+        &self,
+        customer: &str,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<CustomerPlans, ActionError> {
+        filings::plans_of(&self.app, customer, from, to)
+    }
+
+    fn file_plans(&self, new: &NewPlans) -> Result<PlanReport, ActionError> {
+        filings::file(&self.app, new)
+    }
+
+    fn import_plans(&self, upload: &PlanUpload) -> Result<PlanReport, ActionError> {
+        filings::import(&self.app, upload)
+    }
+}
+
+impl Nudger for Desk {
+    fn nudges(&self, limit: usize) -> Result<Vec<NudgeView>, ActionError> {
+        nudging::views(&self.app, limit).map_err(|error| failed("run.store", &error))
+    }
+
+    fn step_nudge(&self, id: &str, step: &NudgeStep) -> Result<NudgeView, ActionError> {
+        nudging::step(&self.app, id, step).map_err(|error| step_failed(&error))?;
+        nudging::view(&self.app, id).map_err(|error| step_failed(&error))
+    }
+
+    fn opt_outs(&self) -> Result<Vec<OptOut>, ActionError> {
+        nudging::opt_outs(&self.app).map_err(|error| failed("run.store", &error))
+    }
+
+    fn opt_out(&self, request: &OptOutRequest) -> Result<OptOut, ActionError> {
+        nudging::opt_out(&self.app, request).map_err(|error| step_failed(&error))
+    }
+}
+
 impl Actions for Desk {
     fn ledger(&self) -> Result<Vec<LedgerEntry>, ActionError> {
         ledgering::entries(&self.app).map_err(|error| failed("run.ledger", &error))
@@ -220,13 +307,29 @@ impl Actions for Desk {
         serde_json::to_value(made).map_err(|error| failed("run.plan", &error.into()))
     }
 
-    fn declaration_xlsx(&self, month: GasMonth) -> Result<Vec<u8>, ActionError> {
+    fn declaration_xlsx(
+        &self,
+        month: GasMonth,
+        supplier: Option<&str>,
+    ) -> Result<Vec<u8>, ActionError> {
         let document: Declaration = self.document(
             DocumentKind::Declaration,
             &month.to_string(),
             "declaration.missing",
         )?;
-        workbook::declaration(&document).map_err(|error| failed("run.plan", &error.into()))
+        let Some(supplier) = supplier else {
+            return workbook::declaration(&document)
+                .map_err(|error| failed("run.plan", &error.into()));
+        };
+        workbook::declaration_for(&document, supplier)
+            .map_err(|error| failed("run.plan", &error.into()))?
+            .ok_or_else(|| ActionError::NotFound {
+                code: "declaration.supplier_unknown",
+                message: format!(
+                    "nothing is declared to `{supplier}` in {month}; its suppliers are {}",
+                    document.suppliers.join(", ")
+                ),
+            })
     }
 
     fn nominate(&self, day: GasDay) -> Result<Value, ActionError> {
@@ -237,6 +340,53 @@ impl Actions for Desk {
             "asked for in the console",
         ))?;
         serde_json::to_value(made).map_err(|error| failed("run.plan", &error.into()))
+    }
+
+    fn mark_sent(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        request: &SubmissionRequest,
+    ) -> Result<Value, ActionError> {
+        let SubmissionRequest { person, reason } = request;
+        submitting::mark_sent(&self.app, kind, key, person.trim(), reason.trim()).map_err(|error| {
+            let message = error.to_string();
+            match error {
+                SubmitError::Missing { .. } => ActionError::NotFound {
+                    code: "plan.nothing_to_send",
+                    message,
+                },
+                SubmitError::Sent { .. } => ActionError::Refused {
+                    code: "plan.sent_already",
+                    message,
+                },
+                SubmitError::Nobody => ActionError::Refused {
+                    code: "plan.sent_by_nobody",
+                    message,
+                },
+                SubmitError::Store(error) => failed("run.store", &error.into()),
+                SubmitError::Document(error) => failed("run.document", &error),
+            }
+        })
+    }
+
+    fn edit_nomination(
+        &self,
+        day: GasDay,
+        edit: &NominationEdit,
+    ) -> Result<NominationView, ActionError> {
+        let edited = nominating::edit(&self.app, day, edit).map_err(|error| match error {
+            NominateError::Missing(_) => ActionError::NotFound {
+                code: "nomination.not_found",
+                message: error.to_string(),
+            },
+            NominateError::Refused(message) => ActionError::Refused {
+                code: "nomination.refused",
+                message,
+            },
+            NominateError::Failed(error) => failed("run.plan", &error),
+        })?;
+        Ok(NominationView::of(edited))
     }
 
     fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError> {

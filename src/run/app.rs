@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -13,7 +13,9 @@ use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::key::KeyRing;
 use crate::domain::registry::Registry;
 use crate::forecast::memory::Memory;
+use crate::run::daily::DailyVolumes;
 use crate::run::ledgering::MemberCache;
+use crate::run::past_weather::PastWeather;
 use crate::run::site::Site;
 use crate::settings::Settings;
 use crate::store::StoreError;
@@ -45,8 +47,25 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Who is on the ledger today.
     pub(crate) members: MemberCache,
+    /// Days of large consumers' meters that were read.
+    pub(crate) daily: DailyVolumes,
+    /// Temperatures of past years that were read.
+    pub(crate) past_weather: PastWeather,
+    /// Held while a nudge is read, changed and written.
+    pub(crate) nudge_steps: Steps,
     /// What forecast runs learnt.
     pub memory: Memory,
+}
+
+/// One after the other: who reads a document to write its next version holds this.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Steps(Arc<Mutex<()>>);
+
+impl Steps {
+    /// Waits for its turn.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The ends that swap registry, profiles, keys, limits and calendar.
@@ -177,6 +196,9 @@ impl App {
             limits,
             clock,
             members: MemberCache::default(),
+            daily: DailyVolumes::default(),
+            past_weather: PastWeather::default(),
+            nudge_steps: Steps::default(),
             memory: Memory::with_room_for(site.settings.forecast.memory_mb << 20),
         };
         let reload = Reload {

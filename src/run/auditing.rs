@@ -66,9 +66,7 @@ fn corrector(
     let now = app.clock.now();
     let from = now - TimeDelta::days(days.into());
     let readings = app.journal.readings_between(&meter.id, from, now)?;
-    let zone = registry.zones.get(&meter.zone);
-    let reference_kpa = registry.company.reference.pressure_kpa;
-    let atmosphere_kpa = zone.map_or(reference_kpa, |zone| zone.atmosphere_kpa);
+    let atmosphere_kpa = registry.atmosphere_of(meter);
     let audited = converter(registry, meter, app.gas_day_clock().day_of(now))
         .and_then(|converter| audit::samples(&readings, &converter, atmosphere_kpa));
     let view = CorrectorView {

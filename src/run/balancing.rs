@@ -72,11 +72,89 @@ fn temperatures(
         .zones
         .values()
         .map(|zone| {
-            let observed =
-                app.book
-                    .observed_known_at(zone.weather_station.as_str(), start, end, now)?;
+            let observed = app
+                .book
+                .observed_of(&zone.weather_station, start, end, now)?;
             let weather = ZoneWeather::from_points(clock, end, &observed, &[], None);
             Ok((zone.id.clone(), weather.observed))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::calendar::GasDayClock;
+    use crate::domain::quantity::ReferenceConditions;
+    use crate::domain::registry::{Company, RegistryParts};
+    use crate::domain::slot::SlotTable;
+    use crate::domain::source::Zone;
+    use crate::domain::weather::{StationMix, WeatherKind, WeatherPoint, WeatherVintage};
+    use crate::run::testing;
+    use crate::validate::limits::LimitTable;
+
+    fn parts() -> RegistryParts {
+        RegistryParts {
+            version: "test".into(),
+            company: Company {
+                name: "试验燃气有限公司".into(),
+                short_name: "试验".into(),
+                phone: String::new(),
+                gas_day_start_hour: GasDayClock::default(),
+                reference: ReferenceConditions::CHINA,
+                heating_from: "11-15".into(),
+                heating_to: "03-15".into(),
+                slots: SlotTable::default(),
+            },
+            zones: vec![Zone {
+                id: "north".into(),
+                name: "北区".into(),
+                weather_station: StationMix::try_from("57297:0.7;57290:0.3".to_owned()).unwrap(),
+                atmosphere_kpa: 101.325,
+                pipe_volume_m3: 0.0,
+            }],
+            sources: Vec::new(),
+            shares: Vec::new(),
+            customers: Vec::new(),
+            meters: Vec::new(),
+            exchanges: Vec::new(),
+            gateways: Vec::new(),
+            contracts: Vec::new(),
+            production_changes: Vec::new(),
+            filed_plans: Vec::new(),
+            new_connections: Vec::new(),
+            gas_qualities: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_zone_between_two_stations_has_the_temperature_of_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = testing::site_in(dir.path(), parts(), LimitTable::default());
+        let now: DateTime<Utc> = "2026-11-22T01:00:00Z".parse().unwrap();
+        let app = App::open(&site, Arc::new(ManualClock::new(now))).unwrap().0;
+        let day: GasDay = "2026-11-20".parse().unwrap();
+        let from = app.gas_day_clock().start_of(day);
+        let vintage = |station: &str, temperature_c: f64| WeatherVintage {
+            station: station.into(),
+            kind: WeatherKind::Observed,
+            issued_at: from,
+            available_at: now,
+            points: (0..24)
+                .map(|hour| WeatherPoint {
+                    at: from + TimeDelta::hours(hour),
+                    temperature_c,
+                })
+                .collect(),
+        };
+        let both = vec![vintage("57297", 10.0), vintage("57290", 0.0)];
+        app.book.put_weather(both).unwrap();
+        let known = temperatures(&app, &app.registry(), day, day.plus(1)).unwrap();
+        assert_eq!(known[&ZoneId::from("north")], BTreeMap::from([(day, 7.0)]));
+    }
 }

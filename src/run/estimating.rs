@@ -88,7 +88,7 @@ impl Estimator {
         let curve = self.journal.curves_of(&meter.id, day, day.plus(1))?.pop();
         let curve = curve.as_ref();
         let bounded = curve.map_or([None; 24], of_curve);
-        if !is_in_use(&registry, meter, day) {
+        if !is_in_use(&registry, meter, day) || meter.is_last_day(day) {
             return Ok(HourEstimates {
                 missing: [None; 24],
                 bounded,
@@ -253,7 +253,7 @@ impl<'a> Around<'a> {
     fn peers(&self) -> &BTreeMap<DemandNode, [PeerHour; 24]> {
         self.peers.get_or_init(|| {
             let mut nodes: BTreeMap<DemandNode, [PeerHour; 24]> = BTreeMap::new();
-            for meter in self.registry.meters.values() {
+            for meter in self.customers() {
                 let (Some(node), Some(curve)) =
                     (self.registry.node_of(meter), self.curves.get(&meter.id))
                 else {
@@ -287,7 +287,9 @@ impl<'a> Around<'a> {
         let Some(plan) = self.plans()?.get(customer) else {
             return Ok(None);
         };
-        let all: i64 = self.registry.meters_of(customer).map(size_of).sum();
+        let meters = self.registry.meters_of(customer);
+        let there = meters.filter(|meter| meter.is_installed_on(self.day));
+        let all: i64 = there.map(size_of).sum();
         if all <= 0 {
             return Ok(None);
         }
@@ -311,15 +313,10 @@ impl<'a> Around<'a> {
             return Ok(plans);
         }
         let (day, now) = (self.day, self.of.clock.now());
-        let filed = self.of.book.filed_plans_known_at(day, day.plus(1), now);
-        let mut plans = self.readable("plans", filed)?;
-        let of_files = self.registry.filed_plans.iter();
-        plans.extend(
-            of_files
-                .filter(|p| p.day == day && p.available_at <= now)
-                .cloned(),
-        );
-        plans.sort_by_key(|plan| plan.available_at);
+        let filed = self.of.book.plan_words(None, day, day.plus(1), now);
+        let words = self.readable("plans", filed)?;
+        let words = facts::plan_words(self.registry, words, day, day.plus(1), now);
+        let plans = facts::plans_in_force(words);
         let newest = plans.into_iter().map(|p| (p.customer, p.volume)).collect();
         Ok(self.plans.get_or_init(|| newest))
     }

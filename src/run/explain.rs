@@ -125,8 +125,10 @@ fn temperature_changes(older: &ForecastRequest, newer: &ForecastRequest) -> BTre
 /// # Errors
 /// A run that is not kept, or whose inputs are not.
 pub fn explain(app: &App, older: &RunId, newer: &RunId) -> anyhow::Result<RunChange> {
-    let (old_run, old) = runs::kept(app, older)?;
-    let (new_run, new) = runs::kept(app, newer)?;
+    let (old_run, mut old) = runs::kept(app, older)?;
+    let (new_run, mut new) = runs::kept(app, newer)?;
+    // Days are explained.
+    (old.months, new.months) = (None, None);
     // What these runs learn beyond what is known serves the next of them, and nobody else.
     let memory = app.memory.aside();
     let run = |request: &ForecastRequest| engine::run_with(request, &memory).map(|r| r.forecast);

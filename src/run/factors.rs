@@ -174,7 +174,7 @@ pub fn add(app: &App, new: &NewFactor) -> Result<FactorView, ActionError> {
     put(app, factor, &new.person, &new.reason)
 }
 
-/// Confirms a factor for longer, or takes it back from tomorrow on.
+/// Confirms a factor for longer, unless a gas day has passed without it, or takes it back from today on.
 ///
 /// # Errors
 /// `NotFound`, `Refused` with what is wrong, or what the book says.
@@ -197,6 +197,18 @@ pub fn change(app: &App, id: &str, change: &FactorChange) -> Result<FactorView, 
     }
     let tomorrow: NaiveDate = app.today().plus(1).0;
     match change.expires_on {
+        // What it said of days that are over stays as it was said then.
+        Some(_) if first_without(&factor).is_some_and(|day| day < app.today()) => {
+            return Err(refused(
+                "it has ended, and a gas day has passed without it; enter a new one that begins today"
+                    .into(),
+            ));
+        }
+        Some(expires_on) if expires_on < app.today().0 => {
+            return Err(refused(format!(
+                "it would end on {expires_on}, a gas day that is over; take it back, which ends it today"
+            )));
+        }
         Some(expires_on) => {
             factor.expires_on = expires_on;
             factor.to_on = factor.to_on.max(expires_on);
@@ -206,6 +218,13 @@ pub fn change(app: &App, id: &str, change: &FactorChange) -> Result<FactorView, 
         None => factor.withdrawn_from = Some(tomorrow.min(factor.from_on.max(app.today().0))),
     }
     put(app, factor, &change.person, &change.reason)
+}
+
+/// The first gas day from its beginning on that it no longer changes.
+fn first_without(factor: &Factor) -> Option<GasDay> {
+    let by_itself = factor.to_on.min(factor.expires_on).succ_opt();
+    let ended = by_itself.into_iter().chain(factor.withdrawn_from).min()?;
+    Some(GasDay(ended.max(factor.from_on)))
 }
 
 fn put(app: &App, factor: Factor, who: &str, reason: &str) -> Result<FactorView, ActionError> {

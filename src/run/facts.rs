@@ -1,26 +1,33 @@
 //! What the stores hold, in the form in which the pure modules ask for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::{DemandDay, DemandNode, deviation_m3};
-use crate::domain::filing::{FiledPlan, ProductionChange};
+use crate::domain::filing::{FiledPlan, PlanWord, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId, ZoneId};
-use crate::domain::meter::MeterRole;
+use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::forecast::weather::ZoneWeather;
+use crate::ledger::demand::is_in_use;
 use crate::run::app::App;
+use crate::run::daily::Shelf;
 use crate::serve::figures::supply::Supply;
 use crate::store::book::Book;
 use crate::store::error::StoreError;
-use crate::validate::estimate::day_uncertainty;
 
-/// Days of demand a forecast looks back on.
-pub const HISTORY_DAYS: i64 = 800;
+/// Days of demand a forecast looks back on at most, six years: what the engine reads of a node.
+pub const HISTORY_DAYS: i64 = 2_200;
+
+/// Days it looks back on though the holidays of that time are in no calendar.
+const UNNAMED_DAYS: i64 = 800;
+
+/// Years of observed weather that climatology reads.
+const CLIMATE_YEARS: i32 = 31;
 
 /// A recent day counts as complete when this part of its volume was metered; late frozen frames come
 /// in until noon of the day after.
@@ -32,13 +39,47 @@ const RECENT_DAYS: i64 = 3;
 /// An hour of today is known for a node when meters with this part of its usual volume reported it.
 const HOUR_COVERAGE_MIN: f64 = 0.95;
 
-/// Complete gas days of demand before `today`, at most [`HISTORY_DAYS`] of them.
+/// First gas day that a forecast of `today` looks back to: of the six years before, those whose holidays are
+/// in the calendar. A festival that nobody named would pass for ordinary days.
+pub fn history_from(app: &App, today: GasDay) -> GasDay {
+    let calendar = app.calendar();
+    let mut year = today.month().year;
+    while calendar.covers(year - 1) {
+        year -= 1;
+    }
+    let january = GasMonth { year, month: 1 };
+    let named = january.first_day().max(today.plus(-HISTORY_DAYS));
+    named.min(today.plus(-UNNAMED_DAYS))
+}
+
+/// Whether a node's gas day before `today` is complete, or too old to become so.
+fn is_complete(day: &DemandDay, today: GasDay) -> bool {
+    today.days_since(day.day) > RECENT_DAYS || day.coverage >= COVERAGE_MIN
+}
+
+/// Complete gas days of demand before `today`, at most [`HISTORY_DAYS`] of them, each node by itself.
+///
+/// A node that still waits for frames of yesterday is left out alone, so nothing may be summed over
+/// nodes: [`whole_days`] is for that.
 ///
 /// # Errors
 /// What the store says.
 pub fn demand_before(app: &App, today: GasDay) -> Result<Vec<DemandDay>, StoreError> {
-    let mut demand = app.book.demand_days(today.plus(-HISTORY_DAYS), today)?;
-    demand.retain(|d| today.days_since(d.day) > RECENT_DAYS || d.coverage >= COVERAGE_MIN);
+    let mut demand = app.book.demand_days(history_from(app, today), today)?;
+    demand.retain(|d| is_complete(d, today));
+    Ok(demand)
+}
+
+/// Demand of every node on the gas days `[from, today)` on which every node is complete: what may be
+/// summed over a class, a zone or the city.
+///
+/// # Errors
+/// What the store says.
+pub fn whole_days(app: &App, from: GasDay, today: GasDay) -> Result<Vec<DemandDay>, StoreError> {
+    let mut demand = app.book.demand_days(from, today)?;
+    let waiting = demand.iter().filter(|d| !is_complete(d, today));
+    let waiting: BTreeSet<GasDay> = waiting.map(|d| d.day).collect();
+    demand.retain(|d| !waiting.contains(&d.day));
     Ok(demand)
 }
 
@@ -67,7 +108,11 @@ pub fn today_hours(
         });
     let mut weight_all: BTreeMap<DemandNode, f64> = BTreeMap::new();
     for (meter, volume) in &usual {
-        if let Some(node) = registry.meters.get(meter).and_then(|m| registry.node_of(m)) {
+        let there = registry
+            .meters
+            .get(meter)
+            .filter(|m| m.is_expected_on(today));
+        if let Some(node) = there.and_then(|m| registry.node_of(m)) {
             *weight_all.entry(node).or_default() += volume;
         }
     }
@@ -102,7 +147,7 @@ pub fn today_hours(
         .collect())
 }
 
-/// Temperatures by zone as known at an instant.
+/// Temperatures by zone as known at an instant, of all years that climatology reads.
 ///
 /// # Errors
 /// What the store says.
@@ -111,7 +156,10 @@ pub fn weather_at(
     registry: &Registry,
     at: DateTime<Utc>,
 ) -> Result<BTreeMap<ZoneId, ZoneWeather>, StoreError> {
-    let from = at - TimeDelta::days(HISTORY_DAYS + 10);
+    let clock = app.gas_day_clock();
+    let year = clock.day_of(at).month().year;
+    // The year under way is read each time, those before it once.
+    let from = clock.start_of(GasMonth { year, month: 1 }.first_day());
     registry
         .zones
         .values()
@@ -121,8 +169,14 @@ pub fn weather_at(
             let vintage = app.book.forecast_of(mix, at)?;
             let (points, issued_at) =
                 vintage.map_or((Vec::new(), None), |v| (v.points, Some(v.issued_at)));
-            let weather =
-                ZoneWeather::from_points(app.gas_day_clock(), at, &observed, &points, issued_at);
+            let mut weather = ZoneWeather::from_points(clock, at, &observed, &points, issued_at);
+            if let Some(first) = app.book.observed_from(mix)? {
+                let first = clock.day_of(first).month().year;
+                for year in first.max(year - CLIMATE_YEARS)..year {
+                    let of_year = app.past_weather.of_year(app, mix, year, at)?;
+                    weather.observed.extend(of_year.iter());
+                }
+            }
             Ok((zone.id.clone(), weather))
         })
         .collect()
@@ -233,7 +287,8 @@ impl CustomerDays {
 
 /// Complete days of some customers on the gas days `[from, to)`.
 ///
-/// A day on which one of the customer's meters lacks an hour is left out: missing is not zero.
+/// A day on which one of the customer's meters that are in use on it lacks an hour is left out: missing is
+/// not zero.
 ///
 /// # Errors
 /// What the store says.
@@ -244,38 +299,111 @@ pub fn days_of<'a>(
     from: GasDay,
     to: GasDay,
 ) -> Result<BTreeMap<CustomerId, CustomerDays>, StoreError> {
-    #[derive(Default)]
+    let customers: BTreeSet<&CustomerId> = customers.into_iter().collect();
+    let meters = meters_of(registry, customers.iter().copied());
+    app.daily.with(&app.journal, &meters, [from, to], |daily| {
+        let of = |customer: &CustomerId| days_of_one(daily, registry, customer, [from, to]);
+        let all = customers.iter();
+        all.map(|&customer| (customer.clone(), of(customer)))
+            .collect()
+    })
+}
+
+/// Meters of some customers.
+fn meters_of<'a>(
+    registry: &'a Registry,
+    customers: impl Iterator<Item = &'a CustomerId>,
+) -> BTreeSet<&'a MeterId> {
+    let meters = customers.flat_map(|customer| registry.meters_of(customer));
+    meters.map(|meter| &meter.id).collect()
+}
+
+fn days_of_one(
+    daily: &Shelf,
+    registry: &Registry,
+    customer: &CustomerId,
+    [from, to]: [GasDay; 2],
+) -> CustomerDays {
+    #[derive(Clone, Default)]
     struct Sum {
         volume: StdVolume,
         /// Meters err each on its own.
         variance: f64,
+        /// Meters in use whose day is known.
         meters: usize,
+        /// Meters in use whose day is not known.
+        missing: usize,
     }
-    let mut out = BTreeMap::new();
-    for customer in customers {
-        let mut sums: BTreeMap<GasDay, Sum> = BTreeMap::new();
-        let mut meters = 0;
-        for meter in registry.meters_of(customer) {
-            meters += 1;
-            for curve in app.journal.curves_of(&meter.id, from, to)? {
-                if curve.is_complete() {
-                    let sum = sums.entry(curve.day).or_default();
-                    sum.volume += curve.volume();
-                    sum.variance += deviation_m3(day_uncertainty(&curve).to_f64()).powi(2);
-                    sum.meters += 1;
+    let connected_on = registry.customers.get(customer).map(|c| c.connected_on);
+    let is_in_use = |meter: &Meter, day: GasDay| {
+        meter.is_installed_on(day) && connected_on.is_some_and(|from| from <= day.0)
+    };
+    let mut sums = vec![Sum::default(); usize::try_from(to.days_since(from)).unwrap_or(0)];
+    for meter in registry.meters_of(customer) {
+        for (day, sum) in (0_i64..).map(|at| from.plus(at)).zip(&mut sums) {
+            sum.missing += usize::from(is_in_use(meter, day));
+        }
+        for (day, of_meter) in daily.of(&meter.id, [from, to]) {
+            let Ok(at) = usize::try_from(day.days_since(from)) else {
+                continue;
+            };
+            if let Some(sum) = sums.get_mut(at)
+                && of_meter.is_complete()
+                && is_in_use(meter, day)
+            {
+                sum.volume += of_meter.volume;
+                sum.variance += deviation_m3(of_meter.uncertainty.to_f64()).powi(2);
+                sum.meters += 1;
+                sum.missing -= 1;
+            }
+        }
+    }
+    let complete = || {
+        let days = (0_i64..).zip(&sums).map(|(at, sum)| (from.plus(at), sum));
+        days.filter(|(_, sum)| sum.missing == 0 && sum.meters > 0)
+    };
+    CustomerDays {
+        volumes: complete().map(|(day, sum)| (day, sum.volume)).collect(),
+        deviations: complete()
+            .filter(|(_, sum)| sum.variance > 0.0)
+            .map(|(day, sum)| (day, sum.variance.sqrt()))
+            .collect(),
+    }
+}
+
+/// Part of the hours of the gas days `[from, to)` that have a volume, by customer, of meters on days on which
+/// they are in use; customers without such a meter are absent.
+///
+/// # Errors
+/// What the store says.
+pub fn completeness_of<'a>(
+    app: &App,
+    registry: &Registry,
+    customers: impl IntoIterator<Item = &'a CustomerId>,
+    from: GasDay,
+    to: GasDay,
+) -> Result<BTreeMap<CustomerId, f64>, StoreError> {
+    let customers: BTreeSet<&CustomerId> = customers.into_iter().collect();
+    let meters = meters_of(registry, customers.iter().copied());
+    app.daily.with(&app.journal, &meters, [from, to], |daily| {
+        let mut out = BTreeMap::new();
+        for customer in customers {
+            let (mut known, mut expected) = (0_u32, 0_u32);
+            for meter in registry.meters_of(customer) {
+                let is_due = |day: GasDay| is_in_use(registry, meter, day);
+                for at in 0..to.days_since(from) {
+                    expected += 24 * u32::from(is_due(from.plus(at)));
                 }
+                let sums = daily.of(&meter.id, [from, to]);
+                let due = sums.filter(|(day, _)| is_due(*day));
+                known += due.map(|(_, sum)| u32::from(sum.hours)).sum::<u32>();
+            }
+            if expected > 0 {
+                out.insert(customer.clone(), f64::from(known) / f64::from(expected));
             }
         }
-        let mut days = CustomerDays::default();
-        for (day, sum) in sums.into_iter().filter(|(_, sum)| sum.meters == meters) {
-            days.volumes.insert(day, sum.volume);
-            if sum.variance > 0.0 {
-                days.deviations.insert(day, sum.variance.sqrt());
-            }
-        }
-        out.insert(customer.clone(), days);
-    }
-    Ok(out)
+        out
+    })
 }
 
 /// The volumes of the same.
@@ -293,7 +421,7 @@ pub fn daily_of<'a>(
     Ok(days.into_iter().map(|(id, of)| (id, of.volumes)).collect())
 }
 
-/// Hourly volumes of some customers on one gas day; an hour that a meter lacks is none.
+/// Hourly volumes of some customers on one gas day; an hour that a meter in use on it lacks is none.
 ///
 /// # Errors
 /// What the store says.
@@ -303,14 +431,22 @@ pub fn hours_of<'a>(
     customers: impl IntoIterator<Item = &'a CustomerId>,
     day: GasDay,
 ) -> Result<BTreeMap<CustomerId, [Option<StdVolume>; 24]>, StoreError> {
+    let customers: BTreeSet<&CustomerId> = customers.into_iter().collect();
+    let meters = meters_of(registry, customers.iter().copied());
+    let meters: Vec<MeterId> = meters.into_iter().cloned().collect();
+    let mut curves: BTreeMap<MeterId, LoadCurve> = BTreeMap::new();
+    let take = |_, curve: LoadCurve| {
+        curves.insert(curve.meter.clone(), curve);
+    };
+    app.journal
+        .for_each_curve_of(&meters, day, day.plus(1), take)?;
     let mut out = BTreeMap::new();
     for customer in customers {
         let mut hours: Option<[Option<StdVolume>; 24]> = None;
-        for meter in registry.meters_of(customer) {
-            let curve = app
-                .journal
-                .curves_of(&meter.id, day, day.plus(1))?
-                .pop()
+        let meters = registry.meters_of(customer);
+        for meter in meters.filter(|meter| is_in_use(registry, meter, day)) {
+            let curve = curves
+                .remove(&meter.id)
                 .unwrap_or_else(|| LoadCurve::missing(meter.id.clone(), day));
             let sums = hours.get_or_insert([Some(StdVolume::ZERO); 24]);
             for ((volume, quality), sum) in curve.hours.iter().zip(&curve.quality).zip(sums) {
@@ -333,12 +469,12 @@ pub fn use_between(
     from: GasDay,
     to: GasDay,
 ) -> Result<BTreeMap<CustomerId, StdVolume>, StoreError> {
-    let mut by_meter: BTreeMap<MeterId, StdVolume> = BTreeMap::new();
-    app.journal.for_each_curve(from, to, |curve| {
-        *by_meter.entry(curve.meter.clone()).or_default() += curve.volume();
-    })?;
+    let counts = |meter: &MeterId, day: GasDay| {
+        let meter = registry.meters.get(meter);
+        meter.is_some_and(|meter| is_in_use(registry, meter, day))
+    };
     let mut out: BTreeMap<CustomerId, StdVolume> = BTreeMap::new();
-    for (meter, volume) in by_meter {
+    for (meter, volume) in app.journal.volumes_between(from, to, counts)? {
         let customer = registry.meters.get(&meter).and_then(|m| m.customer.clone());
         if let Some(customer) = customer {
             *out.entry(customer).or_default() += volume;
@@ -370,8 +506,8 @@ pub fn supply(
     Ok(Supply::of_curves(registry, &curves))
 }
 
-/// Loss and own use as a part of what is bought (供销差率), over the last 60 complete days; zero while
-/// no day is known on both sides.
+/// Loss and own use as a part of what is bought (供销差率), over those of the last 60 gas days that are
+/// whole on both sides; zero while there is none.
 ///
 /// # Errors
 /// What the store says.
@@ -379,10 +515,8 @@ pub fn unaccounted_ratio(app: &App, registry: &Registry, today: GasDay) -> Resul
     let from = today.plus(-60);
     let supply = supply(app, registry, from, today)?;
     let mut sold: BTreeMap<GasDay, f64> = BTreeMap::new();
-    for day in demand_before(app, today)? {
-        if day.day >= from {
-            *sold.entry(day.day).or_default() += day.volume_m3();
-        }
+    for day in whole_days(app, from, today)? {
+        *sold.entry(day.day).or_default() += day.volume_m3();
     }
     let (mut bought_m3, mut sold_m3) = (0.0, 0.0);
     for (day, volume) in sold {
@@ -397,7 +531,8 @@ pub fn unaccounted_ratio(app: &App, registry: &Registry, today: GasDay) -> Resul
     Ok((1.0 - sold_m3 / bought_m3).clamp(0.0, 0.3))
 }
 
-/// Filed plans of the gas days `[from, to)` known at an instant, from files and from the book.
+/// The plan in force for each customer and gas day of `[from, to)` as known at an instant, from files and from
+/// the book, by customer and day.
 ///
 /// # Errors
 /// What the store says.
@@ -408,14 +543,46 @@ pub fn plans_known_at(
     to: GasDay,
     at: DateTime<Utc>,
 ) -> Result<Vec<FiledPlan>, StoreError> {
-    let mut plans: Vec<FiledPlan> = registry
+    let of_book = book.plan_words(None, from, to, at)?;
+    Ok(plans_in_force(plan_words(registry, of_book, from, to, at)))
+}
+
+/// The newest word on each plan: what the files say, and what the book does, which stands above a file's word
+/// of the same instant.
+pub fn plan_words(
+    registry: &Registry,
+    of_book: Vec<PlanWord>,
+    from: GasDay,
+    to: GasDay,
+    at: DateTime<Utc>,
+) -> BTreeMap<(CustomerId, GasDay), PlanWord> {
+    let of_files = registry
         .filed_plans
         .iter()
         .filter(|p| p.available_at <= at && from <= p.day && p.day < to)
-        .cloned()
-        .collect();
-    plans.extend(book.filed_plans_known_at(from, to, at)?);
-    Ok(plans)
+        .map(PlanWord::from);
+    let mut newest: BTreeMap<(CustomerId, GasDay), PlanWord> = BTreeMap::new();
+    for word in of_files.chain(of_book) {
+        let of = (word.customer.clone(), word.day);
+        let is_newer = |kept: &PlanWord| kept.available_at <= word.available_at;
+        if newest.get(&of).is_none_or(is_newer) {
+            newest.insert(of, word);
+        }
+    }
+    newest
+}
+
+/// Plans of which the newest word is a volume.
+pub fn plans_in_force(words: BTreeMap<(CustomerId, GasDay), PlanWord>) -> Vec<FiledPlan> {
+    let plan = |word: PlanWord| {
+        Some(FiledPlan {
+            volume: word.volume?,
+            customer: word.customer,
+            day: word.day,
+            available_at: word.available_at,
+        })
+    };
+    words.into_values().filter_map(plan).collect()
 }
 
 /// Production changes known at an instant, from files and from the book; what both say is one.
@@ -476,3 +643,8 @@ pub fn changes_if_readable(
         read,
     )
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod whole_day_tests;

@@ -7,17 +7,22 @@ use chrono::{DateTime, Utc};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandForecast, DemandNode};
 use crate::domain::id::RunId;
+use crate::domain::months::OUTLOOK_MONTHS;
 use crate::domain::registry::Registry;
-use crate::forecast::backtest::{self, BacktestReport, BacktestRequest};
+use crate::forecast::backtest::BacktestReport;
 use crate::forecast::engine::ForecastRequest;
-use crate::forecast::weather::ForecastSkill;
+use crate::forecast::months::{MonthsInput, Shares};
 use crate::run::app::App;
 use crate::run::{facts, runs};
-use crate::store::book::DocumentKind;
+use crate::store::book::{DocumentKind, RunBeside};
 
 mod beside;
 mod capacities;
 mod customers;
+mod looking_back;
+
+use beside::Who;
+pub use looking_back::backtest;
 
 pub(crate) use beside::factors_known_at;
 pub(crate) use customers::{OwnForecasts, own_forecasts};
@@ -41,7 +46,7 @@ pub fn request_at(app: &App, origin_at: DateTime<Utc>) -> anyhow::Result<Forecas
         .collect();
     request.capacities = Some(capacities::capacities(&registry, origin_at, today));
     let horizon = settings.horizon_days;
-    request.parts = beside::parts(app, &registry, origin_at, horizon, None)?;
+    request.parts = beside::parts(app, &registry, origin_at, horizon, Who::Members)?;
     take_design_flows(&mut request, &registry);
     request.hourly_days = settings.hourly_days;
     request.draws = settings.draws;
@@ -126,59 +131,62 @@ pub fn publish(app: &App) -> anyhow::Result<DemandForecast> {
     publish_whole(app).map(|made| made.forecast)
 }
 
-/// The same, with what the run consists of and was made from.
+/// The same, with what the run consists of and was made from. The first run of a gas day is continued by
+/// months.
 ///
 /// # Errors
 /// As [`publish`].
 pub fn publish_whole(app: &App) -> anyhow::Result<runs::Made> {
-    let made = runs::make(request_at(app, app.clock.now())?, &app.memory)?;
+    publish_request(app, request_at(app, app.clock.now())?)
+}
+
+/// Makes and keeps the run of a request. The first of a gas day is continued by months.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_request(app: &App, mut request: ForecastRequest) -> anyhow::Result<runs::Made> {
+    let today = request.clock.day_of(request.origin_at);
+    let latest = app.book.months_run_known_at(app.clock.now())?;
+    if latest.is_none_or(|run| run.first_day != today) {
+        request.months = Some(months_from(app, today));
+    }
+    let made = runs::make(request, &app.memory)?;
     let now = app.clock.now();
     app.book.put_forecast_run_of(
         &made.forecast,
-        Some(&made.breakdown),
-        made.parts.clone(),
-        &made.learning,
+        RunBeside {
+            breakdown: Some(&made.breakdown),
+            months: made.months.as_ref(),
+            parts: made.parts.clone(),
+            learning: Some(&made.learning),
+        },
         now,
     )?;
     Ok(made)
 }
 
-/// Scores the last `days` complete gas days through both operational gates.
-///
-/// # Errors
-/// Too little history, or what the stores say.
-pub fn backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
+/// What the months from a gas day on are made from, as the registry has it.
+pub(crate) fn months_from(app: &App, today: GasDay) -> MonthsInput {
     let registry = app.registry();
-    let now = app.clock.now();
-    let weather = facts::weather_at(app, &registry, now)?;
-    let today = app.today();
-    // The month gate looks up to two months before the first scored day.
-    let first = today.plus(
-        -i64::try_from(days)
-            .unwrap_or(i64::MAX)
-            .min(facts::HISTORY_DAYS)
-            - 62,
-    );
-    let request = BacktestRequest {
-        issued: facts::issued_weather(app, &registry, first, today)?,
-        demand: facts::demand_before(app, today)?,
-        observed: weather
-            .into_iter()
-            .map(|(zone, w)| (zone, w.observed))
-            .collect(),
-        calendar: (*app.calendar()).clone(),
-        capacities: capacities::capacities_in_all(&registry, now),
-        weather_skill: ForecastSkill::default(),
-        days,
-        seed: SEED,
-    };
-    Ok(backtest::run(&request)?)
+    let count = *OUTLOOK_MONTHS.end();
+    let mut shares: Vec<(GasDay, Shares)> = Vec::new();
+    let mut month = today.month();
+    for _ in 0..count {
+        for day in month.days() {
+            let of_day = registry.shares_on(day);
+            if shares.last().is_none_or(|(_, last)| *last != of_day) {
+                shares.push((day, of_day));
+            }
+        }
+        month = month.next();
+    }
+    MonthsInput { count, shares }
 }
 
 /// Scores and keeps the report, so that the console can show it beside the forecast.
 ///
 /// # Errors
-/// As [`backtest()`].
+/// As [`backtest`].
 pub fn publish_backtest(app: &App, days: usize) -> anyhow::Result<BacktestReport> {
     let report = backtest(app, days)?;
     let body = serde_json::json!({ "report": report, "quality": quality(&report) });

@@ -50,6 +50,20 @@ pub fn open_from(app: &App) -> Result<Option<GasDay>, StoreError> {
     Ok(dropped.map(|day| day.plus(HISTORY_DAYS)))
 }
 
+/// Judges some customers again on the days of the round, whose findings else wait for it. Blocks.
+///
+/// # Errors
+/// What the stores say.
+pub fn judge_customers<'a>(
+    app: &App,
+    customers: impl IntoIterator<Item = &'a CustomerId>,
+) -> Result<usize, StoreError> {
+    let (from, today) = (app.today().plus(-DAYS), app.today());
+    let of = |id: &CustomerId| (Subject::Customer(id.clone()), vec![(from, today)]);
+    let only: Only = customers.into_iter().map(of).collect();
+    judge_some(app, &app.registry(), from, today, Some(&only))
+}
+
 /// Zones and customers that are judged, each on these of the days.
 type Only = BTreeMap<Subject, Vec<DaySpan>>;
 
@@ -196,8 +210,7 @@ fn declared(
     Ok(out)
 }
 
-/// What customers declared for the gas days `[from, to)` as known at an instant; of several plans the one
-/// known last.
+/// What customers declared for the gas days `[from, to)` as known at an instant.
 fn plans_in_force(
     book: &Book,
     registry: &Registry,
@@ -205,15 +218,7 @@ fn plans_in_force(
     to: GasDay,
     at: DateTime<Utc>,
 ) -> Result<BTreeMap<(CustomerId, GasDay), StdVolume>, StoreError> {
-    let mut plans: BTreeMap<(CustomerId, GasDay), (DateTime<Utc>, StdVolume)> = BTreeMap::new();
-    for plan in facts::plans_known_at(book, registry, from, to, at)? {
-        let kept = plans
-            .entry((plan.customer, plan.day))
-            .or_insert((plan.available_at, plan.volume));
-        if plan.available_at > kept.0 {
-            *kept = (plan.available_at, plan.volume);
-        }
-    }
-    let volumes = plans.into_iter().map(|(of, (_, volume))| (of, volume));
-    Ok(volumes.collect())
+    let plans = facts::plans_known_at(book, registry, from, to, at)?;
+    let plans = plans.into_iter().map(|p| ((p.customer, p.day), p.volume));
+    Ok(plans.collect())
 }

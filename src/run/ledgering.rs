@@ -13,11 +13,12 @@ use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::Item;
 use crate::domain::registry::Registry;
-use crate::domain::series::LoadCurve;
-use crate::forecast::customer::{PlanRecord, with_plan};
+use crate::forecast::customer::{PlanRecord, plan_bias, with_plan};
 use crate::forecast::parts::PLAN;
 use crate::forecast::weather::ZoneWeather;
-use crate::ledger::entry::{self, CustomerForecast, LatestTotal, LedgerEntry, LedgerInput};
+use crate::ledger::entry::{
+    self, CustomerForecast, LatestTotal, LedgerEntry, LedgerInput, RegisterTotal,
+};
 use crate::ledger::export;
 use crate::ledger::{EntryRule, members, members_kept};
 use crate::run::app::App;
@@ -47,10 +48,10 @@ pub struct Enterprises {
     days: BTreeMap<CustomerId, CustomerDays>,
     /// Weather by zone.
     pub weather: BTreeMap<ZoneId, ZoneWeather>,
-    /// Plans of the year and of the weeks to come.
-    pub plans: Vec<FiledPlan>,
-    /// Production changes.
-    pub changes: Vec<ProductionChange>,
+    /// Plans of the year and of the weeks to come, by customer.
+    plans: Vec<FiledPlan>,
+    /// Production changes, by customer.
+    changes: Vec<ProductionChange>,
     /// Now.
     pub now: DateTime<Utc>,
     /// The gas day under way.
@@ -69,11 +70,14 @@ impl Enterprises {
         let members = members_on(app, &registry, today)?;
         let from = today.plus(-LEDGER_DAYS);
         let ids = members.iter().map(|(id, _)| id);
-        let first = today.plus(-facts::HISTORY_DAYS);
+        let first = facts::history_from(app, today);
         let days = facts::days_of(app, &registry, ids, first, today)?;
         let weather = facts::weather_at(app, &registry, now)?;
-        let plans = facts::plans_known_at(&app.book, &registry, from, today.plus(62), now)?;
-        let changes = facts::changes_known_at(&app.book, &registry, now)?;
+        // Those of a customer stay in the order in which they are told.
+        let mut plans = facts::plans_known_at(&app.book, &registry, from, today.plus(62), now)?;
+        plans.sort_by(|a, b| a.customer.cmp(&b.customer));
+        let mut changes = facts::changes_known_at(&app.book, &registry, now)?;
+        changes.sort_by(|a, b| a.customer.cmp(&b.customer));
         Ok(Self {
             registry,
             members,
@@ -86,11 +90,20 @@ impl Enterprises {
         })
     }
 
+    fn plans_of(&self, customer: &CustomerId) -> &[FiledPlan] {
+        of_customer(&self.plans, customer, |plan| &plan.customer)
+    }
+
+    /// Production changes of a customer.
+    pub fn changes_of(&self, customer: &CustomerId) -> &[ProductionChange] {
+        of_customer(&self.changes, customer, |change| &change.customer)
+    }
+
     /// Volume a customer planned for a day, m³; of several plans the one known last.
     pub fn planned_m3(&self, customer: &CustomerId, day: GasDay) -> Option<f64> {
-        self.plans
+        self.plans_of(customer)
             .iter()
-            .filter(|p| p.customer == *customer && p.day == day)
+            .filter(|p| p.day == day)
             .max_by_key(|p| p.available_at)
             .map(|p| p.volume.to_f64())
     }
@@ -101,7 +114,7 @@ impl Enterprises {
             return Vec::new();
         };
         let mut planned: BTreeMap<GasDay, &FiledPlan> = BTreeMap::new();
-        for plan in self.plans.iter().filter(|p| p.customer == *customer) {
+        for plan in self.plans_of(customer) {
             let kept = planned.entry(plan.day).or_insert(plan);
             if plan.available_at > kept.available_at {
                 *kept = plan;
@@ -114,6 +127,16 @@ impl Enterprises {
                 Some((day, plan.volume.to_f64(), used))
             })
             .collect()
+    }
+
+    /// A customer's plans for some days, corrected by what its earlier ones were worth, m³; none without any.
+    pub fn corrected_plans(&self, customer: &CustomerId, days: &[GasDay]) -> Option<f64> {
+        let bias = plan_bias(self.today, &self.past_plans(customer)).bias;
+        let planned = days
+            .iter()
+            .filter_map(|day| self.planned_m3(customer, *day));
+        let corrected: Vec<f64> = planned.map(|m3| (m3 * (1.0 + bias)).max(0.0)).collect();
+        (!corrected.is_empty()).then(|| corrected.iter().sum())
     }
 
     /// What the members' own days and those alike say of the gas days from `first` to `until`, plans
@@ -157,6 +180,18 @@ impl Enterprises {
     }
 }
 
+/// Those of a customer among things that are in the order of customers.
+fn of_customer<'a, T>(
+    sorted: &'a [T],
+    customer: &CustomerId,
+    of: impl Fn(&T) -> &CustomerId,
+) -> &'a [T] {
+    let begin = sorted.partition_point(|one| of(one) < customer);
+    let rest = sorted.get(begin..).unwrap_or_default();
+    let count = rest.partition_point(|one| of(one) == customer);
+    rest.get(..count).unwrap_or_default()
+}
+
 /// The ledger now.
 ///
 /// # Errors
@@ -183,7 +218,8 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
             ))
         })
         .collect();
-    let completeness = completeness_7d(app, registry, ids(), known.today)?;
+    let (week_ago, today) = (known.today.plus(-7), known.today);
+    let completeness = facts::completeness_of(app, registry, ids(), week_ago, today)?;
     Ok(entry::build(LedgerInput {
         registry,
         calendar: &app.calendar(),
@@ -273,7 +309,7 @@ pub fn keep_members(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn latest_totals<'a>(
+pub(super) fn latest_totals<'a>(
     app: &App,
     registry: &Registry,
     customers: impl Iterator<Item = &'a CustomerId>,
@@ -287,46 +323,16 @@ fn latest_totals<'a>(
             };
             let after = app.clock.now() + chrono::TimeDelta::minutes(5);
             if let Some(point) = app.journal.total_before(&meter.id, item, after)? {
-                // A working total stands for itself on the ledger only after conversion.
-                let total = StdVolume::from_f64(
-                    StdVolume::from_units(point.units).to_f64() * meter.fixed_factor,
-                );
-                let total = if meter.settlement == SettlementTotal::Std {
-                    StdVolume::from_units(point.units)
-                } else {
-                    total
+                let latest = LatestTotal {
+                    total: RegisterTotal::from_units(meter.settlement, point.units),
+                    at: point.at,
                 };
-                out.insert(
-                    meter.id.clone(),
-                    LatestTotal {
-                        total,
-                        at: point.at,
-                    },
-                );
+                out.insert(meter.id.clone(), latest);
             }
         }
     }
     Ok(out)
 }
 
-/// Part of the hours of the last seven complete gas days that have a volume.
-fn completeness_7d<'a>(
-    app: &App,
-    registry: &Registry,
-    customers: impl Iterator<Item = &'a CustomerId>,
-    today: GasDay,
-) -> Result<BTreeMap<CustomerId, f64>, StoreError> {
-    let mut out = BTreeMap::new();
-    for customer in customers {
-        let (mut known, mut expected) = (0, 0);
-        for meter in registry.meters_of(customer) {
-            expected += 7 * 24;
-            let curves = app.journal.curves_of(&meter.id, today.plus(-7), today)?;
-            known += curves.iter().map(LoadCurve::hours_known).sum::<usize>();
-        }
-        if expected > 0 {
-            out.insert(customer.clone(), known as f64 / f64::from(expected));
-        }
-    }
-    Ok(out)
-}
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandForecast, DemandView};
 use crate::domain::expectation::{Expectation, Watched};
 use crate::forecast::engine;
-use crate::forecast::outlook::drift::{Case, Drift, drift};
+use crate::forecast::outlook::drift::{COVERAGE_CASES, Case, Drift, drift};
 use crate::run::app::App;
 use crate::run::facts;
 use crate::run::runs::{self, Made};
@@ -21,7 +21,7 @@ use crate::store::book::DocumentKind;
 
 /// Gas days ahead that are written down.
 const LEADS: [i64; 6] = [1, 2, 3, 7, 14, 30];
-/// Days of the record looked at.
+/// Days of the record looked at, or at long leads as many as give [`COVERAGE_CASES`] cases.
 const RECORD_DAYS: i64 = 400;
 /// Days back for which what came is looked at again: readings come late.
 const SETTLE_DAYS: i64 = 10;
@@ -83,6 +83,7 @@ fn without_factors(app: &App, made: &Made) -> anyhow::Result<Option<DemandForeca
     let mut request = runs::request_of(&made.parts)?;
     request.parts.factors.clear();
     request.draws = 0;
+    request.months = None;
     Ok(Some(engine::run_with(&request, &app.memory)?.forecast))
 }
 
@@ -120,17 +121,9 @@ pub fn settle(app: &App) -> anyhow::Result<()> {
     let today = app.today();
     let from = today.plus(-SETTLE_DAYS);
     let mut came: BTreeMap<(GasDay, Watched), f64> = BTreeMap::new();
+    let whole = facts::whole_days(app, from, today)?;
+    let whole: BTreeSet<GasDay> = whole.iter().map(|d| d.day).collect();
     let demand = facts::demand_before(app, today)?;
-    // The demand of a day is written whole, but a node below its coverage was left out above.
-    let whole = app.book.demand_days(from, today)?;
-    let nodes_of = |days: &[crate::domain::demand::DemandDay]| {
-        let mut count: BTreeMap<GasDay, usize> = BTreeMap::new();
-        for day in days.iter().filter(|d| d.day >= from) {
-            *count.entry(day.day).or_default() += 1;
-        }
-        count
-    };
-    let (complete, all) = (nodes_of(&demand), nodes_of(&whole));
     for day in demand.into_iter().filter(|d| d.day >= from) {
         let m3 = day.volume_m3();
         let node = Watched::node(&day.node);
@@ -139,7 +132,7 @@ pub fn settle(app: &App) -> anyhow::Result<()> {
             class: node.class.clone(),
         };
         came.insert((day.day, node), m3);
-        if complete.get(&day.day) == all.get(&day.day) {
+        if whole.contains(&day.day) {
             *came.entry((day.day, class)).or_default() += m3;
             *came.entry((day.day, Watched::default())).or_default() += m3;
         }
@@ -164,16 +157,19 @@ type Tested = (i64, Watched, Vec<Case>, Drift);
 
 fn tested(app: &App) -> anyhow::Result<Vec<Tested>> {
     let today = app.today();
-    let expected = app.book.expectations(today.plus(-RECORD_DAYS), today)?;
     let mut series: BTreeMap<(i64, Watched), Vec<Case>> = BTreeMap::new();
-    for one in expected {
-        let Some(actual) = one.actual_m3 else {
-            continue;
-        };
+    for lead in LEADS {
         // Forecasts made within one lead of each other share their errors.
-        let is_apart = i64::from(one.day.epoch_day()).rem_euclid(one.lead.max(1)) == 0;
-        if is_apart {
-            series.entry((one.lead, one.of)).or_default().push(Case {
+        let every = lead.max(1);
+        let days = RECORD_DAYS.max(every * i64::try_from(COVERAGE_CASES)?);
+        let apart = app
+            .book
+            .expectations_apart(lead, every, today.plus(-days), today)?;
+        for one in apart {
+            let Some(actual) = one.actual_m3 else {
+                continue;
+            };
+            series.entry((lead, one.of)).or_default().push(Case {
                 p10: one.p10_m3,
                 p50: one.p50_m3,
                 p90: one.p90_m3,
@@ -185,7 +181,7 @@ fn tested(app: &App) -> anyhow::Result<Vec<Tested>> {
     Ok(series
         .into_iter()
         .map(|((lead, of), cases)| {
-            let found = drift(&cases, count);
+            let found = drift(&cases, lead, count);
             (lead, of, cases, found)
         })
         .collect())

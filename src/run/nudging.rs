@@ -1,26 +1,38 @@
-//! Nudges: drafted from forecast and curves, approved by a person, sent through a channel.
+//! Nudges: drafted from forecast and curves, approved by a person, sent through a channel, answered,
+//! and settled once their hours are known.
+
+mod sending;
+mod settling;
+mod steps;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandForecast;
 use crate::domain::id::CustomerId;
-use crate::domain::language::Language;
+use crate::domain::meter::Meter;
 use crate::nudge::baseline::{HourlyUse, hourly_use};
 use crate::nudge::candidate::NudgeableCustomer;
-use crate::nudge::channels::{DryRun, NudgeChannel, SignedWebhook, WebhookOptions};
-use crate::nudge::dispatch::dispatch;
-use crate::nudge::message::Templates;
+use crate::nudge::message::{MessageError, Templates};
 use crate::nudge::peak::{self, PeakInput};
 use crate::nudge::policy::{Policy, SentRecord};
+use crate::nudge::settlement::{Settlement, left_alone, response_rates};
 use crate::nudge::{Nudge, NudgeInput, NudgeState};
 use crate::plan::nomination::Nomination;
 use crate::run::app::App;
 use crate::run::facts;
-use crate::settings::NudgeChannelKind;
-use crate::store::book::DocumentKind;
+use crate::settings::NudgeSettings;
+use crate::store::book::{Document, DocumentKind};
+
+pub use self::sending::send_approved;
+pub use self::settling::{settle, settle_all, settle_recent};
+pub use self::steps::{StepError, opt_out, opt_outs, step};
+pub use self::view::{view, views};
 
 /// A day is a peak if it exceeds nomination and band with this probability.
 const EXCEED_PROBABILITY: f64 = 0.3;
@@ -37,13 +49,72 @@ const KEPT_MAX: usize = 2_000;
 /// Nudges as kept, newest first.
 ///
 /// # Errors
-/// What the store says.
+/// What the store says, or a nudge that is kept in a shape this program does not know: it would
+/// not be counted among what was sent.
 pub fn kept(app: &App) -> anyhow::Result<Vec<Nudge>> {
     let documents = app.book.documents(DocumentKind::Nudge, KEPT_MAX)?;
-    Ok(documents
+    documents.into_iter().map(own_shape).collect()
+}
+
+/// A result as kept, and which version it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptSettlement {
+    /// The result.
+    pub settlement: Settlement,
+    /// From 1.
+    pub version: u32,
+}
+
+/// Results as kept, by nudge.
+///
+/// # Errors
+/// As [`kept`].
+pub fn settlements(app: &App) -> anyhow::Result<BTreeMap<String, KeptSettlement>> {
+    let documents = app.book.documents(DocumentKind::Settlement, KEPT_MAX)?;
+    documents
         .into_iter()
-        .filter_map(|d| serde_json::from_value(d.body).ok())
-        .collect())
+        .map(|document| {
+            let (key, version) = (document.key.clone(), document.version);
+            let settlement = own_shape(document)?;
+            anyhow::Ok((
+                key,
+                KeptSettlement {
+                    settlement,
+                    version,
+                },
+            ))
+        })
+        .collect()
+}
+
+fn own_shape<T: DeserializeOwned>(document: Document) -> anyhow::Result<T> {
+    let (kind, key) = (document.kind.key(), document.key);
+    serde_json::from_value(document.body)
+        .with_context(|| format!("the kept {kind} `{key}` does not have its own shape"))
+}
+
+/// The templates in use: ours, each replaced by the company's file where there is one.
+///
+/// # Errors
+/// A file that cannot be read or does not parse, by name.
+pub fn templates(settings: &NudgeSettings) -> Result<Templates, MessageError> {
+    match &settings.templates_dir {
+        Some(dir) => Templates::load(dir),
+        None => Templates::built_in(),
+    }
+}
+
+fn put<T: serde::Serialize>(
+    app: &App,
+    kind: DocumentKind,
+    key: &str,
+    body: &T,
+    by: (&str, &str),
+) -> anyhow::Result<u32> {
+    let body = serde_json::to_value(body)?;
+    let (who, reason) = by;
+    let now = app.clock.now();
+    Ok(app.book.put_document(kind, key, body, now, who, reason)?)
 }
 
 /// Drafts nudges for the peaks of the latest forecast and keeps them; the number of new drafts.
@@ -64,6 +135,7 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
         slots: &registry.company.slots,
         recent_peaks_m3h: &recent_peaks_m3h,
         nominated_m3: &nominated_m3,
+        unaccounted_ratio: facts::unaccounted_ratio(app, &registry, today)?,
         contracts: &registry.contracts,
         peak_ratio: app.settings.nudge.peak_ratio,
         exceed_probability: EXCEED_PROBABILITY,
@@ -73,18 +145,26 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
         return Ok(0);
     }
     let weather = facts::weather_at(app, &registry, now)?;
+    // Whoever approves, answers or opts out waits: what is read here holds until it is written.
+    let _steps = app.nudge_steps.lock();
     let before = kept(app)?;
+    let left_alone = left_alone(&before, &opt_outs(app)?, now);
+    let asked_m3 = before
+        .iter()
+        .map(|n| (n.id.clone(), n.avoided_m3))
+        .collect();
+    let settled = settlements(app)?;
     let mut drafts = crate::nudge::draft(&NudgeInput {
         registry: &registry,
         calendar: &app.calendar(),
         forecast: &forecast,
         windows: &windows,
         history: &histories(app, today)?,
-        excluded: &event_days(&before),
-        response_rates: &BTreeMap::new(),
+        excluded: &unusual_days(app, &before, now)?,
+        response_rates: &response_rates(settled.values().map(|s| &s.settlement), &asked_m3),
         temperatures: &facts::mean_temperatures(&weather),
         sent: &sent_records(app, &before)?,
-        opted_out: &BTreeSet::new(),
+        opted_out: &left_alone,
         known: &before.iter().map(|n| n.id.clone()).collect(),
         policy: &Policy::from(&app.settings.nudge),
         drafts_max: DRAFTS_MAX,
@@ -92,40 +172,24 @@ pub fn draft(app: &App) -> anyhow::Result<usize> {
     });
     // Every run sees the peaks a little differently: one open suggestion per enterprise is enough.
     drafts.retain(|new| {
-        !before.iter().any(|old| {
-            old.customer == new.customer
-                && old.expires_at > now
-                && matches!(old.state, NudgeState::Draft | NudgeState::Approved)
-        })
+        !before
+            .iter()
+            .any(|old| old.customer == new.customer && old.expires_at > now && old.state.is_open())
     });
     for nudge in &drafts {
-        keep(app, nudge, "qiliang", "drafted for a forecast peak")?;
+        let by = ("qiliang", "drafted for a forecast peak");
+        put(app, DocumentKind::Nudge, &nudge.id, nudge, by)?;
     }
     Ok(drafts.len())
 }
 
-fn keep(app: &App, nudge: &Nudge, who: &str, reason: &str) -> anyhow::Result<()> {
-    let body = serde_json::to_value(nudge)?;
-    app.book.put_document(
-        DocumentKind::Nudge,
-        &nudge.id,
-        body,
-        app.clock.now(),
-        who,
-        reason,
-    )?;
-    Ok(())
-}
-
-/// Largest hour of the city on each of the last 30 complete days, m³/h, latest last.
-fn recent_peaks(app: &App, today: GasDay) -> anyhow::Result<Vec<f64>> {
+/// Largest hour of the city on each whole day of the last 30, m³/h, latest last.
+pub(super) fn recent_peaks(app: &App, today: GasDay) -> anyhow::Result<Vec<f64>> {
     let mut days: BTreeMap<GasDay, [f64; 24]> = BTreeMap::new();
-    for day in facts::demand_before(app, today)? {
-        if today.days_since(day.day) <= 30 {
-            let sums = days.entry(day.day).or_insert([0.0; 24]);
-            for (sum, hour) in sums.iter_mut().zip(day.hours_m3) {
-                *sum += hour;
-            }
+    for day in facts::whole_days(app, today.plus(-30), today)? {
+        let sums = days.entry(day.day).or_insert([0.0; 24]);
+        for (sum, hour) in sums.iter_mut().zip(day.hours_m3) {
+            *sum += hour;
         }
     }
     Ok(days
@@ -157,135 +221,55 @@ fn histories(app: &App, today: GasDay) -> anyhow::Result<BTreeMap<CustomerId, Ho
             continue;
         }
         let mut curves = Vec::new();
-        for meter in registry.meters_of(&customer.id) {
-            curves.extend(app.journal.curves_of(
-                &meter.id,
-                today.plus(-BASELINE_DAYS),
-                today.plus(1),
-            )?);
+        let meters: Vec<&Meter> = registry.meters_of(&customer.id).collect();
+        for meter in &meters {
+            let (from, to) = (today.plus(-BASELINE_DAYS), today.plus(1));
+            curves.extend(app.journal.curves_of(&meter.id, from, to)?);
         }
-        out.insert(customer.id.clone(), hourly_use(&curves));
+        out.insert(customer.id.clone(), hourly_use(&meters, &curves));
     }
     Ok(out)
 }
 
-/// Days on which an enterprise was asked: they say nothing about its usual use.
-fn event_days(nudges: &[Nudge]) -> BTreeMap<CustomerId, BTreeSet<GasDay>> {
+/// Days that say nothing about an enterprise's usual use: those it was asked for, and those on which
+/// it stood still by announcement.
+fn unusual_days(
+    app: &App,
+    nudges: &[Nudge],
+    now: DateTime<Utc>,
+) -> anyhow::Result<BTreeMap<CustomerId, BTreeSet<GasDay>>> {
     let mut out: BTreeMap<CustomerId, BTreeSet<GasDay>> = BTreeMap::new();
-    for nudge in nudges.iter().filter(|n| n.state >= NudgeState::Sent) {
+    for nudge in nudges.iter().filter(|n| n.state.has_left()) {
         out.entry(nudge.customer.clone())
             .or_default()
             .insert(nudge.day);
     }
-    out
+    let first = app.today().plus(-BASELINE_DAYS);
+    for change in facts::changes_known_at(&app.book, &app.registry(), now)? {
+        if change.kind.is_idle() {
+            let days = out.entry(change.customer).or_default();
+            let days_idle = (0..=BASELINE_DAYS)
+                .map(|ahead| first.plus(ahead))
+                .filter(|day| change.from_on <= day.0 && day.0 <= change.to_on);
+            days.extend(days_idle);
+        }
+    }
+    Ok(out)
 }
 
 fn sent_records(app: &App, nudges: &[Nudge]) -> anyhow::Result<Vec<SentRecord>> {
     let mut out = Vec::new();
     for nudge in nudges {
         for version in app.book.document_versions(DocumentKind::Nudge, &nudge.id)? {
-            let stored: Nudge = serde_json::from_value(version.body)?;
+            let sent_at = version.at;
+            let stored: Nudge = own_shape(version)?;
             if stored.state == NudgeState::Sent {
                 out.push(SentRecord {
                     customer: stored.customer,
-                    sent_at: version.at,
+                    sent_at,
                 });
             }
         }
     }
     Ok(out)
-}
-
-/// A person lets a draft go; it is sent at the next round, if the rules still allow it.
-///
-/// # Errors
-/// There is no such draft, or it is not one any more.
-pub fn approve(app: &App, id: &str, who: &str) -> anyhow::Result<()> {
-    let mut nudge = kept(app)?
-        .into_iter()
-        .find(|n| n.id == id)
-        .ok_or_else(|| anyhow!("there is no nudge `{id}`; `qiliang nudges list` shows them"))?;
-    if nudge.state != NudgeState::Draft {
-        return Err(anyhow!("nudge `{id}` is {:?}, not a draft", nudge.state));
-    }
-    nudge.state = NudgeState::Approved;
-    keep(app, &nudge, who, "approved")
-}
-
-/// Sends what is approved through the configured channel; what became of each, in words.
-///
-/// In dry run nothing leaves: the text is returned and the nudge stays approved.
-///
-/// # Errors
-/// The channel or the templates cannot be set up, or what the stores say.
-pub async fn send_approved(app: &App) -> anyhow::Result<Vec<String>> {
-    let worker = app.clone();
-    let (nudges, sent) = tokio::task::spawn_blocking(move || {
-        let nudges = kept(&worker)?;
-        let sent = sent_records(&worker, &nudges)?;
-        anyhow::Ok((nudges, sent))
-    })
-    .await??;
-    let approved: Vec<Nudge> = nudges
-        .into_iter()
-        .filter(|n| n.state == NudgeState::Approved)
-        .collect();
-    if approved.is_empty() {
-        return Ok(Vec::new());
-    }
-    let settings = &app.settings.nudge;
-    let channel: Box<dyn NudgeChannel> = match settings.channel {
-        NudgeChannelKind::DryRun => Box::new(DryRun::default()),
-        NudgeChannelKind::Webhook => {
-            let url = settings.webhook_url.as_deref().unwrap_or_default();
-            let file = settings
-                .webhook_secret_file
-                .as_deref()
-                .context("nudge.webhook_secret_file is not set")?;
-            Box::new(SignedWebhook::new(url, file, WebhookOptions::default())?)
-        }
-    };
-    let templates = Templates::built_in()?;
-    let policy = Policy::from(settings);
-    let registry = app.registry();
-    let (mut sent, mut lines) = (sent, Vec::new());
-    for mut nudge in approved {
-        let customer = registry
-            .customers
-            .get(&nudge.customer)
-            .map(NudgeableCustomer::admit);
-        let Some(Ok(customer)) = customer else {
-            lines.push(format!("{}: may not be nudged any more", nudge.id));
-            continue;
-        };
-        let text = templates.nudge(&nudge, Language::Zh)?;
-        let now = app.clock.now();
-        let outcome = dispatch(
-            &nudge,
-            &text,
-            &customer,
-            &policy,
-            &sent,
-            &BTreeSet::new(),
-            &*channel,
-            now,
-        )
-        .await;
-        match outcome {
-            Ok(receipt) if receipt.is_sent => {
-                nudge.state = NudgeState::Sent;
-                sent.push(SentRecord {
-                    customer: nudge.customer.clone(),
-                    sent_at: now,
-                });
-                lines.push(format!("{}: sent", nudge.id));
-                let worker = app.clone();
-                tokio::task::spawn_blocking(move || keep(&worker, &nudge, "qiliang", "sent"))
-                    .await??;
-            }
-            Ok(_) => lines.push(format!("{}: dry run, would say:\n{text}", nudge.id)),
-            Err(error) => lines.push(format!("{}: not sent: {error}", nudge.id)),
-        }
-    }
-    Ok(lines)
 }

@@ -129,9 +129,9 @@ pub fn design_day(app: &App) -> anyhow::Result<Result<DesignDay, NoDesignDay>> {
     ))
 }
 
-fn day_totals(app: &App, today: GasDay) -> Result<BTreeMap<GasDay, f64>, StoreError> {
+pub(super) fn day_totals(app: &App, today: GasDay) -> Result<BTreeMap<GasDay, f64>, StoreError> {
     let mut out: BTreeMap<GasDay, f64> = BTreeMap::new();
-    for day in facts::demand_before(app, today)? {
+    for day in facts::whole_days(app, today.plus(-facts::HISTORY_DAYS), today)? {
         *out.entry(day.day).or_default() += day.volume_m3();
     }
     Ok(out)
@@ -169,7 +169,8 @@ fn similar_view(app: &App, day: GasDay, count: usize) -> anyhow::Result<SimilarV
     let weather = facts::weather_at(app, &registry, now)?;
     let effective = effective_days(&facts::mean_temperatures(&weather));
     let mut hours: BTreeMap<GasDay, [f64; 24]> = BTreeMap::new();
-    for one in facts::demand_before(app, app.today())? {
+    let today = app.today();
+    for one in facts::whole_days(app, today.plus(-facts::HISTORY_DAYS), today)? {
         let of_day = hours.entry(one.day).or_insert([0.0; 24]);
         for (sum, m3) in of_day.iter_mut().zip(one.hours_m3) {
             *sum += m3;

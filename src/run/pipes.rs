@@ -12,6 +12,7 @@ use crate::domain::reading::{Item, Reading};
 use crate::domain::registry::Registry;
 use crate::store::error::StoreError;
 use crate::store::journal::Journal;
+use crate::validate::convert::interval::{believed, pressure_item};
 use crate::validate::line_pack::{self, BRIDGE_MAX, GROUND_C, GateReading, PipeState};
 
 /// A pressure stands for the start of a gas day if it was read this near to it.
@@ -72,6 +73,9 @@ impl<'a> Pipes<'a> {
         let reference = self.registry.company.reference;
         let mut sums = [(StdVolume::ZERO, 0_i64); 24];
         for meter in self.gates() {
+            if !meter.is_installed_on(day) {
+                continue;
+            }
             let (from, to) = (start - BRIDGE_MAX, end + BRIDGE_MAX);
             let shown = self.shown_by(meter, from, to)?;
             let hours = line_pack::hourly(self.volume_m3, &shown, start, reference);
@@ -100,7 +104,7 @@ impl<'a> Pipes<'a> {
         meters.filter(move |meter| meter.zone == *zone && meter.role == MeterRole::Gate)
     }
 
-    /// Readings of a gate that tell a pressure, sampled in `[from, to)`.
+    /// Usable readings of a gate that tell a pressure that can be believed, sampled in `[from, to)`.
     fn shown_by(
         &self,
         meter: &Meter,
@@ -108,14 +112,15 @@ impl<'a> Pipes<'a> {
         to: DateTime<Utc>,
     ) -> Result<Vec<GateReading>, StoreError> {
         let shown = |reading: &Reading| {
-            let gauge = reading.float(Item::PressureGauge);
-            let pressure_kpa = reading
-                .float(Item::PressureAbs)
-                .or_else(|| gauge.map(|gauge| gauge + self.atmosphere_kpa))?;
+            let pressure = pressure_item(reading);
+            let atmosphere_kpa = match pressure {
+                Item::PressureGauge => self.atmosphere_kpa,
+                _ => 0.0,
+            };
             Some(GateReading {
                 at: reading.sampled_at,
-                pressure: AbsPressure(pressure_kpa),
-                temperature: reading.float(Item::Temperature).map(Temperature),
+                pressure: AbsPressure(believed(reading, pressure)? + atmosphere_kpa),
+                temperature: believed(reading, Item::Temperature).map(Temperature),
             })
         };
         let readings = self.journal.readings_between(&meter.id, from, to)?;
@@ -162,4 +167,85 @@ fn mean_states(start: &Shown<'_>, end: &Shown<'_>) -> Option<(PipeState, PipeSta
         let [from_c, to_c] = temperatures;
         (state(from, from_c), state(to, to_c))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::finding::{Finding, RuleId, Severity, Subject, Words};
+    use crate::domain::reading::ItemValue;
+    use crate::domain::registry::RegistryParts;
+    use crate::domain::source::Zone;
+    use crate::run::app::App;
+    use crate::run::testing::site_in;
+    use crate::store::journal::JournalEntry;
+    use crate::validate::limits::LimitTable;
+    use crate::validate::rules::testing::{self, at, day};
+
+    /// A ring at 400 kPa absolute and 15 °C at both ends of the day. The gate's clock ran half an hour ahead
+    /// for one frame, which V02 refuses; one frame has a pressure of 30,000 kPa, one a probe at −127 °C.
+    #[test]
+    fn what_is_not_used_or_believed_tells_nothing_of_the_pipes() {
+        let gate = Meter {
+            id: "gate".into(),
+            device: "gate".into(),
+            role: MeterRole::Gate,
+            ..testing::std_meter()
+        };
+        let parts = RegistryParts {
+            meters: vec![gate],
+            zones: vec![Zone {
+                id: "z".into(),
+                name: "z".into(),
+                weather_station: "s".into(),
+                atmosphere_kpa: 101.0,
+                pipe_volume_m3: 1_000.0,
+            }],
+            ..testing::parts()
+        };
+        let dir = tempfile::TempDir::new().unwrap();
+        let site = site_in(dir.path(), parts, LimitTable::default());
+        let (app, _reload) = App::open(&site, Arc::new(ManualClock::new(at(48)))).unwrap();
+        let entry = |minute: i64, kpa: f64, celsius: f64, is_used: bool| {
+            let mut reading = testing::total(0, 0);
+            reading.meter = "gate".into();
+            reading.sampled_at = at(0) + TimeDelta::minutes(minute);
+            reading.values = vec![
+                (Item::PressureAbs, ItemValue::Float(kpa)),
+                (Item::Temperature, ItemValue::Float(celsius)),
+            ];
+            let ahead = Finding {
+                rule: RuleId::V02,
+                severity: Severity::Fail,
+                subject: Subject::Meter("gate".into()),
+                at: reading.sampled_at,
+                words: Words::Text("ahead".into()),
+            };
+            JournalEntry::Reading {
+                reading,
+                findings: if is_used { vec![] } else { vec![ahead] },
+            }
+        };
+        let growth = |more: Vec<JournalEntry>| {
+            app.journal.commit_blocking(more).unwrap();
+            let (registry, zone) = (app.registry(), ZoneId::from("z"));
+            let mut pipes = Pipes::of(&app.journal, &registry, &zone);
+            pipes.growth_on(day()).unwrap()
+        };
+        let of_day = 24 * 60;
+        let sound = vec![
+            entry(-10, 400.0, 15.0, true),
+            entry(of_day - 10, 400.0, 15.0, true),
+        ];
+        assert_eq!(growth(sound), Some(StdVolume::ZERO));
+        let odd = vec![
+            entry(5, 350.0, 15.0, false),
+            entry(of_day + 5, 30_000.0, 15.0, true),
+            entry(of_day - 4, 400.0, -127.0, true),
+        ];
+        assert_eq!(growth(odd), Some(StdVolume::ZERO));
+    }
 }

@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::breakdown::Breakdown;
-use crate::domain::calendar::{Calendar, CalendarYear, GasDayClock, GasMonth};
+use crate::domain::calendar::{Calendar, CalendarYear, GasDay, GasDayClock, GasMonth};
 use crate::domain::demand::{DemandDay, DemandForecast};
-use crate::domain::id::RunId;
+use crate::domain::id::{RunId, ZoneId};
+use crate::domain::months::MonthlyOutlook;
 use crate::domain::season::Place;
 use crate::forecast::engine::{self, EngineRun, ForecastRequest};
 use crate::forecast::memory::{Learning, Memory};
@@ -43,6 +44,8 @@ const FACTORS: &str = "factors";
 const CAPACITIES: &str = "capacities";
 const CUSTOMER_CAPACITIES: &str = "customer_capacities";
 const WEIGHING: &str = "weighing";
+const CLIMATE: &str = "climate";
+const MONTHS: &str = "months";
 /// How estimated days count less, as [`WEIGHING`] keeps it.
 const IN_FITS: u8 = 1;
 const IN_ALL: u8 = 2;
@@ -50,6 +53,8 @@ const CONSUMER: &str = "consumer ";
 const DEVIATIONS: &str = "deviations ";
 const DEMAND: &str = "demand ";
 const OBSERVED: &str = "observed ";
+/// Temperatures of earlier years, a part for each, so that a run costs the year under way.
+const EARLIER: &str = "earlier ";
 const FORECAST: &str = "weather ";
 
 /// What is neither data nor version.
@@ -146,15 +151,47 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     for (month, days) in months {
         add(format!("{DEMAND}{month}"), postcard::to_stdvec(&days))?;
     }
+    // Runs of earlier programs had weather of their own days, and knew of no months.
+    if request.reads_climate {
+        add(CLIMATE.into(), postcard::to_stdvec(&request.reads_climate))?;
+    }
+    if let Some(months) = &request.months {
+        add(MONTHS.into(), postcard::to_stdvec(months))?;
+    }
     for (zone, weather) in &request.weather {
-        add(
-            format!("{OBSERVED}{zone}"),
-            postcard::to_stdvec(&weather.observed),
-        )?;
-        let ahead = (&weather.forecast, &weather.issued_at);
-        add(format!("{FORECAST}{zone}"), postcard::to_stdvec(&ahead))?;
+        add_weather(&mut add, request, zone, weather)?;
     }
     Ok(parts)
+}
+
+/// Weather of a zone; where climatology knows all of it, each year before the last is a part.
+fn add_weather(
+    add: &mut impl FnMut(String, Result<Vec<u8>, postcard::Error>) -> anyhow::Result<()>,
+    request: &ForecastRequest,
+    zone: &ZoneId,
+    weather: &ZoneWeather,
+) -> anyhow::Result<()> {
+    let mut observed = &weather.observed;
+    let recent: BTreeMap<GasDay, f64>;
+    if request.reads_climate {
+        let last = request.clock.day_of(request.origin_at).month().year - 1;
+        let mut years: BTreeMap<i32, BTreeMap<GasDay, f64>> = BTreeMap::new();
+        for (day, celsius) in &weather.observed {
+            let year = day.month().year.min(last);
+            years.entry(year).or_default().insert(*day, *celsius);
+        }
+        recent = years.remove(&last).unwrap_or_default();
+        observed = &recent;
+        for (year, days) in years {
+            add(
+                format!("{EARLIER}{year} {zone}"),
+                postcard::to_stdvec(&days),
+            )?;
+        }
+    }
+    add(format!("{OBSERVED}{zone}"), postcard::to_stdvec(observed))?;
+    let ahead = (&weather.forecast, &weather.issued_at);
+    add(format!("{FORECAST}{zone}"), postcard::to_stdvec(&ahead))
 }
 
 /// One digest over all parts, hex: two runs with the same one were made from the same.
@@ -217,6 +254,8 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     request.capacities = part(CAPACITIES).ok().map(decode).transpose()?;
     let of_customers = part(CUSTOMER_CAPACITIES).ok().map(decode);
     request.customer_capacities = of_customers.transpose()?;
+    request.reads_climate = part(CLIMATE).is_ok();
+    request.months = part(MONTHS).ok().map(decode).transpose()?;
     let way: Option<u8> = part(WEIGHING).ok().map(decode).transpose()?;
     request.weighs_estimates = way.is_some();
     request.weighing = if way == Some(IN_ALL) {
@@ -237,7 +276,14 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
             request.demand.extend(decode::<Vec<DemandDay>>(part)?);
         } else if let Some(zone) = part.name.strip_prefix(OBSERVED) {
             let of_zone: &mut ZoneWeather = request.weather.entry(zone.into()).or_default();
-            of_zone.observed = decode(part)?;
+            of_zone.observed.append(&mut decode(part)?);
+        } else if let Some((_, zone)) = part
+            .name
+            .strip_prefix(EARLIER)
+            .and_then(|name| name.split_once(' '))
+        {
+            let of_zone: &mut ZoneWeather = request.weather.entry(zone.into()).or_default();
+            of_zone.observed.append(&mut decode(part)?);
         } else if let Some(zone) = part.name.strip_prefix(FORECAST) {
             let of_zone: &mut ZoneWeather = request.weather.entry(zone.into()).or_default();
             (of_zone.forecast, of_zone.issued_at) = decode(part)?;
@@ -257,11 +303,13 @@ pub fn make(mut request: ForecastRequest, memory: &Memory) -> anyhow::Result<Mad
     let EngineRun {
         forecast,
         breakdown,
+        months,
         learning,
     } = engine::run_with(&request, memory)?;
     Ok(Made {
         forecast,
         breakdown,
+        months,
         parts,
         learning,
     })
@@ -274,6 +322,8 @@ pub struct Made {
     pub forecast: DemandForecast,
     /// What it consists of.
     pub breakdown: Breakdown,
+    /// The months ahead, where they were asked for.
+    pub months: Option<MonthlyOutlook>,
     /// What it was made from.
     pub parts: Vec<RunPart>,
     /// Which of its regressions it learnt, and which earlier runs did.

@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::real_duration;
 use crate::domain::calendar::{GasDay, GasDayClock, GasMonth};
 use crate::run::app::App;
-use crate::run::{forecasting, judging, ledgering, monitor, nudging, planning};
+use crate::run::{forecasting, judging, ledgering, monitor, nudging, planning, submitting};
 use crate::store::book::DocumentKind;
 
 /// How often the schedule looks at the clock at most, real time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often what is approved leaves and recent events are settled, of the clock.
+const NUDGES_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Forecast runs kept beside the last fortnight's.
 const RUNS_KEPT: usize = 200;
@@ -32,6 +35,8 @@ const LAST_HOUR_COMES: TimeDelta = TimeDelta::minutes(5);
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let every = TimeDelta::minutes(i64::from(app.settings.forecast.every_minutes));
     let mut next_at = first_at(&app, every).await?;
+    let mut nudges_at = app.clock.now();
+    let mut nudges = Nudges::default();
     loop {
         let now = app.clock.now();
         if now >= next_at {
@@ -43,11 +48,13 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     "Planning round skipped: {error:#}"
                 );
             }
-            match nudging::send_approved(&app).await {
-                Ok(lines) => lines.iter().for_each(|line| tracing::info!("Nudge {line}")),
-                Err(error) => tracing::warn!("Nudges not sent: {error:#}"),
-            }
+            nudges.settle(&app, nudging::settle_all).await?;
             next_at = next_after(now, every, app.gas_day_clock());
+        }
+        if now >= nudges_at {
+            nudges.settle(&app, nudging::settle_recent).await?;
+            nudges.send(&app).await;
+            nudges_at = now + NUDGES_EVERY;
         }
         let wait = real_duration(&*app.clock, next_at - app.clock.now());
         tokio::select! {
@@ -55,6 +62,56 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             () = tokio::time::sleep(wait.clamp(Duration::from_millis(50), LOOK_EVERY)) => {}
         }
     }
+}
+
+/// Sending and settling between the rounds. What it says again and again is logged once.
+#[derive(Debug, Default)]
+struct Nudges {
+    sent: String,
+    settled: String,
+}
+
+impl Nudges {
+    async fn settle(
+        &mut self,
+        app: &App,
+        settle: fn(&App) -> anyhow::Result<usize>,
+    ) -> anyhow::Result<()> {
+        let worker = app.clone();
+        let made = tokio::task::spawn_blocking(move || settle(&worker)).await?;
+        match made {
+            Ok(0) => self.settled.clear(),
+            Ok(count) => tracing::info!(count, "Settled {count} off-peak events"),
+            Err(error) => warn_once(
+                &mut self.settled,
+                format!("Off-peak events not settled: {error:#}"),
+            ),
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, app: &App) {
+        match nudging::send_approved(app).await {
+            Ok(lines) => {
+                let said = lines.join("\n");
+                if said != self.sent {
+                    for line in &lines {
+                        tracing::info!("Nudge {line}");
+                    }
+                }
+                self.sent = said;
+            }
+            Err(error) => warn_once(&mut self.sent, format!("Nudges not sent: {error:#}")),
+        }
+    }
+}
+
+/// Warns of what was not said last.
+fn warn_once(last: &mut String, said: String) {
+    if said != *last {
+        tracing::warn!("{said}");
+    }
+    *last = said;
 }
 
 /// At once, or when the last run kept is old enough: a restart makes no run twice.
@@ -118,7 +175,7 @@ fn plan(app: &App) -> anyhow::Result<()> {
         .book
         .document(DocumentKind::Nomination, &today.to_string())?;
     if of_today.is_none() {
-        planning::nominate(app, today, "qiliang", "none was kept")?;
+        planning::nominate(app, today, submitting::DRAFTER, "none was kept")?;
     }
     if is_due(
         app,
@@ -126,11 +183,11 @@ fn plan(app: &App) -> anyhow::Result<()> {
         &today.plus(1).to_string(),
         now,
     )? {
-        planning::nominate(app, today.plus(1), "qiliang", "scheduled")?;
+        planning::nominate(app, today.plus(1), submitting::DRAFTER, "scheduled")?;
     }
     let month = month_to_declare(today);
     if is_due(app, DocumentKind::Declaration, &month.to_string(), now)? {
-        planning::declare(app, month, "qiliang", "scheduled")?;
+        planning::declare(app, month, submitting::DRAFTER, "scheduled")?;
     }
     ledgering::keep_members(app)?;
     let drafted = nudging::draft(app)?;
@@ -151,7 +208,7 @@ pub fn month_to_declare(today: GasDay) -> GasMonth {
 /// ago; what a person made is never replaced by it.
 fn is_due(app: &App, kind: DocumentKind, key: &str, now: DateTime<Utc>) -> anyhow::Result<bool> {
     let latest = app.book.document(kind, key)?;
-    Ok(latest.is_none_or(|d| d.who == "qiliang" && now - d.at >= RUN_AGAIN_AFTER))
+    Ok(latest.is_none_or(|d| d.who == submitting::DRAFTER && now - d.at >= RUN_AGAIN_AFTER))
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use crate::domain::id::ProfileId;
 use crate::domain::key::KeyRing;
 use crate::domain::problem::Problem;
 use crate::domain::registry::Registry;
+use crate::domain::text::error_chain;
 use crate::registry;
-use crate::run::{calendar, keys, local_calendar, rules};
+use crate::run::{calendar, keys, local_calendar, nudging, rules};
 use crate::settings::{self, PathSettings, Settings};
 use crate::validate::limits::LimitTable;
 
@@ -77,7 +78,7 @@ fn examine_folders(
     let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
     problems.extend(found);
     let known: BTreeSet<_> = profiles.iter().map(|p| p.id().clone()).collect();
-    let (registry, found) = registry::load(&paths.registry_dir, &known);
+    let (registry, found) = registry::load(&paths.registry_dir, &known, now);
     problems.extend(found);
     if let Some(registry) = &registry {
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));
@@ -90,6 +91,7 @@ fn examine_folders(
     let mut ring = KeyRing::default();
     if let Some(settings) = &settings {
         problems.extend(check_secrets(settings));
+        problems.extend(check_templates(settings));
         if let Some(file) = &settings.decode.keys_file {
             let (loaded, found) = keys::load(file);
             ring = loaded;
@@ -218,6 +220,20 @@ fn check_secrets(settings: &Settings) -> Vec<Problem> {
             })
         })
         .collect()
+}
+
+/// The company's own messages are found faulty before the evening they are needed. Readings are taken
+/// all the same; no nudge leaves.
+fn check_templates(settings: &Settings) -> Option<Problem> {
+    let error = nudging::templates(&settings.nudge).err()?;
+    Some(Problem {
+        file: settings.nudge.templates_dir.clone().unwrap_or_default(),
+        line: None,
+        code: error.code(),
+        message: error_chain(&error),
+        remedy: "correct the file, or take it away for our own; until then no nudge leaves".into(),
+        is_warning: true,
+    })
 }
 
 impl Examined {

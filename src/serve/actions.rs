@@ -7,15 +7,24 @@ use crate::domain::id::MeterId;
 use crate::ledger::balance::Balance;
 use crate::ledger::demand::HourEstimates;
 use crate::ledger::entry::LedgerEntry;
+use crate::nudge::settlement::OptOut;
 use crate::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use crate::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use crate::serve::api::filings::{
+    ChangeCorrection, CustomerPlans, NewChange, NewPlans, PlanBoard, PlanReport, PlanUpload,
+    ProductionChangeView,
+};
 use crate::serve::api::findings::JudgedView;
+use crate::serve::api::nominations::{NominationEdit, NominationView};
+use crate::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use crate::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
     SimilarView,
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
+use crate::serve::api::submissions::SubmissionRequest;
 use crate::serve::problem::ApiProblem;
+use crate::store::book::DocumentKind;
 
 /// Why something asked for was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,8 +98,61 @@ pub trait Forecaster {
     fn reproduce(&self, run: &str) -> Result<ReproductionView, ActionError>;
 }
 
+/// What customers tell beforehand. Every method may block.
+pub trait Filings {
+    /// Production changes as known now, of one customer or all, last known first; with `all` also those that
+    /// are over or were taken back.
+    fn changes(
+        &self,
+        customer: Option<&str>,
+        all: bool,
+    ) -> Result<Vec<ProductionChangeView>, ActionError>;
+
+    /// Enters a production change.
+    fn enter_change(&self, new: &NewChange) -> Result<ProductionChangeView, ActionError>;
+
+    /// Corrects a production change, or takes it back.
+    fn correct_change(
+        &self,
+        id: &str,
+        correction: &ChangeCorrection,
+    ) -> Result<ProductionChangeView, ActionError>;
+
+    /// Plans of a month beside what was used.
+    fn plan_board(&self, month: GasMonth) -> Result<PlanBoard, ActionError>;
+
+    /// A customer's plans of the gas days `[from, to)` beside what it used.
+    fn plans_of(
+        &self,
+        customer: &str,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<CustomerPlans, ActionError>;
+
+    /// Enters plans.
+    fn file_plans(&self, new: &NewPlans) -> Result<PlanReport, ActionError>;
+
+    /// Enters a table of plans.
+    fn import_plans(&self, upload: &PlanUpload) -> Result<PlanReport, ActionError>;
+}
+
+/// What stands behind the off-peak nudges. Every method may block.
+pub trait Nudger {
+    /// Nudges with their messages and results, newest first, at most `limit`.
+    fn nudges(&self, limit: usize) -> Result<Vec<NudgeView>, ActionError>;
+
+    /// Takes a person's step about a nudge.
+    fn step_nudge(&self, id: &str, step: &NudgeStep) -> Result<NudgeView, ActionError>;
+
+    /// Whether enterprises want nudges, as recorded; last recorded first.
+    fn opt_outs(&self) -> Result<Vec<OptOut>, ActionError>;
+
+    /// Records that an enterprise wants no nudges, or wants them again.
+    fn opt_out(&self, request: &OptOutRequest) -> Result<OptOut, ActionError>;
+}
+
 /// The program behind the API. Every method may block; handlers call them off the runtime.
-pub trait Actions: Forecaster + Debug + Send + Sync {
+pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
     /// The lines of the ledger, in its order.
     fn ledger(&self) -> Result<Vec<LedgerEntry>, ActionError>;
 
@@ -101,12 +163,32 @@ pub trait Actions: Forecaster + Debug + Send + Sync {
     /// a `plan::declaration::Declaration`.
     fn declare(&self, month: GasMonth) -> Result<serde_json::Value, ActionError>;
 
-    /// The latest version of a month's declaration as a workbook.
-    fn declaration_xlsx(&self, month: GasMonth) -> Result<Vec<u8>, ActionError>;
+    /// The latest version of a month's declaration as a workbook: ours, or the copy for one supplier.
+    fn declaration_xlsx(
+        &self,
+        month: GasMonth,
+        supplier: Option<&str>,
+    ) -> Result<Vec<u8>, ActionError>;
 
     /// Computes and keeps a new version of a day's nomination; the document as the book has it, a
     /// `plan::nomination::Nomination`.
     fn nominate(&self, day: GasDay) -> Result<serde_json::Value, ActionError>;
+
+    /// Writes down that the latest version of a declaration or nomination was sent; the document as the book
+    /// has it then.
+    fn mark_sent(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        request: &SubmissionRequest,
+    ) -> Result<serde_json::Value, ActionError>;
+
+    /// Nominates another quantity for a contract, in a new version.
+    fn edit_nomination(
+        &self,
+        day: GasDay,
+        edit: &NominationEdit,
+    ) -> Result<NominationView, ActionError>;
 
     /// The latest version of a day's nomination as a workbook.
     fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError>;

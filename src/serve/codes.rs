@@ -30,13 +30,14 @@ mod tests {
     use super::*;
 
     /// First parts of codes; what else is written like one is no code.
-    const STAGES: [&str; 22] = [
+    const STAGES: [&str; 23] = [
         "book",
         "calendar",
         "collect",
         "curve",
         "declaration",
         "decode",
+        "filing",
         "forecast",
         "import",
         "influx",

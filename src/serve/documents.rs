@@ -58,11 +58,25 @@ pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
     DeclarationSummary {
         month: document.key.clone(),
         version: document.version,
-        state: text(body, "state")
-            .or_else(|| text(body, "status"))
-            .map(str::to_owned),
+        state: Some(
+            text(body, "state")
+                .or_else(|| text(body, "status"))
+                .or_else(|| {
+                    let sent_at = body.get("sent_at").filter(|at| !at.is_null());
+                    sent_at.map(|_| "sent")
+                })
+                .unwrap_or("draft")
+                .to_owned(),
+        ),
         declared_m3: declared.map(|v| v.to_string()),
         made_at: instant_text(document.at),
+        suppliers: body
+            .get("suppliers")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
     }
 }
 
@@ -286,9 +300,9 @@ pub(super) fn event_notice(event: &LiveEvent, now: DateTime<Utc>, today: GasDay)
                 kind: NoticeKind::Curve,
                 level: NoticeLevel::Info,
                 code: "curve.recomputed".to_owned(),
-                title_zh: format!("{day} 负荷曲线已重算"),
-                title_en: format!("load curves of {day} were computed again"),
-                subject: Some(format!("{meters} meters")),
+                title_zh: format!("{day} 负荷曲线已重算,{meters} 块表"),
+                title_en: format!("load curves of {day} recomputed, {meters} meters"),
+                subject: None,
             })
         }
         LiveEvent::CurvesComputed { .. }
@@ -320,6 +334,16 @@ pub(super) fn document_notice(document: &Document) -> Notice {
             format!("避峰提醒 {key}"),
             format!("off-peak nudge {key}"),
         ),
+        DocumentKind::Settlement => (
+            NoticeKind::Nudge,
+            format!("避峰效果 {key} 第 {version} 版"),
+            format!("result of off-peak nudge {key}, version {version}"),
+        ),
+        DocumentKind::OptOut => (
+            NoticeKind::Nudge,
+            format!("避峰提醒接收意愿 {key} 第 {version} 版"),
+            format!("wishes about off-peak nudges of {key}, version {version}"),
+        ),
         DocumentKind::Alert => (
             NoticeKind::Alert,
             format!("告警 {key}"),
@@ -333,7 +357,8 @@ pub(super) fn document_notice(document: &Document) -> Notice {
         DocumentKind::Notice
         | DocumentKind::Backtest
         | DocumentKind::Ledger
-        | DocumentKind::Outlook => (
+        | DocumentKind::Outlook
+        | DocumentKind::FiledPlans => (
             NoticeKind::System,
             format!("系统消息 {key}"),
             format!("notice {key}"),
@@ -377,7 +402,8 @@ mod tests {
         assert_eq!(line.declared_m3.as_deref(), Some("17050000.0000"));
         assert_eq!((line.month.as_str(), line.version), ("2026-12", 3));
         let empty = declaration_summary(&document(DocumentKind::Declaration, json!({})));
-        assert_eq!((empty.declared_m3, empty.state), (None, None));
+        assert_eq!(empty.declared_m3, None);
+        assert_eq!(empty.state.as_deref(), Some("draft"), "nobody sent it");
     }
 
     #[test]

@@ -116,6 +116,7 @@ async fn serve<L>(
 {
     let room = Arc::new(Semaphore::new(connections_max));
     let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_max);
     loop {
@@ -127,9 +128,10 @@ async fn serve<L>(
             () = stop.cancelled() => break,
             next = next => next,
         };
+        while connections.try_join_next().is_some() {}
         let service = TowerToHyperService::new(router.clone());
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
+        connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("A connection ended: {error}");
             }
@@ -138,6 +140,7 @@ async fn serve<L>(
     }
     drop(listener);
     graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
 }
 
 /// A listener whose connections speak TLS. Handshakes go on side by side, so that a slow one keeps
@@ -273,7 +276,8 @@ mod tests {
         let stop = CancellationToken::new();
         let answers = Router::new().route("/", axum::routing::get(async || "here"));
         let head_max = Duration::from_millis(300);
-        let serving = tokio::spawn(serve(socket, answers, (2, head_max), stop.clone()));
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(socket, answers, (2, head_max), stop.clone()));
         let silent = [
             TcpStream::connect(address).await.unwrap(),
             TcpStream::connect(address).await.unwrap(),
@@ -284,6 +288,6 @@ mod tests {
         assert_eq!(first_line(&mut speaks).await, "HTTP/1.1 200 OK");
         drop((silent, speaks));
         stop.cancel();
-        serving.await.unwrap();
+        serving.join_next().await.unwrap().unwrap();
     }
 }

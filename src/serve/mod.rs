@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -44,6 +44,7 @@ pub use live::{LiveHub, Notice, NoticeKind, NoticeLevel, publish};
 pub use metrics::Metrics;
 pub use state::{AppParts, AppState};
 
+use crate::collect::import::plans;
 use crate::serve::metrics::Metrics as MetricsHandle;
 use crate::serve::problem::References;
 
@@ -52,6 +53,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest request body, bytes; nothing here takes a large one.
 const BODY_MAX: usize = 64 * 1024;
+
+/// The same of a table of plans.
+const TABLE_MAX: usize = plans::FILE_MAX_BYTES;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -76,13 +80,20 @@ fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", api::routes())
 }
 
+fn tables_described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().nest("/api/v1", api::table_routes())
+}
+
 fn push_described() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().nest("/api/v1", api::push_routes())
 }
 
 /// The OpenAPI document of `/api/v1`.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    openapi::complete(described().merge(push_described()).into_openapi())
+    let all = described()
+        .merge(tables_described())
+        .merge(push_described());
+    openapi::complete(all.into_openapi())
 }
 
 /// Everything that is answered over HTTP.
@@ -90,12 +101,17 @@ pub fn router(state: AppState) -> Router {
     let references = Arc::new(References::new(state.now()));
     let metrics = state.shared_metrics();
     let (api, _) = described().split_for_parts();
+    let (tables, _) = tables_described().split_for_parts();
     let (push, _) = push_described().split_for_parts();
+    let tables = tables
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(TABLE_MAX));
     api.route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .fallback(console::fallback)
         .layer(RequestBodyLimitLayer::new(BODY_MAX))
+        .merge(tables)
         // Its handler limits the body by the settings.
         .merge(push)
         .layer(middleware::from_fn(guard::loopback_host))

@@ -21,8 +21,15 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         .iter_mut()
         .flat_map(|components| components.schemas.values_mut())
     {
-        if let RefOr::T(Schema::Object(object)) = schema {
-            object.required = object.properties.keys().cloned().collect();
+        // One that is put together of others has its own fields beside them.
+        let parts = match schema {
+            RefOr::T(Schema::AllOf(all)) => all.items.as_mut_slice(),
+            schema => std::slice::from_mut(schema),
+        };
+        for part in parts {
+            if let RefOr::T(Schema::Object(object)) = part {
+                object.required = object.properties.keys().cloned().collect();
+            }
         }
     }
     for item in document.paths.paths.values_mut() {

@@ -135,15 +135,6 @@ impl AppState {
         Ok(document.map(|d| d.body))
     }
 
-    /// Nudges, newest first.
-    pub(super) fn nudges(&self, limit: usize) -> Result<Vec<Value>, ApiProblem> {
-        let nudges = self
-            .book()
-            .documents(DocumentKind::Nudge, limit)
-            .map_err(book_failed)?;
-        Ok(nudges.into_iter().map(|d| d.body).collect())
-    }
-
     /// The first gas day of which no curve was dropped, if any ever was.
     pub(super) fn curves_kept_from(&self) -> Result<Option<GasDay>, ApiProblem> {
         self.journal()
@@ -187,6 +178,7 @@ impl AppState {
         for kind in [
             DocumentKind::Alert,
             DocumentKind::Nudge,
+            DocumentKind::Settlement,
             DocumentKind::Declaration,
             DocumentKind::Nomination,
             DocumentKind::Notice,

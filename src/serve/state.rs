@@ -108,31 +108,57 @@ struct Rate {
 /// A value that many ask for and one computes; whoever comes meanwhile waits for it.
 #[derive(Debug)]
 struct Cached<T> {
-    slot: tokio::sync::Mutex<Option<(Instant, Arc<T>)>>,
+    slot: Arc<tokio::sync::Mutex<Slot<T>>>,
     keep: Duration,
 }
+
+type Slot<T> = Option<(Instant, Arc<T>)>;
 
 impl<T: Send + Sync + 'static> Cached<T> {
     fn new(keep: Duration) -> Self {
         Self {
-            slot: tokio::sync::Mutex::new(None),
+            slot: Arc::default(),
             keep,
         }
     }
 
+    /// What is kept, or what `compute` makes off the runtime. That goes on when whoever asked waits no
+    /// longer: a request that was given up for its time finds it when it comes again.
     async fn get(
         &self,
-        compute: impl Future<Output = Result<T, ApiProblem>>,
+        compute: impl FnOnce() -> Result<T, ApiProblem> + Send + 'static,
     ) -> Result<Arc<T>, ApiProblem> {
-        let mut slot = self.slot.lock().await;
+        let mut slot = Arc::clone(&self.slot).lock_owned().await;
         if let Some((at, value)) = slot.as_ref()
             && at.elapsed() < self.keep
         {
             return Ok(Arc::clone(value));
         }
-        let value = Arc::new(compute.await?);
-        *slot = Some((Instant::now(), Arc::clone(&value)));
-        Ok(value)
+        off_runtime(move || {
+            let value = Arc::new(compute()?);
+            *slot = Some((Instant::now(), Arc::clone(&value)));
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Computes it again for whoever asks next.
+    async fn forget(&self) {
+        *self.slot.lock().await = None;
+    }
+}
+
+/// Runs what blocks off the runtime.
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiProblem> + Send + 'static,
+) -> Result<T, ApiProblem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ApiProblem::internal(
+            "serve.internal",
+            "something went wrong here; look in the log for the reference",
+            error.to_string(),
+        )),
     }
 }
 
@@ -228,14 +254,7 @@ impl AppState {
         work: impl FnOnce(&Self) -> Result<T, ApiProblem> + Send + 'static,
     ) -> Result<T, ApiProblem> {
         let state = self.clone();
-        match tokio::task::spawn_blocking(move || work(&state)).await {
-            Ok(result) => result,
-            Err(error) => Err(ApiProblem::internal(
-                "serve.internal",
-                "something went wrong here; look in the log for the reference",
-                error.to_string(),
-            )),
-        }
+        off_runtime(move || work(&state)).await
     }
 
     /// The overview, at most [`CACHE_FOR`] old.
@@ -248,23 +267,27 @@ impl AppState {
                 Arc::default()
             }
         };
-        self.0
-            .overview
-            .get(self.blocking(|state| Ok(overview(&state.facts(ledger)?))))
-            .await
+        let state = self.clone();
+        let overview = move || Ok(overview(&state.facts(ledger)?));
+        self.0.overview.get(overview).await
     }
 
     /// The ledger, some seconds old at most.
     pub(super) async fn ledger(&self) -> Result<Arc<LedgerSnapshot>, ApiProblem> {
-        self.0
-            .ledger
-            .get(self.blocking(|state| {
-                Ok(LedgerSnapshot {
-                    as_of: instant_text(state.now()),
-                    rows: Arc::new(state.actions().ledger()?),
-                })
-            }))
-            .await
+        let state = self.clone();
+        let ledger = move || {
+            Ok(LedgerSnapshot {
+                as_of: instant_text(state.now()),
+                rows: Arc::new(state.actions().ledger()?),
+            })
+        };
+        self.0.ledger.get(ledger).await
+    }
+
+    /// Ledger and overview are made anew for whoever asks next: something was entered that they stand on.
+    pub(super) async fn forget_ledger(&self) {
+        self.0.ledger.forget().await;
+        self.0.overview.forget().await;
     }
 
     /// The latest run; 404 as long as there is none.
@@ -372,15 +395,17 @@ mod tests {
 
     use super::*;
 
+    fn one_more(computed: &Arc<AtomicU32>) -> u32 {
+        computed.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     #[tokio::test]
     async fn many_who_ask_at_once_share_one_computation() {
         let cached: Cached<u32> = Cached::new(Duration::from_hours(1));
-        let computed = AtomicU32::new(0);
+        let computed = Arc::new(AtomicU32::new(0));
         let ask = || {
-            cached.get(async {
-                tokio::task::yield_now().await;
-                Ok(computed.fetch_add(1, Ordering::Relaxed) + 1)
-            })
+            let computed = Arc::clone(&computed);
+            cached.get(move || Ok(one_more(&computed)))
         };
         let answers = futures_util::future::join_all((0..20).map(|_| ask())).await;
         assert!(answers.iter().all(|a| a.as_deref() == Ok(&1)));
@@ -391,7 +416,26 @@ mod tests {
     async fn a_failure_is_not_kept() {
         let cached: Cached<u32> = Cached::new(Duration::from_hours(1));
         let problem = ApiProblem::not_found("test.none", "none");
-        assert!(cached.get(async { Err(problem) }).await.is_err());
-        assert_eq!(cached.get(async { Ok(7) }).await.as_deref(), Ok(&7));
+        assert!(cached.get(move || Err(problem)).await.is_err());
+        assert_eq!(cached.get(|| Ok(7)).await.as_deref(), Ok(&7));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_found_by_who_asks_again() {
+        let cached: Cached<u32> = Cached::new(Duration::from_hours(1));
+        let computed = Arc::new(AtomicU32::new(0));
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let of_first = Arc::clone(&computed);
+        let first = cached.get(move || {
+            wait.recv().ok();
+            Ok(one_more(&of_first))
+        });
+        // The request's time is up before the answer is made.
+        assert!(tokio::time::timeout(Duration::ZERO, first).await.is_err());
+        go.send(()).unwrap();
+        let of_second = Arc::clone(&computed);
+        let second = cached.get(move || Ok(one_more(&of_second))).await;
+        assert_eq!(second.as_deref(), Ok(&1));
+        assert_eq!(computed.load(Ordering::Relaxed), 1);
     }
 }

@@ -270,6 +270,9 @@ pub struct NudgeSettings {
     /// File that holds the webhook's secret.
     #[serde(default)]
     pub webhook_secret_file: Option<PathBuf>,
+    /// Folder with the company's own templates; each replaces ours of its name.
+    #[serde(default)]
+    pub templates_dir: Option<PathBuf>,
     /// No message from this civil hour…
     pub quiet_from: chrono::NaiveTime,
     /// … to this one.

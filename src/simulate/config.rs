@@ -78,6 +78,10 @@ impl CityConfig {
 )]
 pub fn shipped_calendar() -> Calendar {
     let files = [
+        include_str!("../../config/calendar/2020.toml"),
+        include_str!("../../config/calendar/2021.toml"),
+        include_str!("../../config/calendar/2022.toml"),
+        include_str!("../../config/calendar/2023.toml"),
         include_str!("../../config/calendar/2024.toml"),
         include_str!("../../config/calendar/2025.toml"),
         include_str!("../../config/calendar/2026.toml"),

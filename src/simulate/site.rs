@@ -161,6 +161,7 @@ impl Builder<'_> {
                 gateway: Some(GatewayId::new(channel.clone())),
                 unit: 1,
                 installed_on: NaiveDate::from_ymd_opt(2016, 9, 1).unwrap_or_default(),
+                removed_on: None,
             };
             self.layout.sites.push(Site {
                 meter,
@@ -538,6 +539,7 @@ impl Builder<'_> {
             gateway: place.gateway,
             unit: place.unit,
             installed_on: place.installed_on,
+            removed_on: None,
         };
         self.layout.sites.push(Site {
             meter,

@@ -10,6 +10,7 @@ use crate::domain::customer::Customer;
 use crate::domain::filing::ProductionChange;
 use crate::domain::finding::{Arg, Finding, Sentence, Severity};
 use crate::domain::meter::{Meter, MeterRole};
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::reading::Reading;
 use crate::domain::series::LoadCurve;
 use crate::validate::limits::Limits;
@@ -31,6 +32,10 @@ pub struct DayFacts<'a> {
     pub customer: Option<&'a Customer>,
     /// What the customer told beforehand.
     pub changes: &'a [ProductionChange],
+    /// Atmosphere of the meter's zone, kPa absolute.
+    pub atmosphere_kpa: f64,
+    /// Reference conditions of the company.
+    pub reference: ReferenceConditions,
     /// Working days and holidays.
     pub calendar: &'a Calendar,
     /// Gas days.
@@ -104,9 +109,15 @@ pub fn check_day(facts: &DayFacts<'_>) -> Vec<Finding> {
     findings.extend(v17_factor::check(
         facts.meter,
         facts.readings,
+        facts.atmosphere_kpa,
+        facts.reference,
         facts.limits.v17_tolerance,
     ));
-    findings.extend(v20_gauge_abs::check(facts.meter, facts.readings));
+    findings.extend(v20_gauge_abs::check(
+        facts.meter,
+        facts.readings,
+        facts.atmosphere_kpa,
+    ));
     findings.extend(v24_communication::check(
         facts.meter,
         facts.readings,

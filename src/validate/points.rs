@@ -15,7 +15,8 @@ pub struct TotalPoint {
     pub units: i64,
     /// From a frozen array.
     pub is_frozen: bool,
-    /// Used, but marked: the reading contradicts itself or another.
+    /// Used, but marked: the reading contradicts itself or another, or its pressure or temperature, by which
+    /// gas is converted there or here, cannot be believed.
     pub is_suspect: bool,
     /// What another reading says of the same instant, if it says something else.
     pub contradicted_by: Option<i64>,
@@ -23,7 +24,7 @@ pub struct TotalPoint {
     pub transport: Transport,
     /// Working to standard conversion at that instant, as the device says, where it does.
     pub factor: Option<f64>,
-    /// Pressure and temperature at that instant, where the reading has both.
+    /// Pressure and temperature at that instant, where the reading has both and both can be believed.
     pub state: Option<MeteredState>,
 }
 
@@ -43,8 +44,9 @@ pub fn expand(readings: &[Reading], item: Item) -> Vec<TotalPoint> {
                 at: reading.sampled_at,
                 units,
                 is_frozen: false,
-                is_suspect: item == Item::TotalStd
-                    && crate::validate::rules::v18_dual_representation::differs(reading),
+                is_suspect: MeteredState::is_doubted(reading)
+                    || (item == Item::TotalStd
+                        && crate::validate::rules::v18_dual_representation::differs(reading)),
                 contradicted_by: None,
                 transport: reading.transport,
                 factor: reading.float(Item::ConversionFactor),

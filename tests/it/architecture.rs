@@ -228,3 +228,27 @@ fn no_path_writes_to_a_meter() {
         }
     }
 }
+
+/// What is kept of past days stands on the count of writes to their curves (`store/journal/many.rs`).
+#[test]
+fn whoever_writes_curves_counts_it() {
+    const WRITERS: [&str; 3] = [" INTO {}", "UPDATE {}", "DELETE FROM {}"];
+    let mut files = Vec::new();
+    source_files(&root().join("store/journal"), &mut files);
+    let mut found = Vec::new();
+    for file in &files {
+        let code = production_code(file);
+        let writes = |table: &str| {
+            let mut statements = WRITERS.iter().map(|form| form.replace("{}", table));
+            statements.any(|statement| code.contains(&format!("{statement} ")))
+        };
+        // A table whose name is put in may be that of curves.
+        if writes("curves") || writes("{}") {
+            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(code.contains("curve_writes.count("), "{name} does not");
+            found.push(name);
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["curves.rs", "retention.rs"]);
+}

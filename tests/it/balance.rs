@@ -32,6 +32,9 @@ fn curves(city: &City, role: MeterRole) -> Vec<LoadCurve> {
         }
         for day in 0..DAYS {
             let on = city.config().start_on().plus(i64::try_from(day).unwrap());
+            if !site.meter.is_installed_on(on) {
+                continue;
+            }
             let mut curve = LoadCurve::missing(site.meter.id.clone(), on);
             for (volume, units) in curve.hours.iter_mut().zip(city.hour_units(index, day)) {
                 let m3 = units as f64 / 10_000.0 * site.meter.fixed_factor;

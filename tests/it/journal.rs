@@ -57,6 +57,7 @@ fn meter(id: &str, settlement: SettlementTotal, total_digits: u32, fixed_factor:
         gateway: None,
         unit: 0,
         installed_on: first_day().0,
+        removed_on: None,
     }
 }
 

@@ -7,6 +7,7 @@ use qiliang::clock::ManualClock;
 use qiliang::domain::calendar::GasDay;
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandNode, DemandView};
+use qiliang::domain::expectation::{Expectation, Watched};
 use qiliang::domain::factor::{FactorAmount, FactorKind};
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::run::actions::Desk;
@@ -166,6 +167,111 @@ fn a_factor_is_entered_with_a_name_applied_confirmed_and_taken_back() {
     assert_eq!(of_factor.len(), 3);
     assert_eq!(of_factor[0].who, "值班长");
     assert!(app.book.verify_audit().unwrap().broken().is_none());
+}
+
+#[test]
+fn a_factor_that_ended_is_not_confirmed_over_the_days_since() {
+    let site = Site::new(1);
+    let (app, clock) = open(&site);
+    fill(&app, 120);
+    let desk = Desk::new(app.clone(), Arc::new(Notify::new()));
+    let change = |expires_on: Option<GasDay>| FactorChange {
+        person: "值班长".into(),
+        reason: "核实".into(),
+        expires_on: expires_on.map(|day| day.0),
+    };
+    let refused = |id: &str, until: GasDay| match desk.change_factor(id, &change(Some(until))) {
+        Err(ActionError::Refused { code, message }) => {
+            assert_eq!(code, "forecast.factor_invalid");
+            message
+        }
+        other => panic!("{other:?}"),
+    };
+    let first = app.today();
+    let mut new = new_factor(&app);
+    new.expires_on = Some(first.plus(3).0);
+    let withdrawn = desk.add_factor(&new).unwrap().factor.id;
+    let expired = desk.add_factor(&new).unwrap().factor.id;
+    let confirmed = desk.add_factor(&new).unwrap().factor.id;
+    let known = |id: &str| -> qiliang::domain::factor::Factor {
+        let document = app.book.document(DocumentKind::Factor, id).unwrap();
+        serde_json::from_value(document.unwrap().body).unwrap()
+    };
+    // On the day of the withdrawal, and on the first without it, nothing is over yet.
+    clock.set(start() + TimeDelta::days(1));
+    desk.change_factor(&withdrawn, &change(None)).unwrap();
+    desk.change_factor(&withdrawn, &change(Some(first.plus(9))))
+        .unwrap();
+    desk.change_factor(&withdrawn, &change(None)).unwrap();
+    clock.set(start() + TimeDelta::days(4));
+    let again = desk.change_factor(&confirmed, &change(Some(first.plus(8))));
+    assert_eq!(again.unwrap().state, FactorState::Active);
+    let before = [known(&withdrawn), known(&expired)];
+    clock.set(start() + TimeDelta::days(5));
+    for id in [&withdrawn, &expired] {
+        let message = refused(id, first.plus(19));
+        assert!(
+            message.contains("a gas day has passed without it"),
+            "{message}"
+        );
+    }
+    assert_eq!([known(&withdrawn), known(&expired)], before);
+    // Nor is what holds cut off on days that are over.
+    let mut new = new_factor(&app);
+    new.from_on = app.today().0;
+    let active = desk.add_factor(&new).unwrap().factor.id;
+    clock.set(start() + TimeDelta::days(10));
+    let message = refused(&active, first.plus(8));
+    assert!(message.contains("a gas day that is over"), "{message}");
+    assert!(
+        desk.change_factor(&active, &change(Some(first.plus(12))))
+            .is_ok()
+    );
+}
+
+/// What was expected at a lead every day, and twice as much came as was ever thought.
+fn twice_as_much(today: GasDay, lead: i64, days: i64) -> Vec<Expectation> {
+    let expected = (1..=days).map(|back| Expectation {
+        day: today.plus(-back),
+        lead,
+        of: Watched::default(),
+        run: "R".into(),
+        p10_m3: 900.0,
+        p50_m3: 1_000.0,
+        p90_m3: 1_100.0,
+        unaided_m3: None,
+        actual_m3: Some(2_000.0 + (back % 5) as f64),
+    });
+    expected.collect()
+}
+
+#[test]
+fn a_month_that_is_always_wrong_is_told_within_a_year() {
+    let site = Site::new(1);
+    let (app, _) = open(&site);
+    let today = app.today();
+    // Half a year is too little to tell anything of a month ahead, a year is not.
+    for (days, is_told) in [(180, false), (400, true)] {
+        for lead in [14, 30] {
+            let expected = twice_as_much(today, lead, days);
+            app.book.put_expectations(expected).unwrap();
+        }
+        monitor::alert(&app).unwrap();
+        let alerts = app.book.documents(DocumentKind::Alert, 50).unwrap();
+        for code in ["A402", "A404"] {
+            let key = format!("{code} total D+30");
+            let told = alerts.iter().find(|alert| alert.key == key);
+            assert_eq!(told.is_some(), is_told, "{key} after {days} days");
+        }
+    }
+    // In years to come there are more of them, as many as at any lead.
+    app.book
+        .put_expectations(twice_as_much(today, 30, 3_000))
+        .unwrap();
+    let record = monitor::record(&app).unwrap();
+    let of = |lead| record.iter().find(|row| row.lead == lead).unwrap();
+    assert!((28..=29).contains(&of(14).cases), "{}", of(14).cases);
+    assert_eq!(of(30).cases, 90);
 }
 
 #[test]

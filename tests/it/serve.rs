@@ -2,6 +2,7 @@
 mod city;
 mod coherence;
 mod failures;
+mod months;
 mod stream;
 mod views;
 

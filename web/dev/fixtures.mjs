@@ -187,6 +187,47 @@ function parts(by, day, index) {
 }
 const dayParts = (by, day) => Array.from({ length: 24 }, (_, index) => parts(by, day, index)).reduce((a, b) => a.map((value, key) => value + b[key]))
 
+/** The months of the same city: each member a part of the total, so that they add up. */
+function months(query) {
+  const by = query.get('by') ?? 'total'
+  const { day, at } = clock()
+  const labels = {
+    total: [],
+    zone: [['Z1', '城北'], ['Z2', '城南']],
+    source: SOURCES.map(({ key, name }) => [key, name]),
+    class: CLASSES.map(({ key, name_zh }) => [key, name_zh]),
+    node: CLASSES.map(({ key, name_zh }) => [`Z1/${key}`, `城北 ${name_zh}`]),
+  }[by]
+  const [year, month] = day.split('-').map(Number)
+  const names = Array.from({ length: 18 }, (_, ahead) => new Date(Date.UTC(year, month - 1 + ahead, 1)).toISOString().slice(0, 7))
+  const seasonal = (name) => 1 + 0.8 * Math.cos(((Number(name.slice(5)) - 1) / 12) * 2 * Math.PI)
+  const whole = names.map((name) => Math.round(dayTotal(day) * 30 * seasonal(name)))
+  const split = (m3) => labels.map((_, index) => (index < labels.length - 1 ? Math.floor(m3 / labels.length) : m3 - Math.floor(m3 / labels.length) * (labels.length - 1)))
+  const rows = (label, values) => {
+    const point = (m3, ahead) => {
+      const known_m3 = ahead === 0 ? Math.floor(m3 / 3) : 0
+      const new_m3 = ahead > 3 ? Math.floor(m3 / 50) : 0
+      return {
+        band: band(m3, 0.08), known_m3, parts_m3: [0, m3 - known_m3 - new_m3, new_m3, 0], naive_m3: ahead === 17 ? null : Math.round(m3 * 0.97),
+        methods: ahead < 2 ? [] : [{ model: 'seasonal_smoothing', share: 0.94 }, { model: 'class_profile', share: 0.06 }],
+      }
+    }
+    const period = (kind, from, to, is_whole) => ({ kind, from: names[from], to: names[to], is_whole, band: band(sum(values.slice(from, to + 1)), 0.05), naive_m3: Math.round(sum(values.slice(from, to + 1)) * 0.97) })
+    return {
+      label,
+      points: values.map(point),
+      periods: [period('next12', 0, 11, true), period('heating', 0, 4, true), period('contract_year', 0, 4, false), period('calendar_year', 2, 13, true)],
+    }
+  }
+  const members = whole.map(split)
+  return {
+    run_id: '01JD4Y6T8QZK3M5R7V9XBCD100', origin_at: stamp(at), by,
+    months: names.map((name, ahead) => ({ month: name, basis: ahead < 2 ? 'run' : ahead === 2 ? 'joint' : 'months', known_days: ahead === 0 ? 19 : 0, filled_days: 0, run_days: ahead < 2 ? 11 : ahead === 2 ? 20 : 0, later_days: ahead < 2 ? 0 : ahead === 2 ? 11 : 30 })),
+    total: rows({ key: 'total', name_zh: '合计', name_en: 'Total' }, whole),
+    series: labels.map(([key, name], index) => rows({ key, name_zh: name, name_en: key }, members.map((of) => of[index]))),
+  }
+}
+
 /** Parts, factors, peaks, days alike and record of the same forecast; other paths are not ours. */
 function outlook(path, query) {
   const name = path.replace('/api/v1/forecast/', '')
@@ -324,7 +365,7 @@ function forecast(query) {
       { class: 'residential_heating', lead: 'day_ahead', wape: 0.0447, naive_wape: 0.1321, coverage: 0.79 },
       { class: 'industrial', lead: 'day_ahead', wape: 0.0312, naive_wape: 0.0538, coverage: 0.83 },
       { class: 'commercial', lead: 'day_ahead', wape: 0.0388, naive_wape: 0.0577, coverage: 0.72 },
-      { class: 'total', lead: 'month_ahead', wape: 0.0423, naive_wape: 0.0795, coverage: null },
+      { class: 'total', lead: 'month_ahead_days', wape: 0.0423, naive_wape: 0.0795, coverage: null },
     ],
     methods: [
       { zone: 'Z1', class: 'residential_heating', class_zh: '居民采暖', class_en: 'Residential heating', model: 'regression', p50_m3: 214000 },
@@ -368,10 +409,146 @@ const declarations = () => {
   const { day, at } = clock()
   const next = addDays(`${day.slice(0, 7)}-28`, 7).slice(0, 7)
   return [
-    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000) },
-    { month: next, version: 1, state: 'draft', declared_m3: '20690000', made_at: stamp(at - 26 * HOUR_MS) },
-    { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS) },
+    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
+    { month: next, version: 1, state: 'draft', declared_m3: '20690000', made_at: stamp(at - 26 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
+    { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
   ]
+}
+
+const messageOf = (zh) => ({ zh, en: zh, bytes: Buffer.byteLength(zh), problem: null })
+
+/** An event as measured: 4 h against 960 m³/h. */
+function settlementOf(id, customer, day, settledAt, outcome) {
+  const actual = outcome === 'incomplete' ? [640, 655, null, 660] : [640, 655, 648, 660]
+  const used = actual.some((value) => value === null) ? null : actual.reduce((sum, value) => sum + value, 0)
+  const less = used === null ? null : 3840 - used
+  return {
+    nudge: id,
+    customer,
+    day,
+    result: {
+      outcome,
+      hours: actual.map((value, index) => ({ hour: 9 + index, baseline_m3h: 960, actual_m3h: value, quality: value === null ? 'missing' : 'measured' })),
+      hours_estimated: 0,
+      hours_missing: used === null ? 1 : 0,
+      baseline_m3: 3840,
+      actual_m3: used,
+      reduction_m3: less,
+      reduction_p10_m3: less === null ? null : less - 174,
+      reduction_p90_m3: less === null ? null : less + 174,
+      reduction_ratio: less === null ? null : less / 3840,
+      noise_m3: 120,
+      committed_m3: 1200,
+      performance_ratio: less === null ? null : less / 1200,
+      rebound_m3: 420,
+      day_reduction_m3: less === null ? null : less - 420,
+      is_claimed: less !== null,
+      saved: less === null ? '0' : (less * 1.15).toFixed(2),
+    },
+    receipt: 'draft',
+    is_correction: false,
+    settled_at: stamp(settledAt),
+    version: 1,
+    receipt_message: messageOf(
+      less === null
+        ? '**【避峰效果】**\n> 基准 3,840 m³，读数缺 1 小时，无法核算，本次不计削减量。'
+        : `**【避峰效果】**\n> 基准 3,840 m³，实际 ${used} m³\n> 削减 ${less} m³（${Math.round((100 * less) / 3840)}%），避免市场化支出约 ${Math.round(less * 1.15)} 元。感谢配合！`,
+    ),
+  }
+}
+
+/** Suggestions of the day before yesterday, as they were settled. */
+function settledNudges(like) {
+  const { day, at } = clock()
+  const event = addDays(day, -2)
+  const from = gasDayStart(event) + 9 * HOUR_MS
+  return ['reduced', 'incomplete'].map((outcome, index) => {
+    const id = `N-${event}-${index + 1}`
+    return {
+      ...like[index],
+      id,
+      state: index === 0 ? 'replied' : 'sent',
+      stage: 'settled',
+      day: event,
+      window_from: stamp(from),
+      window_to: stamp(from + 4 * HOUR_MS),
+      created_at: stamp(from - 20 * HOUR_MS),
+      send_after: stamp(from - 20 * HOUR_MS),
+      expires_at: stamp(from - 2 * HOUR_MS),
+      reply: index === 0 ? { answer: 'yes', m3h: null, note: '晚班推迟升温', who: '王磊', at: stamp(from - 5 * HOUR_MS) } : null,
+      settlement: settlementOf(id, like[index].customer, event, at - 2 * HOUR_MS, outcome),
+    }
+  })
+}
+
+/** A nomination of a gas day: one contract for each source; tomorrow's is new, today's is approved. */
+function nomination(day) {
+  const { day: today, at } = clock()
+  const isNew = day > today
+  const forecast = (m3) => ({ p10_m3: Math.round(m3 * 0.96), p50_m3: m3, p90_m3: Math.round(m3 * 1.05) })
+  const lines = SOURCES.map((source) => {
+    const nominated = NOMINATED[source.key] + (isNew ? 12_345 : 0)
+    return {
+      contract: `HT-${source.key}`,
+      supplier: source.supplier,
+      source: source.key,
+      source_class: source.class,
+      delivery_point: source.delivery_point,
+      components: '',
+      forecast: forecast(nominated),
+      p5_m3: Math.round(nominated * 0.95),
+      p95_m3: Math.round(nominated * 1.06),
+      quantile: 0.6,
+      suggested_m3: nominated,
+      nominated_m3: nominated,
+      approved_m3: isNew ? null : nominated,
+      changed_m3: null,
+      reapproved_m3: null,
+      change_reason: null,
+      delivered_m3: null,
+      delivered_yesterday_m3: nominated - 4_000,
+      today_m3: nominated,
+      month_average_m3: nominated,
+      remaining_average_m3: nominated - 9_000,
+      makeup_m3: 0,
+      take_min_m3: 0,
+      take_max_m3: null,
+      flow_max_m3h: null,
+      hours_m3: wholeParts(Array.from({ length: 24 }, () => nominated / 24)),
+      reason_zh: '超提较贵,取第60百分位',
+      reason_en: 'over-take costs more: the 60th percentile',
+      remark: '',
+    }
+  })
+  return {
+    nomination_no: `RZ-${day.replaceAll('-', '')}-豫南燃气-1`,
+    day,
+    version: 1,
+    status: isNew ? 'new' : 'approved',
+    company: '豫南城市燃气有限公司',
+    company_short: '豫南燃气',
+    prepared_by: '系统',
+    made_at: stamp(at - 2 * HOUR_MS),
+    due_at: stamp(gasDayStart(day) - 18 * HOUR_MS),
+    due_hard_at: stamp(gasDayStart(day) - 17 * HOUR_MS),
+    change_due_at: stamp(gasDayStart(day) + 12 * HOUR_MS),
+    period_from: stamp(gasDayStart(day)),
+    period_to: stamp(gasDayStart(addDays(day, 1))),
+    forecast: forecast(dayTotal(day)),
+    forecast_run: 'fixture',
+    registry_version: 'r-20261120-2',
+    expected_yuan: 0,
+    lines,
+    checks: [
+      {
+        contract: `HT-${SOURCES[0].key}`,
+        code: 'nomination.remaining_average',
+        is_error: false,
+        message_zh: '剩余合同日均52.1000万m³超出日提取范围33.0000–51.7000万m³',
+        message_en: 'the remaining average of 521000 m³ lies outside the daily take of 330000 to 517000 m³',
+      },
+    ],
+  }
 }
 
 function nudges() {
@@ -379,12 +556,16 @@ function nudges() {
   const tomorrow = addDays(day, 1)
   const names = ['华宇陶瓷有限公司', '鼎盛食品有限公司', '新星汽车零部件公司']
   const from = gasDayStart(tomorrow) + 9 * HOUR_MS
-  return names.map((name, index) => {
+  const made = names.map((name, index) => {
     const ask = 300 - index * 80
     return {
       id: `N-${tomorrow}-${index + 1}`,
       kind: 'day_ahead_peak',
       state: index === 2 ? 'sent' : 'draft',
+      stage: index === 2 ? 'sent' : 'draft',
+      message: messageOf(`**【避峰用气建议】${name}**\n> 建议：时段内降低约 ${ask} m³/h\n回复 1=可以 2=部分可以(注明气量) 3=不便。自愿参与，安全生产优先。`),
+      settlement: null,
+      reply: null,
       customer: `3100${10417 + index * 37}`,
       name,
       contact_group: `${name}用气服务群`,
@@ -409,6 +590,7 @@ function nudges() {
       expires_at: stamp(from - 2 * HOUR_MS),
     }
   })
+  return [...made, ...settledNudges(made)]
 }
 
 function json(response, value, status = 200, type = 'application/json') {
@@ -589,6 +771,114 @@ function correctors() {
   return { days: 7, rows: [row('M-10560-1', 3.9716, 4.2622, [base]), row('M-10561-1', 2.9611, 2.9608, [])], next_after: null }
 }
 
+/** Plans and production changes that were entered in this server's life. */
+const planEntries = []
+const changes = []
+const monthDays = (month) => Array.from({ length: 31 }, (_, index) => `${month}-${String(index + 1).padStart(2, '0')}`).filter((that) => addDays(that, 0) === that)
+const enteredPlan = (account, day) => planEntries.flatMap((entry) => entry.rows).findLast((row) => row.customer === account && row.day === day)
+const known = (account) => ledger().find(({ row }) => row.account_no === account)
+function planOn(entry, day) {
+  const said = enteredPlan(entry.row.account_no, day)
+  if (said) return said.m3
+  // The next month is not filed by everybody yet.
+  const isFiled = entry.row.plan_m3 !== null && (day.slice(0, 7) === clock().day.slice(0, 7) || Number(entry.row.account_no.slice(-1)) < 4)
+  return isFiled ? entry.row.plan_m3 : null
+}
+const usedOn = (entry, day) => entry.profile.days.find((one) => one.day === day)?.m3 ?? null
+function planBoard(month) {
+  const days = monthDays(month)
+  const total = (values) => (values.length === 0 ? null : sum(values.map(Number)).toFixed(4))
+  const rows = ledger().map((entry) => {
+    const plans = days.map((day) => planOn(entry, day))
+    const used = days.map((day) => usedOn(entry, day))
+    const both = days.map((_, at) => at).filter((at) => plans[at] !== null && used[at] !== null)
+    const planned = sum(both.map((at) => Number(plans[at])))
+    const filed = plans.filter((plan) => plan !== null)
+    const seen = used.filter((m3) => m3 !== null)
+    return {
+      customer: entry.row.account_no,
+      name: entry.row.name,
+      is_on_ledger: true,
+      days_filed: filed.length,
+      plan_m3: total(filed),
+      days_used: seen.length,
+      used_m3: total(seen),
+      deviation_ratio: planned > 0 ? sum(both.map((at) => used[at])) / planned - 1 : null,
+      filed_at: filed.length === 0 ? null : stamp(now() - 5 * 24 * HOUR_MS),
+      changes: changes.filter((change) => change.customer === entry.row.account_no && change.state !== 'withdrawn').length,
+    }
+  })
+  return { month, days: days.length, rows: rows.sort((a, b) => Number(a.days_filed > 0) - Number(b.days_filed > 0) || Number(b.plan_m3) - Number(a.plan_m3)) }
+}
+function customerPlans(account, from, to) {
+  const entry = known(account)
+  const days = monthDays(from.slice(0, 7)).filter((day) => from <= day && day <= to)
+  const entries = planEntries.filter((one) => one.rows.some((row) => row.customer === account))
+  return {
+    customer: account,
+    name: entry.row.name,
+    days: days.map((day) => {
+      const plan_m3 = planOn(entry, day)
+      const said = enteredPlan(account, day)
+      return { day, plan_m3, origin: plan_m3 === null ? null : said ? 'entry' : 'file', entry: null, available_at: plan_m3 === null ? null : stamp(now()), words: said ? 2 : 1, used_m3: usedOn(entry, day)?.toFixed(4) ?? null }
+    }),
+    entries: entries.map(({ id, at, person, source, reason, file, rows }) => ({ id, at, person, source, reason, file, days: rows.filter((row) => row.customer === account).length })).reverse(),
+  }
+}
+/** What becomes of plans; a customer that is not known is a problem. */
+function planReport(rows, by, isDry) {
+  const views = rows.map((row, index) => {
+    const entry = known(row.customer)
+    const before_m3 = entry ? planOn(entry, row.day) : null
+    const outcome = !entry ? 'problem' : row.m3 === before_m3 ? 'unchanged' : row.m3 === null ? 'withdrawn' : before_m3 === null ? 'new' : 'changed'
+    const problem = entry ? null : { zh: `没有户号为「${row.customer}」的用户;请核对用户档案 customers.csv`, en: `no customer has the account number \`${row.customer}\`; see customers.csv` }
+    return { place: row.place ?? String(index + 1), customer: row.customer, day: row.day, m3: row.m3, before_m3, outcome, problem }
+  })
+  const counts = {}
+  for (const { outcome } of views) counts[outcome] = (counts[outcome] ?? 0) + 1
+  const accounts = [...new Set(views.filter((view) => view.problem === null && view.m3 !== null).map((view) => view.customer))]
+  const customers = accounts.map((account) => {
+    const own = views.filter((view) => view.customer === account)
+    const entry = known(account)
+    const total = sum(own.map((view) => Number(view.m3)))
+    const before = own.filter((view) => view.before_m3 !== null)
+    const used = entry.profile.days.slice(-30).filter((day) => day.m3 !== null)
+    return { customer: account, name: entry.row.name, days: own.length, first_on: own[0].day, last_on: own.at(-1).day, total_m3: total.toFixed(4), before_m3: before.length === 0 ? null : sum(before.map((view) => Number(view.before_m3))).toFixed(4), mean_m3: total / own.length, used_mean_m3: sum(used.map((day) => day.m3)) / used.length }
+  })
+  const isTaken = !isDry && !counts.problem
+  const id = isTaken ? `P${planEntries.length + 1}` : null
+  if (isTaken) planEntries.push({ id, at: stamp(now()), rows, ...by })
+  return { is_taken: isTaken, entry: id, available_at: isTaken ? stamp(now()) : null, problem: null, unused_columns: [], counts, customers, rows: views.sort((a, b) => Number(b.problem !== null) - Number(a.problem !== null)) }
+}
+async function filePlans(request, response, url) {
+  if (url.pathname.endsWith('/import')) {
+    // A fixture's table: `customer,day,m3`, a header and rows.
+    let text = ''
+    for await (const chunk of request) text += chunk
+    const lines = text.trim().split(/\r?\n/).slice(1).map((line) => line.split(','))
+    const rows = lines.map(([customer, day, m3], index) => ({ customer, day, m3: Number(m3).toFixed(4), place: `C${index + 2}` }))
+    const said = (key) => url.searchParams.get(key) ?? ''
+    return json(response, planReport(rows, { person: said('person'), source: said('source'), reason: said('reason'), file: said('file') }, said('dry_run') === 'true'))
+  }
+  const { rows, dry_run, ...by } = await bodyOf(request)
+  return json(response, planReport(rows.map((row) => ({ ...row, m3: row.m3 === null ? null : Number(row.m3).toFixed(4) })), { ...by, file: null }, dry_run))
+}
+async function enterChange(request, response, path) {
+  const body = await bodyOf(request)
+  const id = /production-changes\/(.+)$/.exec(path)?.[1]
+  const of = changes.find((change) => change.id === id)
+  if (id !== undefined && of === undefined) return problem(response, 404, 'filing.change_missing', 'there is no such production change')
+  if (body.change?.kind === 'shutdown' && body.change.delta_m3_per_day > 0) return problem(response, 422, 'filing.change_sign', '停产检修 (+100 m³/d): less is written with a minus, more without; mend the sign or the kind')
+  if (of !== undefined) {
+    Object.assign(of, { person: body.person, reason: body.reason, version: of.version + 1, available_at: stamp(now()) }, body.change ? { change: body.change } : { state: 'withdrawn' })
+    return json(response, of)
+  }
+  const entry = known(body.customer)
+  if (!entry) return problem(response, 404, 'filing.customer_unknown', `no customer has the account number \`${body.customer}\``)
+  changes.unshift({ id: `B${changes.length + 1}`, origin: 'entry', customer: body.customer, name: entry.row.name, change: body.change, state: body.change.from_on > clock().day ? 'planned' : 'active', available_at: stamp(now()), person: body.person, reason: body.reason, version: 1 })
+  return json(response, changes[0])
+}
+
 async function bodyOf(request) {
   let text = ''
   for await (const chunk of request) text += chunk
@@ -666,7 +956,7 @@ const server = createServer((request, response) => {
   if (!path.startsWith('/api/')) return file(response, path)
   if (failures > 0 && path !== '/api/v1/live') {
     failures -= 1
-    return problem(response, 503, 'store.busy', 'the journal is being checked; ask again in a minute')
+    return problem(response, 503, 'serve.store_failed', 'the journal is being checked; ask again in a minute')
   }
   if (path === '/api/v1/live') {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
@@ -712,6 +1002,7 @@ const server = createServer((request, response) => {
       })),
     )
   }
+  if (path === '/api/v1/forecast/months') return json(response, months(url.searchParams))
   if (path === '/api/v1/forecast') return json(response, forecast(url.searchParams))
   if (path === '/api/v1/ledger') return json(response, { as_of: stamp(now()), rows: ledger().map(({ row }) => row) })
   if (path.endsWith('.xlsx')) {
@@ -731,6 +1022,18 @@ const server = createServer((request, response) => {
   }
   if (path.startsWith('/api/v1/curve-edits') && request.method === 'POST') return decide(request, response, path)
   if (path === '/api/v1/curve-edits') return json(response, edits.filter((edit) => edit.meter === url.searchParams.get('meter')))
+  if (path.startsWith('/api/v1/filed-plans') && request.method === 'POST') return filePlans(request, response, url)
+  if (path === '/api/v1/filed-plans') return json(response, planBoard(url.searchParams.get('month') ?? clock().day.slice(0, 7)))
+  if (path.startsWith('/api/v1/filed-plans/')) {
+    const account = decodeURIComponent(path.slice('/api/v1/filed-plans/'.length))
+    if (!known(account)) return problem(response, 404, 'filing.customer_unknown', `no customer has the account number \`${account}\``)
+    return json(response, customerPlans(account, url.searchParams.get('from'), url.searchParams.get('to')))
+  }
+  if (path.startsWith('/api/v1/production-changes') && request.method === 'POST') return enterChange(request, response, path)
+  if (path === '/api/v1/production-changes') {
+    const [customer, isAll] = [url.searchParams.get('customer'), url.searchParams.get('all') === 'true']
+    return json(response, changes.filter((change) => (customer === null || change.customer === customer) && (isAll || change.state !== 'withdrawn')))
+  }
   if (path === '/api/v1/findings') return json(response, findingRows(url.searchParams))
   if (path === '/api/v1/findings/stats') return json(response, findingStats(url.searchParams))
   if (path === '/api/v1/balance') return json(response, balance(url.searchParams))
@@ -739,9 +1042,14 @@ const server = createServer((request, response) => {
   if (path === '/api/v1/collection') return json(response, collection())
   if (path === '/api/v1/rejects') return json(response, rejects())
   if (path === '/api/v1/rejects/replay') return json(response, { accepted: 0, duplicate: 0, refused: [], unknown: [], next_after: null })
+  const nominated = /^\/api\/v1\/nominations\/(\d{4}-\d\d-\d\d)$/.exec(path)?.[1]
+  if (nominated) return json(response, nomination(nominated))
   if (path === '/api/v1/declarations') return json(response, declarations())
   if (path.startsWith('/api/v1/declarations/')) return json(response, {})
   if (path === '/api/v1/nudges') return json(response, nudges())
+  if (path.startsWith('/api/v1/nudges/')) return json(response, nudges().find((nudge) => path.endsWith(nudge.id)) ?? {})
+  if (path === '/api/v1/nudge-opt-outs') return json(response, [{ customer: '310010454', is_opted_out: true, who: '王磊', reason: '来电要求不再发送', at: stamp(clock().at - 3 * 24 * HOUR_MS) }])
+  if (path.startsWith('/api/v1/nominations/')) return json(response, nomination(path.split('/')[4]))
   if (path === '/api/v1/meta') {
     return json(response, { version: '0.1.0', classes: CLASSES, sources: SOURCES.map(({ key, name }) => ({ key, name_zh: name, name_en: name })), slots: SLOTS, zones: [] })
   }

@@ -113,6 +113,24 @@ function variants(file: string, name: string): string[] {
 }
 
 describe.skipIf(!existsSync(domain))('codes of the daemon are known here', () => {
+  test('a gate of the backtest', () => {
+    const text = readFileSync(join(domain, '../forecast/backtest/page.rs'), 'utf8')
+    const gates = [...text.matchAll(/Gate::\w+ => "(\w+)"/g)].map(([, gate = '']) => gate)
+    expect(gates.length).toBeGreaterThan(1)
+    expect([...CODES.lead].sort()).toEqual(gates.sort())
+  })
+
+  test('a customer class has the daemon’s own Chinese name', () => {
+    const text = readFileSync(join(domain, 'customer.rs'), 'utf8')
+    const names = [...text.matchAll(/Self::(\w+) => "([^"]*\p{Script=Han}[^"]*|车用\w+)"/gu)].map(([, variant = '', name]) => [
+      variant.replace(/(?<!^)([A-Z])/g, '_$1').toLowerCase(),
+      name,
+    ] as const)
+    const classes = names.filter(([key]) => (CODES.class as readonly string[]).includes(key))
+    expect(new Set(classes.map(([key]) => key)).size).toBe(CODES.class.length)
+    for (const [key, name] of classes) expect(chinese.get(`code.class.${key}`), key).toBe(name)
+  })
+
   test.each([
     ['customer.rs', 'CustomerClass', 'class'],
     ['customer.rs', 'SizeClass', 'size_class'],

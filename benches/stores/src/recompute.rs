@@ -55,6 +55,7 @@ pub fn registry() -> Registry {
         gateway: None,
         unit: 0,
         installed_on: first_day().0,
+        removed_on: None,
     };
     let customer = |n: u32| Customer {
         id: format!("K{n}").as_str().into(),

@@ -10,7 +10,7 @@ use super::{LINE_MAX_BYTES, Line, Record, code};
 use crate::domain::frame::RejectReason;
 
 /// Drops carriage returns: behind a `\r\n` the csv crate counts the line before.
-struct WithoutReturns<R>(R);
+pub(super) struct WithoutReturns<R>(pub(super) R);
 
 impl<R: Read> Read for WithoutReturns<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -31,7 +31,7 @@ const SERIALS: std::ops::Range<f64> = 25_569.0..100_000.0;
 pub(super) struct XlsxRows(VecDeque<Line>);
 
 /// What a cell holds.
-enum Cell {
+pub(super) enum Cell {
     Text(String),
     Number(f64),
     /// Serial days.
@@ -39,10 +39,10 @@ enum Cell {
     Error(String),
 }
 
-struct Row {
+pub(super) struct Row {
     /// As the spreadsheet counts, from 1.
-    number: u64,
-    cells: Vec<Option<Cell>>,
+    pub(super) number: u64,
+    pub(super) cells: Vec<Option<Cell>>,
 }
 
 impl XlsxRows {
@@ -68,7 +68,7 @@ fn read(bytes: Vec<u8>) -> Result<XlsxRows, String> {
     let is_1904 = workbook.has_1904_epoch();
     let mut why = "the workbook has no sheet".to_owned();
     for name in workbook.sheet_names() {
-        let rows = rows(&mut workbook, &name)?;
+        let rows = rows(&mut workbook, &name, usize::MAX)?;
         match table(rows, is_1904) {
             Ok(lines) => return Ok(XlsxRows(lines)),
             Err(reason) => why = format!("sheet `{name}`: {reason}"),
@@ -77,12 +77,18 @@ fn read(bytes: Vec<u8>) -> Result<XlsxRows, String> {
     Err(why)
 }
 
-fn rows(workbook: &mut Xlsx<Cursor<Vec<u8>>>, name: &str) -> Result<Vec<Row>, String> {
+/// Cells of a sheet that hold something, at most so many of them, by row.
+pub(super) fn rows(
+    workbook: &mut Xlsx<Cursor<Vec<u8>>>,
+    name: &str,
+    cells_max: usize,
+) -> Result<Vec<Row>, String> {
     let broken = |error| format!("sheet `{name}` cannot be read: {error}");
     let mut reader = workbook
         .worksheet_cells_reader(name)
         .map_err(|error| broken(error.to_string()))?;
     let mut rows: Vec<Row> = Vec::new();
+    let mut cells = 0;
     while let Some(cell) = reader.next_cell().map_err(|e| broken(e.to_string()))? {
         let (row, column) = cell.get_position();
         let Some(value) = value(cell.get_value()) else {
@@ -91,6 +97,10 @@ fn rows(workbook: &mut Xlsx<Cursor<Vec<u8>>>, name: &str) -> Result<Vec<Row>, St
         let (number, column) = (u64::from(row) + 1, column as usize);
         if column >= COLUMNS_MAX {
             continue;
+        }
+        cells += 1;
+        if cells > cells_max {
+            return Err(format!("sheet `{name}` has more than {cells_max} cells"));
         }
         if rows.last().is_none_or(|last| last.number != number) {
             rows.push(Row {
@@ -216,7 +226,7 @@ fn text(
 }
 
 /// `A`, `B`, … `AA` for a column.
-fn letters(index: usize) -> String {
+pub(super) fn letters(index: usize) -> String {
     let mut name = String::new();
     let mut rest = index + 1;
     while rest > 0 {
@@ -244,7 +254,7 @@ pub(super) fn fifteen_digits(number: f64) -> String {
 }
 
 /// A serial number of days as Beijing civil time, to the nearest second.
-fn time(serial: f64, is_1904: bool) -> Option<String> {
+pub(super) fn time(serial: f64, is_1904: bool) -> Option<String> {
     let serial = if is_1904 { serial + 1_462.0 } else { serial };
     if !SERIALS.contains(&serial) {
         return None;

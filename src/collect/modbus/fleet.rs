@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::collect::Delivery;
 use crate::decode::ProfileSet;
 use crate::domain::id::{GatewayId, MeterId};
-use crate::domain::meter::Gateway;
+use crate::domain::meter::{Gateway, Meter};
 use crate::domain::registry::Registry;
 use crate::settings::ModbusSettings;
 
@@ -78,6 +79,7 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> Result<(), CollectErr
         let wanted = wanted(
             &registry.borrow_and_update(),
             &profiles.borrow_and_update(),
+            around.clock.now(),
             &mut told,
         );
         arrange(&wanted, &mut running, &mut tasks, &around, &stop);
@@ -102,10 +104,18 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> Result<(), CollectErr
     Ok(())
 }
 
-/// The gateways with the meters that can be polled; what cannot is said once for each version.
-fn wanted(registry: &Registry, profiles: &ProfileSet, told: &mut BTreeSet<MeterId>) -> Wanted {
+/// The gateways with the meters that can be polled; what cannot is said once for each version. What was
+/// taken away is not asked any more.
+fn wanted(
+    registry: &Registry,
+    profiles: &ProfileSet,
+    now: DateTime<Utc>,
+    told: &mut BTreeSet<MeterId>,
+) -> Wanted {
+    let today = registry.company.gas_day_start_hour.day_of(now);
     let mut wanted = Wanted::new();
-    for meter in registry.meters.values() {
+    let is_there = |meter: &&Meter| meter.removed_on.is_none_or(|last| today.0 < last);
+    for meter in registry.meters.values().filter(is_there) {
         let Some(gateway) = meter
             .gateway
             .as_ref()

@@ -161,6 +161,7 @@ fn meter(unit: u8) -> Meter {
         gateway: Some("GW".into()),
         unit,
         installed_on: "2025-01-01".parse().unwrap(),
+        removed_on: None,
     }
 }
 

@@ -3,6 +3,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::domain::calendar::DayType;
+use crate::domain::capacity::NodeCapacity;
 
 fn calendar() -> Calendar {
     Calendar::new(
@@ -13,6 +14,37 @@ fn calendar() -> Calendar {
         ]
         .map(|text| toml::from_str(text).unwrap()),
     )
+}
+
+/// A backtest in which nothing but demand and weather was known.
+fn run(request: &BacktestRequest) -> Result<BacktestReport, ForecastError> {
+    super::run(request, |_, _| Ok::<_, ForecastError>(Known::default()))
+}
+
+/// What is said at one gate.
+fn said_at(
+    request: &BacktestRequest,
+    count: usize,
+    gate: GateAsked,
+    known: &Known,
+) -> Vec<(DemandNode, Pair)> {
+    let first = request.demand.iter().map(|d| d.day).min().unwrap();
+    let nodes = node_models(request, first, count);
+    let mut said = Vec::new();
+    let mut forecasts = Forecasts {
+        request,
+        known: &mut |_: DateTime<Utc>, _: usize| Ok::<_, ForecastError>(known.clone()),
+        engines: Engines::new(request),
+        weather: &mut BTreeMap::new(),
+    };
+    let made = forecasts.each(&nodes, &[gate], |nodes, _, pairs| {
+        let of_nodes = nodes.iter().zip(pairs);
+        said = of_nodes
+            .map(|(node, pair)| (node.node.clone(), pair.clone()))
+            .collect();
+    });
+    made.unwrap();
+    said
 }
 
 /// A city of two classes from 2024-01-01 on: heating follows the weather of four days, industry
@@ -28,7 +60,7 @@ fn city(days: usize) -> BacktestRequest {
         observed: BTreeMap::new(),
         issued: BTreeMap::new(),
         calendar: calendar(),
-        capacities: BTreeMap::new(),
+        clock: GasDayClock::default(),
         weather_skill: ForecastSkill::default(),
         days: 200,
         seed: 5,
@@ -120,12 +152,10 @@ fn later_days_do_not_change_earlier_scores() {
         a.gates[0].total.model.count + 20,
         b.gates[0].total.model.count
     );
-    let first = GasDay("2024-01-01".parse().unwrap());
-    let mut one = node_models(&short, first, 500);
-    let mut other = node_models(&long, first, 520);
+    let known = Known::default();
     assert_eq!(
-        forecast_all(&mut one, 480, 2, &short, &mut BTreeMap::new()),
-        forecast_all(&mut other, 480, 2, &long, &mut BTreeMap::new())
+        said_at(&short, 500, (480, 2), &known),
+        said_at(&long, 520, (480, 2), &known)
     );
 }
 
@@ -301,11 +331,13 @@ fn what_became_known_after_the_month_gate_changes_no_figure() {
     }
 }
 
-/// Four zones of one class without weather or holidays, one of them known for `known` days of `days`.
-fn city_with_young(days: i64, known: i64) -> BacktestRequest {
+/// Four zones of one class without weather or holidays, one of them known for `known` days of `days`; and
+/// what their customers are connected for.
+fn city_with_young(days: i64, known: i64) -> (BacktestRequest, Known) {
     let first = GasDay("2025-01-01".parse().unwrap());
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut request = city(0);
+    let mut connected = Known::default();
     request.observed.clear();
     request.calendar = Calendar::default();
     for (zone, level) in [("a", 0.8), ("b", 1.0), ("c", 1.3), ("young", 1.1)] {
@@ -318,7 +350,7 @@ fn city_with_young(days: i64, known: i64) -> BacktestRequest {
             m3h: 100.0,
         };
         let capacity = NodeCapacity::new([step]);
-        request.capacities.insert(node.clone(), capacity);
+        connected.capacities.insert(node.clone(), capacity);
         for i in 0..days {
             let weekend = if first.plus(i).epoch_day().rem_euclid(7) < 2 {
                 0.8
@@ -339,40 +371,36 @@ fn city_with_young(days: i64, known: i64) -> BacktestRequest {
             }
         }
     }
-    request
+    (request, connected)
 }
 
 #[test]
 fn a_young_node_is_judged_by_what_a_run_would_have_said() {
     use crate::forecast::engine::{self, ForecastRequest};
     let days = 500;
-    let request = city_with_young(days, 40);
+    let (request, connected) = city_with_young(days, 40);
     let first = GasDay("2025-01-01".parse().unwrap());
-    let mut nodes = node_models(&request, first, usize::try_from(days).unwrap());
-    let clock = crate::domain::calendar::GasDayClock::default();
+    let clock = GasDayClock::default();
     for known in [0, 2, 10, 39] {
         let origin = usize::try_from(days - 41 + known).unwrap();
-        let said = forecast_all(&mut nodes, origin, 5, &request, &mut BTreeMap::new());
+        let count = usize::try_from(days).unwrap();
+        let said = said_at(&request, count, (origin, 5), &connected);
         let today = first.plus(as_days(origin) + 1);
-        let mut run = ForecastRequest::new(
-            "run-1".into(),
-            clock.start_of(today),
-            clock,
-            Calendar::default(),
-        );
+        let at = clock.start_of(today);
+        let mut run = ForecastRequest::new("run-1".into(), at, clock, Calendar::default());
         run.demand.clone_from(&request.demand);
-        run.capacities = Some(request.capacities.clone());
+        run.capacities = Some(connected.capacities.clone());
         run.horizon_days = 5;
         run.hourly_days = 1;
         run.shares = vec![Vec::new(); 5];
         let run = engine::run(&run).unwrap();
-        for (node, [model, baseline]) in nodes.iter().zip(&said) {
-            let of_run = run.nodes.iter().find(|n| n.node == node.node).unwrap();
+        for (node, [model, baseline]) in &said {
+            let of_run = run.nodes.iter().find(|n| n.node == *node).unwrap();
             let model = model.as_ref().unwrap();
             assert_eq!(model.model, of_run.model, "{known} days");
             assert_eq!(
                 baseline.is_some(),
-                node.node.zone.as_str() != "young" || known >= 8
+                node.zone.as_str() != "young" || known >= 8
             );
             for (lead, hours) in of_run.p50_m3.iter().enumerate() {
                 let (have, want) = (model.p50[lead], hours.iter().sum::<f64>());
@@ -384,9 +412,9 @@ fn a_young_node_is_judged_by_what_a_run_would_have_said() {
 
 #[test]
 fn the_first_weeks_of_a_node_are_scored() {
-    let mut request = city_with_young(500, 40);
+    let (mut request, connected) = city_with_young(500, 40);
     request.days = 45;
-    let report = run(&request).unwrap();
+    let report = super::run(&request, |_, _| Ok::<_, ForecastError>(connected.clone())).unwrap();
     let nodes = &report.gates[0].nodes;
     let of = |zone: &str| nodes.iter().find(|(n, _)| n.zone.as_str() == zone).unwrap();
     let young = of("young").1;
@@ -396,4 +424,52 @@ fn the_first_weeks_of_a_node_are_scored() {
     assert!(young.model.wape < 0.1, "{report}");
     assert_eq!(of("a").1.model.count, 45);
     assert_eq!(report.gates[0].total.model.count, 45);
+}
+
+/// The industrial zone of [`city`] stands still for the last 20 of 560 days, announced or not.
+fn city_that_stops(told: impl Fn(DateTime<Utc>) -> bool) -> BacktestReport {
+    let mut request = city(560);
+    request.days = 20;
+    let first = GasDay("2024-01-01".parse().unwrap());
+    let node = DemandNode {
+        zone: "north".into(),
+        class: CustomerClass::Industrial,
+    };
+    let stop = first.plus(540);
+    for day in &mut request.demand {
+        if day.node == node && day.day >= stop {
+            day.hours_m3 = day.hours_m3.map(|m3| m3 - 30_000.0 / 24.0);
+        }
+    }
+    let effects: BTreeMap<GasDay, f64> = (540..600).map(|i| (first.plus(i), -30_000.0)).collect();
+    let known = Known {
+        effects: BTreeMap::from([(node, effects)]),
+        ..Known::default()
+    };
+    super::run(&request, |at, horizon| {
+        assert!(horizon >= 2);
+        Ok::<_, ForecastError>(if told(at) {
+            known.clone()
+        } else {
+            Known::default()
+        })
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_stop_that_was_announced_is_not_missed_at_the_gate() {
+    let industry = |report: &BacktestReport| {
+        let mut classes = report.gates[0].classes.iter();
+        let of = classes.find(|(class, _)| *class == CustomerClass::Industrial);
+        of.unwrap().1.model.wape
+    };
+    let told = industry(&city_that_stops(|_| true));
+    let never = industry(&city_that_stops(|_| false));
+    assert!(told < 0.12 && never > 4.0 * told, "{told} {never}");
+    // Told ten days late it counts from then on.
+    let first = GasDay("2024-01-01".parse().unwrap());
+    let from = GasDayClock::default().start_of(first.plus(550));
+    let late = industry(&city_that_stops(|at| at >= from));
+    assert!(told < late && late < never, "{told} {late} {never}");
 }

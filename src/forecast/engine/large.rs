@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::mem::size_of;
+use std::ops::Range;
 
 use super::ForecastRequest;
 use super::ModelChoice;
 use super::cold_start::{self, HandOver, Member};
 use super::nodes::{History, lessons_of, series_of};
 use super::pooling::Priors;
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{Band, quantile_of_sorted};
 use crate::domain::id::CustomerId;
@@ -118,6 +119,9 @@ pub struct ConsumerDays {
     pub model: &'static str,
     /// Bands of the request's days, m³; production changes are in them.
     pub bands: Vec<Band>,
+    /// Bands of the months that lie wholly within these days, m³: from the sums of each joint draw, so
+    /// narrower than the sums of the days' bands. P50 is the sum of the days'.
+    pub months: BTreeMap<GasMonth, Band>,
 }
 
 /// Bands of the request's large consumers, each by itself, by what earlier runs learnt: the same to the
@@ -169,10 +173,15 @@ struct Answer(BTreeMap<CustomerId, ConsumerDays>);
 impl Lesson for Answer {
     fn bytes(&self) -> usize {
         let of = |(id, days): (&CustomerId, &ConsumerDays)| {
-            let bands = days.bands.len() * size_of::<Band>();
+            let bands = days.bands.len() * size_of::<Band>()
+                + days.months.len() * size_of::<(GasMonth, Band)>();
             size_of::<(CustomerId, ConsumerDays)>() + id.as_str().len() + bands
         };
         size_of::<Self>() + self.0.iter().map(of).sum::<usize>()
+    }
+
+    fn is_made_of_lessons(&self) -> bool {
+        true
     }
 }
 
@@ -230,6 +239,7 @@ fn days_of(
     forecasts: Vec<Option<DailyForecast>>,
 ) -> BTreeMap<CustomerId, ConsumerDays> {
     let consumers = request.parts.consumers.iter().zip(forecasts);
+    let months = whole_months(today, request.horizon_days);
     consumers
         .filter_map(|(consumer, forecast)| {
             let forecast = forecast?;
@@ -239,26 +249,52 @@ fn days_of(
                 .iter()
                 .map(|past| daily_draw(&forecast.p50, path_for(&forecast.paths, *past)))
                 .collect();
+            let with = |lead: usize, m3: f64| (m3 + effects[lead]).max(0.0);
+            let p50_on = |lead: usize| with(lead, forecast.p50[lead]);
             let bands = (0..request.horizon_days)
                 .map(|lead| {
-                    let with = |m3: f64| (m3 + effects[lead]).max(0.0);
-                    let mut of_day: Vec<f64> = draws.iter().map(|draw| with(draw[lead])).collect();
-                    of_day.sort_by(f64::total_cmp);
-                    let p50 = with(forecast.p50[lead]);
-                    if of_day.is_empty() {
-                        return band(p50, p50, p50);
-                    }
-                    let quantile = |q| quantile_of_sorted(&of_day, q);
-                    band(quantile(0.1), p50, quantile(0.9))
+                    let of_day = draws.iter().map(|draw| with(lead, draw[lead])).collect();
+                    band_of(of_day, p50_on(lead))
                 })
                 .collect();
+            let months = months.iter().map(|(month, leads)| {
+                let sum = |of: &dyn Fn(usize) -> f64| leads.clone().map(of).sum::<f64>();
+                let of_month = draws.iter().map(|draw| sum(&|lead| with(lead, draw[lead])));
+                (*month, band_of(of_month.collect(), sum(&p50_on)))
+            });
             let days = ConsumerDays {
                 model: forecast.model,
                 bands,
+                months: months.collect(),
             };
             Some((consumer.customer.clone(), days))
         })
         .collect()
+}
+
+fn band_of(mut draws: Vec<f64>, p50: f64) -> Band {
+    draws.sort_by(f64::total_cmp);
+    if draws.is_empty() {
+        return band(p50, p50, p50);
+    }
+    let quantile = |q| quantile_of_sorted(&draws, q);
+    band(quantile(0.1), p50, quantile(0.9))
+}
+
+/// The months of which every day is asked for, and the positions of their days.
+fn whole_months(today: GasDay, horizon_days: usize) -> Vec<(GasMonth, Range<usize>)> {
+    let until = today.plus(i64::try_from(horizon_days).unwrap_or(0));
+    let mut month = today.month();
+    if month.first_day() < today {
+        month = month.next();
+    }
+    let mut out = Vec::new();
+    while month.next().first_day() <= until {
+        let at = |day: GasDay| usize::try_from(day.days_since(today)).unwrap_or(0);
+        out.push((month, at(month.first_day())..at(month.next().first_day())));
+        month = month.next();
+    }
+    out
 }
 
 #[cfg(test)]

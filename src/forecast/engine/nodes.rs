@@ -14,7 +14,7 @@ use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::{Recall, SeriesLessons};
 use crate::forecast::models::daily::{DailyForecast, DailyOptions, DailySeries, REGRESSION};
 use crate::forecast::models::paths::ResidualPath;
-use crate::forecast::models::rare_days::ClassPrior;
+use crate::forecast::models::rare_days::{ClassPrior, Evidence, PerColumn};
 use crate::forecast::models::seasonal_naive;
 use crate::forecast::models::shape::{ShapeBook, ShapeDay};
 use crate::forecast::parts::TakenOut;
@@ -97,6 +97,8 @@ pub(super) struct PreparedNode {
     pub(super) share_errors: ShareErrors,
     pub(super) first: GasDay,
     pub(super) last_known: Option<GasDay>,
+    /// What the festival does to it, by columns of rare days, as parts of its level.
+    pub(super) festival: Option<PerColumn>,
 }
 
 /// A node before a model was found for it.
@@ -134,9 +136,15 @@ pub(super) fn prepare_all(
     let mut rungs = rungs(request, today, &candidates);
     let mut prepared = Vec::with_capacity(candidates.len());
     let mut left_out = Vec::new();
-    for (candidate, rung) in candidates.iter().zip(&mut rungs) {
+    for (i, (candidate, rung)) in candidates.iter().zip(&mut rungs).enumerate() {
         match prepare(request, recall, candidate, &candidates, rung.take()) {
-            Some(node) => prepared.push(node),
+            Some(mut node) => {
+                if request.months.is_some() && expects_rare_days(request) {
+                    let prior = priors.nodes.get(i).and_then(Option::as_ref);
+                    node.festival = festival(&candidate.lessons.rare_evidence(recall), prior);
+                }
+                prepared.push(node);
+            }
             None => left_out.push(format!(
                 "{} (have {} days, need {MEAN_DAYS_MIN})",
                 label(&candidate.history.node),
@@ -190,11 +198,16 @@ pub(super) fn series_of(
     } else {
         (0..known).map(|i| deviation(i).unwrap_or(0.0)).collect()
     };
-    DailySeries {
+    let series = DailySeries {
         values,
         traits,
         temperatures,
         deviations,
+        climate: Vec::new(),
+    };
+    match weather {
+        Some(weather) if request.reads_climate => series.with_climate(&weather.observed),
+        _ => series,
     }
 }
 
@@ -202,6 +215,7 @@ pub(super) fn series_of(
 pub(super) fn lessons_of(mut series: DailySeries, options: DailyOptions) -> SeriesLessons {
     if !series.temperatures.iter().any(|t| t.is_finite()) {
         series.temperatures.clear();
+        series.climate.clear();
     }
     SeriesLessons::new(series, options)
 }
@@ -272,6 +286,25 @@ fn priors(
         })
         .collect();
     Priors::new(request, recall, today, evidence)
+}
+
+/// What rare days do to a node, as parts of its level: its own days and its class, by what each is worth.
+/// None where its level is not known.
+fn festival(evidence: &Evidence, prior: Option<&ClassPrior>) -> Option<PerColumn> {
+    let level = evidence.level.filter(|level| *level > 0.0)?;
+    Some(std::array::from_fn(|j| {
+        let own = evidence.own.as_ref();
+        let (effect, worth) = own.map_or((0.0, 0.0), |own| {
+            (own.effects[j], own.days[j] * own.weights[j])
+        });
+        let (of_class, pull) = prior.map_or((0.0, 0.0), |of| (of.effects[j] / level, of.pull[j]));
+        let all = worth + pull;
+        if all > 0.0 {
+            (worth * effect + pull * of_class) / all
+        } else {
+            0.0
+        }
+    }))
 }
 
 fn own_forecast(
@@ -353,7 +386,9 @@ fn prepare(
         .days()
         .first()
         .map_or_else(|| candidate.series.first(), |d| d.traits.day);
-    let share_errors = if request.draws > 0 {
+    // Only hours are moved by them.
+    let has_hours = request.hourly_days > 0 || !request.today_hours.is_empty();
+    let share_errors = if request.draws > 0 && has_hours {
         // No draw asks for a day before the one after the first path's origin.
         let earliest = forecast.paths.first().map_or(0, |p| {
             usize::try_from(p.origin.days_since(first)).map_or(0, |origin| origin + 1)
@@ -370,6 +405,7 @@ fn prepare(
         share_errors,
         first,
         last_known: candidate.history.days.keys().next_back().copied(),
+        festival: None,
     })
 }
 

@@ -1,12 +1,13 @@
 //! Calendar features: weekday, day type, make-up working days, the year's main festival, season, trend,
 //! and what the local calendar has of school, heating and price.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::sync::LazyLock;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
-use crate::domain::calendar::{Calendar, DayType, GasDay};
+use crate::domain::calendar::{Calendar, DayType, GasDay, lunar_new_year};
 use crate::domain::demand::DemandNode;
 use crate::domain::season::LocalDay;
 
@@ -186,6 +187,35 @@ pub fn calendar_features(
         );
     }
     row
+}
+
+/// What the festival does to the days of `[from, to)` near one, by effects of the columns of rare days. Of
+/// a year that has no calendar the festival's day is known, its holidays are not.
+pub fn festival_days(
+    calendar: &Calendar,
+    node: &DemandNode,
+    effects: &[f64],
+    [from, to]: [GasDay; 2],
+) -> BTreeMap<GasDay, f64> {
+    let count = usize::try_from(to.days_since(from)).unwrap_or(0);
+    let days = DayTraits::span_of(calendar, node, from.plus(-1), count + 2);
+    (1..=count)
+        .filter_map(|i| {
+            let day = days[i];
+            let row = if calendar.covers(day.day.0.year()) {
+                day.festival?;
+                calendar_features(&days, i, from)
+            } else {
+                let mut row = [0.0; CALENDAR_FEATURES];
+                let offset = day.day.0 - lunar_new_year(day.day.0.year())?;
+                let offset = Some(offset.num_days()).filter(|of| of.abs() <= FESTIVAL_REACH);
+                festival_features(Some(offset?), &mut row[FESTIVAL]);
+                row
+            };
+            let effect = row[RARE].iter().zip(effects).map(|(x, e)| x * e).sum();
+            Some((day.day, effect))
+        })
+        .collect()
 }
 
 fn flag(is: bool) -> f64 {

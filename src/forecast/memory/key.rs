@@ -25,13 +25,33 @@ pub struct Key([u8; 32]);
 #[derive(Debug, Clone)]
 pub struct KeyMaker(Writer);
 
-/// SHA-256 as the derived `Hash` of calendar types writes to it.
+/// SHA-256 as the derived `Hash` of calendar types writes to it: a few bytes at a time, which are gathered.
 #[derive(Debug, Clone, Default)]
-struct Writer(Sha256);
+struct Writer {
+    sha: Sha256,
+    gathered: Vec<u8>,
+}
+
+/// Bytes that are gathered.
+const GATHERED_MAX: usize = 4_096;
+
+impl Writer {
+    fn digest(&self) -> [u8; 32] {
+        self.sha
+            .clone()
+            .chain_update(&self.gathered)
+            .finalize()
+            .into()
+    }
+}
 
 impl Hasher for Writer {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        if self.gathered.len() + bytes.len() > GATHERED_MAX {
+            self.sha.update(&self.gathered);
+            self.gathered.clear();
+        }
+        self.gathered.extend_from_slice(bytes);
     }
 
     /// Not asked for: 64 bits are too few to trust.
@@ -50,7 +70,7 @@ impl KeyMaker {
 
     /// The key of what was added so far.
     pub fn key(&self) -> Key {
-        Key(self.0.0.clone().finalize().into())
+        Key(self.0.digest())
     }
 
     /// Adds a key of a part.
@@ -103,11 +123,13 @@ impl KeyMaker {
             traits,
             temperatures,
             deviations,
+            climate,
         } = series;
         self.values(values)
             .traits(traits)
             .values(temperatures)
             .values(deviations)
+            .values(climate)
     }
 
     /// Adds a day with its hours.

@@ -96,6 +96,50 @@ fn a_run_larger_than_the_memory_keeps_what_fits_and_goes_on_using_it() {
     assert!(memory.counts().bytes <= 4_000);
 }
 
+/// An answer made of the lessons that were asked for before it.
+#[derive(Debug, PartialEq)]
+struct Answer(usize);
+
+impl Lesson for Answer {
+    fn bytes(&self) -> usize {
+        self.0
+    }
+
+    fn is_made_of_lessons(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_answer_has_the_place_of_lessons_it_was_made_of() {
+    let memory = Memory::with_room_for(4_000);
+    let answered = |run: &str, bytes| {
+        let run = RunId::from(run);
+        let recall = memory.of_run(&run);
+        let mut is_learnt = false;
+        let answer = || {
+            is_learnt = true;
+            for number in 0..10 {
+                recall.of(|| key(number), || Sized(BYTES));
+            }
+            Answer(bytes)
+        };
+        recall.of(|| key(100), answer);
+        is_learnt
+    };
+    assert!(answered("a", BYTES));
+    assert!(!answered("b", BYTES), "asked again it is found");
+    // The other three places are lessons'; the one unused for longest is gone.
+    assert!(learnt(&memory, "c", 1..4).is_empty());
+    assert_eq!(memory.counts().bytes, 4_000);
+    // One that is larger than the room drives out nothing.
+    let memory = Memory::with_room_for(4_000);
+    learnt(&memory, "a", 0..4);
+    let run = RunId::from("b");
+    memory.of_run(&run).of(|| key(200), || Answer(5_000));
+    assert_eq!(memory.counts().lessons, 4);
+}
+
 #[test]
 fn without_room_nothing_is_kept_and_no_key_is_made() {
     let memory = Memory::default();

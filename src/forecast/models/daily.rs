@@ -167,11 +167,11 @@ impl DailyModel {
         if !self.prepare(cut, horizon) {
             return None;
         }
-        let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
+        let (climate_first, climate) = self.series.climate_until(origin);
         let climatology = if is_known || self.felt.is_none() {
             Climatology::default()
         } else {
-            Climatology::new(self.series.first(), known_weather)
+            Climatology::new(climate_first, climate)
         };
         let weather = Weather {
             ahead,
@@ -337,7 +337,7 @@ impl DailyModel {
         ahead: WeatherAhead,
         given: &[f64],
     ) -> DailyForecast {
-        let known_weather = self.series.temperatures.get(..=origin).unwrap_or(&[]);
+        let (climate_first, climate) = self.series.climate_until(origin);
         let weather = Weather {
             ahead,
             climatology: &learnt.climatology,
@@ -346,8 +346,8 @@ impl DailyModel {
             ahead_of_origin(
                 ahead,
                 &learnt.climatology,
-                self.series.first(),
-                known_weather,
+                climate_first,
+                climate,
                 given,
                 horizon,
             )

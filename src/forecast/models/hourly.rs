@@ -74,6 +74,7 @@ impl HourlyModel {
                 Vec::new()
             },
             deviations: Vec::new(),
+            climate: Vec::new(),
         };
         Self {
             missed: vec![Asked::NotYet; days.len()],

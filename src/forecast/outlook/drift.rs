@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// Share of truths that belong into P10–P90.
 pub const COVERAGE: f64 = 0.8;
-/// Cases before anything is said.
+/// Cases before anything is said of days up to a week ahead.
 pub const CASES_MIN: usize = 30;
+/// The same beyond, where cases come once in a fortnight or a month. Both tests hold for any number of them;
+/// fewer find only what is grossly wrong.
+pub const CASES_MIN_FAR: usize = 12;
+/// Last lead that is a near one.
+const NEAR_LEAD_MAX: i64 = 7;
 /// Latest cases the coverage is counted over.
 pub const COVERAGE_CASES: usize = 90;
 /// Latest cases the CUSUM runs over.
@@ -45,6 +50,8 @@ pub struct Case {
 pub struct Drift {
     /// Cases the coverage was counted over.
     pub cases: usize,
+    /// Cases before anything is said.
+    pub cases_min: usize,
     /// Part of them within P10–P90.
     pub coverage: f64,
     /// Probability of a count as far off as this, were 80 % right.
@@ -60,12 +67,12 @@ pub struct Drift {
 impl Drift {
     /// Whether the bands are too narrow or too wide.
     pub fn is_coverage_off(&self) -> bool {
-        self.cases >= CASES_MIN && self.coverage_p < self.coverage_bound
+        self.cases >= self.cases_min && self.coverage_p < self.coverage_bound
     }
 
     /// Whether forecasts have a bias.
     pub fn is_biased(&self) -> bool {
-        self.cases >= CASES_MIN && self.cusum.abs() > self.cusum_bound
+        self.cases >= self.cases_min && self.cusum.abs() > self.cusum_bound
     }
 }
 
@@ -111,11 +118,11 @@ pub fn cusum_bound(cases: f64) -> f64 {
     high
 }
 
-/// Tests one of `series` series; cases in time order, far enough apart not to overlap.
+/// Tests one of `series` series at a lead in days; cases in time order, far enough apart not to overlap.
 ///
 /// # Source
 /// METHODS.md, "Drift".
-pub fn drift(cases: &[Case], series: usize) -> Drift {
+pub fn drift(cases: &[Case], lead: i64, series: usize) -> Drift {
     let series = series.max(1) as f64;
     let latest = &cases[cases.len().saturating_sub(COVERAGE_CASES)..];
     let hits = latest
@@ -125,6 +132,11 @@ pub fn drift(cases: &[Case], series: usize) -> Drift {
     let run = &cases[cases.len().saturating_sub(CUSUM_CASES)..];
     Drift {
         cases: latest.len(),
+        cases_min: if lead <= NEAR_LEAD_MAX {
+            CASES_MIN
+        } else {
+            CASES_MIN_FAR
+        },
         coverage: hits as f64 / (latest.len() as f64).max(1.0),
         coverage_p: binomial_p(latest.len(), hits, COVERAGE),
         coverage_bound: COVERAGE_LEVEL / series,
@@ -198,7 +210,7 @@ mod tests {
 
     fn alarms(cases: &[Case], series: usize) -> Option<usize> {
         (CASES_MIN..=cases.len()).find(|n| {
-            let found = drift(&cases[..*n], series);
+            let found = drift(&cases[..*n], 1, series);
             found.is_coverage_off() || found.is_biased()
         })
     }
@@ -253,16 +265,16 @@ mod tests {
         assert!(found.len() >= 47, "{} of 50", found.len());
         let mean = found.iter().sum::<usize>() as f64 / found.len() as f64;
         assert!(mean < 25.0, "after {mean} days");
-        let up = drift(&cases(120, 7, |_, z| z + 1.0), 1);
-        let down = drift(&cases(120, 7, |_, z| z - 1.0), 1);
+        let up = drift(&cases(120, 7, |_, z| z + 1.0), 1, 1);
+        let down = drift(&cases(120, 7, |_, z| z - 1.0), 1, 1);
         assert!(up.cusum > 0.0 && up.is_biased() && down.cusum < 0.0 && down.is_biased());
     }
 
     #[test]
     fn bands_too_narrow_are_found_and_errors_that_follow_each_other_are_no_drift() {
-        let narrow = drift(&cases(90, 3, |_, z| 1.8 * z), 20);
+        let narrow = drift(&cases(90, 3, |_, z| 1.8 * z), 1, 20);
         assert!(narrow.is_coverage_off(), "{narrow:?}");
-        let wide = drift(&cases(90, 3, |_, z| 0.4 * z), 20);
+        let wide = drift(&cases(90, 3, |_, z| 0.4 * z), 1, 20);
         assert!(wide.is_coverage_off() && wide.coverage > 0.95);
         let alarmed = (0..100)
             .filter(|seed| {
@@ -273,7 +285,7 @@ mod tests {
                     last = 0.4 * last + (1.0_f64 - 0.16).sqrt() * z;
                     case.actual = 1_000.0 + 100.0 * last;
                 }
-                drift(&following, 20).is_biased()
+                drift(&following, 1, 20).is_biased()
             })
             .count();
         assert!(alarmed <= 3, "{alarmed} of 100");
@@ -281,8 +293,25 @@ mod tests {
 
     #[test]
     fn a_month_is_needed_before_anything_is_said() {
-        let few = drift(&cases(29, 1, |_, z| z + 5.0), 1);
+        let few = drift(&cases(29, 1, |_, z| z + 5.0), 7, 1);
         assert!(!few.is_biased() && !few.is_coverage_off());
-        assert_eq!(drift(&[], 0).cases, 0);
+        assert_eq!(drift(&[], 1, 0).cases, 0);
+    }
+
+    #[test]
+    fn a_year_of_months_tells_what_is_grossly_wrong_and_little_else() {
+        let year = |seed, of: fn(f64) -> f64| cases(CASES_MIN_FAR, seed, move |_, z| of(z));
+        let is_told = |cases: &[Case]| {
+            let found = drift(cases, 30, 180);
+            found.is_coverage_off() || found.is_biased()
+        };
+        let wrong = (0..100).filter(|seed| is_told(&year(*seed, |z| z + 4.0)));
+        assert_eq!(wrong.count(), 100);
+        let honest = (0..1_000).filter(|seed| is_told(&year(*seed, |z| z)));
+        assert_eq!(honest.count(), 0);
+        let eleven = cases(CASES_MIN_FAR - 1, 1, |_, z| z + 9.0);
+        assert!(!is_told(&eleven));
+        let near = drift(&year(1, |z| z + 9.0), 7, 180);
+        assert!(!near.is_coverage_off() && !near.is_biased());
     }
 }

@@ -162,7 +162,7 @@ pub(in crate::forecast) fn model(
         request.weather.get(&consumer.node.zone),
         &request.calendar,
         &consumer.node,
-        request.weather_skill,
+        (request.weather_skill, request.reads_climate),
         silent + request.horizon_days,
     )?;
     model.lessons = model.lessons.weighing(request.weighing);

@@ -9,13 +9,14 @@ use super::consumers::{Expected, expected};
 use super::{ConsumerInput, Project};
 use crate::domain::breakdown::{Addition, Part};
 use crate::domain::calendar::GasDay;
+use crate::domain::connection::NewConnection;
 use crate::domain::demand::{DemandNode, Draws, NodeForecast};
 use crate::domain::factor::{Factor, FactorAmount};
 use crate::forecast::engine::ForecastRequest;
 use crate::forecast::models::daily::DailyForecast;
 
 /// Model of a node that has no history yet.
-const NEW_NODE: &str = "new_connection";
+pub(in crate::forecast) const NEW_NODE: &str = "new_connection";
 
 /// What is common to all nodes.
 #[derive(Clone, Copy)]
@@ -113,29 +114,26 @@ pub(in crate::forecast) fn mix(
 }
 
 fn drawn<'a>(frame: &Frame<'_>, project: &'a Project) -> Drawn<'a> {
-    // The seed of a project is its own: another project beside it moves nothing.
-    let seed = project
-        .connection
-        .id
-        .bytes()
-        .fold(frame.request.seed, |seed, byte| {
-            seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
-        });
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let chance = project.connection.chance();
     Drawn {
         project,
-        flows: frame
-            .chosen
-            .iter()
-            .map(|_| rng.random::<f64>() < chance)
-            .collect(),
+        flows: flows(frame.request.seed, &project.connection, frame.chosen.len()),
         added: Addition {
             id: project.connection.id.clone(),
             node: project.connection.node(),
             m3: vec![0.0; frame.request.horizon_days],
         },
     }
+}
+
+/// In which of so many draws gas flows. The seed of a project is its own: another project beside it moves
+/// nothing.
+pub(in crate::forecast) fn flows(seed: u64, project: &NewConnection, draws: usize) -> Vec<bool> {
+    let seed = project.id.bytes().fold(seed, |seed, byte| {
+        seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let chance = project.chance();
+    (0..draws).map(|_| rng.random::<f64>() < chance).collect()
 }
 
 /// Nodes that so far have only a project or a plan, in their place among the others.

@@ -26,7 +26,8 @@ use crate::domain::id::CustomerId;
 
 pub use consumers::PLAN;
 pub(super) use consumers::{KnownConsumer, OwnDays, model, own_days, rare_evidence};
-pub(super) use mix::{Frame, mix};
+pub(super) use mix::{Frame, NEW_NODE, flows, mix};
+pub(super) use publish::whole_parts;
 pub(super) use taken_out::{TakenOut, taken_out};
 
 /// What is known beside the history of zone × class.

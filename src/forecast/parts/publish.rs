@@ -61,7 +61,7 @@ impl Mixed {
     clippy::cast_possible_truncation,
     reason = "city volumes are far below 2^53 m³"
 )]
-fn whole_parts(parts: &[f64; 4], published: i64) -> [i64; 4] {
+pub(in crate::forecast) fn whole_parts(parts: &[f64; 4], published: i64) -> [i64; 4] {
     let total: f64 = parts.iter().sum();
     let mut out = [0; 4];
     if total <= 0.0 {

@@ -176,6 +176,48 @@ fn gaps_are_filled_in_sight_and_silence_is_counted() {
 }
 
 #[test]
+fn what_was_taken_away_is_not_filled_afterwards() {
+    let closed = |last: i64| {
+        let gone = Meter {
+            removed_on: Some(day(last).0),
+            ..fixture::meter("gone", "E1")
+        };
+        let curves: Vec<LoadCurve> = (0..4)
+            .flat_map(|index| {
+                let all = [("gate", 100), ("works", 60), ("home", 30)];
+                all.map(|(meter, units)| curve(meter, index, units))
+            })
+            .chain([curve("gone", 0, 5)])
+            .collect();
+        let got = balance(&registry(vec![gone]), &curves, &temperatures(20.0)).total;
+        assert_eq!(got.metered, StdVolume::from_units(24 * (4 * 90 + 5)));
+        (got.filled_days, got.filled.units() / 24)
+    };
+    // Whole on its last day; silent on the last one, or on two before it.
+    assert_eq!(closed(0), (0, 0));
+    assert_eq!(closed(1), (0, 0));
+    assert_eq!(closed(3), (2, 10));
+}
+
+#[test]
+fn a_gate_is_waited_for_while_it_is_there() {
+    let second = Meter {
+        id: "second".into(),
+        installed_on: day(1).0,
+        removed_on: Some(day(2).0),
+        ..gate()
+    };
+    let curves: Vec<LoadCurve> = (0..4)
+        .flat_map(|index| [curve("gate", index, 100), curve("works", index, 60)])
+        .chain([curve("second", 2, 7), curve("second", 3, 7)])
+        .collect();
+    let got = balance(&registry(vec![second]), &curves, &temperatures(20.0)).total;
+    // Not known on its first day; after its last, what it says is nobody's.
+    assert_eq!(got.days, 3);
+    assert_eq!(got.gate, StdVolume::from_units(24 * 307));
+}
+
+#[test]
 fn no_gate_no_balance() {
     let registry = registry(vec![]);
     let got = balance(&registry, &[curve("works", 0, 60)], &temperatures(5.0));

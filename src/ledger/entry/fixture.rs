@@ -66,6 +66,7 @@ pub(in crate::ledger) fn meter(id: &str, customer: &str) -> Meter {
         gateway: None,
         unit: 0,
         installed_on: "2020-01-01".parse().unwrap(),
+        removed_on: None,
     }
 }
 

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 use crate::domain::customer::{CustomerClass, PriceTier, SaleMode, ShiftPattern, SizeClass};
 use crate::domain::filing::{ChangeKind, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId};
+use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::{StdVolume, YuanPerM3};
-use crate::ledger::entry::CustomerForecast;
+use crate::ledger::entry::{CustomerForecast, RegisterTotal};
 
 /// One large consumer's line (台账行).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -54,19 +55,21 @@ pub struct LedgerEntry {
     /// Price before discount (基准价).
     #[schema(value_type = String)]
     pub base_price_yuan_per_m3: YuanPerM3,
-    /// Volume-price tier of the year so far (以量定价档位).
-    #[schema(value_type = String)]
-    pub price_tier: PriceTier,
+    /// Volume-price tier of the year so far (以量定价档位); null where days that are not known decide it.
+    #[schema(value_type = Option<String>)]
+    pub price_tier: Option<PriceTier>,
     /// Agreed discount (优惠额).
     #[schema(value_type = String)]
     pub agreed_discount_yuan_per_m3: YuanPerM3,
-    /// Least discount of the tier; null where it is negotiated.
+    /// Least discount of the tier; null where it is negotiated or the tier is not known.
     #[schema(value_type = Option<String>)]
     pub discount_floor_yuan_per_m3: Option<YuanPerM3>,
-    /// Use of the calendar year up to and with yesterday (当年累计), m³.
+    /// Known use of the calendar year up to and with yesterday (当年累计), m³: no less was used.
     #[schema(value_type = String)]
     pub year_to_date_m3: StdVolume,
-    /// What is missing to the next tier (距下一档), m³; null in the last.
+    /// Gas days of the year since the customer is connected whose use is not known (缺数天数).
+    pub year_days_unknown: i64,
+    /// What is missing to the next tier (距下一档), m³; null in the last, and while a day is not known.
     #[schema(value_type = Option<String>)]
     pub to_next_tier_m3: Option<StdVolume>,
     /// When the next tier is reached at the mean of the last 30 days (预计达档日期); null if not
@@ -92,9 +95,12 @@ pub struct LedgerEntry {
     pub transport: String,
     /// Largest flow over all meters (Qmax), m³/h.
     pub flow_max_m3h: f64,
-    /// Last standard total of the main meter (最近读数), m³.
+    /// Last total of the main meter (最近读数) as its settlement register shows it, m³.
     #[schema(value_type = Option<String>)]
-    pub latest_total_m3: Option<StdVolume>,
+    pub latest_total_m3: Option<RegisterTotal>,
+    /// Which register that is (工况/标况): `std` or `work`; a working total is not converted.
+    #[schema(value_type = Option<String>)]
+    pub latest_total_kind: Option<SettlementTotal>,
     /// When the main meter last reported (最近时间).
     #[schema(value_type = Option<String>)]
     pub latest_at: Option<DateTime<Utc>>,
@@ -145,15 +151,17 @@ pub struct LedgerEntry {
     /// Yesterday's volume in peak slots (峰段用量), m³.
     #[schema(value_type = Option<String>)]
     pub peak_slots_m3: Option<StdVolume>,
-    /// The month up to and with yesterday (月累计), m³.
+    /// Known use of the month up to and with yesterday (月累计), m³: no less was used.
     #[schema(value_type = String)]
     pub month_to_date_m3: StdVolume,
-    /// Month to date over the month's plan (月计划完成率). The plan is the sum of the filed days
-    /// where all are filed, else a twelfth of the annual contract.
+    /// Its gas days whose use is not known.
+    pub month_days_unknown: i64,
+    /// Month to date over the month's plan (月计划完成率); null while a day is not known. The plan is the
+    /// sum of the filed days where all are filed, else a twelfth of the annual contract.
     pub month_plan_ratio: Option<f64>,
     /// Complete gas days of the month over all of them (时间进度).
     pub time_progress: f64,
-    /// Month expected less its plan (预计当月偏差), m³.
+    /// Month expected less its plan (预计当月偏差), m³; a day that is not known counts as a mean one.
     pub month_expected_deviation_m3: Option<f64>,
 
     // F 预警

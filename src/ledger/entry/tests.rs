@@ -8,31 +8,31 @@ use crate::domain::id::GatewayId;
 /// Friday; yesterday is Thursday 2026-11-19.
 const NOW: &str = "2026-11-20T10:30:00+08:00";
 
-fn v(text: &str) -> StdVolume {
+pub(super) fn v(text: &str) -> StdVolume {
     text.parse().unwrap()
 }
 
-fn on(text: &str) -> GasDay {
+pub(super) fn on(text: &str) -> GasDay {
     text.parse().unwrap()
 }
 
 /// A ledger of one customer, `c1`, which a test changes before it builds.
-struct Case {
-    registry: Registry,
-    calendar: Calendar,
-    now: DateTime<Utc>,
-    daily: BTreeMap<CustomerId, Days>,
-    hours_yesterday: BTreeMap<CustomerId, [Option<StdVolume>; 24]>,
-    hours_today: BTreeMap<CustomerId, [Option<StdVolume>; 24]>,
-    completeness_7d: BTreeMap<CustomerId, f64>,
-    latest: BTreeMap<MeterId, LatestTotal>,
-    temperatures: BTreeMap<String, BTreeMap<GasDay, f64>>,
-    forecasts: BTreeMap<CustomerId, CustomerForecast>,
-    plans: Vec<FiledPlan>,
+pub(super) struct Case {
+    pub(super) registry: Registry,
+    pub(super) calendar: Calendar,
+    pub(super) now: DateTime<Utc>,
+    pub(super) daily: BTreeMap<CustomerId, Days>,
+    pub(super) hours_yesterday: BTreeMap<CustomerId, [Option<StdVolume>; 24]>,
+    pub(super) hours_today: BTreeMap<CustomerId, [Option<StdVolume>; 24]>,
+    pub(super) completeness_7d: BTreeMap<CustomerId, f64>,
+    pub(super) latest: BTreeMap<MeterId, LatestTotal>,
+    pub(super) temperatures: BTreeMap<String, BTreeMap<GasDay, f64>>,
+    pub(super) forecasts: BTreeMap<CustomerId, CustomerForecast>,
+    pub(super) plans: Vec<FiledPlan>,
 }
 
 impl Case {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             registry: registry(vec![customer("c1")], vec![meter("m1", "c1")]),
             calendar: calendar(),
@@ -49,14 +49,14 @@ impl Case {
         }
     }
 
-    fn customer(&mut self) -> &mut Customer {
+    pub(super) fn customer(&mut self) -> &mut Customer {
         self.registry
             .customers
             .get_mut(&CustomerId::from("c1"))
             .unwrap()
     }
 
-    fn days(&mut self, span: RangeInclusive<&str>, m3: &str) {
+    pub(super) fn days(&mut self, span: RangeInclusive<&str>, m3: &str) {
         let (mut day, last) = (on(span.start()), on(span.end()));
         let days = self.daily.entry("c1".into()).or_default();
         while day <= last {
@@ -65,7 +65,13 @@ impl Case {
         }
     }
 
-    fn plan(&mut self, day: &str, m3: &str, known: &str) {
+    /// The year so far, of which every day is known: nothing was used on those that a test does not say.
+    pub(super) fn quiet_year(mut self) -> Self {
+        self.days("2026-01-01"..="2026-11-19", "0");
+        self
+    }
+
+    pub(super) fn plan(&mut self, day: &str, m3: &str, known: &str) {
         self.plans.push(FiledPlan {
             customer: "c1".into(),
             day: on(day),
@@ -74,7 +80,7 @@ impl Case {
         });
     }
 
-    fn build(&self) -> Vec<LedgerEntry> {
+    pub(super) fn build(&self) -> Vec<LedgerEntry> {
         let members: Vec<(CustomerId, String)> = self
             .registry
             .customers
@@ -99,16 +105,16 @@ impl Case {
         })
     }
 
-    fn row(&self) -> LedgerEntry {
+    pub(super) fn row(&self) -> LedgerEntry {
         self.build().remove(0)
     }
 }
 
-fn codes(row: &LedgerEntry) -> Vec<(&'static str, Level)> {
+pub(super) fn codes(row: &LedgerEntry) -> Vec<(&'static str, Level)> {
     row.findings.iter().map(|f| (f.code, f.level)).collect()
 }
 
-fn near(a: Option<f64>, b: f64) -> bool {
+pub(super) fn near(a: Option<f64>, b: f64) -> bool {
     a.is_some_and(|a| (a - b).abs() < 1e-9)
 }
 
@@ -174,8 +180,9 @@ fn the_json_has_exactly_the_agreed_shape() {
     let mut agreed: Vec<&str> = "account_no name industry class size_class grid account_manager \
         contact_group zone basis completeness contract_annual_m3 sale_mode base_price_yuan_per_m3 \
         price_tier agreed_discount_yuan_per_m3 discount_floor_yuan_per_m3 year_to_date_m3 \
+        year_days_unknown month_days_unknown \
         to_next_tier_m3 next_tier_on is_interruptible protection_rank flow_min_safe_m3h \
-        meter_count main_meter meter_kind transport flow_max_m3h latest_total_m3 latest_at \
+        meter_count main_meter meter_kind transport flow_max_m3h latest_total_m3 latest_total_kind latest_at \
         data_completeness_7d shift pattern temperature_sensitivity_m3_per_c peak_share load_factor \
         shiftable_m3_per_day yesterday_m3 today_so_far_m3 today_expected_m3 plan_m3 forecast \
         deviation_m3 deviation_ratio day_on_day year_on_year peak_hour_m3 peak_slots_m3 \
@@ -210,7 +217,7 @@ fn tiers_follow_the_calendar_year_to_the_last_unit() {
         ("15000000.01", "negotiated", None, None),
     ];
     for (year, tier, floor, gap) in cases {
-        let mut case = Case::new();
+        let mut case = Case::new().quiet_year();
         // Last year's use does not count.
         case.days("2025-12-31"..="2025-12-31", "77");
         case.days("2026-02-01"..="2026-02-01", year);
@@ -223,7 +230,7 @@ fn tiers_follow_the_calendar_year_to_the_last_unit() {
 
 #[test]
 fn the_next_tier_is_dated_by_the_last_30_days() {
-    let mut case = Case::new();
+    let mut case = Case::new().quiet_year();
     case.days("2026-02-01"..="2026-02-01", "4969000");
     case.days("2026-10-21"..="2026-11-19", "1000");
     // 1,000 m³ are missing: one more day.
@@ -241,7 +248,7 @@ fn the_next_tier_is_dated_by_the_last_30_days() {
 
 #[test]
 fn a_discount_below_the_floor_is_told() {
-    let mut case = Case::new();
+    let mut case = Case::new().quiet_year();
     case.days("2026-02-01"..="2026-02-01", "10000000");
     case.customer().agreed_discount = YuanPerM3("0.0999".parse().unwrap());
     let row = case.row();
@@ -358,7 +365,7 @@ fn no_gas_for_three_working_days_against_a_plan_is_told() {
 fn the_contract_is_compared_with_days_left_times_the_mean() {
     // From 2026-11-20 to the end of the year 42 days are left.
     let base = || {
-        let mut case = Case::new();
+        let mut case = Case::new().quiet_year();
         case.days("2026-10-21"..="2026-11-19", "1000");
         case
     };
@@ -389,7 +396,7 @@ fn the_contract_is_compared_with_days_left_times_the_mean() {
 
 #[test]
 fn the_month_counts_complete_days() {
-    let mut case = Case::new();
+    let mut case = Case::new().quiet_year();
     case.days("2026-10-21"..="2026-10-31", "400");
     case.days("2026-11-01"..="2026-11-19", "1000");
     case.customer().contract_annual = v("240000");
@@ -494,7 +501,7 @@ fn meters_and_master_data_are_summed_up() {
     large.gateway = Some(GatewayId::from("g1"));
     case.registry = registry(vec![customer("c1")], vec![meter("m1", "c1"), large]);
     let latest = LatestTotal {
-        total: v("12345678.9012"),
+        total: RegisterTotal::Std(v("12345678.9012")),
         at: at("2026-11-20T10:00:00+08:00"),
     };
     case.latest.insert("m2".into(), latest);
@@ -507,7 +514,18 @@ fn meters_and_master_data_are_summed_up() {
     );
     assert!((row.flow_max_m3h - 2_600.0).abs() < 1e-9);
     assert_eq!(row.latest_total_m3, Some(latest.total));
+    assert_eq!(row.latest_total_kind, Some(SettlementTotal::Std));
     assert_eq!(row.latest_at, Some(latest.at));
+    // A working total is shown as the register shows it.
+    let work = RegisterTotal::from_units(SettlementTotal::Work, 123_450_000);
+    let of_register = LatestTotal {
+        total: work,
+        ..latest
+    };
+    case.latest.insert("m2".into(), of_register);
+    let json = serde_json::to_value(case.row()).unwrap();
+    assert_eq!(json["latest_total_m3"], "12345.0000");
+    assert_eq!(json["latest_total_kind"], "work");
     // Six of seven days, until the caller counts hours.
     assert!((row.data_completeness_7d - 6.0 / 7.0).abs() < 1e-12);
     case.completeness_7d.insert("c1".into(), 0.97);

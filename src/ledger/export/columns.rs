@@ -3,8 +3,9 @@
 use crate::domain::calendar::beijing_civil;
 use crate::domain::customer::{PriceTier, SaleMode, ShiftPattern, SizeClass};
 use crate::domain::filing::ChangeKind;
+use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::{StdVolume, YuanPerM3};
-use crate::ledger::entry::{LedgerEntry, LedgerStatus, UsePattern};
+use crate::ledger::entry::{LedgerEntry, LedgerStatus, RegisterTotal, UsePattern};
 
 /// What a cell holds.
 pub(super) enum Cell {
@@ -19,8 +20,9 @@ pub(super) enum Kind {
     Text,
     /// 万m³, four decimals.
     Wan,
-    /// m³.
+    /// m³, four decimals: exact.
     M3,
+    /// A whole number: a count, or a forecast in m³.
     Count,
     Price,
     Ratio,
@@ -65,7 +67,7 @@ const fn summed(header: &'static str, kind: Kind, value: fn(&LedgerEntry) -> Cel
     Column {
         header,
         kind,
-        width: 13.0,
+        width: 16.0,
         is_summed: true,
         value,
     }
@@ -142,7 +144,9 @@ pub(super) const GROUPS: &[Group] = &[
             column("基准价(元/m³)", Kind::Price, 10.0, |e| {
                 price(e.base_price_yuan_per_m3)
             }),
-            text("以量定价档位", 16.0, |e| t(tier(e.price_tier))),
+            text("以量定价档位", 16.0, |e| {
+                t(e.price_tier.map_or("未知", tier))
+            }),
             column("优惠额(元/m³)", Kind::Price, 10.0, |e| {
                 price(e.agreed_discount_yuan_per_m3)
             }),
@@ -150,6 +154,9 @@ pub(super) const GROUPS: &[Group] = &[
                 price(e.discount_floor_yuan_per_m3)
             }),
             summed("当年累计(万m³)", Kind::Wan, |e| wan(e.year_to_date_m3)),
+            column("当年缺数天数", Kind::Count, 9.0, |e| {
+                n(e.year_days_unknown as f64)
+            }),
             column("距下一档(万m³)", Kind::Wan, 13.0, |e| {
                 wan(e.to_next_tier_m3)
             }),
@@ -171,8 +178,11 @@ pub(super) const GROUPS: &[Group] = &[
             text("表型", 8.0, |e| t(meter_kind(&e.meter_kind))),
             text("通信方式", 9.0, |e| t(&e.transport)),
             column("Qmax(m³/h)", Kind::Figure, 11.0, |e| n(e.flow_max_m3h)),
-            column("最近读数(m³,标况)", Kind::M3, 15.0, |e| {
-                m3(e.latest_total_m3)
+            column("最近读数(m³)", Kind::M3, 15.0, |e| {
+                n(e.latest_total_m3.map(RegisterTotal::to_f64))
+            }),
+            text("读数口径", 9.0, |e| {
+                t(e.latest_total_kind.map_or("", total_kind))
             }),
             text("最近时间(北京)", 17.0, |e| {
                 t(e.latest_at.map_or_else(String::new, |at| {
@@ -204,15 +214,15 @@ pub(super) const GROUPS: &[Group] = &[
         columns: &[
             summed("昨日实际(m³)", Kind::M3, |e| m3(e.yesterday_m3)),
             summed("今日累计(m³)", Kind::M3, |e| m3(e.today_so_far_m3)),
-            summed("今日预计(m³)", Kind::M3, |e| n(e.today_expected_m3)),
+            summed("今日预计(m³)", Kind::Count, |e| n(e.today_expected_m3)),
             summed("客户申报(昨日,m³)", Kind::M3, |e| m3(e.plan_m3)),
-            summed("今日预测P50(m³)", Kind::M3, |e| {
+            summed("今日预测P50(m³)", Kind::Count, |e| {
                 n(e.forecast.map(|b| b.p50_m3 as f64))
             }),
-            column("今日预测P10(m³)", Kind::M3, 13.0, |e| {
+            column("今日预测P10(m³)", Kind::Count, 16.0, |e| {
                 n(e.forecast.map(|b| b.p10_m3 as f64))
             }),
-            column("今日预测P90(m³)", Kind::M3, 13.0, |e| {
+            column("今日预测P90(m³)", Kind::Count, 16.0, |e| {
                 n(e.forecast.map(|b| b.p90_m3 as f64))
             }),
             text("预测方法", 22.0, |e| {
@@ -225,6 +235,9 @@ pub(super) const GROUPS: &[Group] = &[
             column("最高小时(m³/h)", Kind::M3, 12.0, |e| m3(e.peak_hour_m3)),
             summed("峰段用量(m³)", Kind::M3, |e| m3(e.peak_slots_m3)),
             summed("月累计(m³)", Kind::M3, |e| m3(e.month_to_date_m3)),
+            column("当月缺数天数", Kind::Count, 9.0, |e| {
+                n(e.month_days_unknown as f64)
+            }),
             column("月计划完成率(%)", Kind::Ratio, 11.0, |e| {
                 n(e.month_plan_ratio)
             }),
@@ -301,6 +314,13 @@ const fn tier(tier: PriceTier) -> &'static str {
         PriceTier::Tier1 => "500万–1000万",
         PriceTier::Tier2 => "1000万–1500万",
         PriceTier::Negotiated => ">1500万协商",
+    }
+}
+
+const fn total_kind(kind: SettlementTotal) -> &'static str {
+    match kind {
+        SettlementTotal::Std => "标况",
+        SettlementTotal::Work => "工况",
     }
 }
 

@@ -193,3 +193,22 @@ fn every_header_with_a_quantity_says_its_unit() {
         }
     }
 }
+
+#[test]
+fn each_group_is_printed_on_a_page_of_its_own_in_letters_that_can_be_read() {
+    let columns: Vec<&Column> = GROUPS.iter().flat_map(|group| group.columns).collect();
+    let (breaks, scale) = pages(&columns);
+    assert_eq!(breaks.len(), GROUPS.len() - 1);
+    assert_eq!(breaks[0] as usize, GROUPS[0].columns.len());
+    let last = GROUPS.last().unwrap().columns.len();
+    assert_eq!(breaks[breaks.len() - 1] as usize, columns.len() - last);
+    assert!((60..=100).contains(&scale), "{scale} %");
+}
+
+#[test]
+fn a_row_is_as_high_as_its_longest_text() {
+    assert_eq!(lines_of("工业", 12.0), 1);
+    assert_eq!(lines_of("", 12.0), 1);
+    // 15 characters are 30 wide: three lines of a column of 12.
+    assert_eq!(lines_of(&"非".repeat(15), 12.0), 3);
+}

@@ -25,6 +25,7 @@ pub(crate) fn drafted(
         slots: &registry.company.slots,
         recent_peaks_m3h: &[28_000.0; 30],
         nominated_m3: &BTreeMap::new(),
+        unaccounted_ratio: 0.0,
         contracts: &registry.contracts,
         peak_ratio: 0.05,
         exceed_probability: 0.3,

@@ -5,15 +5,18 @@ use chrono::{Datelike as _, NaiveDate};
 use crate::domain::calendar::GasMonth;
 use crate::domain::contract::{ContractComponentKind, SupplyContract};
 use crate::domain::customer::CustomerClass;
+use crate::domain::id::{SourceId, ZoneId};
 use crate::domain::quantity::round_to_total;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
-use crate::plan::cost::{Cost, expected_cost};
+use crate::plan::carried::Carried;
+use crate::plan::cost::expected_cost;
+use crate::plan::declaration::optimum::{declared_most, optimum, unknown_days, unknown_takes};
 use crate::plan::declaration::{
-    Alternative, ComponentLine, ContractLine, Declaration, DeclareInput, GapLine, Optimum,
-    Quantiles, TotalLine, parts, tables,
+    ComponentLine, ContractLine, Declaration, DeclareInput, GapLine, Quantiles, TotalLine, parts,
+    tables,
 };
-use crate::plan::explain::{self, Reason};
+use crate::plan::explain;
 use crate::plan::merit::{fill, merit_order};
 use crate::plan::problem::{LimitScope, LimitSense, Problem, Quantities, Scenario};
 use crate::plan::solve::solve;
@@ -28,7 +31,9 @@ use crate::plan::terms::{contract_annual_m3, month_terms};
 /// does not reach the month's end.
 pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
     let month = input.month;
-    let supply = Supply::over(input.forecast, month.days(), input.unaccounted_ratio)?;
+    let carried = Carried::of(input.registry, input.breakdown);
+    let ratio = input.unaccounted_ratio;
+    let supply = Supply::over(input.forecast, month.days(), ratio, &carried)?;
     let contracts = contracts_of(&input, &supply)?;
     let problem = month_problem(&input, &supply, &contracts)?;
     let optimal = solve(&problem)?.quantities;
@@ -53,12 +58,16 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         .map(|(part, days)| contract_line(&input, &supply, &problem, part, days))
         .collect();
     let total = total_line(&supply, &lines, declared_m3);
-    let optimum = optimum(&problem, &supply, &parts, &quantities, &cost, &total);
-    let interruptible_m3 = input
-        .large_consumers
-        .iter()
-        .map(|c| c.interruptible_m3)
-        .sum();
+    let unknown = unknown_takes(&input, &contracts);
+    let optimum = optimum(
+        &problem,
+        &supply,
+        &parts,
+        &quantities,
+        &cost,
+        &total,
+        &unknown,
+    );
     let company = &input.registry.company;
     Ok(Declaration {
         decl_no: format!(
@@ -66,6 +75,8 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
             month.year, month.month, company.short_name, input.sequence
         ),
         version: input.version,
+        submission_no: input.submission_no,
+        sent_at: None,
         change_reason: input.change_reason.clone(),
         company: company.name.clone(),
         company_short: company.short_name.clone(),
@@ -84,7 +95,12 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         gas_day_start_hour: supply.clock.start_hour,
         gaps: lines
             .iter()
-            .map(|line| gap_line(line, whole(cost.moved_m3), interruptible_m3))
+            .enumerate()
+            .map(|(k, line)| {
+                let moved_m3 = cost.moved_from_m3.get(k).copied().unwrap_or(0.0);
+                let interruptible_m3 = interruptible_m3(&input, &line.source);
+                gap_line(line, whole(moved_m3), interruptible_m3)
+            })
             .collect(),
         contracts: lines,
         total,
@@ -93,7 +109,8 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         slots: tables::slots(&input, &supply, declared_m3),
         parts: input
             .breakdown
-            .map(|breakdown| parts::tables(&input, breakdown, &supply, declared_m3)),
+            .map(|breakdown| parts::tables(&input, breakdown, &supply, &carried, declared_m3)),
+        carried: tables::carried(&input, &supply),
         large_consumers: input.large_consumers,
         optimum,
     })
@@ -103,7 +120,7 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
     clippy::cast_possible_truncation,
     reason = "city volumes are far below 2^53 m³"
 )]
-fn whole(m3: f64) -> i64 {
+pub(super) fn whole(m3: f64) -> i64 {
     if m3.is_finite() { m3.round() as i64 } else { 0 }
 }
 
@@ -192,7 +209,7 @@ fn month_problem(
             let draws = supply.class_draws(Some(&contract.source), class);
             sums.resize(draws.len(), 0.0);
             for (sum, draw) in sums.iter_mut().zip(draws) {
-                *sum += draw;
+                *sum += draw * supply.gross();
             }
         }
         residential.push(sums);
@@ -218,16 +235,16 @@ fn month_problem(
 }
 
 /// One contract with what is declared of it.
-struct Part<'a> {
-    k: usize,
-    contract: &'a SupplyContract,
-    residential_p50_m3: f64,
-    declared_m3: i64,
+pub(super) struct Part<'a> {
+    pub(super) k: usize,
+    pub(super) contract: &'a SupplyContract,
+    pub(super) residential_p50_m3: f64,
+    pub(super) declared_m3: i64,
     /// By component, in the order of the contract.
     declared: Vec<i64>,
     /// By component: P50 of the demand in merit order.
     p50: Vec<i64>,
-    p50_m3: i64,
+    pub(super) p50_m3: i64,
 }
 
 impl<'a> Part<'a> {
@@ -270,7 +287,7 @@ impl<'a> Part<'a> {
 }
 
 /// Least and most that a contract may be declared at, m³.
-fn bounds(problem: &Problem, k: usize) -> (f64, f64) {
+pub(super) fn bounds(problem: &Problem, k: usize) -> (f64, f64) {
     let Some(terms) = problem.contracts.get(k) else {
         return (0.0, 0.0);
     };
@@ -384,7 +401,11 @@ fn contract_line(
         hour_max_m3h: supply.hour_max_m3h(&contract.source),
         remark: String::new(),
     };
-    line.remark = explain::remark(&line);
+    line.remark = explain::remark(
+        &line,
+        declared_most(problem, part),
+        unknown_days(input, contract),
+    );
     line
 }
 
@@ -442,6 +463,25 @@ fn total_line(supply: &Supply<'_>, lines: &[ContractLine], declared_m3: i64) -> 
     }
 }
 
+/// Interruptible volume of large consumers in the zones that a source supplies, by its share of each on
+/// the month's first day, m³. Of a customer whose gas is not ours nothing.
+fn interruptible_m3(input: &DeclareInput<'_>, source: &SourceId) -> i64 {
+    let shares = input.registry.shares_on(input.month.first_day());
+    let of_zone = |zone: &ZoneId| -> f64 {
+        let of_source = shares.iter().filter(|(z, s, _)| z == zone && s == source);
+        of_source.map(|(_, _, share)| *share).sum()
+    };
+    let consumers = input.large_consumers.iter();
+    let m3: f64 = consumers
+        .filter_map(|line| {
+            let customer = input.registry.customers.get(&line.customer)?;
+            let is_ours = customer.is_bought_for();
+            is_ours.then(|| line.interruptible_m3 as f64 * of_zone(&customer.zone))
+        })
+        .sum();
+    whole(m3)
+}
+
 fn gap_line(line: &ContractLine, swing_m3: i64, interruptible_m3: i64) -> GapLine {
     GapLine {
         contract: line.contract.clone(),
@@ -469,108 +509,4 @@ fn due_on(month: GasMonth, contracts: &[&SupplyContract]) -> NaiveDate {
         .max(1);
     let last = month.first_day().plus(-1).0;
     NaiveDate::from_ymd_opt(before.year, before.month, day.min(last.day())).unwrap_or(last)
-}
-
-/// Steps of the curve of alternatives, percent of what is declared.
-const STEPS_PERCENT: std::ops::RangeInclusive<i32> = 88..=112;
-
-fn optimum(
-    problem: &Problem,
-    supply: &Supply<'_>,
-    parts: &[Part<'_>],
-    declared: &Quantities,
-    cost: &Cost,
-    total: &TotalLine,
-) -> Optimum {
-    let scaled = |wanted: &dyn Fn(&Part<'_>) -> f64| -> Quantities {
-        parts
-            .iter()
-            .zip(&problem.contracts)
-            .map(|(part, terms)| {
-                let (least, most) = bounds(problem, part.k);
-                fill(
-                    terms,
-                    wanted(part).min(most).max(least),
-                    part.residential_p50_m3,
-                )
-            })
-            .collect()
-    };
-    let price = |key: &str, quantities: &Quantities| {
-        let other = expected_cost(problem, quantities);
-        Alternative {
-            key: key.into(),
-            declared_m3: whole(quantities.iter().flatten().sum()),
-            expected_yuan: cents(other.total_yuan()),
-            extra_yuan: cents(other.total_yuan() - cost.total_yuan()),
-            over_take_probability: other.over_take_probability,
-            under_take_probability: other.under_take_probability,
-        }
-    };
-    let mut alternatives = vec![
-        price("declared", declared),
-        price("p50", &scaled(&|part| part.p50_m3 as f64)),
-        price(
-            "contract",
-            &scaled(&|part| {
-                problem.contracts.get(part.k).map_or(0.0, |terms| {
-                    terms
-                        .components
-                        .iter()
-                        .filter(|c| c.kind != ContractComponentKind::Market)
-                        .map(|c| c.available_m3)
-                        .sum()
-                })
-            }),
-        ),
-    ];
-    for percent in STEPS_PERCENT {
-        let factor = f64::from(percent) / 100.0;
-        let one = price(
-            &format!("x{factor:.2}"),
-            &scaled(&|part| part.declared_m3 as f64 * factor),
-        );
-        // Bounds can hold several steps at the same total; one of them is enough.
-        if percent != 100
-            && !alternatives
-                .iter()
-                .any(|a| a.declared_m3 == one.declared_m3)
-        {
-            alternatives.push(one);
-        }
-    }
-    alternatives.sort_by(|a, b| a.declared_m3.cmp(&b.declared_m3).then(a.key.cmp(&b.key)));
-    let mut draws = supply.draws(None);
-    draws.sort_by(f64::total_cmp);
-    let below = draws.partition_point(|d| *d <= total.declared_m3 as f64 + 0.5);
-    let quantile = below as f64 / draws.len().max(1) as f64;
-    let main = parts
-        .iter()
-        .max_by_key(|p| (p.declared_m3, std::cmp::Reverse(p.k)))
-        .map(|p| p.contract);
-    let reason = Reason {
-        total,
-        quantile,
-        cost,
-        main,
-        alternatives: &alternatives,
-    };
-    Optimum {
-        expected_yuan: cents(cost.total_yuan()),
-        purchase_yuan: cents(cost.purchase_yuan),
-        over_take_yuan: cents(cost.over_take_yuan),
-        under_take_yuan: cents(cost.under_take_yuan),
-        take_or_pay_yuan: cents(cost.take_or_pay_yuan),
-        unserved_m3: whole(cost.unserved_m3),
-        moved_m3: whole(cost.moved_m3),
-        quantile,
-        scenarios: problem.scenarios.len(),
-        reason_zh: reason.zh(),
-        reason_en: reason.en(),
-        alternatives,
-    }
-}
-
-fn cents(yuan: f64) -> f64 {
-    (yuan * 100.0).round() / 100.0
 }

@@ -5,6 +5,7 @@
 //! is spread over days, classes and slots by largest remainder, so those columns agree as well.
 
 mod build;
+mod optimum;
 mod parts;
 mod tables;
 
@@ -57,7 +58,9 @@ pub struct DeclareInput<'a> {
     pub sequence: u32,
     /// Version, from 1.
     pub version: u32,
-    /// Why a version above 1 was made.
+    /// Which submission this would be, from 1.
+    pub submission_no: u32,
+    /// Why what was submitted is changed.
     pub change_reason: Option<String>,
     /// When.
     pub made_at: DateTime<Utc>,
@@ -80,6 +83,9 @@ pub struct MonthHistory {
     pub last_month_by_class: BTreeMap<CustomerClass, i64>,
     /// Delivered in the contract year before the declared month begins, by contract.
     pub taken_by_contract: BTreeMap<ContractId, i64>,
+    /// Days of the contract year before the declared month whose delivery is unknown, by contract: those
+    /// without an entry in `taken_by_contract`.
+    pub unknown_days: BTreeMap<ContractId, i64>,
 }
 
 /// A monthly declaration.
@@ -92,7 +98,14 @@ pub struct Declaration {
     pub decl_no: String,
     /// Version, from 1.
     pub version: u32,
-    /// Why this version was made.
+    /// Which submission it is, or would be if it were sent, from 1; 0 in documents of earlier programs.
+    #[serde(default)]
+    pub submission_no: u32,
+    /// When it was sent; none of a draft.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Why what was submitted before is changed.
     pub change_reason: Option<String>,
     /// Declarant.
     pub company: String,
@@ -141,6 +154,9 @@ pub struct Declaration {
     pub days: Vec<DayLine>,
     /// Sheet 3.
     pub structure: Vec<ClassLine>,
+    /// Below sheet 3: what is carried for others and in no other figure; absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<CarriedLine>,
     /// Sheet 4.
     pub slots: SlotTables,
     /// Sheet 5.
@@ -262,9 +278,9 @@ pub struct GapLine {
     pub gap_p90_m3: i64,
     /// Market gas declared for it.
     pub market_m3: i64,
-    /// Expected to be moved to the swing contract over all sources.
+    /// Expected to be delivered by the swing contract in its place.
     pub swing_m3: i64,
-    /// Interruptible volume of large consumers over all sources.
+    /// Interruptible volume of the large consumers it supplies, by its share of their zones.
     pub interruptible_m3: i64,
 }
 
@@ -309,6 +325,22 @@ pub struct ClassLine {
     pub protection_ranks: Option<(u8, u8)>,
     /// Interruptible volume of the month.
     pub interruptible_m3: i64,
+}
+
+/// Gas of one class that passes through without being bought by us (代输、代销).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CarriedLine {
+    /// Class.
+    #[schema(value_type = String)]
+    pub class: CustomerClass,
+    /// Customers it is carried for.
+    pub customers: u64,
+    /// Expected in the month.
+    pub p50_m3: i64,
+    /// On its largest day.
+    pub day_max_m3: i64,
+    /// In its largest hour, m³/h.
+    pub hour_max_m3h: i64,
 }
 
 /// Sheet 4.
@@ -400,8 +432,8 @@ pub struct LargeConsumerLine {
     pub contract_month_m3: i64,
     /// What the customer filed.
     pub filed_m3: Option<i64>,
-    /// Our forecast.
-    pub forecast: Quantiles,
+    /// Our forecast from its own days, plans apart; none of a customer known by its plan alone.
+    pub forecast: Option<Quantiles>,
     /// What the plan uses.
     pub adopted_m3: i64,
     /// Whose number that is.
@@ -418,12 +450,21 @@ pub struct LargeConsumerLine {
 
 impl LargeConsumerLine {
     /// The customer's plan if there is one and it lies within P10 to P90, our P50 otherwise.
-    pub fn adopt(filed_m3: Option<i64>, forecast: Quantiles) -> (i64, AdoptedBasis) {
-        match filed_m3 {
-            Some(filed) if (forecast.p10_m3..=forecast.p90_m3).contains(&filed) => {
+    ///
+    /// Where nothing is known but plans, it is these, `corrected` by what earlier ones were worth, which is
+    /// what the forecast of the city holds for the customer.
+    pub fn adopt(
+        filed_m3: Option<i64>,
+        corrected_m3: Option<i64>,
+        forecast: Option<Quantiles>,
+    ) -> (i64, AdoptedBasis) {
+        match (forecast, filed_m3, corrected_m3) {
+            (Some(own), Some(filed), _) if (own.p10_m3..=own.p90_m3).contains(&filed) => {
                 (filed, AdoptedBasis::CustomerPlan)
             }
-            _ => (forecast.p50_m3, AdoptedBasis::Forecast),
+            (Some(own), ..) => (own.p50_m3, AdoptedBasis::Forecast),
+            (None, _, Some(corrected)) => (corrected, AdoptedBasis::CustomerPlan),
+            (None, _, None) => (0, AdoptedBasis::Forecast),
         }
     }
 }

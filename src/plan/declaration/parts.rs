@@ -9,15 +9,17 @@ use chrono::{Months, NaiveDate};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::breakdown::{Addition, Breakdown};
+use crate::domain::breakdown::{Addition, Breakdown, Part};
 use crate::domain::calendar::GasDay;
 use crate::domain::connection::{ConnectionStage, NewConnection};
-use crate::domain::customer::CustomerClass;
+use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::factor::{Factor, FactorAmount, FactorKind};
 use crate::domain::id::{CustomerId, ZoneId};
 use crate::domain::quantity::round_to_total;
+use crate::domain::registry::Registry;
+use crate::plan::carried::Carried;
 use crate::plan::declaration::DeclareInput;
-use crate::plan::supply::Supply;
+use crate::plan::supply::{Supply, SupplyCell};
 
 /// The four parts, whole m³.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -207,6 +209,7 @@ pub(super) fn tables(
     input: &DeclareInput<'_>,
     breakdown: &Breakdown,
     supply: &Supply<'_>,
+    carried: &Carried,
     declared_m3: i64,
 ) -> PartTables {
     let days: Vec<usize> = supply
@@ -214,7 +217,7 @@ pub(super) fn tables(
         .iter()
         .filter_map(|day| input.forecast.day_index(*day))
         .collect();
-    let classes = classes(breakdown, &days);
+    let classes = classes(input.registry, breakdown, &days, supply, carried);
     let loss_m3 = supply.sum_m3(|cell| cell.class == CustomerClass::Unaccounted);
     let mut tables = PartTables {
         classes,
@@ -229,14 +232,21 @@ pub(super) fn tables(
     };
     let sold = tables.sold();
     (tables.declared, tables.declared_loss_m3) = spread(sold, loss_m3, declared_m3);
-    tables.projects = projects(input, breakdown, supply, &days, sold.new_m3);
+    tables.projects = projects(input, breakdown, supply, carried, &days, sold.new_m3);
     tables.unlisted_m3 = sold.new_m3 - tables.projects.iter().map(|line| line.m3).sum::<i64>();
     tables.factors = factors(input, breakdown, supply, &days);
     tables.changes_m3 = sold.other_m3 - tables.factors.iter().map(|line| line.m3).sum::<i64>();
     tables
 }
 
-fn classes(breakdown: &Breakdown, days: &[usize]) -> Vec<PartsLine> {
+/// What is bought, by class and part; what is carried for others is in none of them.
+fn classes(
+    registry: &Registry,
+    breakdown: &Breakdown,
+    days: &[usize],
+    supply: &Supply<'_>,
+    carried: &Carried,
+) -> Vec<PartsLine> {
     let mut sums: BTreeMap<CustomerClass, [i64; 4]> = BTreeMap::new();
     for row in &breakdown.rows {
         if days.contains(&row.day_index) {
@@ -246,12 +256,37 @@ fn classes(breakdown: &Breakdown, days: &[usize]) -> Vec<PartsLine> {
             }
         }
     }
+    let zones = || registry.zones.keys();
     CustomerClass::ALL
         .into_iter()
         .filter(|class| *class != CustomerClass::Unaccounted)
-        .map(|class| PartsLine {
-            class,
-            parts: sums.get(&class).copied().unwrap_or_default().into(),
+        .map(|class| {
+            let of_others = supply.carried.iter().filter(|cell| cell.class == class);
+            let mut left: i64 = of_others.map(SupplyCell::day_m3).sum();
+            let mut parts = sums.get(&class).copied().unwrap_or_default();
+            if class == CustomerClass::Wheeling {
+                parts = [0; 4];
+                left = 0;
+            }
+            for part in [Part::Planned, Part::New] {
+                let known = days.iter().flat_map(|day| {
+                    zones().filter_map(move |zone| {
+                        carried.parts(*day, zone, class).get(part.index()).copied()
+                    })
+                });
+                let known: i64 = known.sum::<i64>().min(left);
+                left -= known;
+                if let Some(cell) = parts.get_mut(part.index()) {
+                    *cell -= known;
+                }
+            }
+            if let Some(cell) = parts.get_mut(Part::Statistical.index()) {
+                *cell -= left;
+            }
+            PartsLine {
+                class,
+                parts: parts.into(),
+            }
         })
         .collect()
 }
@@ -297,7 +332,8 @@ fn plans(input: &DeclareInput<'_>, breakdown: &Breakdown, days: &[usize]) -> Vec
             };
             let count = u32::try_from(planned().count()).ok()?;
             let known = input.registry.customers.get(&consumer.customer);
-            (count > 0).then(|| PlannedLine {
+            let is_bought_for = known.is_none_or(Customer::is_bought_for);
+            (count > 0 && is_bought_for).then(|| PlannedLine {
                 customer: consumer.customer.clone(),
                 name: known.map_or_else(String::new, |c| c.name.clone()),
                 class: consumer.node.class,
@@ -327,6 +363,7 @@ fn projects(
     input: &DeclareInput<'_>,
     breakdown: &Breakdown,
     supply: &Supply<'_>,
+    carried: &Carried,
     days: &[usize],
     new_m3: i64,
 ) -> Vec<ProjectLine> {
@@ -335,9 +372,10 @@ fn projects(
         .registry
         .connections_known_at(input.forecast.origin_at)
         .into_iter()
-        .filter(|project| !project.is_learnt(today))
+        .filter(|project| !project.is_learnt(today) && !carried.has_project(&project.id))
         .collect();
-    let is_listed = |id: &str| known.iter().any(|project| project.id == id);
+    let is_listed =
+        |id: &str| carried.has_project(id) || known.iter().any(|project| project.id == id);
     let unlisted: f64 = breakdown
         .connections
         .iter()

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::DayType;
-use crate::domain::customer::CustomerClass;
+use crate::domain::customer::{CustomerClass, SaleMode};
 use crate::domain::quantity::round_to_total;
-use crate::plan::declaration::{ClassLine, DayLine, DeclareInput, HourLine, SlotLine, SlotTables};
+use crate::plan::declaration::{
+    CarriedLine, ClassLine, DayLine, DeclareInput, HourLine, SlotLine, SlotTables,
+};
 use crate::plan::supply::{Supply, band_of};
 
 fn type_index(day_type: DayType) -> usize {
@@ -47,20 +49,11 @@ pub(super) fn structure(
     supply: &Supply<'_>,
     declared_m3: i64,
 ) -> Vec<ClassLine> {
-    let loss_draws = |class: CustomerClass| {
+    let draws_of = |class: CustomerClass| {
         if class == CustomerClass::Unaccounted {
-            // The loss moves with everything that is bought.
-            let mut draws = supply.draws(None);
-            for draw in &mut draws {
-                *draw *= input.unaccounted_ratio;
-            }
-            draws
+            supply.loss_draws()
         } else {
-            let mut draws = supply.class_draws(None, class);
-            for draw in &mut draws {
-                *draw *= 1.0 - input.unaccounted_ratio;
-            }
-            draws
+            supply.class_draws(None, class)
         }
     };
     let mut lines: Vec<ClassLine> = CustomerClass::ALL
@@ -77,14 +70,14 @@ pub(super) fn structure(
                 customers: customers.map(|c| u64::from(c.households.max(1))).sum(),
                 last_month_m3: input.history.last_month_by_class.get(&class).copied(),
                 last_year_m3: input.history.last_year_by_class.get(&class).copied(),
-                forecast: band_of(supply.sum_m3(|cell| cell.class == class), loss_draws(class))
+                forecast: band_of(supply.sum_m3(|cell| cell.class == class), draws_of(class))
                     .into(),
                 declared_m3: 0,
                 protection_ranks: ranks.iter().min().copied().zip(ranks.iter().max().copied()),
                 interruptible_m3: input
                     .large_consumers
                     .iter()
-                    .filter(|c| c.class == class)
+                    .filter(|c| c.class == class && c.sale_mode == SaleMode::Direct)
                     .map(|c| c.interruptible_m3)
                     .sum(),
             }
@@ -95,6 +88,37 @@ pub(super) fn structure(
         line.declared_m3 = declared;
     }
     lines
+}
+
+/// What is carried for others, class by class; nothing of a class without it.
+pub(super) fn carried(input: &DeclareInput<'_>, supply: &Supply<'_>) -> Vec<CarriedLine> {
+    let of_class = |class: CustomerClass| {
+        let cells = || {
+            supply
+                .carried
+                .iter()
+                .filter(move |cell| cell.class == class)
+        };
+        let mut days: BTreeMap<usize, i64> = BTreeMap::new();
+        let mut hours: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+        for cell in cells() {
+            *days.entry(cell.day).or_default() += cell.day_m3();
+            for (hour, m3) in cell.hours_m3.iter().enumerate() {
+                *hours.entry((cell.day, hour)).or_default() += m3;
+            }
+        }
+        let customers = input.registry.customers.values();
+        let customers = customers.filter(|c| c.class == class && !c.is_bought_for());
+        CarriedLine {
+            class,
+            customers: customers.map(|c| u64::from(c.households.max(1))).sum(),
+            p50_m3: days.values().sum(),
+            day_max_m3: days.into_values().max().unwrap_or(0),
+            hour_max_m3h: hours.into_values().max().unwrap_or(0),
+        }
+    };
+    let lines = CustomerClass::ALL.into_iter().map(of_class);
+    lines.filter(|line| line.p50_m3 > 0).collect()
 }
 
 /// Sheet 4. The hours of a gas day count for the kind of day on which it starts.

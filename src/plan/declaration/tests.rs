@@ -25,6 +25,7 @@ pub(crate) fn made(
         unaccounted_ratio: 0.025,
         sequence: 1,
         version: 1,
+        submission_no: 1,
         change_reason: None,
         made_at: fixture::at("2026-11-20T09:00:00+08:00"),
         prepared_by: "计划员".into(),
@@ -35,9 +36,7 @@ fn sample() -> Declaration {
     made(&fixture::registry(), &fixture::forecast(62, 1.0)).unwrap()
 }
 
-#[test]
-fn all_tables_have_the_same_total() {
-    let d = sample();
+fn has_one_total(d: &Declaration) {
     let p50 = d.total.forecast.p50_m3;
     let declared = d.total.declared_m3;
     assert!(p50 > 10_000_000, "{p50}");
@@ -69,11 +68,120 @@ fn all_tables_have_the_same_total() {
         d.slots.hours.iter().flat_map(|x| x.p50_m3).sum::<i64>(),
         p50
     );
+    let tables = d.parts.as_ref().unwrap();
+    assert_eq!(tables.sold().total_m3() + tables.loss_m3, p50);
+    for (line, of_class) in tables.classes.iter().zip(&d.structure) {
+        assert_eq!(line.parts.total_m3(), of_class.forecast.p50_m3);
+    }
+    let plans: i64 = tables.plans.iter().map(|line| line.m3).sum();
+    assert_eq!(plans, tables.sold().planned_m3);
+    let projects: i64 = tables.projects.iter().map(|line| line.m3).sum();
+    assert_eq!(projects + tables.unlisted_m3, tables.sold().new_m3);
+}
+
+#[test]
+fn all_tables_have_the_same_total() {
+    let d = sample();
+    has_one_total(&d);
+    let p50 = d.total.forecast.p50_m3;
     // The loss line is 2.5 % of what is bought.
     let loss = d.structure.last().unwrap();
     assert_eq!(loss.class, CustomerClass::Unaccounted);
     let ratio = loss.forecast.p50_m3 as f64 / p50 as f64;
     assert!((ratio - 0.025).abs() < 1e-5, "{ratio}");
+}
+
+#[test]
+fn gas_of_others_is_not_bought_but_shown() {
+    let before = sample();
+    for mode in [SaleMode::Wheeling, SaleMode::Agency] {
+        let mut parts = fixture::parts();
+        let works = parts.customers.iter_mut().find(|c| c.id == "I1".into());
+        works.unwrap().sale_mode = mode;
+        let d = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap();
+        has_one_total(&d);
+        // I1 has a plan of 15 000 m³ for each of the 31 days; its loss on the way stays ours.
+        let plan = 31 * 15_000;
+        assert_eq!(
+            before.total.forecast.p50_m3 - d.total.forecast.p50_m3,
+            plan,
+            "{mode:?}"
+        );
+        let loss = |d: &Declaration| d.structure.last().unwrap().forecast.p50_m3;
+        assert_eq!(loss(&d), loss(&before));
+        assert!(d.total.declared_m3 < before.total.declared_m3);
+        // Its band goes with it.
+        let wide = |q: Quantiles| q.p90_m3 - q.p10_m3;
+        assert!(wide(d.total.forecast) < wide(before.total.forecast));
+        let [line] = d.carried.as_slice() else {
+            panic!("{:?}", d.carried)
+        };
+        assert_eq!(
+            (line.class, line.customers, line.p50_m3, line.day_max_m3),
+            (CustomerClass::Industrial, 1, plan, 15_000)
+        );
+        assert!((625..=640).contains(&line.hour_max_m3h), "{line:?}");
+        assert!(d.parts.unwrap().plans.is_empty());
+    }
+    assert!(before.carried.is_empty());
+    assert!(!serde_json::to_string(&before).unwrap().contains("carried"));
+}
+
+#[test]
+fn the_wheeling_class_is_not_bought() {
+    let mut forecast = fixture::forecast(62, 1.0);
+    let p50 = |d: &Declaration, class| {
+        let line = d.structure.iter().find(|line| line.class == class);
+        line.unwrap().forecast.p50_m3
+    };
+    let before = sample();
+    for node in &mut forecast.nodes {
+        if node.node.class == CustomerClass::Commercial {
+            node.node.class = CustomerClass::Wheeling;
+        }
+    }
+    forecast.cube = crate::domain::demand::DemandCube::publish(&forecast.nodes, &forecast.shares);
+    let d = made(&fixture::registry(), &forecast).unwrap();
+    has_one_total(&d);
+    assert_eq!(p50(&d, CustomerClass::Wheeling), 0);
+    let moved = p50(&before, CustomerClass::Commercial);
+    let less = before.total.forecast.p50_m3 - d.total.forecast.p50_m3;
+    assert!((less - moved).abs() <= 31, "{less} {moved}");
+    assert!((d.carried[0].p50_m3 - moved).abs() <= 31);
+}
+
+#[test]
+fn a_year_that_is_not_known_is_said_to_be() {
+    let d = sample();
+    let o = &d.optimum;
+    assert!(
+        o.reason_zh
+            .contains("合同HT-LNG自2026-04-01起的合同年内有4天交割量缺失")
+    );
+    assert!(
+        o.reason_en
+            .contains("the delivery of 4 days of its contract year since 2026-04-01 is unknown")
+    );
+    assert!(!o.reason_zh.contains("合同HT-2026-01自"));
+    assert!(d.contracts[1].remark.contains("4天交割量缺失"));
+    assert!(!d.contracts[0].remark.contains("缺失"));
+    // A contract without take-or-pay does not mind.
+    let mut parts = fixture::parts();
+    parts.contracts[1].deviation.take_or_pay_ratio = 0.0;
+    let free = made(&Registry::new(parts), &fixture::forecast(62, 1.0)).unwrap();
+    assert!(!free.optimum.reason_zh.contains("缺失"));
+}
+
+#[test]
+fn a_gap_names_what_its_own_source_has() {
+    let d = made(&fixture::registry(), &fixture::forecast(62, 1.35)).unwrap();
+    // I1 may be cut by 120 000 m³; its zone has 93 % pipeline gas.
+    let interruptible: Vec<i64> = d.gaps.iter().map(|g| g.interruptible_m3).collect();
+    assert_eq!(interruptible, [111_600, 8_400]);
+    let moved: i64 = d.gaps.iter().map(|g| g.swing_m3).sum();
+    assert!((moved - d.optimum.moved_m3).abs() <= 1);
+    // The swing contract does not help itself.
+    assert_eq!(d.gaps[1].swing_m3, 0);
 }
 
 #[test]
@@ -255,16 +363,23 @@ fn a_plan_is_adopted_only_within_the_band() {
         p50_m3: 100,
         p90_m3: 110,
     };
+    let adopt = |filed| LargeConsumerLine::adopt(filed, Some(97), Some(band));
+    assert_eq!(adopt(Some(95)), (95, AdoptedBasis::CustomerPlan));
+    assert_eq!(adopt(Some(150)), (100, AdoptedBasis::Forecast));
+    assert_eq!(adopt(None), (100, AdoptedBasis::Forecast));
+}
+
+#[test]
+fn a_customer_known_by_its_plan_alone_is_adopted_at_what_the_plan_is_worth() {
+    let adopt = |filed, corrected| LargeConsumerLine::adopt(filed, corrected, None);
     assert_eq!(
-        LargeConsumerLine::adopt(Some(95), band),
-        (95, AdoptedBasis::CustomerPlan)
+        adopt(Some(930_000), Some(930_000)),
+        (930_000, AdoptedBasis::CustomerPlan)
     );
+    // Plans for a part of the month.
     assert_eq!(
-        LargeConsumerLine::adopt(Some(150), band),
-        (100, AdoptedBasis::Forecast)
+        adopt(None, Some(300_000)),
+        (300_000, AdoptedBasis::CustomerPlan)
     );
-    assert_eq!(
-        LargeConsumerLine::adopt(None, band),
-        (100, AdoptedBasis::Forecast)
-    );
+    assert_eq!(adopt(None, None), (0, AdoptedBasis::Forecast));
 }

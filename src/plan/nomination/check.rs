@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::domain::id::ContractId;
 use crate::plan::explain::wan;
 use crate::plan::nomination::{Nomination, NominationLine};
+use crate::plan::spread::spread;
 
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -23,29 +24,80 @@ pub struct Check {
     pub message_en: String,
 }
 
+/// Why a quantity cannot be nominated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// No line of this contract.
+    #[error("contract `{0}` is not in the nomination")]
+    UnknownContract(ContractId),
+    /// Negative, or more than flows through the delivery point in a day.
+    #[error("{nominated_m3} m³ cannot be delivered: a day is from 0 to {most_m3} m³")]
+    OutOfReach {
+        /// Asked for.
+        nominated_m3: i64,
+        /// Most.
+        most_m3: i64,
+    },
+}
+
 /// Part of the suggestion by which a nomination may differ without a reason.
 const FREE_EDIT_RATIO: f64 = 0.05;
 
 impl Nomination {
-    /// Nominates another quantity for a contract; the hours keep their shape. Returns whether the
-    /// contract is in the document.
+    /// Nominates another quantity for a contract. The hours keep their shape within the largest flow;
+    /// where the contract had nothing they have the shape of the others together, and without any
+    /// they are alike.
+    ///
+    /// # Errors
+    /// Why it cannot be; the document is as it was.
     pub fn edit(
         &mut self,
         contract: &ContractId,
         nominated_m3: i64,
         reason: Option<String>,
-    ) -> bool {
-        let Some(line) = self.lines.iter_mut().find(|l| l.contract == *contract) else {
-            return false;
+    ) -> Result<(), EditError> {
+        let shape_of = |lines: &[NominationLine], is_in: &dyn Fn(&NominationLine) -> bool| {
+            let mut shape = vec![0.0; 24];
+            for line in lines.iter().filter(|l| is_in(l)) {
+                for (sum, hour) in shape.iter_mut().zip(line.hours_m3) {
+                    *sum += hour as f64;
+                }
+            }
+            shape
         };
-        let shape: Vec<f64> = line.hours_m3.iter().map(|h| *h as f64).collect();
-        let hours = crate::domain::quantity::round_to_total(&shape, nominated_m3.max(0));
-        for (hour, value) in line.hours_m3.iter_mut().zip(hours) {
-            *hour = value;
+        let own = shape_of(&self.lines, &|l| l.contract == *contract);
+        let shape = if own.iter().any(|h| *h > 0.0) {
+            own
+        } else {
+            shape_of(&self.lines, &|_| true)
+        };
+        let line = self
+            .lines
+            .iter_mut()
+            .find(|l| l.contract == *contract)
+            .ok_or_else(|| EditError::UnknownContract(contract.clone()))?;
+        let most_m3 = line.flow_max_m3h.map_or(nominated_m3.max(0), |flow| {
+            // The suggestion may have the part of a m³/h by which the largest flow was rounded down.
+            flow.saturating_mul(24).max(line.suggested_m3)
+        });
+        let out_of_reach = EditError::OutOfReach {
+            nominated_m3,
+            most_m3,
+        };
+        if nominated_m3 < 0 || nominated_m3 > most_m3 {
+            return Err(out_of_reach);
         }
-        line.nominated_m3 = nominated_m3.max(0);
-        line.change_reason = reason;
-        true
+        let mut most = line.flow_max_m3h.unwrap_or(nominated_m3);
+        if most.saturating_mul(24) < nominated_m3 {
+            most += 1;
+        }
+        let hours = spread(&shape, nominated_m3, &[0; 24], &[most; 24])
+            .and_then(|hours| <[i64; 24]>::try_from(hours).ok())
+            .ok_or(out_of_reach)?;
+        line.hours_m3 = hours;
+        line.nominated_m3 = nominated_m3;
+        line.change_reason = reason.filter(|r| !r.trim().is_empty());
+        Ok(())
     }
 
     /// Everything found, in the order of lines.

@@ -1,6 +1,7 @@
 //! The day-ahead nomination (日指定): one line for each contract and delivery point.
 
 mod check;
+mod line;
 
 use std::collections::BTreeMap;
 
@@ -9,23 +10,24 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, beijing_instant};
 use crate::domain::contract::SupplyContract;
-use crate::domain::demand::{DemandForecast, quantile_of_sorted};
+use crate::domain::demand::DemandForecast;
 use crate::domain::id::{ContractId, RunId, SourceId};
 use crate::domain::registry::Registry;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
+use crate::plan::carried::Carried;
 use crate::plan::cost::expected_cost;
 use crate::plan::declaration::Quantiles;
-use crate::plan::explain;
+use crate::plan::nomination::line::line;
 use crate::plan::problem::{Problem, Scenario};
 use crate::plan::solve::solve;
-use crate::plan::spread::spread;
 use crate::plan::supply::{Supply, band_of};
 use crate::plan::terms::day_terms;
 
-pub use check::Check;
+pub use check::{Check, EditError};
 
 /// What a nomination is made from.
 #[derive(Debug)]
@@ -36,7 +38,9 @@ pub struct NominateInput<'a> {
     pub day: GasDay,
     /// Forecast that reaches the day; with the day before it also the estimate of today.
     pub forecast: &'a DemandForecast,
-    /// Delivered in the month so far, by contract.
+    /// What the forecast consists of; none where a run of an earlier program does not say.
+    pub breakdown: Option<&'a Breakdown>,
+    /// Delivered in the month so far, by contract; absent where a day of it is unknown.
     pub taken: &'a BTreeMap<ContractId, MonthTake>,
     /// Delivered on the last closed gas day, by contract.
     pub delivered_yesterday_m3: &'a BTreeMap<ContractId, i64>,
@@ -46,6 +50,8 @@ pub struct NominateInput<'a> {
     pub sequence: u32,
     /// Version, from 1.
     pub version: u32,
+    /// Which submission this would be, from 1.
+    pub submission_no: u32,
     /// When.
     pub made_at: DateTime<Utc>,
     /// By whom.
@@ -114,6 +120,13 @@ pub struct Nomination {
     pub nomination_no: String,
     /// Version, from 1.
     pub version: u32,
+    /// Which submission it is, or would be if it were sent, from 1; 0 in documents of earlier programs.
+    #[serde(default)]
+    pub submission_no: u32,
+    /// When it was sent; none of a draft.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub sent_at: Option<DateTime<Utc>>,
     /// State.
     pub status: NominationStatus,
     /// Company.
@@ -227,13 +240,13 @@ pub struct NominationLine {
 /// # Errors
 /// Every [`PlanError`] but `Workbook`; above all [`PlanError::HorizonTooShort`].
 pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
-    let supply = Supply::over(input.forecast, vec![input.day], input.unaccounted_ratio)?;
-    let today = Supply::over(
-        input.forecast,
-        vec![input.day.plus(-1)],
-        input.unaccounted_ratio,
-    )
-    .ok();
+    let carried = Carried::of(input.registry, input.breakdown);
+    let on = |day: GasDay| {
+        let ratio = input.unaccounted_ratio;
+        Supply::over(input.forecast, vec![day], ratio, &carried)
+    };
+    let supply = on(input.day)?;
+    let today = on(input.day.plus(-1)).ok();
     let contracts = contracts_of(input, &supply)?;
     let problem = day_problem(input, &supply, today.as_ref(), &contracts)?;
     let quantities = solve(&problem)?.quantities;
@@ -241,7 +254,7 @@ pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
         .iter()
         .enumerate()
         .map(|(k, contract)| {
-            let declared: f64 = quantities.get(k).map_or(0.0, |q| q.iter().sum());
+            let declared = quantities.get(k).map_or(&[][..], Vec::as_slice);
             line(
                 input,
                 &supply,
@@ -266,6 +279,8 @@ pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
             input.sequence
         ),
         version: input.version,
+        submission_no: input.submission_no,
+        sent_at: None,
         status: NominationStatus::New,
         company: company.name.clone(),
         company_short: company.short_name.clone(),
@@ -376,119 +391,6 @@ fn day_problem(
         })
         .collect();
     Ok(problem)
-}
-
-fn line(
-    input: &NominateInput<'_>,
-    supply: &Supply<'_>,
-    today: Option<&Supply<'_>>,
-    problem: &Problem,
-    contract: &SupplyContract,
-    k: usize,
-    optimal_m3: f64,
-) -> Result<NominationLine, PlanError> {
-    let month = input.day.month();
-    let days = u32::try_from(month.days().len()).unwrap_or(31);
-    let quantity = contract.month_quantity(month).to_f64();
-    let terms = &contract.deviation;
-    let average = quantity / f64::from(days);
-    let p50_m3 = source_m3(supply, &contract.source);
-    let mut draws = supply.draws(Some(&contract.source));
-    let forecast: Quantiles = band_of(p50_m3, draws.clone()).into();
-    draws.sort_by(f64::total_cmp);
-    let suggested_m3 = whole(optimal_m3);
-    let below = draws.partition_point(|d| *d <= suggested_m3 as f64 + 0.5);
-    let quantile = below as f64 / draws.len().max(1) as f64;
-    let take_min_m3 = problem
-        .limits
-        .iter()
-        .filter(|l| l.contract == k && l.sense == crate::plan::problem::LimitSense::AtLeast)
-        .map(|l| whole(l.m3))
-        .max()
-        .unwrap_or(0);
-    let flow_max_m3h = (terms.flow_max_m3h > 0.0).then(|| whole(terms.flow_max_m3h.floor()));
-    let remark = if contract.gas_day_start_hour == supply.clock {
-        String::new()
-    } else {
-        format!(
-            "合同气日自{}时起，与预测气日({}时)不同，请核对",
-            contract.gas_day_start_hour.start_hour, supply.clock.start_hour
-        )
-    };
-    let names: Vec<&str> = contract
-        .components
-        .iter()
-        .map(|c| c.kind.name_zh())
-        .collect();
-    let mut line = NominationLine {
-        contract: contract.id.clone(),
-        components: names.join("/"),
-        supplier: contract.supplier.clone(),
-        source: contract.source.clone(),
-        source_class: input
-            .registry
-            .sources
-            .get(&contract.source)
-            .map_or(SourceClass::Other, |s| s.class),
-        delivery_point: contract.delivery_point.clone(),
-        month_average_m3: whole(average),
-        remaining_average_m3: input.taken.get(&contract.id).and_then(|take| {
-            remaining_average(quantity, take.taken_m3 as f64, take.days, days).map(whole)
-        }),
-        take_min_m3,
-        take_max_m3: (quantity > 0.0 && terms.take_day_max_ratio > 0.0)
-            .then(|| whole(terms.take_day_max_ratio * average)),
-        delivered_yesterday_m3: input.delivered_yesterday_m3.get(&contract.id).copied(),
-        today_m3: today.map(|t| source_m3(t, &contract.source)),
-        forecast,
-        p5_m3: whole(quantile_of_sorted(&draws, 0.05)),
-        p95_m3: whole(quantile_of_sorted(&draws, 0.95)),
-        suggested_m3,
-        quantile,
-        nominated_m3: suggested_m3,
-        makeup_m3: 0,
-        flow_max_m3h,
-        hours_m3: hours(supply, contract, suggested_m3, flow_max_m3h)?,
-        approved_m3: None,
-        changed_m3: None,
-        reapproved_m3: None,
-        change_reason: None,
-        delivered_m3: None,
-        remark,
-        reason_zh: String::new(),
-        reason_en: String::new(),
-    };
-    (line.reason_zh, line.reason_en) = explain::nomination(&line, contract);
-    Ok(line)
-}
-
-/// The day by hour like the P50, no hour above the largest flow.
-fn hours(
-    supply: &Supply<'_>,
-    contract: &SupplyContract,
-    total_m3: i64,
-    flow_max_m3h: Option<i64>,
-) -> Result<[i64; 24], PlanError> {
-    let mut shape = [0.0; 24];
-    for cell in supply.cells.iter().filter(|c| c.source == contract.source) {
-        for (sum, value) in shape.iter_mut().zip(cell.hours_m3) {
-            *sum += value as f64;
-        }
-    }
-    let mut most = flow_max_m3h.unwrap_or(total_m3);
-    if most * 24 < total_m3 {
-        // The largest flow is no whole number: round it up rather than refuse the day.
-        most += 1;
-    }
-    spread(&shape, total_m3, &[0; 24], &[most; 24])
-        .and_then(|hours| hours.try_into().ok())
-        .ok_or(PlanError::DaySplit {
-            contract: contract.id.clone(),
-            declared_m3: total_m3,
-            day_min_m3: 0,
-            day_max_m3: most,
-            days: 24,
-        })
 }
 
 impl Nomination {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::contract::{ContractComponent, ContractComponentKind, DeviationTerms};
+use crate::domain::registry::RegistryParts;
 use crate::plan::fixture;
 
 pub(crate) fn made(
@@ -18,11 +20,13 @@ pub(crate) fn made(
         registry,
         day: day.parse().unwrap(),
         forecast,
+        breakdown: None,
         taken: &taken,
         delivered_yesterday_m3: &yesterday,
         unaccounted_ratio: 0.025,
         sequence: 1,
         version: 1,
+        submission_no: 1,
         made_at: fixture::at("2026-11-20T09:00:00+08:00"),
         prepared_by: "调度员".into(),
     })
@@ -106,18 +110,66 @@ fn an_edit_beyond_five_percent_needs_a_reason() {
     let mut n = sample();
     let id = n.lines[0].contract.clone();
     let far = n.lines[0].suggested_m3 * 110 / 100;
-    assert!(n.edit(&id, far, None));
+    n.edit(&id, far, None).unwrap();
     assert_eq!(n.lines[0].hours_m3.iter().sum::<i64>(), far);
     let codes = |n: &Nomination| -> Vec<&str> { n.checks().iter().map(|c| c.code).collect() };
     assert!(codes(&n).contains(&"nomination.reason_missing"));
-    n.edit(&id, far, Some("寒潮提前".into()));
+    n.edit(&id, far, Some("寒潮提前".into())).unwrap();
     assert!(!codes(&n).contains(&"nomination.reason_missing"));
-    n.edit(&id, 10, Some("试".into()));
+    n.edit(&id, 10, Some("试".into())).unwrap();
     assert!(codes(&n).contains(&"nomination.below_take_min"));
     assert!(codes(&n).contains(&"nomination.outside_band"));
     n.lines[0].hours_m3[3] += 7;
     assert!(codes(&n).contains(&"nomination.hours_differ"));
-    assert!(!n.edit(&"nobody".into(), 1, None));
+    assert_eq!(
+        n.edit(&"nobody".into(), 1, None),
+        Err(EditError::UnknownContract("nobody".into()))
+    );
+}
+
+#[test]
+fn what_was_not_suggested_is_spread_over_the_day_as_the_city_uses_it() {
+    let mut n = sample();
+    let id = n.lines[0].contract.clone();
+    for line in &mut n.lines {
+        (line.suggested_m3, line.nominated_m3, line.hours_m3) = (0, 0, [0; 24]);
+    }
+    // Nothing anywhere: every hour alike, and not all of it in 08–09.
+    n.edit(&id, 240_000, Some("气源切换".into())).unwrap();
+    assert_eq!(n.lines[0].hours_m3, [10_000; 24]);
+    // The shape of the others, as far as the largest flow lets it.
+    let mut n = sample();
+    (n.lines[0].suggested_m3, n.lines[0].nominated_m3) = (0, 0);
+    n.lines[0].hours_m3 = [0; 24];
+    let mut other = [1_000; 24];
+    other[9] = 3_000;
+    n.lines[1].hours_m3 = other;
+    n.lines[0].flow_max_m3h = None;
+    n.edit(&id, 26_000, Some("气源切换".into())).unwrap();
+    assert_eq!(n.lines[0].hours_m3, other);
+    n.lines[0].flow_max_m3h = Some(1_100);
+    n.edit(&id, 26_000, None).unwrap();
+    assert!(n.lines[0].hours_m3.iter().all(|h| *h <= 1_100));
+    assert_eq!(n.lines[0].hours_m3.iter().sum::<i64>(), 26_000);
+    let before = n.clone();
+    for m3 in [-1, 1_100 * 24 + 1, 30_000] {
+        assert!(matches!(
+            n.edit(&id, m3, None),
+            Err(EditError::OutOfReach { .. })
+        ));
+        assert_eq!(n, before, "a refused edit changes nothing");
+    }
+    // A largest flow of 1,100.5 m³/h: what was suggested of it can be nominated, and no more.
+    n.lines[0].suggested_m3 = 26_412;
+    n.edit(&id, 26_412, None).unwrap();
+    assert!(n.lines[0].hours_m3.iter().all(|h| *h <= 1_101));
+    assert_eq!(
+        n.edit(&id, 26_413, None),
+        Err(EditError::OutOfReach {
+            nominated_m3: 26_413,
+            most_m3: 26_412
+        })
+    );
 }
 
 #[test]
@@ -131,28 +183,100 @@ fn a_day_out_of_reach_is_refused() {
     assert_eq!(error.code(), "plan.horizon_too_short");
 }
 
-#[test]
-fn an_exhausted_month_is_covered_beyond_the_contract() {
-    let taken = BTreeMap::from([(
-        "HT-2026-01".into(),
-        MonthTake {
-            taken_m3: 14_500_000,
-            days: 19,
-        },
-    )]);
-    let n = nominate(&NominateInput {
-        registry: &fixture::registry(),
+fn after(parts: RegistryParts, taken_m3: i64) -> Nomination {
+    let taken = BTreeMap::from([("HT-2026-01".into(), MonthTake { taken_m3, days: 20 })]);
+    nominate(&NominateInput {
+        registry: &Registry::new(parts),
         day: "2026-11-21".parse().unwrap(),
         forecast: &fixture::forecast(10, 1.0),
+        breakdown: None,
         taken: &taken,
         delivered_yesterday_m3: &BTreeMap::new(),
         unaccounted_ratio: 0.0,
         sequence: 1,
         version: 1,
+        submission_no: 1,
         made_at: fixture::at("2026-11-20T09:00:00+08:00"),
         prepared_by: String::new(),
     })
-    .unwrap();
-    assert_eq!(n.lines[0].remaining_average_m3, Some(0));
-    assert_eq!(n.lines[0].take_min_m3, 0);
+    .unwrap()
+}
+
+/// The fixture's contracts without market gas.
+fn without_market() -> RegistryParts {
+    let mut parts = fixture::parts();
+    for contract in &mut parts.contracts {
+        let is_within = |c: &ContractComponent| c.kind != ContractComponentKind::Market;
+        contract.components.retain(is_within);
+    }
+    parts.contracts[1].is_swing = false;
+    parts
+}
+
+#[test]
+fn an_exhausted_month_is_nominated_at_what_it_costs() {
+    let early = after(without_market(), 2_000_000);
+    let n = after(without_market(), 14_500_000);
+    let line = &n.lines[0];
+    assert_eq!(line.remaining_average_m3, Some(0));
+    assert_eq!(line.take_min_m3, 0);
+    // The city draws its gas whatever is left; what is not nominated costs the deviation beside.
+    assert_eq!(line.suggested_m3, early.lines[0].suggested_m3);
+    assert!(
+        line.suggested_m3 > line.forecast.p50_m3 * 9 / 10,
+        "{line:?}"
+    );
+    assert!(
+        line.reason_zh.contains("本月合同余量0.00万m³，其中"),
+        "{}",
+        line.reason_zh
+    );
+    assert!(
+        line.reason_en.contains("the month has 0.00"),
+        "{}",
+        line.reason_en
+    );
+    assert!(!early.lines[0].reason_zh.contains("余量"));
+    // It costs the over-take of the month on everything that is expected.
+    let dearer = n.expected_yuan - early.expected_yuan;
+    let demand = line.forecast.p50_m3 as f64;
+    assert!(
+        (dearer / (1.2 * demand) - 1.0).abs() < 0.05,
+        "{dearer} {demand}"
+    );
+}
+
+#[test]
+fn a_bound_that_binds_is_named() {
+    let bound = |change: fn(&mut DeviationTerms)| {
+        let mut parts = without_market();
+        change(&mut parts.contracts[0].deviation);
+        after(parts, 2_000_000).lines.remove(0)
+    };
+    for (change, zh) in [
+        (
+            (|t| t.take_day_max_ratio = 0.9) as fn(&mut DeviationTerms),
+            "受日最大提取量43.50万m³限制",
+        ),
+        (
+            |t| t.take_day_min_ratio = 1.1,
+            "受日最小提取量53.17万m³限制",
+        ),
+        (
+            |t| t.flow_max_m3h = 17_000.0,
+            "受最大瞬时流量折算的日量40.80万m³限制",
+        ),
+    ] {
+        let line = bound(change);
+        assert!(line.reason_zh.contains(zh), "{}", line.reason_zh);
+        assert!(line.reason_en.contains("which binds"), "{}", line.reason_en);
+    }
+    assert!(!bound(|_| ()).reason_zh.contains('受'));
+}
+
+#[test]
+fn an_unknown_month_is_said_to_be() {
+    let n = after(without_market(), 2_000_000);
+    assert_eq!(n.lines[0].remark, "");
+    assert_eq!(n.lines[1].remark, "本月已提取量不全，未计本月合同余量");
 }

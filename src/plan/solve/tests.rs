@@ -23,6 +23,7 @@ fn contract(components: Vec<ComponentTerms>, band_ratio: f64) -> ContractTerms {
         take_max_m3: f64::INFINITY,
         delivered_max_m3: f64::INFINITY,
         take_or_pay_m3: 0.0,
+        month_left_m3: f64::INFINITY,
     }
 }
 
@@ -146,6 +147,25 @@ fn take_or_pay_pulls_nothing_into_the_declaration_but_is_priced() {
 }
 
 #[test]
+fn beyond_the_month_gas_is_declared_and_pays_its_over_take() {
+    // Nothing left of the month, gas at 2.00 and over-take at 1.20 whether declared or not: the deviation
+    // of the day decides, as in the worked example.
+    let mut problem = worked(0.0);
+    problem.contracts[0].components[0].price = 2.0;
+    let inside = solve(&problem).unwrap();
+    problem.contracts[0].month_left_m3 = 0.0;
+    let beyond = solve(&problem).unwrap();
+    assert!((contract_totals(&beyond.quantities)[0] - 105.0).abs() < 1e-6);
+    assert_eq!(beyond.quantities, inside.quantities);
+    assert!((beyond.cost.over_take_yuan - inside.cost.over_take_yuan - 120.0).abs() < 1e-6);
+    assert!((beyond.cost.purchase_yuan - inside.cost.purchase_yuan).abs() < 1e-6);
+    // 100 left: over-take of the month on the 5 and 10 m³ of two futures.
+    problem.contracts[0].month_left_m3 = 100.0;
+    let some = expected_cost(&problem, &inside.quantities);
+    assert!((some.over_take_yuan - inside.cost.over_take_yuan - 1.2 * 3.0).abs() < 1e-6);
+}
+
+#[test]
 fn the_swing_contract_takes_over_what_is_dearer_elsewhere() {
     let mut pipeline = contract(vec![component(Kind::Balanced1, 100.0, 2.0)], 0.0);
     pipeline.delivered_max_m3 = 130.0;
@@ -166,6 +186,9 @@ fn the_swing_contract_takes_over_what_is_dearer_elsewhere() {
     };
     let solution = solve(&problem).unwrap();
     assert!((solution.cost.moved_m3 - 50.0).abs() < 1e-6, "{solution:?}");
+    // All of it for the pipeline.
+    assert!((solution.cost.moved_from_m3[0] - 50.0).abs() < 1e-6);
+    assert!(solution.cost.moved_from_m3[1].abs() < 1e-9);
     assert!(solution.cost.unserved_m3 < 1e-6);
     assert!(
         (solution.quantities[1][0] - 60.0).abs() < 1e-3,
@@ -181,6 +204,7 @@ prop_compose! {
         prices in (1.5..2.5_f64, 1.5..3.0_f64, 3.2..5.0_f64, 2.5..6.0_f64),
         charges in (0.2..2.0_f64, 0.05..0.8_f64),
         top in 0.0..100.0_f64,
+        left in prop::option::of(-5.0..150.0_f64),
         has_swing in any::<bool>(),
     ) -> Problem {
         let mut main = contract(vec![
@@ -193,6 +217,7 @@ prop_compose! {
         main.take_max_m3 = 1.1 * (available.0 + available.1);
         main.delivered_max_m3 = 140.0;
         main.take_or_pay_m3 = top;
+        main.month_left_m3 = left.unwrap_or(f64::INFINITY);
         let mut lng = contract(vec![component(Kind::Market, f64::INFINITY, prices.3)], 0.02);
         lng.id = "LNG".into();
         lng.is_swing = has_swing;

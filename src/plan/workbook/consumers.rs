@@ -3,9 +3,10 @@
 use crate::domain::customer::SaleMode;
 use crate::plan::PlanError;
 use crate::plan::declaration::{Declaration, LargeConsumerLine};
-use crate::plan::workbook::page::{Look, Page, cell, on, row_of, wan};
+use crate::plan::workbook::page::{Look, Page, on, range, row_of, wan};
 use crate::plan::workbook::{FIRST, SUMMARY, heads, period_zh, signature_names, summary};
 
+const MODE: u16 = 5;
 const CONTRACT: u16 = 6;
 const FILED: u16 = 7;
 const P50: u16 = 8;
@@ -57,7 +58,13 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     let sums: [(u16, i64); 5] = [
         (CONTRACT, lines.iter().map(|l| l.contract_month_m3).sum()),
         (FILED, lines.iter().filter_map(|l| l.filed_m3).sum()),
-        (P50, lines.iter().map(|l| l.forecast.p50_m3).sum()),
+        (
+            P50,
+            lines
+                .iter()
+                .filter_map(|l| l.forecast.map(|own| own.p50_m3))
+                .sum(),
+        ),
         (ADOPTED, lines.iter().map(|l| l.adopted_m3).sum()),
         (
             INTERRUPTIBLE,
@@ -71,16 +78,25 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
             page.column_sum(total, col, FIRST, total - 1, m3)?;
         }
     }
-    page.label(total + 1, 0, 5, "其余用户（月度汇总 − 本表）")?;
+    page.label(total + 1, 0, 5, "其余用户（月度汇总 − 本表直销用户）")?;
     let there = on(SUMMARY, summary::total_row(d), summary::P50);
+    let is_direct = |line: &&LargeConsumerLine| line.sale_mode == SaleMode::Direct;
+    let p50 = |line: &LargeConsumerLine| line.forecast.map_or(0, |own| own.p50_m3);
+    let adopted = |line: &LargeConsumerLine| line.adopted_m3;
     for (col, of) in [
-        (P50, sums.get(2).map_or(0, |s| s.1)),
-        (ADOPTED, sums.get(3).map_or(0, |s| s.1)),
+        (P50, lines.iter().filter(is_direct).map(p50).sum::<i64>()),
+        (ADOPTED, lines.iter().filter(is_direct).map(adopted).sum()),
     ] {
+        let direct = format!(
+            "SUMIF({},\"{}\",{})",
+            range(FIRST, MODE, total, MODE),
+            sale_mode_zh(SaleMode::Direct),
+            range(FIRST, col, total, col)
+        );
         page.formula(
             total + 1,
             col,
-            &format!("{there}-{}", cell(total, col)),
+            &format!("{there}-{direct}"),
             wan(d.total.forecast.p50_m3 - of),
             Look::Wan,
         )?;
@@ -92,7 +108,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     // The next sheet has plans of the same customers, and other figures for them.
     page.note(
         total + 3,
-        "系统预测P50由该户历史用气推算，未计入其申报；“新增与项目”表中的计划用气为客户申报按历史偏差修正后的气量，两者口径不同，可不相等。",
+        "系统预测P50由该户历史用气推算，未计入其申报，无历史者为“—”，采用其修正后的申报；“新增与项目”表中的计划用气为客户申报按历史偏差修正后的气量，两者口径不同，可不相等。",
     )?;
     page.signatures(total + 5, &signature_names(d), 4)?;
     page.print(total + 5, REMARK, FIRST, 2)?;
@@ -105,10 +121,10 @@ fn consumer_row(page: &mut Page<'_>, line: &LargeConsumerLine, row: u32) -> Resu
     page.text(row, 2, line.class.name_zh())?;
     page.text(row, 3, &line.industry)?;
     page.text(row, 4, &format!("{}/{}", line.grid, line.account_manager))?;
-    page.text(row, 5, sale_mode_zh(line.sale_mode))?;
+    page.text(row, MODE, sale_mode_zh(line.sale_mode))?;
     page.wan(row, CONTRACT, line.contract_month_m3)?;
     page.wan_or_unknown(row, FILED, line.filed_m3)?;
-    page.wan(row, P50, line.forecast.p50_m3)?;
+    page.wan_or_unknown(row, P50, line.forecast.map(|own| own.p50_m3))?;
     page.wan(row, ADOPTED, line.adopted_m3)?;
     page.text(row, 10, line.basis.name_zh())?;
     match line.last_month_deviation {

@@ -4,8 +4,10 @@ use crate::domain::contract::ContractComponentKind;
 use crate::domain::customer::CustomerClass;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
-use crate::plan::workbook::page::{Look, Page, on, wan};
-use crate::plan::workbook::{STRUCTURE, SUMMARY, instant_zh, period_zh, structure, summary};
+use crate::plan::workbook::page::{Look, Page, height_of, on, wan};
+use crate::plan::workbook::{
+    STRUCTURE, SUMMARY, instant_zh, period_zh, prepared_zh, structure, summary,
+};
 
 pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanError> {
     page.heading("月度用气计划申报表", &d.company, "单位：万m³", 3)?;
@@ -18,11 +20,17 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
         page.text_left(row, 1, left.1)?;
         page.head(row, 2, right.0)?;
         page.text_left(row, 3, right.1)?;
-        page.sheet.set_row_height(row, 24)?;
+        page.sheet
+            .set_row_height(row, height_of(right.1, 44.0).max(24.0))?;
         row += 1;
         Ok::<(), PlanError>(())
     };
-    let version = format!("V{} / 第{}次上报", d.version, d.version);
+    let submission = match (d.sent_at, d.submission_no) {
+        (Some(_), n) => format!("第{n}次上报"),
+        (None, 0 | 1) => "草稿，未上报".to_owned(),
+        (None, n) => format!("草稿，已上报{}次", n - 1),
+    };
+    let version = format!("V{} / {submission}", d.version);
     let suppliers = d.suppliers.join("、");
     let made_at = instant_zh(d.made_at);
     let due_on = d.due_on.format("%Y年%-m月%-d日").to_string();
@@ -39,13 +47,16 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     )?;
     pair(
         page,
-        ("变更原因", d.change_reason.as_deref().unwrap_or("—")),
+        (
+            "变更原因",
+            d.change_reason.as_deref().map_or("—", reason_zh),
+        ),
         ("最早提交期限", &due_on),
     )?;
     pair(page, ("编制时间", &made_at), ("联系电话", &d.phone))?;
     row = figures(page, d, row)? + 1;
     for (role, name) in [
-        ("编制人", d.prepared_by.as_str()),
+        ("编制人", prepared_zh(&d.prepared_by)),
         ("审核人", ""),
         ("批准人", ""),
     ] {
@@ -59,6 +70,16 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     page.note(row, "（公章）")?;
     page.print(row, 3, 0, 0)?;
     Ok(())
+}
+
+/// Why there is another version; what a person wrote stays as it is.
+fn reason_zh(reason: &str) -> &str {
+    match reason {
+        "scheduled" => "定时重新编制",
+        "asked for on the command line" => "命令行重新编制",
+        "asked for in the console" => "控制台重新编制",
+        other => other,
+    }
 }
 
 /// The figures, all of them links; returns the row after them.

@@ -52,6 +52,14 @@ fn kind_zh(line: &DayLine) -> String {
     }
 }
 
+/// The first three columns: the day, its weekday, its kind.
+pub(super) fn day_names(page: &mut Page<'_>, row: u32, line: &DayLine) -> Result<(), PlanError> {
+    page.text(row, 0, &line.day.to_string())?;
+    page.text(row, 1, weekday_zh(line.day.0.weekday()))?;
+    page.text(row, 2, &kind_zh(line))?;
+    Ok(())
+}
+
 pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanError> {
     let (sum, p50) = (sum_col(d), p50_col(d));
     let (p90, ratio) = (p50 + 1, p50 + 2);
@@ -84,9 +92,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     page.heads(2, &columns)?;
     for (at, line) in d.days.iter().enumerate() {
         let row = FIRST + row_of(at);
-        page.text(row, 0, &line.day.to_string())?;
-        page.text(row, 1, weekday_zh(line.day.0.weekday()))?;
-        page.text(row, 2, &kind_zh(line))?;
+        day_names(page, row, line)?;
         match line.temperature_c {
             Some(value) => {
                 let shown = (value * 10.0).round() / 10.0;

@@ -4,6 +4,7 @@
 mod consumers;
 mod cover;
 mod daily;
+mod external;
 mod nomination;
 mod page;
 mod parts;
@@ -20,6 +21,7 @@ use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
 use crate::plan::workbook::page::{Page, Styles};
 
+pub use external::write as declaration_for;
 pub use nomination::write as nomination;
 
 /// Names of the sheets, as links spell them.
@@ -116,10 +118,20 @@ fn period_zh(document: &Declaration) -> String {
     )
 }
 
+/// Who prepared a form, as it prints it: the program is no person.
+fn prepared_zh(who: &str) -> &str {
+    match who {
+        "qiliang" => "气量(系统)",
+        "console" => "控制台",
+        "command line" => "命令行",
+        other => other,
+    }
+}
+
 /// The four places at the foot of a sheet.
 fn signature_names(document: &Declaration) -> [(&'static str, &str); 4] {
     [
-        ("编制", document.prepared_by.as_str()),
+        ("编制", prepared_zh(&document.prepared_by)),
         ("审核", ""),
         ("批准", ""),
         ("（公章）", ""),

@@ -4,8 +4,10 @@ use rust_xlsxwriter::Workbook;
 
 use crate::plan::PlanError;
 use crate::plan::nomination::{Nomination, NominationLine};
-use crate::plan::workbook::page::{Look, Page, Styles, cell, col_of, on, range, row_of, wan};
-use crate::plan::workbook::{FIRST, heads, instant_zh, meta, properties};
+use crate::plan::workbook::page::{
+    Look, Page, Styles, cell, col_of, height_of, on, range, row_of, wan,
+};
+use crate::plan::workbook::{FIRST, heads, instant_zh, meta, prepared_zh, properties};
 
 const FORM: &str = "日指定";
 const HOURS: &str = "24小时计划";
@@ -23,6 +25,7 @@ const CHANGED: u16 = 18;
 const REAPPROVED: u16 = 19;
 const EXECUTED: u16 = 21;
 const REMARK: u16 = 22;
+const REMARK_WIDTH: f64 = 34.0;
 
 /// A figure that may be unknown.
 type Known = fn(&NominationLine) -> Option<i64>;
@@ -102,7 +105,7 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
             ("变更批复量", 11.0),
             ("变更原因", 16.0),
             ("执行率%", 9.0),
-            ("备注", 34.0),
+            ("备注", REMARK_WIDTH),
         ]),
     )?;
     for (at, line) in n.lines.iter().enumerate() {
@@ -152,18 +155,38 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
         total + 2,
         "注：P10、P90 合计按联合情景计算，不可相加；首小时为气日起始时刻起的一小时。",
     )?;
+    let below = checks(page, n, total + 3)?;
     page.signatures(
-        total + 4,
+        below + 1,
         &[
-            ("编制", n.prepared_by.as_str()),
+            ("编制", prepared_zh(&n.prepared_by)),
             ("审核", ""),
             ("批准", ""),
             ("（公章）", ""),
         ],
         5,
     )?;
-    page.print(total + 4, REMARK, FIRST, 5)?;
+    page.print(below + 1, REMARK, FIRST, 5)?;
     Ok(())
+}
+
+/// What the checks found (校核), a row each; the first row below.
+fn checks(page: &mut Page<'_>, n: &Nomination, first: u32) -> Result<u32, PlanError> {
+    let found = n.checks();
+    if found.is_empty() {
+        page.note(first, "校核：未发现问题。")?;
+        return Ok(first + 1);
+    }
+    for (at, check) in found.iter().enumerate() {
+        let weight = if check.is_error {
+            "须更正"
+        } else {
+            "请留意"
+        };
+        let text = format!("校核（{weight}）：{} {}", check.contract, check.message_zh);
+        page.note(first + row_of(at), &text)?;
+    }
+    Ok(first + row_of(found.len()))
 }
 
 fn form_row(page: &mut Page<'_>, line: &NominationLine, at: usize) -> Result<(), PlanError> {
@@ -211,7 +234,8 @@ fn form_row(page: &mut Page<'_>, line: &NominationLine, at: usize) -> Result<(),
         format!("{}；{}", line.remark, line.reason_zh)
     };
     page.text_left(row, REMARK, &remark)?;
-    page.sheet.set_row_height(row, 56)?;
+    page.sheet
+        .set_row_height(row, height_of(&remark, REMARK_WIDTH).max(56.0))?;
     Ok(())
 }
 

@@ -18,6 +18,17 @@ pub(super) fn on(sheet: &str, row: u32, col: u16) -> String {
     format!("'{sheet}'!{}", cell(row, col))
 }
 
+/// Height in points of a row that shows all of a wrapped text in a column of this width; a Chinese
+/// character is as wide as two others.
+pub(super) fn height_of(text: &str, width: f64) -> f64 {
+    let units: usize = text
+        .chars()
+        .map(|mark| if mark.is_ascii() { 1 } else { 2 })
+        .sum();
+    // A line breaks a little before its end, lest a number be torn.
+    15.0 * (units as f64 / (width - 3.0)).ceil().max(1.0) + 2.0
+}
+
 /// A position among at most a few hundred rows.
 pub(super) fn row_of(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)

@@ -3,6 +3,7 @@
 use crate::domain::customer::CustomerClass;
 use crate::plan::PlanError;
 use crate::plan::declaration::{ClassLine, Declaration};
+use crate::plan::explain;
 use crate::plan::workbook::page::{Look, Page, cell, on, range, row_of, wan};
 use crate::plan::workbook::{FIRST, SUMMARY, heads, period_zh, signature_names, summary};
 
@@ -97,16 +98,47 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
         &on(SUMMARY, there, summary::DECLARED),
         d.structure.iter().map(|l| l.declared_m3).sum::<i64>() - d.total.declared_m3,
     )?;
+    let after = carried(page, d, row + 2)?;
     page.note(
-        row + 2,
+        after,
         &format!(
-            "注：损耗与自用按购气量的 {:.2}% 计；本月申报量按本月预测结构以最大余数法分摊，合计等于月度汇总。",
+            "注：损耗与自用按进气量（含过网气量）的 {:.2}% 计；本月申报量按本月预测结构以最大余数法分摊，合计等于月度汇总。",
             d.unaccounted_ratio * 100.0
         ),
     )?;
-    page.signatures(row + 4, &signature_names(d), 3)?;
-    page.print(row + 4, DECLARED, FIRST, 1)?;
+    page.signatures(after + 2, &signature_names(d), 3)?;
+    page.print(after + 2, DECLARED, FIRST, 1)?;
     Ok(())
+}
+
+/// What passes through for others, below the total: it needs capacity, but is not bought. Returns the row
+/// after it.
+fn carried(page: &mut Page<'_>, d: &Declaration, from: u32) -> Result<u32, PlanError> {
+    let mut row = from;
+    if d.carried.is_empty() {
+        return Ok(row);
+    }
+    page.note(
+        row,
+        "另：过网气量（代输、代销），占用管输能力，不计入购气量与上列各数",
+    )?;
+    row += 1;
+    for line in &d.carried {
+        page.text_left(row, 0, &format!("{}（过网）", line.class.name_zh()))?;
+        page.number(row, CUSTOMERS, line.customers as f64, Look::Whole)?;
+        page.wan(row, P50, line.p50_m3)?;
+        let peaks = format!(
+            "日最大{}万m³，最大小时{}m³/h",
+            explain::wan(line.day_max_m3 as f64),
+            explain::grouped(line.hour_max_m3h as f64, 0)
+        );
+        page.text_across(row, SHARE, DECLARED, &peaks)?;
+        row += 1;
+    }
+    page.label(row, 0, 0, "过网气量合计")?;
+    let total = d.carried.iter().map(|line| line.p50_m3).sum();
+    page.column_sum(row, P50, from + 1, row - 1, total)?;
+    Ok(row + 1)
 }
 
 fn class_row(

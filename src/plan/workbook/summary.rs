@@ -388,16 +388,17 @@ fn gaps(page: &mut Page<'_>, d: &Declaration, blocks: &[Block<'_>]) -> Result<u3
             page.formula(row, col, &formula, wan(m3), Look::Gap)?;
         }
         page.sheet.set_row_height(row, 28)?;
-        page.text_left(
-            row,
-            REMARK,
-            &format!(
+        let cover = if gap.gap_p90_m3 > 0 {
+            format!(
                 "拟补：市场化{}、兜底气源调入{}、可中断{}",
                 explain::wan(gap.market_m3 as f64),
                 explain::wan(gap.swing_m3 as f64),
                 explain::wan(gap.interruptible_m3 as f64)
-            ),
-        )?;
+            )
+        } else {
+            "需求P90在月合同量之内".into()
+        };
+        page.text_left(row, REMARK, &cover)?;
         row += 1;
     }
     page.label(row, 0, 5, "缺口合计（仅计正缺口）")?;

@@ -47,6 +47,82 @@ fn every_sheet_has_the_same_total() {
     check_sheets(&sample());
 }
 
+#[test]
+fn a_supplier_is_sent_its_own_contracts_and_nothing_of_ours() {
+    let d = sample();
+    assert_eq!(declaration_for(&d, "nobody").unwrap(), None);
+    for (k, line) in d.contracts.iter().enumerate() {
+        let bytes = declaration_for(&d, &line.supplier).unwrap().unwrap();
+        assert_eq!(
+            declaration_for(&d, &line.supplier).unwrap().as_ref(),
+            Some(&bytes)
+        );
+        let mut book = open(bytes);
+        assert_eq!(
+            book.sheet_names(),
+            ["封面", "月度汇总", "分日计划", "_meta"]
+        );
+        let declared = page::wan(line.declared_m3);
+        let cover = book.worksheet_range("封面").unwrap();
+        let row = row_with(&cover, "申报总量");
+        assert!(close(number(&cover, row, 1), declared));
+        let summary = book.worksheet_range("月度汇总").unwrap();
+        let row = row_with(&summary, "合计");
+        assert!(close(number(&summary, row, 8), declared));
+        let components = summary.rows().skip(3).take(line.components.len());
+        let sum: f64 = components
+            .map(|row| row[8].to_string().parse::<f64>().unwrap())
+            .sum();
+        assert!(close(sum, declared));
+        let days = book.worksheet_range("分日计划").unwrap();
+        let row = row_with(&days, "合计");
+        assert!(close(number(&days, row, 4), declared));
+        for (at, day) in d.days.iter().enumerate() {
+            assert!(close(
+                number(&days, 3 + at, 3),
+                page::wan(day.declared_m3[k])
+            ));
+        }
+        // No band, no price, no other supplier, none of our customers.
+        let other = &d.contracts[1 - k];
+        for name in book.sheet_names() {
+            for cell in book.worksheet_range(&name).unwrap().cells() {
+                let text = cell.2.to_string();
+                for ours in ["P50", "P10", "P90", "元", "企业I1", other.supplier.as_str()] {
+                    assert!(!text.contains(ours), "{name}: {text}");
+                }
+                assert_ne!(text, other.contract.as_str());
+            }
+        }
+        // The sums are live.
+        let formulas = book.worksheet_formula("月度汇总").unwrap();
+        assert!(formulas.cells().any(|cell| cell.2.contains("SUM(")));
+    }
+}
+
+#[test]
+fn gas_of_others_stands_below_the_total() {
+    let mut parts = fixture::parts();
+    parts.customers[1].sale_mode = crate::domain::customer::SaleMode::Wheeling;
+    let registry = crate::domain::registry::Registry::new(parts);
+    let forecast = fixture::forecast(62, 1.1);
+    let mut d = crate::plan::declaration::tests::made(&registry, &forecast).unwrap();
+    d.large_consumers[0].sale_mode = crate::domain::customer::SaleMode::Wheeling;
+    check_sheets(&d);
+    let mut book = open(declaration(&d).unwrap());
+    let sheet = book.worksheet_range("用户结构").unwrap();
+    let row = row_with(&sheet, "过网气量合计");
+    assert!(row > row_with(&sheet, "合计"));
+    assert!(close(number(&sheet, row, 5), 46.5));
+    // What it adopted is no part of what is bought, so it is not taken off for the others.
+    let sheet = book.worksheet_range("重点用户").unwrap();
+    let row = row_with(&sheet, "其余用户");
+    assert!(close(
+        number(&sheet, row, 9),
+        page::wan(d.total.forecast.p50_m3)
+    ));
+}
+
 /// Every sheet, as it is read back from the file, against the document and each other.
 fn check_sheets(d: &Declaration) {
     let mut book = open(declaration(d).unwrap());
@@ -250,6 +326,24 @@ fn the_same_version_gives_the_same_bytes() {
     let mut next = d.clone();
     next.version = 2;
     assert_ne!(declaration(&next).unwrap(), declaration(&d).unwrap());
+}
+
+#[test]
+fn the_cover_counts_what_was_sent_and_no_drafts() {
+    let cover = |version: u32, submission_no: u32, is_sent: bool| {
+        let mut d = sample();
+        (d.version, d.submission_no) = (version, submission_no);
+        d.sent_at = is_sent.then_some(d.made_at);
+        let sheet = open(declaration(&d).unwrap()).worksheet_range("封面");
+        let sheet = sheet.unwrap();
+        let mut cells = sheet.used_cells().map(|(_, _, cell)| cell.to_string());
+        cells.find(|text| text.starts_with('V')).unwrap()
+    };
+    // Twenty days of drafts by the clock.
+    assert_eq!(cover(120, 1, false), "V120 / 草稿，未上报");
+    assert_eq!(cover(3, 1, true), "V3 / 第1次上报");
+    assert_eq!(cover(4, 2, false), "V4 / 草稿，已上报1次");
+    assert_eq!(cover(5, 2, true), "V5 / 第2次上报");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::validate::convert::interval::ZoneConversion;
 use crate::validate::curve::CurveRules;
 
 /// Grows when the way curves are computed changes, so that an upgrade computes them again.
-const RULES_VERSION: u32 = 5;
+const RULES_VERSION: u32 = 6;
 
 /// Marks what a changed registry makes dirty: all days of meters whose factor, digits, largest
 /// flow, period, settlement or exchanges, whose zone's gas (if it is converted by it), or whose calendar

@@ -339,6 +339,8 @@ impl Pass<'_> {
                 meter,
                 customer,
                 changes: told.map_or(&[], Vec::as_slice),
+                atmosphere_kpa: self.registry.atmosphere_of(meter),
+                reference: self.registry.company.reference,
                 calendar: &self.calendar,
                 clock,
                 limits: &self.limits.of(customer, day),

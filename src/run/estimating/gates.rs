@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Around, hour_of, size_of};
+use crate::domain::calendar::GasDay;
 use crate::domain::id::{MeterId, ZoneId};
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
@@ -112,7 +113,7 @@ impl Around<'_> {
             return Ok(gates);
         }
         let mut zones: BTreeMap<ZoneId, [Left; 24]> = BTreeMap::new();
-        for (zone, now) in self.left_on(&self.curves) {
+        for (zone, now) in self.left_on(self.day, &self.curves) {
             let hours = zones.entry(zone).or_default();
             for (left, now) in hours.iter_mut().zip(now) {
                 left.now = now;
@@ -134,9 +135,10 @@ impl Around<'_> {
         }
         let mut before = Vec::new();
         for back in WEEKS_BACK {
-            let curves = self.of.journal.curves_on(self.day.plus(-back))?;
+            let day = self.day.plus(-back);
+            let curves = self.of.journal.curves_on(day)?;
             let curves = curves.iter().map(|curve| (&curve.meter, curve)).collect();
-            before.push(self.left_on(&curves));
+            before.push(self.left_on(day, &curves));
         }
         for (zone, hours) in &mut zones {
             let packs = self.packs_of(zone)?;
@@ -175,10 +177,11 @@ impl Around<'_> {
     /// value today; who has none on that other day counts as today. None where a gate lacks the hour.
     fn left_on(
         &self,
+        day: GasDay,
         curves: &BTreeMap<&MeterId, &LoadCurve>,
     ) -> BTreeMap<ZoneId, [Option<StdVolume>; 24]> {
         let mut zones: BTreeMap<ZoneId, [Option<StdVolume>; 24]> = BTreeMap::new();
-        let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate;
+        let is_gate = |meter: &&Meter| meter.role == MeterRole::Gate && meter.is_installed_on(day);
         for meter in self.registry.meters.values().filter(is_gate) {
             let curve = curves.get(&meter.id);
             let hours = zones

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::calendar::GasDay;
 use crate::domain::connection::ConnectionStage;
+use crate::domain::customer::CustomerClass;
 use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
-use crate::domain::filing::FiledPlan;
 use crate::domain::id::CustomerId;
 use crate::domain::registry::Registry;
 use crate::forecast::parts::{ConsumerInput, PartsInput, Project};
@@ -19,24 +19,35 @@ use crate::run::{facts, ledgering};
 use crate::store::book::DocumentKind;
 
 /// Days of plans looked at for a customer's bias.
-const PLAN_DAYS: i64 = 183;
+pub(super) const PLAN_DAYS: i64 = 183;
+
+/// Days of customers that were read already.
+pub(super) type ReadDays = BTreeMap<CustomerId, CustomerDays>;
+
+/// Who is forecast one by one, beside those who file plans.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who<'a> {
+    /// Members of the ledger.
+    Members,
+    /// These, even if a project speaks for them.
+    Asked(&'a ReadDays),
+    /// Who was on the ledger at an instant of the past.
+    Then(&'a BTreeSet<CustomerId>, &'a ReadDays),
+}
 
 /// Everything beside the history of nodes, as known at an instant.
-///
-/// With `asked`, whose days were read already, these customers are among the consumers even if a project
-/// speaks for them.
 pub(super) fn parts(
     app: &App,
     registry: &Registry,
     at: DateTime<Utc>,
     horizon_days: usize,
-    asked: Option<&BTreeMap<CustomerId, CustomerDays>>,
+    who: Who<'_>,
 ) -> anyhow::Result<PartsInput> {
     let today = app.gas_day_clock().day_of(at);
     let until = today.plus(i64::try_from(horizon_days).unwrap_or(0));
-    let plans = latest_plans(app, registry, today.plus(-PLAN_DAYS), until, at)?;
+    let plans = plans_in_force(app, registry, today.plus(-PLAN_DAYS), until, at)?;
     Ok(PartsInput {
-        consumers: consumers(app, registry, at, plans, asked)?,
+        consumers: consumers(app, registry, at, plans, who)?,
         projects: projects(registry, at),
         factors: factors_known_at(app, at)?,
     })
@@ -56,32 +67,29 @@ pub(crate) fn factors_known_at(app: &App, at: DateTime<Utc>) -> anyhow::Result<V
 
 type Plans = BTreeMap<CustomerId, BTreeMap<GasDay, f64>>;
 
-/// Of several plans for a day the one known last.
-fn latest_plans(
+fn plans_in_force(
     app: &App,
     registry: &Registry,
     from: GasDay,
     to: GasDay,
     at: DateTime<Utc>,
 ) -> anyhow::Result<Plans> {
-    let mut plans: Vec<FiledPlan> = facts::plans_known_at(&app.book, registry, from, to, at)?;
-    plans.sort_by_key(|plan| plan.available_at);
     let mut out = Plans::new();
-    for plan in plans {
+    for plan in facts::plans_known_at(&app.book, registry, from, to, at)? {
         let of_customer = out.entry(plan.customer).or_default();
         of_customer.insert(plan.day, plan.volume.to_f64());
     }
     Ok(out)
 }
 
-/// Members of the ledger and whoever files plans. A customer of a project still on its ramp is a
-/// part of the project, not a node.
+/// Members of the ledger, whoever files plans, and customers whose gas is not ours but who count in a
+/// class that is. A customer of a project still on its ramp is a part of the project, not a node.
 fn consumers(
     app: &App,
     registry: &Registry,
     at: DateTime<Utc>,
     mut plans: Plans,
-    asked: Option<&BTreeMap<CustomerId, CustomerDays>>,
+    who: Who<'_>,
 ) -> anyhow::Result<Vec<ConsumerInput>> {
     let today = app.gas_day_clock().day_of(at);
     let of_projects: BTreeSet<&CustomerId> = registry
@@ -90,9 +98,10 @@ fn consumers(
         .filter(|c| !c.is_learnt(today))
         .filter_map(|c| c.customer.as_ref())
         .collect();
-    let mut ids: BTreeSet<CustomerId> = match asked {
-        Some(of) => of.keys().cloned().collect(),
-        None => ledgering::members_on(app, registry, today)?
+    let mut ids: BTreeSet<CustomerId> = match who {
+        Who::Asked(of) => of.keys().cloned().collect(),
+        Who::Then(members, _) => members.clone(),
+        Who::Members => ledgering::members_on(app, registry, today)?
             .into_iter()
             .map(|(id, _)| id)
             .collect(),
@@ -103,14 +112,25 @@ fn consumers(
             .filter(|(_, days)| days.range(today..).next().is_some())
             .map(|(id, _)| id.clone()),
     );
+    let carried = registry.customers.values();
+    let carried = carried.filter(|c| !c.is_bought_for() && c.class != CustomerClass::Wheeling);
+    ids.extend(carried.map(|c| c.id.clone()));
     ids.retain(|id| registry.customers.contains_key(id) && !of_projects.contains(id));
-    let from = today.plus(-facts::HISTORY_DAYS);
-    let is_read = |id: &&CustomerId| asked.is_some_and(|of| of.contains_key(*id));
+    let from = facts::history_from(app, today);
+    let read = match who {
+        Who::Members => None,
+        Who::Asked(days) | Who::Then(_, days) => Some(days),
+    };
+    let is_read = |id: &&CustomerId| read.is_some_and(|of| of.contains_key(*id));
     let to_read = ids.iter().filter(|id| !is_read(id));
     let mut used = facts::days_of(app, registry, to_read, from, today)?;
-    for (id, days) in asked.into_iter().flatten() {
-        ids.insert(id.clone());
-        used.insert(id.clone(), days.between(from, today));
+    if let Who::Asked(of) = who {
+        ids.extend(of.keys().cloned());
+    }
+    for (id, days) in read.into_iter().flatten() {
+        if ids.contains(id) {
+            used.insert(id.clone(), days.between(from, today));
+        }
     }
     let mut effects: BTreeMap<CustomerId, BTreeMap<GasDay, f64>> = BTreeMap::new();
     for change in facts::changes_known_at(&app.book, registry, at)? {

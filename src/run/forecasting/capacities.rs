@@ -10,6 +10,7 @@ use crate::domain::connection::NewConnection;
 use crate::domain::customer::Customer;
 use crate::domain::demand::DemandNode;
 use crate::domain::id::CustomerId;
+use crate::domain::meter::Meter;
 use crate::domain::registry::Registry;
 
 /// Part of a node's meters, by Qmax, whose customers must have a design flow for the node to have one.
@@ -34,35 +35,26 @@ pub(super) fn capacities(
         .filter(|row| !row.is_learnt(today))
         .filter_map(|row| row.customer.as_ref())
         .collect();
-    of_nodes(registry, &rows, &of_projects)
-}
-
-/// The same of all customers, for days of which no project speaks: what a backtest looks back on.
-pub(super) fn capacities_in_all(
-    registry: &Registry,
-    at: DateTime<Utc>,
-) -> BTreeMap<DemandNode, NodeCapacity> {
-    of_nodes(
-        registry,
-        &registry.connections_known_at(at),
-        &BTreeSet::new(),
-    )
+    of_nodes(registry, today, &rows, &of_projects)
 }
 
 fn of_nodes(
     registry: &Registry,
+    day: GasDay,
     rows: &[&NewConnection],
     left_out: &BTreeSet<&CustomerId>,
 ) -> BTreeMap<DemandNode, NodeCapacity> {
+    // What was taken away uses nothing of what is forecast.
+    let is_there = |meter: &&Meter| meter.removed_on.is_none_or(|last| day.0 <= last);
     let of_rows = by_customer(rows);
     let mut qmax_of: BTreeMap<&CustomerId, f64> = BTreeMap::new();
-    for meter in registry.meters.values() {
+    for meter in registry.meters.values().filter(is_there) {
         if let Some(customer) = &meter.customer {
             *qmax_of.entry(customer).or_default() += meter.flow_max_m3h;
         }
     }
     let mut nodes: BTreeMap<DemandNode, OfNode> = BTreeMap::new();
-    for meter in registry.meters.values() {
+    for meter in registry.meters.values().filter(is_there) {
         let (Some(customer), Some(node)) = (registry.customer_of(meter), registry.node_of(meter))
         else {
             continue;
@@ -74,7 +66,7 @@ fn of_nodes(
         let part = if all > 0.0 {
             meter.flow_max_m3h / all
         } else {
-            1.0 / registry.meters_of(&customer.id).count() as f64
+            1.0 / registry.meters_of(&customer.id).filter(is_there).count() as f64
         };
         let of_node = nodes.entry(node).or_default();
         match design_flow(customer, of_rows.get(&customer.id).copied()) {

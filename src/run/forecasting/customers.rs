@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{beside, known_at, take_design_flows};
-use crate::domain::calendar::GasDay;
+use super::beside::{self, Who};
+use super::{known_at, take_design_flows};
+use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::{Band, HORIZON_DAYS_MAX};
 use crate::domain::id::{CustomerId, RunId};
 use crate::domain::registry::Registry;
@@ -28,6 +29,12 @@ impl OwnForecasts {
         let index = usize::try_from(day.days_since(self.from?)).ok()?;
         let of = self.of.get(customer)?;
         Some((*of.bands.get(index)?, of.model))
+    }
+
+    /// Band of a customer in a month, from its joint draws, m³; none of a customer of whom nothing can be
+    /// said, nor of a month of which a day was not asked for.
+    pub(crate) fn month(&self, customer: &CustomerId, month: GasMonth) -> Option<Band> {
+        self.of.get(customer)?.months.get(&month).copied()
     }
 }
 
@@ -52,7 +59,7 @@ pub(crate) fn own_forecasts(
     let asked = usize::try_from(until.days_since(from) + 1).unwrap_or(1);
     request.horizon_days = request.horizon_days.max(asked).min(HORIZON_DAYS_MAX);
     let horizon = request.horizon_days;
-    request.parts = beside::parts(app, registry, origin_at, horizon, Some(known))?;
+    request.parts = beside::parts(app, registry, origin_at, horizon, Who::Asked(known))?;
     take_design_flows(&mut request, registry);
     Ok(OwnForecasts {
         from: Some(from),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
+use crate::domain::calendar::beijing_civil;
 use crate::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
 use crate::domain::id::{DeviceId, MeterId, ProfileId};
 use crate::domain::meter::Meter;
@@ -66,6 +67,20 @@ impl Refusal {
     }
 }
 
+/// A frame from when the device was nowhere: taken away, and not yet put up elsewhere.
+fn not_there(meter: &Meter, device: &DeviceId, at: DateTime<Utc>) -> Refusal {
+    Refusal::new(
+        Some(meter),
+        "ingest.device_removed",
+        format!(
+            "by meters.csv device `{device}` was at no meter's place at {}: removed_on or installed_on \
+             of `{}` says so; if a date is wrong, mend it and replay",
+            beijing_civil(at).to_rfc3339(),
+            meter.id
+        ),
+    )
+}
+
 impl Assessor {
     pub(super) fn assess_all(&self, frames: Vec<RawFrame>) -> Vec<JournalEntry> {
         frames.into_iter().map(|frame| self.assess(frame)).collect()
@@ -114,8 +129,16 @@ impl Assessor {
     /// The transport names the device: its bound profile decodes, and a payload that names another
     /// device is refused, since a device speaks only for itself.
     fn read_as(&self, frame: &RawFrame, device: &DeviceId) -> Result<(&Meter, Decoded), Refusal> {
-        let Some(meter) = self.registry.meter_of(device) else {
-            return Err(Refusal::new(
+        let mut refused = None;
+        // Most devices are one meter; one that was moved is decoded as each of its places says.
+        for meter in self.registry.meters_of_device(device) {
+            match self.read_at(frame, device, meter) {
+                Ok(decoded) => return Ok((meter, decoded)),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| {
+            Refusal::new(
                 None,
                 "ingest.unknown_device",
                 format!(
@@ -123,8 +146,17 @@ impl Assessor {
                      meters.csv and replay",
                     frame.origin
                 ),
-            ));
-        };
+            )
+        }))
+    }
+
+    /// As the device of a meter, if it was that meter when it took the sample.
+    fn read_at(
+        &self,
+        frame: &RawFrame,
+        device: &DeviceId,
+        meter: &Meter,
+    ) -> Result<Decoded, Refusal> {
         let decoded = self.decode_with(meter, &meter.profile, frame)?;
         match &decoded.device {
             Some(named) if named != device => Err(Refusal::new(
@@ -136,8 +168,17 @@ impl Assessor {
                     frame.origin
                 ),
             )),
-            _ => Ok((meter, decoded)),
+            _ if !self.was(meter, device, decoded.sampled_at) => {
+                Err(not_there(meter, device, decoded.sampled_at))
+            }
+            _ => Ok(decoded),
         }
+    }
+
+    /// Whether a device was a meter at an instant.
+    fn was(&self, meter: &Meter, device: &DeviceId, at: DateTime<Utc>) -> bool {
+        let owner = self.registry.meter_at(device, at);
+        owner.is_some_and(|owner| owner.id == meter.id)
     }
 
     /// Only the payload can name the device. Each profile bound in the registry is tried in order,
@@ -147,7 +188,7 @@ impl Assessor {
             self.registry.meters.values().map(|m| &m.profile).collect();
         profiles.sort();
         profiles.dedup();
-        let mut named = None;
+        let (mut named, mut refused) = (None, None);
         for profile in profiles {
             let Some(Ok(decoded)) = self.try_decode(profile, frame) else {
                 continue;
@@ -155,10 +196,23 @@ impl Assessor {
             let Some(device) = &decoded.device else {
                 continue;
             };
-            match self.registry.meter_of(device) {
-                Some(meter) if meter.profile == *profile => return Ok((meter, decoded)),
-                _ => named = named.or_else(|| Some(device.clone())),
+            let fitting = || {
+                let all = self.registry.meters_of_device(device);
+                all.filter(move |meter| meter.profile == *profile)
+            };
+            let there = fitting().find(|meter| self.was(meter, device, decoded.sampled_at));
+            let any = fitting().next();
+            match (there, any) {
+                (Some(meter), _) => return Ok((meter, decoded)),
+                (None, Some(meter)) => {
+                    let refusal = || not_there(meter, device, decoded.sampled_at);
+                    refused = refused.or_else(|| Some(refusal()));
+                }
+                (None, None) => named = named.or_else(|| Some(device.clone())),
             }
+        }
+        if let Some(refusal) = refused {
+            return Err(refusal);
         }
         if let Some(device) = named {
             return Err(Refusal::new(

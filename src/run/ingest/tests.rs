@@ -36,6 +36,7 @@ fn meter(id: &str, profile: &str) -> Meter {
         gateway: None,
         unit: 0,
         installed_on: now().date_naive(),
+        removed_on: None,
     }
 }
 
@@ -173,6 +174,74 @@ async fn codes(journal: &Journal) -> BTreeSet<String> {
             reject.rejected.reason.code
         })
         .collect()
+}
+
+/// A device that was meter `1` until the 21st, lay in the store for two days, and is meter `2` since the 24th,
+/// with the profile that fits there.
+#[test]
+fn a_device_that_moved_is_the_meter_it_was_when_it_took_the_sample() {
+    let moved = |id: &str, profile, from: i64, to: Option<i64>| Meter {
+        device: "d".into(),
+        installed_on: (now() + TimeDelta::days(from)).date_naive(),
+        removed_on: to.map(|to| (now() + TimeDelta::days(to)).date_naive()),
+        ..meter(id, profile)
+    };
+    let with = |meters: Vec<Meter>| {
+        let old = registry();
+        Assessor {
+            registry: Arc::new(Registry::new(RegistryParts {
+                version: "v".into(),
+                company: old.company.clone(),
+                meters,
+                ..crate::validate::rules::testing::parts()
+            })),
+            decode: Arc::new(|profile, frame| match profile.as_str() {
+                "test/plain" => Some(decode_plain(&frame.bytes)),
+                // Only what was sent from the second place has its form.
+                "test/second" => Some(match frame.bytes.strip_prefix(b"2;") {
+                    Some(bytes) => decode_plain(bytes),
+                    None => Err(RejectReason::new("decode.truncated", "no form of ours")),
+                }),
+                _ => None,
+            }),
+            limits: crate::validate::rules::testing::LIMITS,
+            kept: Arc::new(crate::settings::RetentionSettings::for_ever()),
+            clocks: None,
+        }
+    };
+    let day = 24 * 60;
+    let of = |assessor: &Assessor, device: Option<&str>, payload: String| match assessor
+        .assess(delivery(device, &payload).0.frame)
+    {
+        JournalEntry::Reading { reading, .. } => reading.meter.to_string(),
+        JournalEntry::Reject(reject) => reject.reason.code,
+    };
+    let both = with(vec![
+        moved("2", "test/plain", 3, None),
+        moved("1", "test/plain", -100, Some(0)),
+    ]);
+    for named in [Some("d"), None] {
+        let at = |minute: i64| of(&both, named, format!("d:{minute}:5"));
+        // now() is 08:00 in Beijing, when a gas day starts; the last day of the first place is the 21st.
+        assert_eq!(at(-200 * day), "1", "before it was put down in the books");
+        assert_eq!([at(0), at(day - 1)], ["1", "1"]);
+        assert_eq!([at(day), at(3 * day - 1)], ["ingest.device_removed"; 2]);
+        assert_eq!([at(3 * day), at(9 * day)], ["2", "2"]);
+    }
+    // Each place decodes by its own profile, whatever order it is asked in.
+    let other = with(vec![
+        moved("1", "test/plain", -100, Some(0)),
+        moved("2", "test/second", 3, None),
+    ]);
+    assert_eq!(of(&other, Some("d"), "d:0:5".to_owned()), "1");
+    assert_eq!(of(&other, Some("d"), format!("2;d:{}:5", 3 * day)), "2");
+    assert_eq!(of(&other, None, "d:0:5".to_owned()), "1");
+    assert_eq!(of(&other, None, format!("2;d:{}:5", 3 * day)), "2");
+    // Of a meter that is gone for good, what it sent before still counts.
+    let gone = with(vec![moved("1", "test/plain", -100, Some(0))]);
+    assert_eq!(of(&gone, Some("d"), "d:10:5".to_owned()), "1");
+    let late = of(&gone, Some("d"), format!("d:{day}:5"));
+    assert_eq!(late, "ingest.device_removed");
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{DAYS, plans_in_force};
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
 use crate::domain::filing::ProductionChange;
 use crate::domain::finding::Subject;
-use crate::domain::id::{CustomerId, MeterId, ZoneId};
+use crate::domain::id::{CustomerId, ZoneId};
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::{ReferenceConditions, StdVolume};
 use crate::domain::registry::Registry;
@@ -43,7 +44,8 @@ pub fn sync(deps: &CurveDeps) -> Result<(), StoreError> {
     if let Some(changes) = facts::changes_if_readable(&deps.book, &registry, now)? {
         sync_changes(journal, &registry, &limits, &changes, now)?;
     }
-    tell(journal, now, SubjectKind::Zones, zones(&registry, &limits))?;
+    let marked = tell(journal, now, SubjectKind::Zones, zones(&registry, &limits))?;
+    mark_demand(journal, &registry, now, &marked)?;
     sync_plans(journal, &deps.book, &registry, now)
 }
 
@@ -59,7 +61,8 @@ pub fn sync_changes(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let judged_by = meters(registry, limits, changes);
-    tell(journal, now, SubjectKind::Meters, judged_by)
+    tell(journal, now, SubjectKind::Meters, judged_by)?;
+    Ok(())
 }
 
 /// The same of customers alone, for plans that came by another way than the registry, or whose time to be
@@ -88,7 +91,32 @@ pub fn sync_plans(
         now,
         SubjectKind::Customers,
         customers(registry, plans),
-    )
+    )?;
+    Ok(())
+}
+
+/// Has the demand of gas days summed again on which a meter came or went: what is estimated of it, and
+/// whether its curve counts, differs then. The last days are so after any change of who is in use, as zones
+/// are judged on them anyway.
+fn mark_demand(
+    journal: &Journal,
+    registry: &Registry,
+    now: DateTime<Utc>,
+    marked: &BTreeMap<Subject, Vec<DaySpan>>,
+) -> Result<(), StoreError> {
+    let today = journal.clock().day_of(now);
+    let days_of = |(from, to): DaySpan| (0..to.days_since(from)).map(move |at| from.plus(at));
+    let days = marked.values().flatten().copied().flat_map(days_of);
+    let recent = days_of((today.plus(-DAYS), today.plus(1)));
+    let mut in_use = Sha256::new();
+    for meter in registry.meters.values() {
+        let connected_on = registry.customer_of(meter).map(|c| c.connected_on);
+        let dates = (meter.installed_on, meter.removed_on, connected_on);
+        let whose = (&meter.id, &meter.zone, meter.role, &meter.customer);
+        in_use.update(bytes(&(whose, dates)).unwrap_or_default());
+    }
+    let in_use = hex::encode(in_use.finalize());
+    journal.mark_demand_in_use(days.collect(), recent.collect(), in_use)
 }
 
 fn tell(
@@ -96,7 +124,7 @@ fn tell(
     now: DateTime<Utc>,
     kind: SubjectKind,
     judged_by: BTreeMap<Subject, JudgedBy>,
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<Subject, Vec<DaySpan>>, StoreError> {
     let until = journal.clock().day_of(now).plus(-DAYS);
     let marked = journal.sync_judged_by(kind, judged_by, until)?;
     let days = |(from, to): &DaySpan| to.days_since(*from);
@@ -107,7 +135,7 @@ fn tell(
             "What is judged by changed: {days} day(s) of {count} {what} are judged again"
         );
     }
-    Ok(())
+    Ok(marked)
 }
 
 fn bytes(said: &impl Serialize) -> Option<Vec<u8>> {
@@ -154,6 +182,8 @@ fn of_meter(
     struct Said {
         role: MeterRole,
         customer: Option<(CustomerClass, u32, f64)>,
+        atmosphere_kpa: f64,
+        reference: ReferenceConditions,
         limits: Vec<(&'static str, f64)>,
         /// First and last day, and whether the customer stands still.
         told: Vec<(NaiveDate, NaiveDate, bool)>,
@@ -176,35 +206,81 @@ fn of_meter(
         bytes(&Said {
             role: meter.role,
             customer: customer.map(|c| (c.class, c.households, c.design_flow_m3h)),
+            atmosphere_kpa: registry.atmosphere_of(meter),
+            reference: registry.company.reference,
             limits: named(&limits.of_class(who, day), false),
             told,
         })
     })
 }
 
+/// What meters of a zone are in use, from gas day to gas day: a digest of them, which each one that comes or
+/// goes changes.
+#[derive(Default)]
+struct Members(BTreeMap<GasDay, u64>);
+
+impl Members {
+    /// Adds a meter from a gas day to its last one, of which only what was measured counts.
+    fn add(&mut self, meter: &Meter, from: GasDay) {
+        let mut toggle = |day: GasDay, is_last: bool| {
+            let id = bytes(&(&meter.id, meter.role, is_last)).unwrap_or_default();
+            let id = Sha256::digest(id).first_chunk::<8>().copied();
+            *self.0.entry(day).or_default() ^= u64::from_le_bytes(id.unwrap_or_default());
+        };
+        toggle(from, false);
+        if let Some(last) = meter.removed_on.map(GasDay) {
+            toggle(last, true);
+            toggle(last.plus(1), true);
+            toggle(last.plus(1), false);
+        }
+    }
+
+    /// The digest from each day on on which one came or went.
+    fn summed(self) -> BTreeMap<GasDay, u64> {
+        let mut there = 0;
+        let mut sum = |(day, change): (GasDay, u64)| {
+            there ^= change;
+            (day, there)
+        };
+        self.0.into_iter().map(&mut sum).collect()
+    }
+}
+
 fn zones(registry: &Registry, limits: &LimitTable) -> BTreeMap<Subject, JudgedBy> {
     #[derive(Serialize)]
-    struct Said<'a> {
+    struct Said {
         pipe_volume_m3: f64,
         atmosphere_kpa: f64,
         reference: ReferenceConditions,
-        meters: &'a [(&'a MeterId, MeterRole, NaiveDate)],
+        meters: u64,
         limits: Vec<(&'static str, f64)>,
     }
-    let mut members: BTreeMap<&ZoneId, Vec<_>> = BTreeMap::new();
+    let mut members: BTreeMap<&ZoneId, Members> = BTreeMap::new();
     for meter in registry.meters.values() {
         if matches!(meter.role, MeterRole::Gate | MeterRole::Customer) {
-            let member = (&meter.id, meter.role, meter.installed_on);
-            members.entry(&meter.zone).or_default().push(member);
+            let connected_on = registry.customer_of(meter).map(|c| c.connected_on);
+            let from = connected_on.map_or(meter.installed_on, |on| on.max(meter.installed_on));
+            let of_zone = members.entry(&meter.zone).or_default();
+            of_zone.add(meter, GasDay(from));
         }
     }
+    let members: BTreeMap<&ZoneId, BTreeMap<GasDay, u64>> = members
+        .into_iter()
+        .map(|(zone, members)| (zone, members.summed()))
+        .collect();
+    let nobody = BTreeMap::new();
     let by = |zone: &Zone| {
-        JudgedBy::of(limits.changes_of(None), |day| {
+        let there = members.get(&zone.id).unwrap_or(&nobody);
+        let changes = limits.changes_of(None).chain(there.keys().copied());
+        JudgedBy::of(changes, |day| {
             bytes(&Said {
                 pipe_volume_m3: zone.pipe_volume_m3,
                 atmosphere_kpa: zone.atmosphere_kpa,
                 reference: registry.company.reference,
-                meters: members.get(&zone.id).map_or(&[], Vec::as_slice),
+                meters: there
+                    .range(..=day)
+                    .next_back()
+                    .map_or(0, |(_, there)| *there),
                 limits: named(&limits.of(None, day), true),
             })
         })
@@ -220,10 +296,11 @@ fn customers(
     registry: &Registry,
     plans: BTreeMap<(CustomerId, GasDay), StdVolume>,
 ) -> BTreeMap<Subject, JudgedBy> {
-    let mut meters: BTreeMap<&CustomerId, Vec<&MeterId>> = BTreeMap::new();
+    let mut meters: BTreeMap<&CustomerId, Vec<_>> = BTreeMap::new();
     for meter in registry.meters.values() {
         if let Some(customer) = &meter.customer {
-            meters.entry(customer).or_default().push(&meter.id);
+            let of_customer = meters.entry(customer).or_default();
+            of_customer.push((&meter.id, meter.installed_on, meter.removed_on));
         }
     }
     let mut by_customer: BTreeMap<CustomerId, BTreeMap<GasDay, StdVolume>> = BTreeMap::new();

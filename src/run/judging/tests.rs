@@ -12,7 +12,7 @@ use super::{catch_up, sync_known};
 use crate::clock::ManualClock;
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::customer::{Customer, CustomerClass};
-use crate::domain::filing::{ChangeKind, FiledPlan, ProductionChange};
+use crate::domain::filing::{ChangeEntry, ChangeKind, FiledPlan, ProductionChange};
 use crate::domain::finding::{Finding, RuleId, Severity, Subject, Words};
 use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
@@ -254,6 +254,18 @@ fn plan(customer: &str, day: i64, m3: i64, known: DateTime<Utc>) -> FiledPlan {
     }
 }
 
+/// As somebody enters one.
+fn enter(town: &Town, change: ProductionChange) {
+    let entry = ChangeEntry {
+        id: format!("B {}", change.from_on),
+        change,
+        person: "li".into(),
+        reason: "call".into(),
+        is_withdrawn: false,
+    };
+    town.app.book.put_change_entry(entry).unwrap();
+}
+
 fn set(from: i64, limits: &str) -> String {
     format!("[[set]]\nfrom_day = \"{}\"\n{limits}\n", on(from))
 }
@@ -281,6 +293,58 @@ fn a_changed_limit_judges_whom_and_when_it_is_about() {
     assert_eq!(town.work_off(1_000), [0; 0]);
     expected.extend(judged("north", 20..30));
     assert_eq!(town.judged(), expected);
+}
+
+/// It is put down two weeks late that the home closed: what was estimated for it since is taken back, and
+/// nothing else is summed or judged again.
+#[test]
+fn a_meter_taken_away_has_its_days_summed_again() {
+    let in_use_from = |parts: &mut RegistryParts| {
+        for meter in &mut parts.meters {
+            meter.zone = "north".into();
+            meter.installed_on = on(0).0;
+        }
+        for customer in &mut parts.customers {
+            customer.zone = "north".into();
+            customer.connected_on = on(0).0;
+        }
+    };
+    let mut before = parts();
+    in_use_from(&mut before);
+    let town = Town::new();
+    town.registry(before.clone());
+    // Days that are summed again are judged whole.
+    let finish = || {
+        while curves::judge_marked(&town.deps, 1_000).unwrap() > 0 {}
+        while catch_up(&town.app).unwrap().is_some() {}
+    };
+    finish();
+    let summed_again = |parts: &RegistryParts| -> Vec<i64> {
+        curves::drain(&town.deps).unwrap();
+        let journal = &town.app.journal;
+        assert_eq!(journal.stale_demand_days().unwrap().len(), 0);
+        town.registry(parts.clone());
+        let stale = journal.stale_demand_days().unwrap();
+        stale.iter().map(|of| of.day.days_since(on(0))).collect()
+    };
+    let all = |from| (from..DAYS).collect::<Vec<_>>();
+    assert_eq!(summed_again(&before), Vec::<i64>::new());
+    finish();
+    town.plant();
+    let mut closed = before.clone();
+    let home = closed.meters.iter_mut().find(|m| m.id == "home".into());
+    home.unwrap().removed_on = Some(on(45).0);
+    assert_eq!(summed_again(&closed), all(45));
+    finish();
+    let zones: Judged = judged("north", 45..DAYS - super::DAYS);
+    let of_zone = |all: &Judged| -> Judged {
+        let north = all.iter().filter(|(of, _)| of == "north");
+        north.cloned().collect()
+    };
+    assert_eq!(of_zone(&town.judged()), zones);
+    // It was another home after all.
+    assert_eq!(summed_again(&before), all(45));
+    assert_eq!(summed_again(&before), Vec::<i64>::new());
 }
 
 #[test]
@@ -378,7 +442,9 @@ fn an_announcement_kept_in_the_book_judges_as_one_of_the_files_does() {
     // One that is known, and one that somebody entered to be known from tomorrow on.
     let (now, tomorrow) = (start_of(DAYS), start_of(DAYS + 1));
     let changes = [told(10, 12, now), told(40, 41, tomorrow)];
-    town.app.book.put_production_changes(&changes).unwrap();
+    for change in &changes {
+        enter(&town, change.clone());
+    }
     sync_known(&town.app, &mut known).unwrap();
     town.work_off(7);
     let expected = judged("works", 10..=12 + 28);
@@ -407,9 +473,9 @@ fn a_stop_entered_in_the_book_explains_days_without_gas() {
     };
     let before = silent();
     assert!(before > 10, "{before}");
-    town.app
-        .book
-        .put_production_changes(&[ProductionChange {
+    enter(
+        &town,
+        ProductionChange {
             customer: "e".into(),
             kind: ChangeKind::Shutdown,
             from_on: on(30).0,
@@ -418,8 +484,8 @@ fn a_stop_entered_in_the_book_explains_days_without_gas() {
             confidence: 1.0,
             source: "电话".into(),
             available_at: start_of(DAYS),
-        }])
-        .unwrap();
+        },
+    );
     sync_known(&town.app, &mut None).unwrap();
     town.work_off(100);
     assert_eq!(silent(), 0);

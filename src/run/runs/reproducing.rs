@@ -8,14 +8,15 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    CALENDAR, CAPACITIES, CONSUMER, CONSUMERS, CUSTOMER_CAPACITIES, DEMAND, DEVIATIONS, EFFECTS,
-    FACTORS, FORECAST, Made, OBSERVED, PLACES, PROJECTS, SETTINGS, SHARES, TODAY_HOURS, VERSIONS,
-    WEIGHING, decode, kept, make, parts_of,
+    CALENDAR, CAPACITIES, CLIMATE, CONSUMER, CONSUMERS, CUSTOMER_CAPACITIES, DEMAND, DEVIATIONS,
+    EARLIER, EFFECTS, FACTORS, FORECAST, MONTHS, Made, OBSERVED, PLACES, PROJECTS, SETTINGS,
+    SHARES, TODAY_HOURS, VERSIONS, WEIGHING, decode, kept, make, parts_of,
 };
 use crate::domain::breakdown::Breakdown;
 use crate::domain::demand::{DemandDay, DemandForecast};
 use crate::domain::id::RunId;
 use crate::domain::language::Bilingual;
+use crate::domain::months::MonthlyOutlook;
 use crate::forecast::engine;
 use crate::forecast::memory::{Learning, Memory};
 use crate::run::app::App;
@@ -52,22 +53,35 @@ pub fn reproduce(app: &App, id: &RunId) -> anyhow::Result<Reproduction> {
     let Made {
         forecast: made,
         breakdown,
+        months,
         ..
     } = make(request, &Memory::default())?;
     let of_parts = app.book.breakdown(id)?;
-    let of = |run: &DemandForecast, parts: Option<&Breakdown>| {
+    let kept_months = app.book.run_months(id)?;
+    let of = |run: &DemandForecast, parts: Option<&Breakdown>, months: Option<&MonthlyOutlook>| {
         let mut bytes = postcard::to_stdvec(run).context("a forecast cannot be encoded")?;
         if let Some(parts) = parts {
             bytes.extend(postcard::to_stdvec(parts).context("its parts cannot be encoded")?);
         }
+        if let Some(months) = months {
+            bytes.extend(postcard::to_stdvec(months).context("its months cannot be encoded")?);
+        }
         anyhow::Ok(hex::encode(Sha256::digest(bytes)))
     };
-    let kept_digest = of(&kept, of_parts.as_ref())?;
-    let made_digest = of(&made, of_parts.as_ref().map(|_| &breakdown))?;
+    let kept_digest = of(&kept, of_parts.as_ref(), kept_months.as_deref())?;
+    let made_digest = of(
+        &made,
+        of_parts.as_ref().map(|_| &breakdown),
+        months.as_ref(),
+    )?;
+    let mut differences = differences(&kept, &made);
+    if kept_months.as_deref() != months.as_ref() {
+        differences.push(Bilingual::new("逐月预测不同", "other months"));
+    }
     Ok(Reproduction {
         run_id: id.clone(),
         is_identical: kept_digest == made_digest,
-        differences: differences(&kept, &made),
+        differences,
         kept: kept_digest,
         made: made_digest,
         changed_since: changed_since(app, &kept, &parts)?,
@@ -131,7 +145,14 @@ fn changed_since(
     kept: &DemandForecast,
     parts: &[RunPart],
 ) -> anyhow::Result<Vec<Bilingual>> {
-    let now = parts_of(&forecasting::request_at(app, kept.origin_at)?)?;
+    let mut now = forecasting::request_at(app, kept.origin_at)?;
+    if parts.iter().any(|part| part.name == MONTHS) {
+        now.months = Some(forecasting::months_from(
+            app,
+            now.clock.day_of(now.origin_at),
+        ));
+    }
+    let now = parts_of(&now)?;
     let by_name = |parts: &[RunPart]| -> BTreeMap<String, RunPart> {
         parts
             .iter()
@@ -167,6 +188,10 @@ fn changed_since(
             (None, _) if name == WEIGHING => out.push(Bilingual::new(
                 "估算日现在按不确定度计权,当时没有",
                 "estimated days count by their uncertainty now, and did not then",
+            )),
+            (None, _) if name == CLIMATE => out.push(Bilingual::new(
+                "气候值现在用全部历史气温,当时只用各序列自己的时段",
+                "climatology knows all temperatures there are now, and then those of each series' own days",
             )),
             (None, _) if name == CAPACITIES => out.push(Bilingual::new(
                 "没有历史的节点现在按设计流量预测,当时没有",
@@ -204,6 +229,8 @@ fn part_zh(name: &str) -> String {
         CAPACITIES => "各区各结构的设计流量",
         CUSTOMER_CAPACITIES => "大用户的设计流量",
         WEIGHING => "估算日的计权",
+        CLIMATE => "气候值所用的气温",
+        MONTHS => "逐月预测的月份与气源比例",
         _ => "",
     };
     if !named.is_empty() {
@@ -217,6 +244,7 @@ fn part_zh(name: &str) -> String {
         .or_else(|| of(DEVIATIONS, "日用气的不确定度"))
         .or_else(|| of(DEMAND, "的用气量"))
         .or_else(|| of(OBSERVED, "的实测气温"))
+        .or_else(|| of(EARLIER, "的往年气温"))
         .or_else(|| of(FORECAST, "的天气预报"))
         .unwrap_or_else(|| name.to_owned())
 }
@@ -307,8 +335,11 @@ mod tests {
             CAPACITIES,
             CUSTOMER_CAPACITIES,
             WEIGHING,
+            CLIMATE,
+            MONTHS,
         ];
-        let of = [CONSUMER, DEVIATIONS, DEMAND, OBSERVED, FORECAST].map(|kind| format!("{kind}X1"));
+        let of = [CONSUMER, DEVIATIONS, DEMAND, OBSERVED, EARLIER, FORECAST]
+            .map(|kind| format!("{kind}X1"));
         for name in named.map(str::to_owned).iter().chain(&of) {
             let said = part_zh(name);
             assert!(

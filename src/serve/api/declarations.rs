@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasMonth;
 use crate::plan::declaration::Declaration;
-use crate::serve::api::{month, workbook};
+use crate::serve::api::{Asked, month, workbook};
 use crate::serve::openapi::Workbook;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
@@ -27,6 +27,8 @@ pub struct DeclarationSummary {
     pub declared_m3: Option<String>,
     /// When it was computed.
     pub made_at: String,
+    /// Suppliers it is declared to, each with a copy of its own.
+    pub suppliers: Vec<String>,
 }
 
 /// Declarations, latest month first
@@ -89,9 +91,17 @@ pub(super) async fn post_declaration(
     ))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportQuery {
+    /// The copy for one supplier: its contracts and their days, declared quantities alone. Ours with every
+    /// sheet if not given.
+    supplier: Option<String>,
+}
+
 /// The latest version of a month's declaration as a workbook
 #[utoipa::path(get, path = "/declarations/{month}/export.xlsx", tag = "plan",
-    params(("month" = String, Path, description = "`YYYY-MM`")),
+    params(("month" = String, Path, description = "`YYYY-MM`"), ExportQuery),
     responses(
         (status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -99,15 +109,22 @@ pub(super) async fn post_declaration(
 pub(super) async fn export_declaration(
     State(state): State<AppState>,
     Path(text): Path<String>,
+    Asked(query): Asked<ExportQuery>,
 ) -> Result<Response, ApiProblem> {
     let month = month(&text)?;
+    let name = match query.supplier {
+        None => format!("declaration-{month}.xlsx"),
+        Some(_) => format!("declaration-{month}-supplier.xlsx"),
+    };
     let bytes = state
         .blocking(move |state| {
             if state.declaration(month)?.is_none() {
                 return Err(not_declared(month));
             }
-            Ok(state.actions().declaration_xlsx(month)?)
+            Ok(state
+                .actions()
+                .declaration_xlsx(month, query.supplier.as_deref())?)
         })
         .await?;
-    Ok(workbook(&format!("declaration-{month}.xlsx"), bytes))
+    Ok(workbook(&name, bytes))
 }

@@ -12,6 +12,7 @@ use crate::domain::language::Language;
 use crate::serve::api::Asked;
 use crate::serve::dispatch;
 use crate::serve::figures::forecast::{Dimension, ForecastView, Horizon};
+use crate::serve::figures::months::{MonthsBy, MonthsView, months_view};
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, instant_text};
 use crate::serve::problem::{ApiProblem, ProblemBody};
@@ -47,18 +48,47 @@ pub(super) async fn get_forecast(
             let horizon = query.horizon.unwrap_or(Horizon::Daily);
             let by = query.by.unwrap_or_default();
             let key = query.key.as_deref();
-            state.forecast_view(&run, horizon, by, key)?.ok_or_else(|| {
-                let shown: String = key.unwrap_or("").chars().take(40).collect();
-                ApiProblem::bad_request(
-                    "serve.unknown_key",
-                    format!(
-                        "`{shown}` is no member of this dimension; GET /api/v1/meta lists them"
-                    ),
-                )
-            })
+            let view = state.forecast_view(&run, horizon, by, key)?;
+            view.ok_or_else(|| unknown_key(key))
         })
         .await?;
     Ok(Json(view))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MonthsQuery {
+    /// What to split by; `total` if not given.
+    by: Option<MonthsBy>,
+    /// Only this member of the dimension.
+    key: Option<String>,
+}
+
+/// The months ahead, 18 from the one under way on, whole or split by zone, source, class or zone × class
+#[utoipa::path(get, path = "/forecast/months", tag = "forecast", params(MonthsQuery), responses(
+    (status = 200, body = MonthsView),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn get_forecast_months(
+    State(state): State<AppState>,
+    Asked(query): Asked<MonthsQuery>,
+) -> Result<Json<MonthsView>, ApiProblem> {
+    let view = state.blocking(move |state| {
+        let by = query.by.unwrap_or_default();
+        let key = query.key.as_deref();
+        let outlook = state.months()?;
+        months_view(&state.registry(), &outlook, by, key).ok_or_else(|| unknown_key(key))
+    });
+    Ok(Json(view.await?))
+}
+
+fn unknown_key(key: Option<&str>) -> ApiProblem {
+    let shown: String = key.unwrap_or("").chars().take(40).collect();
+    ApiProblem::bad_request(
+        "serve.unknown_key",
+        format!("`{shown}` is no member of this dimension; GET /api/v1/meta lists them"),
+    )
 }
 
 /// A run in the list.

@@ -5,6 +5,7 @@ pub mod collection;
 pub mod correctors;
 pub mod declarations;
 pub mod edits;
+pub mod filings;
 pub mod findings;
 pub mod forecast;
 pub mod ledger;
@@ -18,6 +19,7 @@ pub mod outlook;
 pub mod overview;
 pub mod readings;
 pub mod rejects;
+pub mod submissions;
 pub mod totals;
 pub mod weather;
 
@@ -44,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(live::get_live))
         .routes(routes!(notices::get_notices))
         .routes(routes!(forecast::get_forecast))
+        .routes(routes!(forecast::get_forecast_months))
         .routes(routes!(forecast::get_forecast_runs))
         .routes(routes!(forecast::get_report))
         .routes(routes!(outlook::get_parts))
@@ -58,18 +61,26 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(ledger::get_ledger))
         .routes(routes!(ledger::export_ledger))
         .routes(routes!(ledger::get_ledger_entry))
+        .routes(routes!(filings::get_changes, filings::post_change))
+        .routes(routes!(filings::correct_change))
+        .routes(routes!(filings::get_plans))
         .routes(routes!(declarations::get_declarations))
         .routes(routes!(
             declarations::get_declaration,
             declarations::post_declaration
         ))
         .routes(routes!(declarations::export_declaration))
+        .routes(routes!(submissions::post_declaration_sent))
+        .routes(routes!(submissions::post_nomination_sent))
         .routes(routes!(
             nominations::get_nomination,
             nominations::post_nomination
         ))
+        .routes(routes!(nominations::post_nomination_line))
         .routes(routes!(nominations::export_nomination))
         .routes(routes!(nudges::get_nudges))
+        .routes(routes!(nudges::post_nudge))
+        .routes(routes!(nudges::get_opt_outs, nudges::post_opt_out))
         .routes(routes!(balance::get_balance))
         .routes(routes!(correctors::get_correctors))
         .routes(routes!(findings::get_findings))
@@ -85,6 +96,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(edits::get_restatements))
         .routes(routes!(meta::get_meta))
         .routes(routes!(meta::get_openapi))
+}
+
+/// What takes tables, larger than all else that people send.
+pub(super) fn table_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(filings::get_board, filings::post_plans))
+        .routes(routes!(filings::import_plans))
 }
 
 /// What is pushed, which has limits of its own, and a port of its own if wanted.

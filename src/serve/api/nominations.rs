@@ -1,16 +1,64 @@
 //! 日指定.
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::domain::calendar::GasDay;
-use crate::plan::nomination::Nomination;
-use crate::serve::api::{gas_day, workbook};
+use crate::plan::nomination::{Check, Nomination};
+use crate::serve::api::{gas_day, sent, workbook};
 use crate::serve::openapi::Workbook;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
+
+/// A nomination, and what is to be corrected or looked at before it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NominationView {
+    /// As kept.
+    #[serde(flatten)]
+    pub nomination: Nomination,
+    /// What was found; empty if nothing was, null of a nomination that an earlier program kept with
+    /// other fields.
+    pub checks: Option<Vec<Check>>,
+}
+
+impl NominationView {
+    /// Checks a nomination.
+    pub fn of(nomination: Nomination) -> Self {
+        Self {
+            checks: Some(nomination.checks()),
+            nomination,
+        }
+    }
+}
+
+/// A kept nomination with its checks.
+fn checked(mut body: Value) -> Value {
+    let nomination: Option<Nomination> = serde_json::from_value(body.clone()).ok();
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("checks".into(), json!(nomination.map(|n| n.checks())));
+    }
+    body
+}
+
+/// Another quantity for a contract of a nomination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NominationEdit {
+    /// Contract.
+    pub contract: String,
+    /// 日指定量, m³.
+    pub nominated_m3: i64,
+    /// Who decides.
+    pub who: String,
+    /// Why; needed where it differs from the suggestion by more than 5 %.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
 
 fn not_nominated(day: GasDay) -> ApiProblem {
     ApiProblem::not_found(
@@ -25,7 +73,7 @@ fn not_nominated(day: GasDay) -> ApiProblem {
 #[utoipa::path(get, path = "/nominations/{day}", tag = "plan",
     params(("day" = String, Path, description = "Gas day, `YYYY-MM-DD`")),
     responses(
-        (status = 200, body = Nomination),
+        (status = 200, body = NominationView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -37,7 +85,7 @@ pub(super) async fn get_nomination(
     state
         .blocking(move |state| state.nomination(day))
         .await?
-        .map(Json)
+        .map(|body| Json(checked(body)))
         .ok_or_else(|| not_nominated(day))
 }
 
@@ -45,7 +93,7 @@ pub(super) async fn get_nomination(
 #[utoipa::path(post, path = "/nominations/{day}", tag = "plan",
     params(("day" = String, Path, description = "Gas day, `YYYY-MM-DD`")),
     responses(
-        (status = 200, body = Nomination),
+        (status = 200, body = NominationView),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json",
          description = "It cannot be computed with what is known; the detail says what is missing"),
@@ -57,9 +105,31 @@ pub(super) async fn post_nomination(
     let day = gas_day(&text)?;
     Ok(Json(
         state
-            .blocking(move |state| Ok(state.actions().nominate(day)?))
+            .blocking(move |state| Ok(checked(state.actions().nominate(day)?)))
             .await?,
     ))
+}
+
+/// Nominate another quantity for a contract; a new version, its hours in the shape they had
+#[utoipa::path(post, path = "/nominations/{day}/lines", tag = "plan", request_body = NominationEdit,
+    params(("day" = String, Path, description = "Gas day, `YYYY-MM-DD`")),
+    responses(
+        (status = 200, body = NominationView),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json",
+         description = "It cannot be nominated; the detail says why"),
+    ))]
+pub(super) async fn post_nomination_line(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+    body: Result<Json<NominationEdit>, JsonRejection>,
+) -> Result<Json<NominationView>, ApiProblem> {
+    let day = gas_day(&text)?;
+    let edit = sent(body)?;
+    state
+        .blocking(move |state| Ok(Json(state.actions().edit_nomination(day, &edit)?)))
+        .await
 }
 
 /// The latest version of a gas day's nomination as a workbook

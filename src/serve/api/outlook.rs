@@ -234,7 +234,7 @@ pub struct FactorChange {
     pub person: String,
     /// Why.
     pub reason: String,
-    /// New last gas day without confirmation; null takes the factor back from tomorrow on.
+    /// New last gas day without confirmation; null takes the factor back from today on.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub expires_on: Option<NaiveDate>,

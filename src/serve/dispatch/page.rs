@@ -20,14 +20,18 @@ padding:0 16px;color:#1c2733}h1{font-size:21px;margin:0}h2{font-size:15px;margin
 p{margin:3px 0 6px}.muted,small{color:#56636f}.lead{font-size:15px;border-left:4px solid #0b5fa5;\
 padding:4px 0 4px 10px;margin:10px 0}table{border-collapse:collapse;width:100%;margin-bottom:8px}\
 th,td{padding:2px 6px;border-bottom:1px solid #d9e0e6;text-align:right;font-variant-numeric:tabular-nums}\
-th:first-child,td:first-child,.left{text-align:left}thead th{border-bottom:2px solid #1c2733}\
+th:first-child,td:first-child,.left,.two th:nth-child(2),.two td:nth-child(2){text-align:left}\
+td:first-child,.unit{white-space:nowrap}.wide{font-size:12px}.wide th,.wide td{padding:2px 4px;white-space:nowrap}\
+thead th{border-bottom:2px solid #1c2733}\
 thead{display:table-header-group}tr{break-inside:avoid}tr.total td{font-weight:600;border-top:1px solid #1c2733}\
 .up{color:#a84300}.red{color:#b00020;font-weight:600}.sign{display:flex;gap:60px;margin-top:20px}\
-button{font:inherit;padding:2px 12px}svg{width:100%;height:150px}\
+button{font:inherit;padding:2px 12px}svg{display:block;width:100%;height:auto}\
 @media print{body{margin:0;max-width:none;padding:0}button{display:none}}";
 
 struct Writer<'a> {
     out: String,
+    /// Sections written: what there is to say nothing of leaves no gap in their numbers.
+    sections: usize,
     words: Language,
     report: &'a DispatchReport,
 }
@@ -36,6 +40,7 @@ struct Writer<'a> {
 pub fn html(report: &DispatchReport, words: Language) -> String {
     let mut writer = Writer {
         out: String::new(),
+        sections: 0,
         words,
         report,
     };
@@ -53,11 +58,29 @@ pub fn html(report: &DispatchReport, words: Language) -> String {
     writer.out
 }
 
+/// Numerals of the sections on Chinese pages.
+const NUMERALS: [&str; 10] = ["一", "二", "三", "四", "五", "六", "七", "八", "九", "十"];
+
 /// 万m³ of whole m³ with all four decimals: what is printed adds up.
 fn wan(m3: i64) -> String {
-    let sign = if m3 < 0 { "-" } else { "" };
+    let sign = if m3 < 0 { "−" } else { "" };
     let m3 = m3.unsigned_abs();
     format!("{sign}{}.{:04}", m3 / 10_000, m3 % 10_000)
+}
+
+/// 万m³ with two decimals and thousands separated, for a sentence: more would claim to know more.
+fn about(m3: i64) -> String {
+    let sign = if m3 < 0 { "−" } else { "" };
+    let hundredths = (m3.unsigned_abs() + 50) / 100;
+    let digits = (hundredths / 100).to_string();
+    let mut whole = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            whole.push(',');
+        }
+        whole.push(digit);
+    }
+    format!("{sign}{whole}.{:02}", hundredths % 100)
 }
 
 fn signed(m3: i64) -> String {
@@ -65,7 +88,7 @@ fn signed(m3: i64) -> String {
 }
 
 fn percent(ratio: f64) -> String {
-    format!("{:+.1}%", 100.0 * ratio)
+    format!("{:+.1}%", 100.0 * ratio).replace('-', "−")
 }
 
 fn ratio(now: i64, before: i64) -> Option<f64> {
@@ -74,6 +97,17 @@ fn ratio(now: i64, before: i64) -> Option<f64> {
 
 fn quantiles(band: Band) -> [String; 3] {
     [wan(band.p10_m3), wan(band.p50_m3), wan(band.p90_m3)]
+}
+
+/// A lead time by name; its own key where it has none.
+fn lead_name(lead: &str, words: Language) -> &str {
+    let (zh, en) = match lead {
+        "day_ahead" => ("日前", "day ahead"),
+        "month_ahead_days" => ("月前,逐日", "month ahead, by day"),
+        "month_ahead_total" => ("月前,月合计", "month ahead, total"),
+        _ => (lead, lead),
+    };
+    words.of(zh, en)
 }
 
 fn escaped(text: &str) -> String {
@@ -104,7 +138,12 @@ impl Writer<'_> {
 
     fn heading(&mut self, zh: &'static str, en: &'static str, note: &str) {
         let title = self.say(zh, en);
-        _ = write!(self.out, "<h2>{title} <small>{note}</small></h2>");
+        let number = match self.words {
+            Language::Zh => format!("{}、", NUMERALS.get(self.sections).unwrap_or(&"")),
+            Language::En => format!("{}. ", self.sections + 1),
+        };
+        self.sections += 1;
+        _ = write!(self.out, "<h2>{number}{title} <small>{note}</small></h2>");
     }
 
     fn row(&mut self, class: &str, cells: &[String]) {
@@ -116,7 +155,11 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, heads: &[&str]) {
-        self.put("<table><thead><tr>");
+        self.table_of("", heads);
+    }
+
+    fn table_of(&mut self, class: &str, heads: &[&str]) {
+        _ = write!(self.out, "<table class=\"{class}\"><thead><tr>");
         for head in heads {
             _ = write!(self.out, "<th>{head}</th>");
         }
@@ -132,7 +175,8 @@ impl Writer<'_> {
             .temperatures
             .iter()
             .map(|(day, celsius)| {
-                let celsius = celsius.map_or_else(|| "—".to_owned(), |c| format!("{c:.1}"));
+                let celsius =
+                    celsius.map_or_else(|| "—".to_owned(), |c| format!("{c:.1}").replace('-', "−"));
                 format!("{} {celsius}", day.0.format("%m-%d"))
             })
             .collect();
@@ -140,7 +184,7 @@ impl Writer<'_> {
             self.out,
             "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><title>{title} {}</title>\
              <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>\
-             <h1>{} · {title}</h1><p class=\"muted\">{} {} · {} {made} · {} {origin} ({}) · {}</p>\
+             <h1>{} · {title}</h1><p class=\"muted\">{} {} · {} {made} · {} {origin} ({})<br><span class=\"unit\">{}</span></p>\
              <p class=\"muted\">{}: {}</p>",
             self.say("zh-CN", "en"),
             report.today,
@@ -152,7 +196,7 @@ impl Writer<'_> {
             escaped(&report.run_id),
             self.say(
                 "单位:万m³(20℃,101.325kPa)",
-                "unit: 万m³ = 10,000 m³ (20 °C, 101.325 kPa)"
+                "unit: 10⁴ m³ (20 °C, 101.325 kPa)"
             ),
             self.say("日均气温 ℃", "Mean temperature, °C"),
             temperatures.join(" · "),
@@ -169,29 +213,29 @@ impl Writer<'_> {
             Language::Zh => format!(
                 "明日({})预计 <b>{}</b> 万m³(P10–P90 {}–{}),较今日 {change}",
                 self.day(cards.tomorrow.day),
-                wan(tomorrow.p50_m3),
-                wan(tomorrow.p10_m3),
-                wan(tomorrow.p90_m3)
+                about(tomorrow.p50_m3),
+                about(tomorrow.p10_m3),
+                about(tomorrow.p90_m3)
             ),
             Language::En => format!(
-                "Tomorrow ({}): <b>{}</b> 万m³ expected (P10–P90 {}–{}), {change} against today",
+                "Tomorrow ({}): <b>{}</b> 10⁴ m³ expected (P10–P90 {}–{}), {change} against today",
                 self.day(cards.tomorrow.day),
-                wan(tomorrow.p50_m3),
-                wan(tomorrow.p10_m3),
-                wan(tomorrow.p90_m3)
+                about(tomorrow.p50_m3),
+                about(tomorrow.p10_m3),
+                about(tomorrow.p90_m3)
             ),
         };
         if let Some((nominated, suggested)) = report.nominated {
             _ = match self.words {
                 Language::Zh => write!(
                     lead,
-                    ";建议日指定 {},已指定 {}",
+                    ";建议日指定 {} 万m³,已指定 {} 万m³",
                     wan(suggested),
                     wan(nominated)
                 ),
                 Language::En => write!(
                     lead,
-                    "; nomination suggested {}, entered {}",
+                    "; nomination suggested {} 10⁴ m³, entered {} 10⁴ m³",
                     wan(suggested),
                     wan(nominated)
                 ),
@@ -205,18 +249,19 @@ impl Writer<'_> {
             _ = match self.words {
                 Language::Zh => write!(
                     lead,
-                    ";{} 预计 {},{}合同 {}",
+                    ";{} 预计 {} 万m³,{}合同 {} 万m³",
                     month.month,
-                    wan(month.expected.p50_m3),
+                    about(month.expected.p50_m3),
                     if gap > 0 { "超" } else { "低于" },
-                    wan(gap.abs())
+                    about(gap.abs())
                 ),
                 Language::En => write!(
                     lead,
-                    "; {} expected {}, {} above contract",
+                    "; {} expected {} 10⁴ m³, {} 10⁴ m³ {} contract",
                     month.month,
-                    wan(month.expected.p50_m3),
-                    signed(gap)
+                    about(month.expected.p50_m3),
+                    about(gap.abs()),
+                    if gap > 0 { "above" } else { "below" }
                 ),
             };
         }
@@ -238,15 +283,15 @@ impl Writer<'_> {
             _ = match self.words {
                 Language::Zh => write!(
                     self.out,
-                    "<p class=\"muted\">回测 {}:WAPE {:.2}%(季节朴素 {:.2}%),P10–P90 命中率 {coverage}。</p>",
-                    escaped(&row.lead),
+                    "<p class=\"muted\">回测({}):WAPE {:.2}%(季节朴素 {:.2}%),P10–P90 命中率 {coverage}。</p>",
+                    escaped(lead_name(&row.lead, self.words)),
                     100.0 * row.wape,
                     100.0 * row.naive_wape
                 ),
                 Language::En => write!(
                     self.out,
-                    "<p class=\"muted\">Backtest {}: WAPE {:.2}% (seasonal naive {:.2}%), P10–P90 coverage {coverage}.</p>",
-                    escaped(&row.lead),
+                    "<p class=\"muted\">Backtest ({}): WAPE {:.2}% (seasonal naive {:.2}%), P10–P90 coverage {coverage}.</p>",
+                    escaped(lead_name(&row.lead, self.words)),
                     100.0 * row.wape,
                     100.0 * row.naive_wape
                 ),
@@ -255,7 +300,7 @@ impl Writer<'_> {
         let (note, made, checked) = (
             self.say(
                 "各表 P50 合计相等到 0.0001 万m³;P10、P90 按联合情景计算,不可相加。",
-                "The P50 of all tables agree to 0.0001 万m³; P10 and P90 come from joint scenarios and do not add up.",
+                "The P50 of all tables agree to 0.0001 × 10⁴ m³; P10 and P90 come from joint scenarios and do not add up.",
             ),
             self.say("编制:系统", "Made by: the system"),
             self.say("审核:", "Checked by:"),

@@ -126,7 +126,7 @@ fn the_page_prints_what_the_tables_say_in_both_languages() {
     let report = report(&registry, tables);
     let (zh, en) = (html(&report, Language::Zh), html(&report, Language::En));
     assert!(zh.contains("某燃 &lt;股份&gt;") && zh.contains("调度气量预测日报"));
-    assert!(zh.contains("建议日指定 0.5678,已指定 0.1234"));
+    assert!(zh.contains("建议日指定 0.5678 万m³,已指定 0.1234 万m³"));
     assert!(en.contains("Dispatch forecast report") && en.contains("<html lang=\"en\">"));
     assert!(zh.contains("@page{size:A4"));
     for page in [&zh, &en] {
@@ -141,6 +141,24 @@ fn the_page_prints_what_the_tables_say_in_both_languages() {
         }
         assert!(!page.contains("NaN") && !page.contains("<script"));
     }
+    // Every unit is of the page's language, and sections are numbered without a gap.
+    assert!(!en.contains('万'), "English pages write 10⁴ m³");
+    for (page, numbers) in [
+        (
+            &zh,
+            ["一、", "二、", "三、", "四、", "五、", "六、", "七、"],
+        ),
+        (&en, ["1. ", "2. ", "3. ", "4. ", "5. ", "6. ", "7. "]),
+    ] {
+        let found: Vec<&str> = page.split("<h2>").skip(1).collect();
+        assert!(found.len() > 6, "{} sections", found.len());
+        for (heading, number) in found.iter().zip(numbers) {
+            assert!(heading.starts_with(number), "{number} {heading:.40}");
+        }
+    }
+    // The curve has a scale: its unit, round marks and the hours.
+    let drawing = zh.split("<svg").nth(1).unwrap();
+    assert!(drawing.contains(">万m³/h<") && drawing.contains(">0.0<") && drawing.contains(">08<"));
 }
 
 #[test]
@@ -247,5 +265,7 @@ fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     assert!(page.contains("近日均值: east 工业 · 明日 0.0050 万m³"));
     assert!(!page.contains("north 工业"));
     let page = html(&report, Language::En);
-    assert!(page.contains("Short history, by recent mean: east Industrial · tomorrow 0.0050 万m³"));
+    assert!(
+        page.contains("Short history, by recent mean: east Industrial · tomorrow 0.0050 10⁴ m³")
+    );
 }

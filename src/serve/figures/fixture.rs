@@ -74,6 +74,7 @@ fn meter(id: &str, customer: Option<&str>, zone: &str) -> Meter {
         gateway: None,
         unit: 0,
         installed_on: date("2020-01-01"),
+        removed_on: None,
     }
 }
 

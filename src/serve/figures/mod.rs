@@ -7,6 +7,7 @@
 pub mod cells;
 pub mod forecast;
 pub mod methods;
+pub mod months;
 pub mod overview;
 pub mod supply;
 pub mod today;

@@ -200,22 +200,24 @@ pub fn overview(facts: &Facts) -> Overview {
     }
 }
 
-/// Meters heard of within two of their own periods.
+/// Meters heard of within two of their own periods, of those that are to be heard of today.
 pub fn meter_counts(
     registry: &Registry,
     heard: &BTreeMap<MeterId, DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> MeterCounts {
-    let expected = registry.meters.len() as u64;
-    let reporting = registry
-        .meters
-        .values()
-        .filter(|meter| {
-            heard.get(&meter.id).is_some_and(|at| {
-                now - *at <= TimeDelta::seconds(2 * i64::from(meter.period_s.max(1)))
-            })
-        })
-        .count() as u64;
+    let today = registry.company.gas_day_start_hour.day_of(now);
+    let (mut expected, mut reporting) = (0, 0);
+    for meter in registry.meters.values() {
+        if meter.removed_on.is_some() && !meter.is_expected_on(today) {
+            continue;
+        }
+        expected += 1;
+        let is_heard = heard.get(&meter.id).is_some_and(|at| {
+            now - *at <= TimeDelta::seconds(2 * i64::from(meter.period_s.max(1)))
+        });
+        reporting += u64::from(is_heard);
+    }
     MeterCounts {
         expected,
         reporting,
@@ -454,6 +456,7 @@ impl Shared<'_> {
             .facts
             .registry
             .meters_of(id)
+            .filter(|m| m.is_expected_on(self.day))
             .map(|m| self.facts.curves_today.iter().find(|c| c.meter == m.id))
             .collect();
         let curves = curves.filter(|c| !c.is_empty())?;

@@ -1,10 +1,10 @@
 //! Supply: what came in through the city gates, and what contracts still allow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::id::{MeterId, SourceId, ZoneId};
-use crate::domain::meter::MeterRole;
+use crate::domain::meter::{Meter, MeterRole};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
@@ -17,13 +17,13 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// From the curves of gate meters. An hour of a zone counts only when all its gate meters have
-    /// it; a day only when every zone with a gate has at least one such hour.
+    /// From the curves of gate meters. An hour of a zone counts only when all its gate meters of that
+    /// day have it; a day only when every zone with a gate has at least one such hour.
     pub fn of_curves(registry: &Registry, curves: &[LoadCurve]) -> Self {
-        let mut gates: BTreeMap<&ZoneId, BTreeSet<&MeterId>> = BTreeMap::new();
+        let mut gates: BTreeMap<&ZoneId, Vec<&Meter>> = BTreeMap::new();
         for meter in registry.meters.values() {
             if meter.role == MeterRole::Gate {
-                gates.entry(&meter.zone).or_default().insert(&meter.id);
+                gates.entry(&meter.zone).or_default().push(meter);
             }
         }
         let mut days: BTreeMap<GasDay, BTreeMap<&MeterId, &LoadCurve>> = BTreeMap::new();
@@ -37,7 +37,10 @@ impl Supply {
             let mut by_source: BTreeMap<SourceId, i64> = BTreeMap::new();
             let mut is_known = !gates.is_empty();
             for (zone, meters) in &gates {
-                let Some(m3) = zone_volume(meters, &of_day) else {
+                let there = meters.iter().filter(|m| m.is_installed_on(day));
+                let there: Vec<&MeterId> = there.map(|m| &m.id).collect();
+                let m3 = zone_volume(&there, &of_day).filter(|_| !there.is_empty());
+                let Some(m3) = m3 else {
                     is_known = false;
                     break;
                 };
@@ -77,10 +80,7 @@ impl Supply {
     }
 }
 
-fn zone_volume(
-    meters: &BTreeSet<&MeterId>,
-    curves: &BTreeMap<&MeterId, &LoadCurve>,
-) -> Option<StdVolume> {
+fn zone_volume(meters: &[&MeterId], curves: &BTreeMap<&MeterId, &LoadCurve>) -> Option<StdVolume> {
     let mut sum = None;
     for hour in 0..24 {
         let of_hour: Option<StdVolume> = meters

@@ -108,6 +108,7 @@ pub fn today(
     let meters: Vec<MeterCurves<'_>> = registry
         .meters
         .values()
+        .filter(|meter| meter.is_installed_on(day))
         .filter_map(|meter| {
             Some(MeterCurves {
                 node: registry.node_of(meter)?,

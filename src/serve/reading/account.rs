@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::book_failed;
 use crate::domain::calendar::GasDay;
+use crate::domain::meter::Meter;
 use crate::domain::quantity::StdVolume;
 use crate::domain::series::LoadCurve;
 use crate::ledger::entry::LedgerEntry;
@@ -34,7 +35,7 @@ impl AppState {
                 .into_iter()
                 .map(|c| (c.day, c))
                 .collect();
-            of_meters.push((GasDay(meter.installed_on), curves));
+            of_meters.push((meter, curves));
         }
         let days: Vec<CustomerDay> = (0..DETAIL_DAYS)
             .map(|i| first.plus(i))
@@ -84,12 +85,12 @@ impl AppState {
 
 /// Hours of a customer on a day over all meters in use then; null where one of them has none.
 fn hours_of(
-    meters: &[(GasDay, BTreeMap<GasDay, LoadCurve>)],
+    meters: &[(&Meter, BTreeMap<GasDay, LoadCurve>)],
     day: GasDay,
 ) -> [Option<StdVolume>; 24] {
     let in_use: Vec<Option<&LoadCurve>> = meters
         .iter()
-        .filter(|(installed_on, _)| *installed_on <= day)
+        .filter(|(meter, _)| meter.is_installed_on(day))
         .map(|(_, curves)| curves.get(&day))
         .collect();
     std::array::from_fn(|hour| {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{book_failed, in_book, journal_failed};
 use crate::domain::id::RunId;
+use crate::domain::months::MonthlyOutlook;
 use crate::domain::registry::Registry;
 use crate::serve::api::forecast::RunSummary;
 use crate::serve::documents;
@@ -119,6 +120,21 @@ impl AppState {
             learning: &learning,
         };
         Ok(forecast_view(&facts, ForecastQuestion { horizon, by, key }))
+    }
+
+    /// The months of the latest run that has them.
+    pub(in crate::serve) fn months(&self) -> Result<Arc<MonthlyOutlook>, ApiProblem> {
+        let run = self.book().months_run_known_at(self.now());
+        let months = match run.map_err(book_failed)? {
+            Some(run) => self.book().run_months(&run.run_id).map_err(book_failed)?,
+            None => None,
+        };
+        months.ok_or_else(|| {
+            ApiProblem::not_found(
+                "forecast.no_months_yet",
+                "no run has been continued by months yet; the first run of a gas day is",
+            )
+        })
     }
 
     /// Lines of the last backtest.

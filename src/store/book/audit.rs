@@ -1,14 +1,14 @@
 //! The audit log: each record holds the hash of the one before, so none can be changed, removed or
 //! slipped in without every later hash being wrong.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{Book, DocumentKind};
+use super::{Book, DocumentKind, filed};
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
@@ -77,7 +77,9 @@ const GENESIS: [u8; 32] = [0; 32];
 /// Breaks that are told one by one.
 const BREAKS_MAX: usize = 100;
 /// An action with it wrote a version of a document.
-const PUT: &str = ".put";
+pub(super) const PUT: &str = ".put";
+/// An action with it wrote a draft, in the place of the one before it with the same subject.
+pub(super) const DRAFT: &str = ".draft";
 
 fn chain(previous: &[u8], seq: i64, entry: &Entry<'_>) -> Vec<u8> {
     let mut hash = Sha256::new();
@@ -188,8 +190,8 @@ impl Book {
         })
     }
 
-    /// Checks the whole chain, every document against the digest recorded with it, and that every document has
-    /// its record. After a break it is checked on from the next record, so that one break hides no other.
+    /// Checks the whole chain, every document and production change against the digest recorded with it, plans
+    /// against the document they were entered with, and that every document has its record. After a break it is checked on from the next record, so that one break hides no other.
     ///
     /// # Errors
     /// The file cannot be opened; a broken chain, and one that cannot be read, are not errors but in the
@@ -205,7 +207,7 @@ impl Book {
                 },
                 previous: Some(GENESIS.to_vec()),
                 expected: 1,
-                recorded: BTreeSet::new(),
+                recorded: BTreeMap::new(),
             };
             if let Err(error) = check.records(c) {
                 let reason = format!("what follows cannot be read: {error}");
@@ -214,6 +216,7 @@ impl Book {
                 let reason = format!("the documents cannot be held against it: {error}");
                 check.add(check.expected, reason);
             }
+            check.report.breaks.sort_by_key(|found| found.seq);
             Ok(check.report)
         })
     }
@@ -226,8 +229,8 @@ struct Check {
     previous: Option<Vec<u8>>,
     /// Number of the record that comes next.
     expected: i64,
-    /// Documents that records speak of: action and subject.
-    recorded: BTreeSet<(String, String)>,
+    /// The last record of each document, by kind and subject: its number, and the digest of what was written.
+    recorded: BTreeMap<(DocumentKind, String), (i64, Vec<u8>)>,
 }
 
 impl Check {
@@ -240,8 +243,6 @@ impl Check {
     }
 
     fn records(&mut self, c: &Connection) -> rusqlite::Result<()> {
-        let mut documents =
-            c.prepare("SELECT body FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3")?;
         let mut statement = c.prepare(
             "SELECT seq, at, who, action, subject, reason, digest, previous, hash
              FROM audit ORDER BY seq",
@@ -277,12 +278,14 @@ impl Check {
                     seq,
                     "its content was changed after it was written".to_owned(),
                 );
-            } else if let Some(reason) = document_reason(&mut documents, &entry) {
+            } else if entry.action.starts_with(filed::CHANGE)
+                && let Some(reason) = filed::change_reason(c, entry.subject, entry.digest)
+            {
                 self.add(seq, reason);
             }
-            if entry.action.ends_with(PUT) {
-                let of = (entry.action.to_owned(), entry.subject.to_owned());
-                self.recorded.insert(of);
+            if let Some(kind) = kind_written(entry.action) {
+                let of = (kind, entry.subject.to_owned());
+                self.recorded.insert(of, (seq, entry.digest.to_vec()));
             }
             self.previous = Some(hash.to_vec());
             self.report.records += 1;
@@ -292,22 +295,41 @@ impl Check {
         Ok(())
     }
 
-    /// A document without a record tells that records were cut off.
+    /// Each document against its last record. One without a record tells that records were cut off.
     fn documents(&mut self, c: &Connection) -> rusqlite::Result<()> {
+        let mut documents =
+            c.prepare("SELECT body FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3")?;
+        let recorded = std::mem::take(&mut self.recorded);
+        for ((kind, subject), (seq, digest)) in &recorded {
+            if let Some(reason) = document_reason(&mut documents, *kind, subject, digest) {
+                self.add(*seq, reason);
+            }
+        }
         let mut statement = c.prepare("SELECT kind, key, version FROM documents")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (kind, key, version): (String, String, i64) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
             let subject = format!("{key}#{version}");
-            let of = (format!("{kind}{PUT}"), subject);
-            if !self.recorded.contains(&of) {
-                let reason = format!("document {} ({kind}) has no record", of.1);
+            let of = DocumentKind::from_key(&kind).map(|kind| (kind, subject.clone()));
+            if of.is_none_or(|of| !recorded.contains_key(&of)) {
+                let reason = format!("document {subject} ({kind}) has no record");
                 self.add(self.expected, reason);
             }
         }
+        for reason in filed::plan_reasons(c)? {
+            self.add(self.expected, reason);
+        }
         Ok(())
     }
+}
+
+/// Kind of the document that an action wrote.
+fn kind_written(action: &str) -> Option<DocumentKind> {
+    let kind = action
+        .strip_suffix(PUT)
+        .or_else(|| action.strip_suffix(DRAFT))?;
+    DocumentKind::from_key(kind)
 }
 
 /// Whether a record as it stands in the table has the hash of what it says: it was written by no one else.
@@ -343,21 +365,24 @@ pub(in crate::store) fn is_vouched(seq: i64, columns: &[Value]) -> bool {
     chain(previous, seq, &entry) == *hash
 }
 
-/// What is wrong with the document a record speaks of, if it speaks of one.
-fn document_reason(documents: &mut rusqlite::Statement<'_>, entry: &Entry<'_>) -> Option<String> {
-    let kind = DocumentKind::from_key(entry.action.strip_suffix(PUT)?)?;
-    let (key, version) = entry.subject.rsplit_once('#')?;
+/// What is wrong with a document, by the digest of its last record.
+fn document_reason(
+    documents: &mut rusqlite::Statement<'_>,
+    kind: DocumentKind,
+    subject: &str,
+    digest: &[u8],
+) -> Option<String> {
+    let (key, version) = subject.rsplit_once('#')?;
     let version: u32 = version.parse().ok()?;
     let body = documents
         .query_row(params![kind.key(), key, version], |row| {
             row.get::<_, String>(0)
         })
         .optional();
-    let subject = entry.subject;
     match body {
         Err(error) => Some(format!("its document {subject} cannot be read: {error}")),
         Ok(None) => Some(format!("its document {subject} is missing")),
-        Ok(Some(body)) if super::digest(body.as_bytes()) != entry.digest => Some(format!(
+        Ok(Some(body)) if super::digest(body.as_bytes()) != digest => Some(format!(
             "its document {subject} was changed after it was written"
         )),
         Ok(Some(_)) => None,

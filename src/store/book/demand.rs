@@ -43,7 +43,14 @@ impl Book {
         days: Vec<GasDay>,
         demand: Vec<DemandDay>,
     ) -> Result<(), StoreError> {
-        self.write("writing demand", move |t| replace(t, &days, &demand))
+        let changed: Vec<GasDay> = days
+            .iter()
+            .copied()
+            .chain(demand.iter().map(|one| one.day))
+            .collect();
+        let written = self.write("writing demand", move |t| replace(t, &days, &demand));
+        self.demand_months.forget(changed);
+        written
     }
 
     /// Writes the demand of nodes on gas days, replacing what stood there.
@@ -51,14 +58,26 @@ impl Book {
     /// # Errors
     /// What SQLite says.
     pub fn put_demand_days(&self, demand: Vec<DemandDay>) -> Result<(), StoreError> {
-        self.write("writing demand", move |t| put(t, &demand))
+        let changed: Vec<GasDay> = demand.iter().map(|one| one.day).collect();
+        let written = self.write("writing demand", move |t| put(t, &demand));
+        self.demand_months.forget(changed);
+        written
     }
 
-    /// Demand of every node on the gas days `[from, to)`, by day, then node.
+    /// Demand of every node on the gas days `[from, to)`, by day, then node. Past months are read once.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn demand_days(&self, from: GasDay, to: GasDay) -> Result<Vec<DemandDay>, StoreError> {
+        if self.is_ours() {
+            let read = |from, to| self.read_demand_days(from, to);
+            self.demand_months.between([from, to], read)
+        } else {
+            self.read_demand_days(from, to)
+        }
+    }
+
+    fn read_demand_days(&self, from: GasDay, to: GasDay) -> Result<Vec<DemandDay>, StoreError> {
         let mut days: Vec<DemandDay> = self.read("reading demand", |c| {
             let mut statement = c.prepare_cached(
                 "SELECT day, zone, class, hours, coverage, uncertainty FROM demand

@@ -17,6 +17,10 @@ pub enum DocumentKind {
     Nomination,
     /// Nudge (避峰提醒).
     Nudge,
+    /// Measured result of a nudge (避峰效果), by the nudge's id.
+    Settlement,
+    /// Whether an enterprise wants nudges (退订), by its account number.
+    OptOut,
     /// Alert (预警).
     Alert,
     /// Something people should know of the program itself.
@@ -29,20 +33,25 @@ pub enum DocumentKind {
     Factor,
     /// What the forecast says of the season: design day, peaks.
     Outlook,
+    /// Plans of customers that somebody entered together (客户用气计划).
+    FiledPlans,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Declaration,
         Self::Nomination,
         Self::Nudge,
+        Self::Settlement,
+        Self::OptOut,
         Self::Alert,
         Self::Notice,
         Self::Backtest,
         Self::Ledger,
         Self::Factor,
         Self::Outlook,
+        Self::FiledPlans,
     ];
 
     /// The key used in SQL, JSON and the audit log.
@@ -51,12 +60,15 @@ impl DocumentKind {
             Self::Declaration => "declaration",
             Self::Nomination => "nomination",
             Self::Nudge => "nudge",
+            Self::Settlement => "nudge_settlement",
+            Self::OptOut => "nudge_opt_out",
             Self::Alert => "alert",
             Self::Notice => "notice",
             Self::Backtest => "backtest",
             Self::Ledger => "ledger",
             Self::Factor => "factor",
             Self::Outlook => "outlook",
+            Self::FiledPlans => "filed_plans",
         }
     }
 
@@ -162,6 +174,43 @@ impl Book {
         })
     }
 
+    /// Writes a draft: it takes the place of the newest version if that is by the same author, else it is
+    /// the next one; returns its version. The audit log keeps a record of each.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing is written then.
+    pub fn put_draft(&self, draft: NewDocument) -> Result<u32, StoreError> {
+        self.write("writing a draft", move |t| {
+            let newest: Option<(u32, String)> = t
+                .prepare_cached(
+                    "SELECT version, who FROM documents WHERE kind = ?1 AND key = ?2
+                     ORDER BY version DESC LIMIT 1",
+                )?
+                .query_row(params![draft.kind.key(), draft.key], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let version = match newest {
+                Some((version, who)) if who == draft.who => {
+                    let of = params![draft.kind.key(), draft.key, version];
+                    t.prepare_cached(
+                        "DELETE FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3",
+                    )?
+                    .execute(of)?;
+                    // What restated the old one is in the new one.
+                    t.prepare_cached(
+                        "DELETE FROM restatements WHERE kind = ?1 AND key = ?2 AND version = ?3",
+                    )?
+                    .execute(of)?;
+                    version
+                }
+                newest => newest.map_or(1, |(version, _)| version + 1),
+            };
+            insert(t, &draft, version, audit::DRAFT)?;
+            Ok(version)
+        })
+    }
+
     /// The newest version of a document.
     ///
     /// # Errors
@@ -236,12 +285,25 @@ impl Book {
     }
 }
 
-fn append(t: &rusqlite::Transaction<'_>, document: &NewDocument) -> rusqlite::Result<u32> {
+pub(super) fn append(
+    t: &rusqlite::Transaction<'_>,
+    document: &NewDocument,
+) -> rusqlite::Result<u32> {
     let version: u32 = t
         .prepare_cached(
             "SELECT coalesce(max(version), 0) + 1 FROM documents WHERE kind = ?1 AND key = ?2",
         )?
         .query_row(params![document.kind.key(), document.key], |row| row.get(0))?;
+    insert(t, document, version, audit::PUT)?;
+    Ok(version)
+}
+
+fn insert(
+    t: &rusqlite::Transaction<'_>,
+    document: &NewDocument,
+    version: u32,
+    action: &str,
+) -> rusqlite::Result<()> {
     let body = document.body.to_string();
     t.prepare_cached("INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
         .execute(params![
@@ -258,11 +320,10 @@ fn append(t: &rusqlite::Transaction<'_>, document: &NewDocument) -> rusqlite::Re
         &audit::Entry {
             at: millis(document.at),
             who: &document.who,
-            action: &format!("{}.put", document.kind.key()),
+            action: &format!("{}{action}", document.kind.key()),
             subject: &format!("{}#{version}", document.key),
             reason: &document.reason,
             digest: &super::digest(body.as_bytes()),
         },
-    )?;
-    Ok(version)
+    )
 }

@@ -84,4 +84,30 @@ impl Book {
             .collect()
         })
     }
+
+    /// Expectations at one lead of every so manieth of the gas days `[from, to)` of which is known what came,
+    /// by what they are of, and day.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn expectations_apart(
+        &self,
+        lead: i64,
+        every: i64,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<Vec<Expectation>, StoreError> {
+        self.read("reading expectations", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM expectations
+                 WHERE lead = ?1 AND day >= ?3 AND day < ?4 AND day % ?2 = 0 AND actual IS NOT NULL
+                 ORDER BY zone, class, day"
+            ))?
+            .query_map(
+                params![lead, every.max(1), from.epoch_day(), to.epoch_day()],
+                expectation,
+            )?
+            .collect()
+        })
+    }
 }

@@ -1,11 +1,13 @@
 //! What customers filed, and which registry was in force.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Book;
+use super::{Book, NewDocument, audit, documents};
 use crate::domain::calendar::GasDay;
-use crate::domain::filing::{FiledPlan, ProductionChange};
+use crate::domain::filing::{ChangeEntry, FiledPlan, PlanWord, ProductionChange};
 use crate::domain::id::CustomerId;
 use crate::domain::quantity::StdVolume;
 use crate::store::error::StoreError;
@@ -21,14 +23,16 @@ pub struct RegistryVersion {
 }
 
 impl Book {
-    /// Keeps filed plans; a later plan for the same customer and day stands beside the earlier.
+    /// Keeps filed plans that came without an entry; a later plan for the same customer and day stands beside
+    /// the earlier.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn put_filed_plans(&self, plans: Vec<FiledPlan>) -> Result<(), StoreError> {
         self.write("writing filed plans", move |t| {
-            let mut statement =
-                t.prepare_cached("INSERT OR REPLACE INTO filed_plans VALUES (?1, ?2, ?3, ?4)")?;
+            let mut statement = t.prepare_cached(
+                "INSERT OR REPLACE INTO filed_plans VALUES (?1, ?2, ?3, ?4, NULL)",
+            )?;
             for plan in &plans {
                 statement.execute(params![
                     plan.customer.as_str(),
@@ -41,82 +45,153 @@ impl Book {
         })
     }
 
-    /// Filed plans for the gas days `[from, to)` as known at an instant, the newest of each
-    /// customer and day, by customer and day.
+    /// Keeps what was entered of plans, in one transaction with the document that says who entered it and its
+    /// record in the audit log. All of it is known from the document's time on, or a moment later where an
+    /// earlier entry has that time; returns when.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing is written then.
+    pub fn put_plan_entry(
+        &self,
+        entry: NewDocument,
+        plans: Vec<(CustomerId, GasDay, Option<StdVolume>)>,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        self.write("writing filed plans", move |t| {
+            let kind = entry.kind.key();
+            let last: Option<i64> = t
+                .prepare_cached("SELECT max(at) FROM documents WHERE kind = ?1")?
+                .query_row([kind], |row| row.get(0))?;
+            let at = last.map_or(millis(entry.at), |last| millis(entry.at).max(last + 1));
+            let mut entry = entry.clone();
+            entry.at = instant(at);
+            documents::append(t, &entry)?;
+            let mut statement =
+                t.prepare_cached("INSERT INTO filed_plans VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (customer, day, volume) in &plans {
+                statement.execute(params![
+                    customer.as_str(),
+                    day.epoch_day(),
+                    at,
+                    volume.map(StdVolume::units),
+                    entry.key
+                ])?;
+            }
+            Ok(entry.at)
+        })
+    }
+
+    /// The newest word on each plan of the gas days `[from, to)` as known at an instant, by customer and day;
+    /// of one customer, or of all.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn filed_plans_known_at(
+    pub fn plan_words(
         &self,
+        customer: Option<&CustomerId>,
         from: GasDay,
         to: GasDay,
         known_at: DateTime<Utc>,
-    ) -> Result<Vec<FiledPlan>, StoreError> {
-        self.read("reading filed plans", |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT customer, day, available_at, units FROM filed_plans
-                 WHERE day >= ?1 AND day < ?2 AND available_at <= ?3
-                 ORDER BY customer, day, available_at",
-            )?;
-            let mut rows =
-                statement.query(params![from.epoch_day(), to.epoch_day(), millis(known_at)])?;
-            let mut plans: Vec<FiledPlan> = Vec::new();
-            while let Some(row) = rows.next()? {
-                let plan = FiledPlan {
-                    customer: CustomerId::new(row.get::<_, String>(0)?),
-                    day: GasDay::from_epoch_day(row.get(1)?),
-                    available_at: instant(row.get(2)?),
-                    volume: StdVolume::from_units(row.get(3)?),
-                };
-                match plans.last_mut() {
-                    Some(last) if last.customer == plan.customer && last.day == plan.day => {
-                        *last = plan;
-                    }
-                    _ => plans.push(plan),
+    ) -> Result<Vec<PlanWord>, StoreError> {
+        let mut words: Vec<PlanWord> = Vec::new();
+        for word in self.plan_history(customer, from, to, known_at)? {
+            match words.last_mut() {
+                Some(last) if last.customer == word.customer && last.day == word.day => {
+                    *last = word;
                 }
+                _ => words.push(word),
             }
-            Ok(plans)
-        })
+        }
+        Ok(words)
     }
 
-    /// Keeps production changes; one that is known already changes nothing.
+    /// Every word on them, by customer, day and when it became known.
     ///
     /// # Errors
-    /// `Damaged` if one cannot be encoded, and what SQLite says.
-    pub fn put_production_changes(&self, changes: &[ProductionChange]) -> Result<(), StoreError> {
-        let mut rows = Vec::with_capacity(changes.len());
-        for change in changes {
-            let body = serde_json::to_string(change).map_err(|error| {
-                self.damaged(format!("a production change cannot be encoded: {error}"))
-            })?;
-            rows.push((millis(change.available_at), body));
-        }
-        self.write("writing production changes", move |t| {
-            let mut statement = t.prepare_cached(
-                "INSERT INTO production_changes VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            )?;
-            for (available_at, body) in &rows {
-                statement.execute(params![super::digest(body.as_bytes()), available_at, body])?;
-            }
-            Ok(())
+    /// What SQLite says.
+    pub fn plan_history(
+        &self,
+        customer: Option<&CustomerId>,
+        from: GasDay,
+        to: GasDay,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<PlanWord>, StoreError> {
+        self.read("reading filed plans", |c| {
+            c.prepare_cached(
+                "SELECT customer, day, available_at, units, entry FROM filed_plans
+                 WHERE (?1 IS NULL OR customer = ?1) AND day >= ?2 AND day < ?3 AND available_at <= ?4
+                 ORDER BY customer, day, available_at",
+            )?
+            .query_map(
+                params![
+                    customer.map(CustomerId::as_str),
+                    from.epoch_day(),
+                    to.epoch_day(),
+                    millis(known_at)
+                ],
+                |row| {
+                    Ok(PlanWord {
+                        customer: CustomerId::new(row.get::<_, String>(0)?),
+                        day: GasDay::from_epoch_day(row.get(1)?),
+                        available_at: instant(row.get(2)?),
+                        volume: row.get::<_, Option<i64>>(3)?.map(StdVolume::from_units),
+                        entry: row.get(4)?,
+                    })
+                },
+            )?
+            .collect()
         })
     }
 
-    /// Production changes known at an instant, in the order in which they became known.
+    /// Keeps an entry about a production change with its record in the audit log. It is known from its
+    /// `available_at` on, or a moment later where the entry before it has that time; returns when.
+    ///
+    /// # Errors
+    /// `Damaged` if it cannot be encoded, and what SQLite says; nothing is written then.
+    pub fn put_change_entry(&self, entry: ChangeEntry) -> Result<DateTime<Utc>, StoreError> {
+        let before = self.change_entries()?;
+        let last = before.iter().rev().find(|e| e.id == entry.id);
+        let mut entry = entry;
+        if let Some(last) = last.map(|e| e.change.available_at) {
+            let next = last + TimeDelta::milliseconds(1);
+            entry.change.available_at = entry.change.available_at.max(next);
+        }
+        let known = entry.change.available_at;
+        let body = serde_json::to_string(&entry).map_err(|error| {
+            self.damaged(format!("a production change cannot be encoded: {error}"))
+        })?;
+        self.write("writing a production change", move |t| {
+            let digest = super::digest(body.as_bytes());
+            t.prepare_cached("INSERT INTO production_changes VALUES (?1, ?2, ?3)")?
+                .execute(params![digest, millis(known), body])?;
+            let action = if entry.is_withdrawn {
+                "production_change.withdraw"
+            } else {
+                "production_change.enter"
+            };
+            audit::append(
+                t,
+                &audit::Entry {
+                    at: millis(known),
+                    who: &entry.person,
+                    action,
+                    subject: &format!("{} {}", entry.id, entry.change.customer),
+                    reason: &entry.reason,
+                    digest: &digest,
+                },
+            )?;
+            Ok(known)
+        })
+    }
+
+    /// Every entry about production changes, in the order in which they became known.
     ///
     /// # Errors
     /// `Damaged` if one cannot be decoded, and what SQLite says.
-    pub fn production_changes_known_at(
-        &self,
-        known_at: DateTime<Utc>,
-    ) -> Result<Vec<ProductionChange>, StoreError> {
+    pub fn change_entries(&self) -> Result<Vec<ChangeEntry>, StoreError> {
         let bodies: Vec<String> = self.read("reading production changes", |c| {
-            c.prepare_cached(
-                "SELECT body FROM production_changes WHERE available_at <= ?1
-                 ORDER BY available_at, digest",
-            )?
-            .query_map([millis(known_at)], |row| row.get(0))?
-            .collect()
+            c.prepare_cached("SELECT body FROM production_changes ORDER BY available_at, digest")?
+                .query_map([], |row| row.get(0))?
+                .collect()
         })?;
         bodies
             .iter()
@@ -126,6 +201,46 @@ impl Book {
                 })
             })
             .collect()
+    }
+
+    /// Production changes as known at an instant: of each the newest entry, those that were taken back by then
+    /// left out; in the order in which they became known.
+    ///
+    /// # Errors
+    /// As [`Book::change_entries`].
+    pub fn production_changes_known_at(
+        &self,
+        known_at: DateTime<Utc>,
+    ) -> Result<Vec<ProductionChange>, StoreError> {
+        let mut newest: BTreeMap<String, ChangeEntry> = BTreeMap::new();
+        for entry in self.change_entries()? {
+            if entry.change.available_at <= known_at {
+                newest.insert(entry.id.clone(), entry);
+            }
+        }
+        let entries = newest.into_values().filter(|entry| !entry.is_withdrawn);
+        let mut changes: Vec<ProductionChange> = entries.map(|entry| entry.change).collect();
+        changes.sort_by_key(|change| change.available_at);
+        Ok(changes)
+    }
+
+    /// Whether a plan or a production change became known after one instant and until another.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has_filings_between(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.read("looking for what was filed", |c| {
+            c.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM filed_plans WHERE available_at > ?1 AND available_at <= ?2)
+                     OR EXISTS (SELECT 1 FROM production_changes
+                                WHERE available_at > ?1 AND available_at <= ?2)",
+            )?
+            .query_row(params![millis(after), millis(until)], |row| row.get(0))
+        })
     }
 
     /// Notes that a registry was loaded; the one in force already is not noted again. Returns the

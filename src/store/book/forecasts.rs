@@ -1,6 +1,6 @@
 //! Published forecast runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandForecast;
 use crate::domain::id::RunId;
+use crate::domain::months::MonthlyOutlook;
 use crate::store::error::StoreError;
 use crate::store::time::{instant, millis};
 
@@ -40,6 +41,19 @@ pub struct RunPart {
     pub body: Vec<u8>,
 }
 
+/// What is kept beside a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunBeside<'a> {
+    /// What it consists of.
+    pub breakdown: Option<&'a Breakdown>,
+    /// The months it was continued by.
+    pub months: Option<&'a MonthlyOutlook>,
+    /// What it was made from, so that it can be made again.
+    pub parts: Vec<RunPart>,
+    /// Names of what was learnt, by the run that learnt it.
+    pub learning: Option<&'a BTreeMap<RunId, Vec<String>>>,
+}
+
 const HEADER: &str = "id, origin_at, created_at, first_day, days, registry";
 
 fn header(row: &Row<'_>) -> rusqlite::Result<ForecastHeader> {
@@ -63,22 +77,25 @@ impl Book {
         run: &DemandForecast,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.put_forecast_run_of(run, None, Vec::new(), &BTreeMap::new(), created_at)
+        self.put_forecast_run_of(run, RunBeside::default(), created_at)
     }
 
-    /// The same with what it consists of, with what it was made from, so that it can be made again, and
-    /// with the names of what was learnt, by the run that learnt it.
+    /// The same with what is kept beside it.
     ///
     /// # Errors
     /// As `put_forecast_run`.
     pub fn put_forecast_run_of(
         &self,
         run: &DemandForecast,
-        breakdown: Option<&Breakdown>,
-        parts: Vec<RunPart>,
-        learning: &BTreeMap<RunId, Vec<String>>,
+        beside: RunBeside<'_>,
         created_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        let RunBeside {
+            breakdown,
+            months,
+            parts,
+            learning,
+        } = beside;
         let body = postcard::to_stdvec(run)
             .map_err(|error| self.damaged(format!("a forecast cannot be encoded: {error}")))?;
         let digest = super::digest(&body);
@@ -88,8 +105,15 @@ impl Book {
             .map_err(|error| {
                 self.damaged(format!("a forecast's parts cannot be encoded: {error}"))
             })?;
-        let learning = (!learning.is_empty())
-            .then(|| serde_json::to_string(learning))
+        let of_months = months
+            .map(postcard::to_stdvec)
+            .transpose()
+            .map_err(|error| {
+                self.damaged(format!("a forecast's months cannot be encoded: {error}"))
+            })?;
+        let learning = learning.filter(|learning| !learning.is_empty());
+        let learning = learning
+            .map(serde_json::to_string)
             .transpose()
             .map_err(|error| {
                 self.damaged(format!("what a forecast learnt cannot be encoded: {error}"))
@@ -118,6 +142,10 @@ impl Book {
             if let Some(of_parts) = &of_parts {
                 t.prepare_cached("INSERT INTO run_breakdowns VALUES (?1, ?2)")?
                     .execute(params![id.as_str(), of_parts])?;
+            }
+            if let Some(of_months) = &of_months {
+                t.prepare_cached("INSERT INTO run_months VALUES (?1, ?2)")?
+                    .execute(params![id.as_str(), of_months])?;
             }
             if let Some(learning) = &learning {
                 t.prepare_cached("INSERT INTO run_learning VALUES (?1, ?2)")?
@@ -202,6 +230,50 @@ impl Book {
         .transpose()
     }
 
+    /// The months a run was continued by; none where it was not.
+    ///
+    /// # Errors
+    /// `Damaged` if they cannot be decoded, and what SQLite says.
+    pub fn run_months(&self, id: &RunId) -> Result<Option<Arc<MonthlyOutlook>>, StoreError> {
+        let body: Option<Vec<u8>> = self.read("reading a forecast's months", |c| {
+            c.prepare_cached("SELECT body FROM run_months WHERE run = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()
+        })?;
+        self.decode_months(body)
+    }
+
+    /// The run with the newest origin of those published by an instant that were continued by months.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn months_run_known_at(
+        &self,
+        at: DateTime<Utc>,
+    ) -> Result<Option<ForecastHeader>, StoreError> {
+        self.read("looking for the latest months", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {HEADER} FROM forecast_runs
+                 WHERE created_at <= ?1 AND id IN (SELECT run FROM run_months)
+                 ORDER BY origin_at DESC, created_at DESC, id DESC LIMIT 1"
+            ))?
+            .query_row([millis(at)], header)
+            .optional()
+        })
+    }
+
+    fn decode_months(
+        &self,
+        body: Option<Vec<u8>>,
+    ) -> Result<Option<Arc<MonthlyOutlook>>, StoreError> {
+        body.map(|body| {
+            postcard::from_bytes(&body)
+                .map(Arc::new)
+                .map_err(|error| self.damaged(format!("months cannot be decoded: {error}")))
+        })
+        .transpose()
+    }
+
     /// Names of the series of a run by the run that learnt them; empty where that was not kept.
     ///
     /// # Errors
@@ -269,8 +341,9 @@ impl Book {
         })
     }
 
-    /// Removes the bodies of runs published before an instant but keeps the newest `keep` of them.
-    /// What a decision was based on is named in the decision; the audit log keeps the digest.
+    /// Removes runs published before an instant with what they were made from, but neither the newest
+    /// `keep` of all nor one that a document names (`forecast_run`): what was declared can be made again for
+    /// as long as the document is there.
     ///
     /// # Errors
     /// What SQLite says.
@@ -280,15 +353,42 @@ impl Book {
         keep: usize,
     ) -> Result<usize, StoreError> {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        // Read outside of the writer's transaction: documents to come name newer runs.
+        let (old, named) = self.read("listing old forecasts", |c| {
+            let old: BTreeSet<String> = c
+                .prepare_cached(
+                    "SELECT id FROM forecast_runs WHERE created_at < ?1 AND id NOT IN (
+                       SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)",
+                )?
+                .query_map(params![millis(before), keep], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            let named: BTreeSet<String> = if old.is_empty() {
+                BTreeSet::new()
+            } else {
+                c.prepare_cached(
+                    "SELECT json_extract(body, '$.forecast_run') AS run FROM documents
+                     WHERE run IS NOT NULL",
+                )?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?
+            };
+            Ok((old, named))
+        })?;
+        let old: Vec<String> = old.difference(&named).cloned().collect();
+        if old.is_empty() {
+            return Ok(0);
+        }
         self.write("removing old forecasts", move |t| {
-            let gone = t.execute(
-                "DELETE FROM forecast_runs WHERE created_at < ?1 AND id NOT IN (
-                   SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)",
-                params![millis(before), keep],
-            )?;
+            let mut gone = 0;
+            for id in &old {
+                gone += t
+                    .prepare_cached("DELETE FROM forecast_runs WHERE id = ?1")?
+                    .execute([id])?;
+            }
             if gone > 0 {
                 t.execute_batch(
                     "DELETE FROM run_breakdowns WHERE run NOT IN (SELECT id FROM forecast_runs);
+                     DELETE FROM run_months WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM run_learning WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM run_inputs WHERE run NOT IN (SELECT id FROM forecast_runs);
                      DELETE FROM inputs WHERE digest NOT IN (SELECT digest FROM run_inputs);",

@@ -9,11 +9,13 @@ mod check;
 mod demand;
 mod documents;
 mod expectations;
+mod filed;
 mod filings;
 mod forecasts;
 mod mending;
 mod parts;
 mod push;
+mod read_once;
 mod restatements;
 mod weather;
 
@@ -32,7 +34,7 @@ pub(super) use self::audit::is_vouched;
 pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
 pub use self::documents::{Document, DocumentKind, NewDocument};
 pub use self::filings::RegistryVersion;
-pub use self::forecasts::{ForecastHeader, RunPart};
+pub use self::forecasts::{ForecastHeader, RunBeside, RunPart};
 pub use self::parts::{BOOK_PARTS, BookPart};
 pub use self::push::{PUSH_ANSWER_KEPT, PushAnswer};
 pub use self::restatements::{DEPENDS_DAYS, RestatedDay, Restatement, RestatementCause};
@@ -44,6 +46,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_restatements.sql"),
     include_str!("migrations/0005_outlook.sql"),
     include_str!("migrations/0006_run_learning.sql"),
+    include_str!("migrations/0007_plans_taken_back.sql"),
+    include_str!("migrations/0008_run_months.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.
@@ -53,6 +57,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
 pub struct Book {
     database: Database,
     kept: Arc<push::Kept>,
+    demand_months: Arc<read_once::DemandMonths>,
+    observed_writes: Arc<read_once::ObservedWrites>,
     unserved: Arc<check::Unserved>,
 }
 
@@ -61,6 +67,8 @@ impl Book {
         Self {
             database,
             kept: Arc::default(),
+            demand_months: Arc::default(),
+            observed_writes: Arc::default(),
             unserved: Arc::default(),
         }
     }

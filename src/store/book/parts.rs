@@ -27,6 +27,7 @@ pub const BOOK_PARTS: [BookPart; 9] = [
             "run_inputs",
             "run_breakdowns",
             "run_learning",
+            "run_months",
         ],
     },
     BookPart {

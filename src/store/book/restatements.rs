@@ -107,7 +107,9 @@ impl Book {
         demand: Vec<DemandDay>,
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write("writing demand", move |t| {
+        let written = demand.iter().map(|one| one.day);
+        let changed: Vec<GasDay> = days.iter().map(|day| day.day).chain(written).collect();
+        let written = self.write("writing demand", move |t| {
             let before = volumes(t, &days)?;
             let replaced: Vec<GasDay> = days.iter().map(|day| day.day).collect();
             super::demand::replace(t, &replaced, &demand)?;
@@ -127,7 +129,9 @@ impl Book {
                 restate(t, *day, &before, &after, registry_at, at)?;
             }
             Ok(())
-        })
+        });
+        self.demand_months.forget(changed);
+        written
     }
 
     /// Restatements, the last changed first, at most `limit`.

@@ -7,9 +7,9 @@ use super::*;
 use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandCube, DemandDay, DemandForecast, DemandNode};
-use crate::domain::filing::{ChangeKind, FiledPlan, ProductionChange};
+use crate::domain::filing::{ChangeEntry, ChangeKind, FiledPlan, PlanWord, ProductionChange};
 use crate::domain::quantity::StdVolume;
-use crate::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use crate::domain::weather::{StationMix, WeatherKind, WeatherPoint, WeatherVintage};
 
 fn open(dir: &Path) -> Book {
     Book::open(dir.join("qiliang.db")).unwrap()
@@ -205,6 +205,63 @@ fn documents_are_versioned_and_each_is_in_the_audit_log() {
 }
 
 #[test]
+fn a_run_that_a_document_names_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    for (id, hour) in [("declared", 1), ("nobody", 2), ("nudged", 3), ("newest", 4)] {
+        book.put_forecast_run(&run(id, hour), at(hour)).unwrap();
+    }
+    for (kind, id) in [
+        (DocumentKind::Declaration, "declared"),
+        (DocumentKind::Nudge, "nudged"),
+        (DocumentKind::Notice, "never kept"),
+    ] {
+        let body = json!({ "forecast_run": id });
+        book.put_document(kind, "d", body, at(5), "a", "b").unwrap();
+    }
+    assert_eq!(book.prune_forecast_runs(at(999), 1).unwrap(), 1);
+    let kept = book.forecast_runs(9).unwrap();
+    let kept: Vec<_> = kept.iter().map(|run| run.run_id.as_str()).collect();
+    assert_eq!(kept, ["newest", "nudged", "declared"]);
+}
+
+#[test]
+fn a_draft_takes_the_place_of_the_one_before_it_and_the_log_tells_of_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let document = |who: &str, hour: i64| NewDocument {
+        kind: DocumentKind::Nomination,
+        key: "2026-11-23".into(),
+        body: json!({ "forecast_run": format!("R{hour}") }),
+        at: at(hour),
+        who: who.into(),
+        reason: "scheduled".into(),
+    };
+    assert_eq!(book.put_draft(document("qiliang", 1)).unwrap(), 1);
+    assert_eq!(book.put_draft(document("qiliang", 2)).unwrap(), 1);
+    // A person's stays, whatever is drafted after it.
+    assert_eq!(book.put_documents(vec![document("王工", 3)]).unwrap(), [2]);
+    assert_eq!(book.put_draft(document("qiliang", 4)).unwrap(), 3);
+    assert_eq!(book.put_draft(document("qiliang", 5)).unwrap(), 3);
+    let versions = book.document_versions(DocumentKind::Nomination, "2026-11-23");
+    let runs: Vec<_> = versions
+        .unwrap()
+        .iter()
+        .map(|d| d.body["forecast_run"].clone())
+        .collect();
+    assert_eq!(runs, ["R2", "R3", "R5"]);
+    assert_eq!(book.audit(9).unwrap().len(), 5);
+    let report = book.verify_audit().unwrap();
+    assert_eq!((report.records, report.broken()), (5, None));
+    rusqlite::Connection::open(book.path())
+        .unwrap()
+        .execute_batch("UPDATE documents SET body = '{}' WHERE version = 3")
+        .unwrap();
+    let found = book.verify_audit().unwrap();
+    assert_eq!(found.broken().map(|found| found.seq), Some(5), "{found:?}");
+}
+
+#[test]
 fn the_first_broken_record_is_named() {
     let broken_by = |sql: &str| {
         let dir = tempfile::tempdir().unwrap();
@@ -266,12 +323,16 @@ fn plans_and_changes_are_known_from_when_they_were_filed() {
     book.put_filed_plans(vec![plan(100, 1), plan(80, 5)])
         .unwrap();
     let known = |hour| {
-        book.filed_plans_known_at(day(), day().plus(1), at(hour))
-            .unwrap()
+        let words = book.plan_words(None, day(), day().plus(1), at(hour));
+        words.unwrap()
     };
+    let word = |plan: FiledPlan| PlanWord::from(&plan);
     assert_eq!(known(0), []);
-    assert_eq!(known(4), [plan(100, 1)]);
-    assert_eq!(known(5), [plan(80, 5)]);
+    assert_eq!(known(4), [word(plan(100, 1))]);
+    assert_eq!(known(5), [word(plan(80, 5))]);
+    assert!(book.has_filings_between(at(4), at(5)).unwrap());
+    assert!(!book.has_filings_between(at(5), at(9)).unwrap());
+
     let change = ProductionChange {
         customer: "c".into(),
         kind: ChangeKind::Shutdown,
@@ -282,10 +343,127 @@ fn plans_and_changes_are_known_from_when_they_were_filed() {
         source: "电话".into(),
         available_at: at(2),
     };
-    book.put_production_changes(&[change.clone(), change.clone()])
+    let entry = |delta, known, is_withdrawn| ChangeEntry {
+        id: "B1".into(),
+        change: ProductionChange {
+            delta_m3_per_day: delta,
+            available_at: at(known),
+            ..change.clone()
+        },
+        person: "李".into(),
+        reason: "来电".into(),
+        is_withdrawn,
+    };
+    for (delta, known, is_withdrawn) in [(-500.0, 2, false), (-300.0, 4, false), (-300.0, 6, true)]
+    {
+        let entry = entry(delta, known, is_withdrawn);
+        assert_eq!(book.put_change_entry(entry).unwrap(), at(known));
+    }
+    // An earlier instant is answered as it would have been then.
+    let known = |hour| {
+        let changes = book.production_changes_known_at(at(hour)).unwrap();
+        changes
+            .iter()
+            .map(|c| c.delta_m3_per_day)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(known(1), [0.0; 0]);
+    assert_eq!((known(2), known(3)), (vec![-500.0], vec![-500.0]));
+    assert_eq!((known(4), known(6)), (vec![-300.0], vec![]));
+    assert!(book.has_filings_between(at(5), at(6)).unwrap());
+    // One that comes in the same moment stands above the one before, and overwrites nothing.
+    let later = book.put_change_entry(entry(-100.0, 6, false)).unwrap();
+    assert_eq!(later, at(6) + chrono::TimeDelta::milliseconds(1));
+    assert_eq!((known(6), known(7)), (vec![], vec![-100.0]));
+    assert_eq!(book.change_entries().unwrap().len(), 4);
+
+    let records = book.audit(9).unwrap();
+    let told: Vec<&str> = records.iter().map(|r| r.action.as_str()).collect();
+    let (enter, withdraw) = ("production_change.enter", "production_change.withdraw");
+    assert_eq!(told, [enter, withdraw, enter, enter]);
+    assert!(
+        records
+            .iter()
+            .all(|r| r.who == "李" && r.digest.len() == 64)
+    );
+    assert_eq!(book.verify_audit().unwrap().broken(), None);
+}
+
+#[test]
+fn plans_entered_together_are_known_together_and_name_their_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let on = day().to_string();
+    let entry = |key: &str| NewDocument {
+        kind: DocumentKind::FiledPlans,
+        key: key.into(),
+        body: if key == "P1" {
+            serde_json::json!({ "rows": [["c", on, "100"], ["d", on, "7"]] })
+        } else {
+            serde_json::json!({ "rows": [["c", on, null]] })
+        },
+        at: at(3),
+        who: "王".into(),
+        reason: "十二月计划".into(),
+    };
+    let said = |of: &str, m3: Option<i64>| (of.into(), day(), m3.map(StdVolume::from_m3));
+    let known = book.put_plan_entry(entry("P1"), vec![said("c", Some(100)), said("d", Some(7))]);
+    assert_eq!(known.unwrap(), at(3));
+    // The second of the same moment is known after it: neither overwrites the other.
+    let known = book
+        .put_plan_entry(entry("P2"), vec![said("c", None)])
         .unwrap();
-    assert_eq!(book.production_changes_known_at(at(1)).unwrap(), []);
-    assert_eq!(book.production_changes_known_at(at(2)).unwrap(), [change]);
+    assert_eq!(known, at(3) + chrono::TimeDelta::milliseconds(1));
+    let words = |at| -> Vec<_> {
+        let words = book.plan_words(None, day(), day().plus(1), at).unwrap();
+        let words = words.into_iter();
+        words
+            .map(|w| (w.customer.to_string(), w.volume, w.entry))
+            .collect()
+    };
+    let of = |id: &str, m3: Option<i64>, entry: &str| {
+        (
+            id.to_owned(),
+            m3.map(StdVolume::from_m3),
+            Some(entry.to_owned()),
+        )
+    };
+    assert_eq!(words(at(2)), []);
+    assert_eq!(
+        words(at(3)),
+        [of("c", Some(100), "P1"), of("d", Some(7), "P1")]
+    );
+    assert_eq!(words(at(4)), [of("c", None, "P2"), of("d", Some(7), "P1")]);
+    let of_c = book.plan_history(Some(&"c".into()), day(), day().plus(1), at(4));
+    assert_eq!(of_c.unwrap().len(), 2);
+    // The same key twice is refused as a whole where a row cannot be written.
+    let doubled = vec![said("e", Some(1)), said("e", Some(2))];
+    assert!(book.put_plan_entry(entry("P3"), doubled).is_err());
+    assert_eq!(book.document(DocumentKind::FiledPlans, "P3").unwrap(), None);
+    assert_eq!(words(at(9)).len(), 2);
+    let report = book.verify_audit().unwrap();
+    assert_eq!((report.records, report.broken()), (2, None));
+    // Whoever changes a plan behind the log is found out, and whoever slips one in.
+    drop(book);
+    let told = |sql: &str| {
+        let path = dir.path().join("qiliang.db");
+        let c = rusqlite::Connection::open(&path).unwrap();
+        c.execute_batch(sql).unwrap();
+        drop(c);
+        let breaks = open(dir.path()).verify_audit().unwrap().breaks;
+        breaks
+            .into_iter()
+            .map(|found| found.reason)
+            .collect::<Vec<_>>()
+    };
+    let of_p1 = "the plans of entry P1 are others than were entered";
+    assert_eq!(
+        told("UPDATE filed_plans SET units = 1 WHERE customer = 'd'"),
+        [of_p1]
+    );
+    let strange = "plans name an entry P9 that there is not";
+    let slipped = "INSERT INTO filed_plans VALUES ('c', 1, 1, 1, 'P9')";
+    assert_eq!(told(slipped), [of_p1, strange]);
 }
 
 #[test]
@@ -302,4 +480,74 @@ fn registry_versions_are_noted_when_they_change() {
         .map(|v| (v.version.as_str(), v.loaded_at))
         .collect();
     assert_eq!(noted, [("b", at(3)), ("a", at(1))]);
+}
+
+#[test]
+fn demand_read_once_is_what_stands_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let other = open_reader(dir.path());
+    let from = day().plus(-70);
+    let all: Vec<DemandDay> = (0..70)
+        .map(|i| demand(from.plus(i), CustomerClass::Industrial, 9.0))
+        .collect();
+    book.put_demand_days(all.clone()).unwrap();
+    let read = |from, to| {
+        let once = book.demand_days(from, to).unwrap();
+        assert_eq!(once, other.demand_days(from, to).unwrap());
+        once
+    };
+    assert_eq!(read(from, day()), all);
+    assert_eq!(read(from.plus(3), day().plus(-3)), all[3..67]);
+    // Each way of writing is seen at once, also in months that were read.
+    let late = demand(from.plus(5), CustomerClass::Industrial, 12.0);
+    book.put_demand_days(vec![late.clone()]).unwrap();
+    assert_eq!(read(from, day())[5], late);
+    book.replace_demand_days(vec![from.plus(6)], Vec::new())
+        .unwrap();
+    assert_eq!(read(from, day()).len(), 69);
+    let again = RestatedDay {
+        day: from.plus(7),
+        ended_at: at(0),
+        decided_at: None,
+    };
+    let restated = demand(from.plus(7), CustomerClass::Industrial, 15.0);
+    book.restate_demand_days(vec![again], vec![restated.clone()], at(0))
+        .unwrap();
+    assert_eq!(read(from, day())[6], restated);
+}
+
+fn open_reader(dir: &Path) -> Book {
+    Book::open_read_only(dir.join("qiliang.db")).unwrap()
+}
+
+#[test]
+fn it_is_known_what_of_observed_weather_was_written_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let mix = StationMix::from("s");
+    let writes = || book.observed_writes(&mix, at(0), at(3)).unwrap();
+    let before = writes();
+    book.put_weather(vec![vintage(WeatherKind::Observed, 2, 2, &[(0, 5.0)])])
+        .unwrap();
+    let first = writes();
+    assert!(first > before);
+    // Of other days, and forecasts, they are not.
+    book.put_weather(vec![
+        vintage(WeatherKind::Observed, 90, 90, &[(80, 5.0)]),
+        vintage(WeatherKind::Forecast, 2, 2, &[(1, 5.0)]),
+    ])
+    .unwrap();
+    assert_eq!(writes(), first);
+    book.put_weather(vec![vintage(WeatherKind::Observed, 2, 30, &[(0, 6.0)])])
+        .unwrap();
+    assert!(writes() > first);
+    assert_eq!(
+        open_reader(dir.path()).observed_writes(&mix, at(0), at(3)),
+        None
+    );
+    let news = |known| book.observed_news(&mix, at(0), at(3), known).unwrap();
+    assert_eq!(news(at(1)), [None, Some(at(2))]);
+    assert_eq!(news(at(3)), [Some(at(2)), Some(at(30))]);
+    assert_eq!(news(at(40)), [Some(at(30)), None]);
 }

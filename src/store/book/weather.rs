@@ -1,6 +1,8 @@
 //! Weather vintages: what was observed, and what was forecast when.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::Book;
@@ -48,7 +50,14 @@ impl Book {
     /// # Errors
     /// What SQLite says.
     pub fn put_weather(&self, vintages: Vec<WeatherVintage>) -> Result<u64, StoreError> {
-        self.write("writing weather", move |t| {
+        let observed = vintages
+            .iter()
+            .filter(|vintage| vintage.kind == WeatherKind::Observed);
+        let changed: BTreeSet<(String, NaiveDate)> = observed
+            .flat_map(|vintage| vintage.points.iter().map(move |point| (vintage, point)))
+            .map(|(vintage, point)| (vintage.station.clone(), point.at.date_naive()))
+            .collect();
+        let written = self.write("writing weather", move |t| {
             let mut new = 0;
             for vintage in &vintages {
                 let points = encode(&vintage.points);
@@ -81,7 +90,57 @@ impl Book {
                 }
             }
             Ok(new)
-        })
+        });
+        self.observed_writes.count(changed);
+        written
+    }
+
+    /// When what is known at an instant of the hours in `[from, to)` last became so, and when it will next
+    /// change by what is stored.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn observed_news(
+        &self,
+        mix: &StationMix,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        known_at: DateTime<Utc>,
+    ) -> Result<[Option<DateTime<Utc>>; 2], StoreError> {
+        let (mut last, mut next) = (None, None);
+        for (station, _) in mix.stations() {
+            let (of_last, of_next): (Option<i64>, Option<i64>) =
+                self.read("reading when weather became known", |c| {
+                    c.prepare_cached(
+                        "SELECT max(available_at) FILTER (WHERE available_at <= ?4),
+                                min(available_at) FILTER (WHERE available_at > ?4)
+                         FROM observed WHERE station = ?1 AND at >= ?2 AND at < ?3",
+                    )?
+                    .query_row(
+                        params![station, millis(from), millis(to), millis(known_at)],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )
+                })?;
+            last = last.max(of_last.map(instant));
+            next = of_next.map(instant).into_iter().chain(next).min();
+        }
+        Ok([last, next])
+    }
+
+    /// The first hour of which a station's temperature is stored.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn observed_from(&self, mix: &StationMix) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let mut first = None;
+        for (station, _) in mix.stations() {
+            let of_station: Option<i64> = self.read("looking for the first weather", |c| {
+                c.prepare_cached("SELECT min(at) FROM observed WHERE station = ?1")?
+                    .query_row([station], |row| row.get(0))
+            })?;
+            first = of_station.map(instant).into_iter().chain(first).min();
+        }
+        Ok(first)
     }
 
     /// Observed temperatures of a zone's stations, blended by their parts, as known at an instant.

@@ -116,7 +116,7 @@ pub(super) fn is_readable(bytes: &[u8]) -> bool {
     .is_some()
 }
 
-fn unreadable() -> rusqlite::Error {
+pub(super) fn unreadable() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
         Some("a stored curve has an unknown form".to_owned()),
@@ -199,6 +199,9 @@ fn put(
     Ok(changed)
 }
 
+/// Key in `meta`: a digest of the meters in use, by the last sync.
+const IN_USE: &str = "meters_in_use";
+
 impl Journal {
     /// Writes curves, replaces the findings made with them and clears the marks they answer, all
     /// in one transaction. A curve equal to the stored one keeps version and time; the gas days of
@@ -208,9 +211,14 @@ impl Journal {
     /// As `commit`; nothing is written or cleared then.
     pub fn put_curves(&self, batch: CurveBatch) -> Result<usize, StoreError> {
         let cache = std::sync::Arc::clone(&self.cache);
-        self.write_now("writing curves", move |t| {
+        let days: BTreeSet<GasDay> = batch.curves.iter().map(|write| write.curve.day).collect();
+        let changed = self.write_now("writing curves", move |t| {
             put(t, &mut locked(&cache), &batch)
-        })
+        });
+        if !matches!(changed, Ok(0)) {
+            self.curve_writes.count(days);
+        }
+        changed
     }
 
     /// Begins a new mark for what is written from now on. Whatever bears an older one is committed
@@ -342,6 +350,47 @@ impl Journal {
                     })
                 })?
                 .collect()
+        })
+    }
+
+    /// Marks gas days on which a meter came or went, whose demand is to be summed again: `days`, and `recent` ones
+    /// unless who is in use is what it was the last time; of these, those that have curves. Blocks.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn mark_demand_in_use(
+        &self,
+        days: BTreeSet<GasDay>,
+        recent: BTreeSet<GasDay>,
+        in_use: String,
+    ) -> Result<(), StoreError> {
+        let known = self.read("reading who was in use", |c| {
+            c.prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+                .query_row([IN_USE], |row| row.get::<_, String>(0))
+                .optional()
+        })?;
+        let is_known = known.as_ref() == Some(&in_use);
+        if days.is_empty() && is_known {
+            return Ok(());
+        }
+        let cache = std::sync::Arc::clone(&self.cache);
+        self.write_now("marking stale demand days", move |t| {
+            let cache = &mut locked(&cache);
+            cache.mark += 1;
+            let mut statement = t.prepare_cached(
+                "INSERT INTO stale_demand SELECT ?1, ?2
+                 WHERE EXISTS (SELECT 1 FROM curves WHERE day = ?1)
+                 ON CONFLICT DO UPDATE SET mark = excluded.mark",
+            )?;
+            let recent = recent.iter().filter(|_| !is_known);
+            for day in days.iter().chain(recent) {
+                statement.execute(params![day.epoch_day(), cache.mark])?;
+            }
+            t.prepare_cached(
+                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+            )?
+            .execute(params![IN_USE, in_use])
+            .map(drop)
         })
     }
 

@@ -19,6 +19,7 @@ mod history;
 mod inbox;
 mod ingest;
 mod judged;
+mod many;
 mod marks;
 mod opening;
 mod outbox;
@@ -172,6 +173,7 @@ pub struct Journal {
     clock: GasDayClock,
     cache: Arc<Mutex<Cache>>,
     names: Arc<Mutex<Names>>,
+    curve_writes: many::CurveWrites,
     aside: Arc<Mutex<AsideFiles>>,
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::aside::beside::AsideFiles;
 use super::ingest::Place;
+use super::many::CurveWrites;
 use super::{Cache, Journal, MIGRATIONS, aside, ingest, locked};
 use crate::domain::calendar::GasDayClock;
 use crate::store::database::Database;
@@ -83,6 +84,7 @@ impl Journal {
             clock,
             cache,
             names: Arc::default(),
+            curve_writes: CurveWrites::default(),
             aside: Arc::new(Mutex::new(aside)),
         };
         let newest = journal.read("reading marks", |c| {
@@ -116,6 +118,7 @@ impl Journal {
             clock,
             cache: Arc::default(),
             names: Arc::default(),
+            curve_writes: CurveWrites::default(),
             aside: Arc::new(Mutex::new(AsideFiles::beside(path.as_ref()))),
         };
         let found = journal.read("reading the gas day's start hour", start_hour)?;

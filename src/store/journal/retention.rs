@@ -190,9 +190,14 @@ impl Journal {
         let cache = std::sync::Arc::clone(&self.cache);
         let clock = self.clock();
         let waiting = waiting.clone();
-        self.write_now("dropping what is kept no longer", move |t| {
+        let (kind, day) = (request.kind, request.day);
+        let dropped = self.write_now("dropping what is kept no longer", move |t| {
             drop_rows(t, &mut locked(&cache), clock, &request, &waiting)
-        })
+        });
+        if kind == KeptKind::Curves {
+            self.curve_writes.count([day]);
+        }
+        dropped
     }
 
     /// The first gas day of a meter of which no reading was dropped; curves of days before it are

@@ -15,7 +15,8 @@ use crate::store::error::StoreError;
 use crate::validate::points::{TotalPoint, expand};
 
 impl Journal {
-    /// Readings of a meter sampled in `[from, to)`, in time order. Blocks.
+    /// Readings of a meter sampled in `[from, to)`, in time order. Readings that must not be used are left
+    /// out. Blocks.
     ///
     /// # Errors
     /// What SQLite says.
@@ -37,7 +38,9 @@ impl Journal {
             let mut readings = Vec::new();
             for day in epoch_day(clock, from).max(first)..=epoch_day(clock, to).min(last) {
                 rows_of_day(c, number, meter, day, from..to, |row| {
-                    readings.push(row.reading);
+                    if row.is_usable {
+                        readings.push(row.reading);
+                    }
                 })?;
             }
             Ok(readings)

@@ -288,23 +288,29 @@ fn a_reading_that_must_not_be_used_is_kept_and_touches_no_curve() {
         .unwrap();
     assert_eq!(journal.dirty_len().unwrap(), 0);
     assert_eq!(journal.latest(&"m1".into()).unwrap(), None);
-    let stored = journal
-        .readings_between(
-            &"m1".into(),
-            future.sampled_at,
-            future.sampled_at + TimeDelta::minutes(1),
-        )
+    let day = GasDayClock::default().day_of(future.sampled_at);
+    let mut stored = Vec::new();
+    let (from, to) = (day, day.plus(1));
+    journal
+        .for_each_reading(from, to, |reading| stored.push(reading))
         .unwrap();
     assert_eq!(stored, std::slice::from_ref(&future));
-    let day = GasDayClock::default().day_of(future.sampled_at);
+    let between = || {
+        let (from, to) = (future.sampled_at, future.sampled_at + TimeDelta::minutes(1));
+        journal.readings_between(&"m1".into(), from, to).unwrap()
+    };
+    assert_eq!(between(), []);
     let usable = journal
         .curve_readings(&"m1".into(), Item::TotalStd, day, day.plus(1), 3)
         .unwrap();
     assert_eq!(usable, []);
     assert_eq!(journal.findings_on(&"m1".into(), day).unwrap(), [finding]);
     // The same from a source whose time is right makes it usable after all.
-    journal.commit_blocking(vec![entry(future)]).unwrap();
+    journal
+        .commit_blocking(vec![entry(future.clone())])
+        .unwrap();
     assert_eq!(journal.dirty_len().unwrap(), 1);
+    assert_eq!(between(), std::slice::from_ref(&future));
 }
 
 #[test]

@@ -14,8 +14,9 @@ use chrono::{DateTime, Utc};
 use super::{ConvertError, Converter, GasState, SgergGas, ZMethod};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::quantity::ReferenceConditions;
-use crate::domain::reading::{Item, Reading};
+use crate::domain::reading::{Alarm, Item, Reading};
 use crate::domain::source::{GasQuality, Zone};
+use crate::validate::rules::v03_range;
 
 /// Steps of the state at which K is computed.
 const PRESSURE_STEP_KPA: f64 = 1.0;
@@ -40,15 +41,26 @@ pub struct MeteredState {
 }
 
 impl MeteredState {
-    /// What a reading says; absolute pressure wins over gauge pressure.
+    /// What a reading says; absolute pressure wins over gauge pressure. None where either is not said or
+    /// cannot be [`believed`].
     pub fn of(reading: &Reading) -> Option<Self> {
-        let absolute = reading.float(Item::PressureAbs);
-        let pressure_kpa = absolute.or_else(|| reading.float(Item::PressureGauge))?;
+        let pressure = pressure_item(reading);
         Some(Self {
-            pressure_kpa,
-            is_gauge: absolute.is_none(),
-            temperature_c: reading.float(Item::Temperature)?,
+            pressure_kpa: believed(reading, pressure)?,
+            is_gauge: pressure == Item::PressureGauge,
+            temperature_c: believed(reading, Item::Temperature)?,
         })
+    }
+
+    /// Whether a reading says a pressure or a temperature that cannot be [`believed`], or the alarm of
+    /// either sensor: what was converted by them, there or here, is in doubt.
+    pub fn is_doubted(reading: &Reading) -> bool {
+        [pressure_item(reading), Item::Temperature]
+            .into_iter()
+            .any(|item| {
+                let is_said = reading.float(item).is_some();
+                has_alarm(reading, item) || (is_said && believed(reading, item).is_none())
+            })
     }
 
     /// A total order, so that of several states of one instant always the same one is taken.
@@ -63,6 +75,30 @@ impl MeteredState {
             })
         };
         key(a).cmp(&key(b))
+    }
+}
+
+/// A pressure or temperature of a reading, unless it is outside V03's range or stands under the device's own
+/// alarm of that sensor (V25).
+pub fn believed(reading: &Reading, item: Item) -> Option<f64> {
+    let value = reading.float(item)?;
+    (v03_range::is_plausible(item, value) && !has_alarm(reading, item)).then_some(value)
+}
+
+/// The pressure that counts.
+pub fn pressure_item(reading: &Reading) -> Item {
+    match reading.float(Item::PressureAbs) {
+        Some(_) => Item::PressureAbs,
+        None => Item::PressureGauge,
+    }
+}
+
+/// Whether the device itself says that the sensor behind an item has failed.
+fn has_alarm(reading: &Reading, item: Item) -> bool {
+    match item {
+        Item::PressureAbs | Item::PressureGauge => reading.alarms.has(Alarm::PressureSensor),
+        Item::Temperature => reading.alarms.has(Alarm::TemperatureSensor),
+        _ => false,
     }
 }
 

@@ -4,9 +4,10 @@ use super::*;
 use crate::domain::finding::RuleId;
 use crate::domain::frame::Transport;
 use crate::domain::quantity::WorkVolume;
+use crate::domain::reading::{Alarm, AlarmSet, ItemValue};
 use crate::validate::convert::interval::MeteredState;
 use crate::validate::points::expand;
-use crate::validate::rules::testing::{at, day, frozen, meter, rules_of, sequence};
+use crate::validate::rules::testing::{at, day, frozen, meter, rules_of, sequence, total};
 
 fn point(minute: i64, units: i64) -> TotalPoint {
     TotalPoint {
@@ -270,6 +271,63 @@ fn each_interval_of_a_working_total_has_the_factor_of_its_ends() {
         ..rules
     };
     assert_eq!(curve_of(&rules, &points).0.hours[0].units(), 1_000);
+}
+
+/// 300 kPa absolute: C = 2.9608 at 20 °C; at −127 °C, where a broken probe stands, it would be 5.9387.
+#[test]
+fn nothing_is_converted_by_a_sensor_that_cannot_be_believed() {
+    let meter = Meter {
+        fixed_factor: 2.0,
+        ..meter()
+    };
+    let conversion = ZoneConversion::new(
+        None,
+        &[],
+        GasDayClock::default(),
+        crate::domain::quantity::ReferenceConditions::CHINA,
+    );
+    let rules = CurveRules {
+        conversion: Some(&conversion),
+        ..CurveRules::plain(&meter)
+    };
+    let reading = |hour: i64, kpa: f64, celsius: f64, alarm: Option<Alarm>| {
+        let mut reading = total(hour, 0);
+        reading.values = vec![
+            (Item::TotalWork, ItemValue::Exact(hour * 100 * 10_000)),
+            (Item::PressureAbs, ItemValue::Float(kpa)),
+            (Item::Temperature, ItemValue::Float(celsius)),
+        ];
+        reading.alarms = alarm.map_or(AlarmSet::default(), |alarm| AlarmSet::default().with(alarm));
+        reading
+    };
+    let sound = reading(0, 300.0, 20.0, None);
+    for broken in [
+        reading(1, 300.0, -127.0, None),
+        reading(1, 30_000.0, 20.0, None),
+        reading(1, 310.0, 25.0, Some(Alarm::TemperatureSensor)),
+        reading(1, 310.0, 25.0, Some(Alarm::PressureSensor)),
+    ] {
+        // The factor of the end that can be believed; where none can, the fixed one. Both are marked.
+        let points = expand(
+            &[sound.clone(), broken.clone(), {
+                let mut later = broken;
+                later.sampled_at = at(2);
+                later.values[0].1 = ItemValue::Exact(200 * 10_000);
+                later
+            }],
+            Item::TotalWork,
+        );
+        let (curve, findings) = curve_of(&rules, &points);
+        assert_eq!(curve.hours[0], "296.0770".parse().unwrap());
+        assert_eq!(curve.hours[1], StdVolume::from_m3(200));
+        assert_eq!(curve.quality[..2], [Quality::Suspect; 2]);
+        assert_eq!(rules_of(&findings), [RuleId::V16]);
+    }
+    // An alarm about something else changes nothing.
+    let low = reading(1, 300.0, 20.0, Some(Alarm::BatteryLow));
+    let (curve, _) = curve_of(&rules, &expand(&[sound, low], Item::TotalWork));
+    assert_eq!(curve.hours[0], "296.0770".parse().unwrap());
+    assert_eq!(curve.quality[0], Quality::Measured);
 }
 
 #[test]

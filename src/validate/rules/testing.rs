@@ -51,6 +51,7 @@ pub(crate) fn meter() -> Meter {
         gateway: None,
         unit: 0,
         installed_on: day().0,
+        removed_on: None,
     }
 }
 
@@ -264,6 +265,8 @@ impl Case {
             meter: &self.meter,
             customer: Some(&self.customer),
             changes: &self.changes,
+            atmosphere_kpa: 101.325,
+            reference: ReferenceConditions::CHINA,
             calendar: &self.calendar,
             clock: GasDayClock::default(),
             limits: &self.limits,

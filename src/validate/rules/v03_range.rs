@@ -41,13 +41,20 @@ const fn unit_of(item: Item) -> Unit {
     }
 }
 
+/// Whether a value can be: within its item's range, both limits included. Items without a range may have
+/// any value.
+pub(in crate::validate) fn is_plausible(item: Item, value: f64) -> bool {
+    let of_item = RANGES.iter().find(|(ranged, ..)| *ranged == item);
+    of_item.is_none_or(|(_, least, greatest)| (*least..=*greatest).contains(&value))
+}
+
 /// Checks one reading; a finding for each item outside its range.
 pub fn check(reading: &Reading) -> Vec<Finding> {
     RANGES
         .iter()
         .filter_map(|(item, least, greatest)| {
             let value = reading.float(*item)?;
-            if (*least..=*greatest).contains(&value) {
+            if is_plausible(*item, value) {
                 return None;
             }
             let mut args = vec![

@@ -1,12 +1,13 @@
 //! V17: the conversion factor a corrector reports is not the one its own measurements give.
 //!
-//! C = P / Pb · (Tb + 273.15) / (T + 273.15) · Zb / Z, with the base the device reports or 101.325
-//! kPa and 20 °C. Flagged when |C reported / C computed − 1| > `v17_tolerance`. Where the device
+//! C = P / Pb · (Tb + 273.15) / (T + 273.15) · Zb / Z, with the base the device reports or the reference
+//! conditions of the company. To a gauge pressure the atmosphere of the meter's zone is added. Flagged when |C reported / C computed − 1| > `v17_tolerance`. Where the device
 //! does not report Z, what gas can deviate from the ideal at that pressure is allowed in addition:
 //! 0.3 % for each 100 kPa.
 
 use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::reading::{Item, Reading};
 
 /// What it says.
@@ -20,22 +21,26 @@ static FACTOR: Sentence = Sentence {
 };
 
 const KELVIN: f64 = 273.15;
-const ATMOSPHERE_KPA: f64 = 101.325;
-const BASE_C: f64 = 20.0;
 /// Deviation of gas from the ideal for each kPa, natural gas above 0 °C.
 const REAL_PER_KPA: f64 = 0.003 / 100.0;
 /// Z at base conditions, where the device reports only Z: between this and 1.
 const Z_BASE: f64 = 0.998;
 
 /// Reported and computed factor, and how far they may be apart; None without the facts.
-fn factors(reading: &Reading, tolerance: f64) -> Option<(f64, f64, f64)> {
+fn factors(
+    reading: &Reading,
+    atmosphere_kpa: f64,
+    reference: ReferenceConditions,
+    tolerance: f64,
+) -> Option<(f64, f64, f64)> {
     let reported = reading.float(Item::ConversionFactor)?;
     let pressure = reading
         .float(Item::PressureAbs)
-        .or_else(|| Some(reading.float(Item::PressureGauge)? + ATMOSPHERE_KPA))?;
+        .or_else(|| Some(reading.float(Item::PressureGauge)? + atmosphere_kpa))?;
     let temperature = reading.float(Item::Temperature)? + KELVIN;
-    let base_pressure = reading.float(Item::BasePressure).unwrap_or(ATMOSPHERE_KPA);
-    let base_temperature = reading.float(Item::BaseTemperature).unwrap_or(BASE_C) + KELVIN;
+    let base = |item, of_company| reading.float(item).unwrap_or(of_company);
+    let base_pressure = base(Item::BasePressure, reference.pressure_kpa);
+    let base_temperature = base(Item::BaseTemperature, reference.temperature_c) + KELVIN;
     let ideal = pressure / base_pressure * base_temperature / temperature;
     let (computed, allowed) = match (reading.float(Item::ZFactor), reading.float(Item::ZBase)) {
         (Some(z), Some(base)) => (ideal * base / z, tolerance),
@@ -46,14 +51,24 @@ fn factors(reading: &Reading, tolerance: f64) -> Option<(f64, f64, f64)> {
     is_usable.then_some((reported, computed, allowed))
 }
 
-/// Checks readings in time order; one finding a day, at the first reading that is off.
-pub fn check(meter: &Meter, readings: &[Reading], tolerance: f64) -> Option<Finding> {
+/// Checks readings in time order; one finding a day, at the first reading that is off. The atmosphere is
+/// that of the meter's zone, kPa absolute.
+pub fn check(
+    meter: &Meter,
+    readings: &[Reading],
+    atmosphere_kpa: f64,
+    reference: ReferenceConditions,
+    tolerance: f64,
+) -> Option<Finding> {
     let is_off = |(reported, computed, allowed): (f64, f64, f64)| {
         (reported / computed - 1.0).abs() > allowed
     };
     let mut off = readings
         .iter()
-        .filter_map(|reading| Some((reading, factors(reading, tolerance)?)))
+        .filter_map(|reading| {
+            let factors = factors(reading, atmosphere_kpa, reference, tolerance)?;
+            Some((reading, factors))
+        })
         .filter(|(_, factors)| is_off(*factors));
     let (first, (reported, computed, allowed)) = off.next()?;
     let args = [
@@ -78,6 +93,16 @@ mod tests {
     use super::*;
     use crate::domain::reading::ItemValue;
     use crate::validate::rules::testing::{at, meter, total};
+
+    fn check(meter: &Meter, readings: &[Reading], tolerance: f64) -> Option<Finding> {
+        super::check(
+            meter,
+            readings,
+            101.325,
+            ReferenceConditions::CHINA,
+            tolerance,
+        )
+    }
 
     fn with(factor: f64) -> Reading {
         let mut reading = total(3, 5);
@@ -114,6 +139,32 @@ mod tests {
         // 0.5 % + 0.3 % · 3.04 = 1.41 %.
         assert_eq!(check(&meter(), std::slice::from_ref(&reading), 0.005), None);
         assert!(check(&meter(), &[with(3.04)], 0.005).is_some());
+    }
+
+    /// Xining: 200 kPa gauge over 77.3 kPa of atmosphere at 15 °C give 2.784; over 101.325 kPa they would
+    /// give 3.025, 8 % more.
+    #[test]
+    fn a_gauge_pressure_stands_on_the_atmosphere_of_its_zone() {
+        let mut reading = total(3, 5);
+        for (item, value) in [
+            (Item::PressureGauge, 200.0),
+            (Item::Temperature, 15.0),
+            (Item::ConversionFactor, 2.784),
+        ] {
+            reading.values.push((item, ItemValue::Float(value)));
+        }
+        let readings = [reading];
+        let found = |kpa, reference| super::check(&meter(), &readings, kpa, reference, 0.005);
+        assert_eq!(found(77.3, ReferenceConditions::CHINA), None);
+        let at_the_sea = found(101.325, ReferenceConditions::CHINA).unwrap();
+        let said = at_the_sea.message_en();
+        assert!(said.contains("from 3.0254"), "{said}");
+        // A company that trades at 0 °C expects 7 % less of a device that does not tell its base.
+        let at_zero = ReferenceConditions {
+            temperature_c: 0.0,
+            ..ReferenceConditions::CHINA
+        };
+        assert!(found(77.3, at_zero).is_some());
     }
 
     #[test]

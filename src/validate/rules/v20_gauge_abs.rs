@@ -1,8 +1,9 @@
 //! V20: the pressure steps by one atmosphere from a reading to the next: gauge said for absolute,
 //! or absolute for gauge.
 //!
-//! Flagged when a step is 101.325 kPa give or take 2 kPa, up or down, and the readings two before
-//! and two after it lie within 2 kPa of their neighbours: a network that swings is not judged.
+//! Flagged when a step is the atmosphere of the meter's zone, or the standard one of 101.325 kPa that
+//! devices are delivered with, give or take 2 kPa, up or down, and the readings two before and two after
+//! it lie within 2 kPa of their neighbours: a network that swings is not judged.
 
 use crate::domain::finding::{Arg, Finding, RuleId, Sentence, Severity, Unit};
 use crate::domain::meter::Meter;
@@ -18,11 +19,12 @@ static STEP: Sentence = Sentence {
     en: "the {item} went from {from:1} to {to:1}, by one atmosphere; gauge and absolute pressure may have been mixed up",
 };
 
-const ATMOSPHERE_KPA: f64 = 101.325;
+const STANDARD_KPA: f64 = 101.325;
 const TOLERANCE_KPA: f64 = 2.0;
 
-/// Checks the readings of a day in time order; a finding for each item and step.
-pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
+/// Checks the readings of a day in time order; a finding for each item and step. The atmosphere is that of
+/// the meter's zone, kPa absolute.
+pub fn check(meter: &Meter, readings: &[Reading], atmosphere_kpa: f64) -> Vec<Finding> {
     let mut findings = Vec::new();
     for item in [Item::PressureAbs, Item::PressureGauge] {
         let samples: Vec<(&Reading, f64)> = readings
@@ -34,7 +36,10 @@ pub fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
                 continue;
             };
             let is_steady = (a - b).abs() <= TOLERANCE_KPA && (c - d).abs() <= TOLERANCE_KPA;
-            let is_atmosphere = ((c - b).abs() - ATMOSPHERE_KPA).abs() <= TOLERANCE_KPA;
+            let step = (c - b).abs();
+            let is_atmosphere = [atmosphere_kpa, STANDARD_KPA]
+                .iter()
+                .any(|atmosphere| (step - atmosphere).abs() <= TOLERANCE_KPA);
             if is_steady && is_atmosphere {
                 let args = [
                     Arg::term("item", item.key()),
@@ -54,6 +59,10 @@ mod tests {
     use super::*;
     use crate::domain::reading::ItemValue;
     use crate::validate::rules::testing::{at, meter, total};
+
+    fn check(meter: &Meter, readings: &[Reading]) -> Vec<Finding> {
+        super::check(meter, readings, 101.0)
+    }
 
     fn readings(kpa: &[f64]) -> Vec<Reading> {
         (0..)
@@ -95,5 +104,16 @@ mod tests {
             []
         );
         assert_eq!(check(&meter(), &readings(&[400.0, 298.7])), []);
+    }
+
+    #[test]
+    fn an_atmosphere_is_that_of_the_zone_or_the_one_devices_come_with() {
+        let found = |step: f64, atmosphere_kpa| {
+            let readings = readings(&[400.0, 400.0, 400.0 - step, 400.0 - step]);
+            super::check(&meter(), &readings, atmosphere_kpa).len()
+        };
+        // In Xining; at the sea a step of 77 kPa is the network's.
+        assert_eq!([found(77.3, 77.3), found(101.325, 77.3)], [1, 1]);
+        assert_eq!([found(77.3, 101.325), found(90.0, 77.3)], [0, 0]);
     }
 }

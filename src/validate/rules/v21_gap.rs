@@ -12,7 +12,7 @@ pub static SENTENCES: &[&Sentence] = &[&GAP];
 static GAP: Sentence = Sentence {
     rule: RuleId::V21,
     key: "gap",
-    zh: "至 {until} 为止 {hours:1} 没有累计量,应每 {period} 一次;其间用气分摊到各小时并标为估算",
+    zh: "至 {until} 为止有 {hours:1}没有累计量,应每 {period}一次;其间用气分摊到各小时并标为估算",
     en: "no total for {hours:1} until {until}, expected every {period}; what was used between is spread over the hours and marked estimated",
 };
 

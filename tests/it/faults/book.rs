@@ -65,13 +65,15 @@ fn store() -> tempfile::TempDir {
          SELECT 20000 + i / 2, 'north', CASE i % 2 WHEN 0 THEN 'industrial' ELSE 'residential' END,
                 (SELECT substr(bytes, 1 + (i) * 37 % 4000, 192) FROM noise), 0.75, 1.5 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2999)
-         INSERT INTO filed_plans SELECT 'K' || (i % 9), 20000 + i / 9, 1795132800000, 1000 * i FROM n;
+         INSERT INTO filed_plans SELECT 'K' || (i % 9), 20000 + i / 9, 1795132800000, CASE i % 7 WHEN 0 THEN NULL ELSE 1000 * i END, NULL
+         FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
          INSERT INTO push_answers SELECT 'token', 'key ' || i, (SELECT substr(bytes, 1 + (i + 7) * 37 % 4000, 32) FROM noise), 1795132800000, 202, (SELECT substr(bytes, 1 + (i) * 37 % 4000, 300) FROM noise) FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
          INSERT INTO forecast_runs SELECT 'R' || i, i, i, 20000, 3, 'v1', (SELECT substr(bytes, 1 + (i) * 37 % 4000, 30000) FROM noise) FROM n;
          INSERT INTO run_breakdowns SELECT id, (SELECT substr(bytes, 1 + (unicode(substr(id, 2))) * 37 % 4000, 900) FROM noise) FROM forecast_runs;
          INSERT INTO run_learning SELECT id, '{}' FROM forecast_runs;
+         INSERT INTO run_months SELECT run, body FROM run_breakdowns;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499)
          INSERT INTO expectations SELECT 20000 + i, 1, 'north', 'industrial', 'R1', 1.5, 2.5, 3.5, NULL, 2.25 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)

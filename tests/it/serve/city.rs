@@ -26,15 +26,23 @@ use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
 use qiliang::ledger::balance::{Balance, ZoneBalance};
 use qiliang::ledger::demand::HourEstimates;
 use qiliang::ledger::entry::{LedgerEntry, LedgerInput, build};
-use qiliang::serve::actions::Forecaster;
+use qiliang::nudge::settlement::OptOut;
+use qiliang::serve::actions::{Filings, Forecaster, Nudger};
 use qiliang::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
 use qiliang::serve::api::edits::{EditRequest, EditView, RevokeRequest};
+use qiliang::serve::api::filings::{
+    ChangeCorrection, CustomerPlans, NewChange, NewPlans, PlanBoard, PlanReport, PlanUpload,
+    ProductionChangeView,
+};
 use qiliang::serve::api::findings::JudgedView;
+use qiliang::serve::api::nominations::{NominationEdit, NominationView};
+use qiliang::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use qiliang::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
     SimilarView,
 };
 use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
+use qiliang::serve::api::submissions::SubmissionRequest;
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
@@ -318,6 +326,76 @@ impl Forecaster for Program {
     }
 }
 
+impl Filings for Program {
+    fn changes(&self, _: Option<&str>, _: bool) -> Result<Vec<ProductionChangeView>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn enter_change(&self, _: &NewChange) -> Result<ProductionChangeView, ActionError> {
+        no_models()
+    }
+
+    fn correct_change(
+        &self,
+        _: &str,
+        _: &ChangeCorrection,
+    ) -> Result<ProductionChangeView, ActionError> {
+        no_models()
+    }
+
+    fn plan_board(&self, month: GasMonth) -> Result<PlanBoard, ActionError> {
+        Ok(PlanBoard {
+            month: month.to_string(),
+            days: month.days().len(),
+            rows: Vec::new(),
+        })
+    }
+
+    fn plans_of(&self, _: &str, _: GasDay, _: GasDay) -> Result<CustomerPlans, ActionError> {
+        no_models()
+    }
+
+    fn file_plans(&self, _: &NewPlans) -> Result<PlanReport, ActionError> {
+        no_entry()
+    }
+
+    fn import_plans(&self, _: &PlanUpload) -> Result<PlanReport, ActionError> {
+        no_entry()
+    }
+}
+
+/// Plans are entered with the whole program.
+fn no_entry() -> Result<PlanReport, ActionError> {
+    Err(ActionError::Refused {
+        code: "filing.rows",
+        message: "this city takes no plans".into(),
+    })
+}
+
+impl Nudger for Program {
+    fn nudges(&self, _: usize) -> Result<Vec<NudgeView>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn step_nudge(&self, id: &str, _: &NudgeStep) -> Result<NudgeView, ActionError> {
+        Err(ActionError::NotFound {
+            code: "nudge.unknown",
+            message: format!("there is no nudge `{id}`"),
+        })
+    }
+
+    fn opt_outs(&self) -> Result<Vec<OptOut>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn opt_out(&self, request: &OptOutRequest) -> Result<OptOut, ActionError> {
+        Err(ActionError::Refused {
+            code: "nudge.refused",
+            message: format!("the registry has no customer `{}`", request.customer),
+        })
+    }
+}
+
 impl Actions for Program {
     fn ledger(&self) -> Result<Vec<LedgerEntry>, ActionError> {
         match self.ledger_error.lock().unwrap().clone() {
@@ -337,7 +415,8 @@ impl Actions for Program {
                 message: "no forecast reaches this month; wait for the next run".into(),
             });
         }
-        let body = json!({ "month": month.to_string(), "state": "draft", "total": { "declared_m3": 123_456 } });
+        let body = json!({ "month": month.to_string(), "state": "draft", "suppliers": ["上游"],
+            "total": { "declared_m3": 123_456 } });
         self.book
             .put_document(
                 DocumentKind::Declaration,
@@ -351,8 +430,13 @@ impl Actions for Program {
         Ok(body)
     }
 
-    fn declaration_xlsx(&self, _: GasMonth) -> Result<Vec<u8>, ActionError> {
-        Ok(b"PK declaration".to_vec())
+    fn declaration_xlsx(
+        &self,
+        _: GasMonth,
+        supplier: Option<&str>,
+    ) -> Result<Vec<u8>, ActionError> {
+        let copy = supplier.map_or_else(String::new, |name| format!(" for {name}"));
+        Ok(format!("PK declaration{copy}").into_bytes())
     }
 
     fn nominate(&self, day: GasDay) -> Result<Value, ActionError> {
@@ -371,6 +455,38 @@ impl Actions for Program {
             )
             .unwrap();
         Ok(body)
+    }
+
+    fn mark_sent(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        request: &SubmissionRequest,
+    ) -> Result<Value, ActionError> {
+        let Some(newest) = self.book.document(kind, key).unwrap() else {
+            return Err(ActionError::NotFound {
+                code: "plan.nothing_to_send",
+                message: "make it first".into(),
+            });
+        };
+        let mut body = newest.body;
+        body["sent_at"] = json!("2026-11-20T00:00:00Z");
+        let (who, why) = (&request.person, &request.reason);
+        self.book
+            .put_document(kind, key, body.clone(), newest.at, who, why)
+            .unwrap();
+        Ok(body)
+    }
+
+    fn edit_nomination(
+        &self,
+        day: GasDay,
+        _: &NominationEdit,
+    ) -> Result<NominationView, ActionError> {
+        Err(ActionError::NotFound {
+            code: "nomination.not_found",
+            message: format!("{day} has not been nominated"),
+        })
     }
 
     fn nomination_xlsx(&self, _: GasDay) -> Result<Vec<u8>, ActionError> {

@@ -8,7 +8,7 @@ use qiliang::serve::ActionError;
 
 use super::city::{Answer, City};
 
-fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
+pub(super) fn assert_problem(answer: &Answer, status: StatusCode, code: &str) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(
         answer.header(header::CONTENT_TYPE),

@@ -262,10 +262,14 @@ async fn a_declaration_is_computed_listed_read_and_exported() {
         list,
         json!([{
             "month": "2026-12", "version": 2, "state": "draft", "declared_m3": "123456.0000",
-            "made_at": "2026-11-21T12:20:00+08:00",
+            "made_at": "2026-11-21T12:20:00+08:00", "suppliers": ["上游"],
         }])
     );
     assert_eq!(city.json("/api/v1/declarations/2026-12").await, made.json());
+    let copy = city
+        .get("/api/v1/declarations/2026-12/export.xlsx?supplier=%E4%B8%8A%E6%B8%B8")
+        .await;
+    assert_eq!(copy.bytes, "PK declaration for 上游".as_bytes());
     let workbook = city.get("/api/v1/declarations/2026-12/export.xlsx").await;
     assert_eq!(workbook.bytes, b"PK declaration");
     assert!(
@@ -277,6 +281,28 @@ async fn a_declaration_is_computed_listed_read_and_exported() {
         workbook.header(header::CONTENT_DISPOSITION),
         "attachment; filename=\"declaration-2026-12.xlsx\""
     );
+}
+
+#[tokio::test]
+async fn what_was_sent_is_written_down_by_somebody() {
+    let city = City::filled();
+    let sent = async |path: &str, body: &str| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        city.send(request.body(Body::from(body.to_owned())).unwrap())
+            .await
+    };
+    let path = "/api/v1/declarations/2026-12/sent";
+    let body = r#"{"person":"王工","reason":"20日上报"}"#;
+    let answer = sent(path, body).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    city.post("/api/v1/declarations/2026-12").await;
+    let answer = sent(path, body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert!(answer.json()["sent_at"].is_string());
+    let answer = sent(path, r#"{"person":"王工"}"#).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let bad = sent("/api/v1/nominations/tomorrow/sent", body).await;
+    assert_eq!(bad.json()["code"], "serve.bad_day");
 }
 
 #[tokio::test]
@@ -382,7 +408,7 @@ async fn rejects_curves_nudges_notices_and_names_are_shown() {
     assert_eq!(city.json("/api/v1/curve-edits?all=true").await, json!([]));
     assert_eq!(city.json("/api/v1/restatements").await, json!([]));
 
-    assert_eq!(city.json("/api/v1/nudges").await[0]["nudge_id"], "N-1");
+    assert_eq!(city.json("/api/v1/nudges").await, json!([]));
 
     let notices = city.json("/api/v1/notices?limit=3").await;
     let notices = notices.as_array().unwrap();

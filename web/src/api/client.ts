@@ -47,7 +47,8 @@ export async function ask<T>(call: (signal: AbortSignal) => Promise<Outcome<T>>)
   if (response.ok && data !== undefined) return data
   const problem = asProblem(error)
   throw new ApiError(
-    problem?.code ?? 'console.answer',
+    // A gateway before the daemon that cannot reach it.
+    problem?.code ?? ([502, 503, 504].includes(response.status) ? 'console.offline' : 'console.answer'),
     problem?.detail ?? problem?.title ?? `HTTP ${response.status} ${response.statusText}`.trim(),
     response.status,
     problem?.reference ?? null,

@@ -26,6 +26,7 @@ export const CODES = {
   shift: ['one', 'two', 'three'],
   pattern: ['stable', 'peaks', 'seasonal', 'intermittent', 'unknown'],
   meter_kind: ['diaphragm', 'rotary', 'turbine', 'ultrasonic'],
+  total_kind: ['std', 'work'],
   transport: ['mqtt', 'modbus', 'http', 'import'],
   change_kind: ['shutdown', 'resume', 'expand', 'reduce', 'shift', 'switch', 'equipment', 'holiday', 'fuel'],
   quality: ['measured', 'backfilled', 'validated', 'suspect', 'estimated', 'edited', 'invalid', 'missing'],
@@ -53,7 +54,13 @@ export const CODES = {
     'archived',
     'void',
   ],
+  nomination_status: ['new', 'sent', 'in_approval', 'approved', 'rejected', 'changed'],
   nudge_state: ['draft', 'approved', 'queued', 'confirmed', 'sent', 'delivered', 'read', 'replied', 'withdrawn'],
+  nudge_stage: ['draft', 'approved', 'sent', 'replied', 'measuring', 'settled', 'receipt_approved', 'receipt_sent', 'expired', 'withdrawn'],
+  nudge_step: ['approve', 'withdraw', 'sent_by_hand', 'reply', 'approve_receipt', 'receipt_sent_by_hand'],
+  reply_answer: ['yes', 'part', 'no'],
+  outcome: ['reduced', 'within_noise', 'estimated', 'incomplete'],
+  hour_quality: ['measured', 'estimated', 'missing'],
   nudge_kind: [
     'day_ahead_peak',
     'over_take_warning',
@@ -65,7 +72,7 @@ export const CODES = {
     'receipt',
   ],
   peak_reason: ['above_recent_peaks', 'above_nomination'],
-  lead: ['hour_ahead', 'day_ahead', 'week_ahead', 'month_ahead'],
+  lead: ['day_ahead', 'month_ahead_days', 'month_ahead_total'],
 } as const
 
 export type CodeGroup = keyof typeof CODES

@@ -1,27 +1,25 @@
 import { expect, test } from 'vitest'
-import { nudgeView } from './planning'
+import { meanBaseline, resultsOf, stepsOf } from './planning'
+import type { Nudge } from './types'
 
-test('a nudge document is read with its exact numbers and its mean baseline', () => {
-  const view = nudgeView({
-    id: 'n1',
-    kind: 'day_ahead_peak',
-    state: 'draft',
-    name: '华宇陶瓷',
-    customer: 'C1',
-    window_from: '2026-11-22T09:00:00Z',
-    window_to: '2026-11-22T13:00:00Z',
-    ask_m3h: 300,
-    avoided_m3: 1200,
-    price_gap: '1.15',
-    benefit: '1380.00',
-    baseline: { hours_m3h: [950, 970] },
-  })
-  expect(view).toMatchObject({ customer: '华宇陶瓷', benefit_yuan: 1380, price_gap_yuan_per_m3: 1.15, baseline_m3h: 960, ask_m3h: 300 })
+const baseline = (hours_m3h: number[]) => ({ baseline: { hours_m3h } as unknown as Nudge['baseline'] })
+
+test('the mean of the frozen baseline is missing without hours, never zero', () => {
+  expect(meanBaseline(baseline([950, 970]))).toBe(960)
+  expect(meanBaseline(baseline([]))).toBeNull()
 })
 
-test('what a document does not carry is missing, never zero', () => {
-  const view = nudgeView({ customer: 'C1', baseline: { hours_m3h: [] } })
-  expect(view.customer).toBe('C1')
-  expect(view.state).toBe('draft')
-  for (const value of [view.ask_m3h, view.benefit_yuan, view.baseline_m3h, view.window_from, view.avoided_m3]) expect(value).toBeNull()
+test('a person is offered what can be done as a nudge stands', () => {
+  const steps = (stage: Nudge['stage']) => stepsOf({ stage, state: 'draft' })
+  expect(steps('draft')).toEqual(['approve', 'withdraw'])
+  expect(steps('measuring')).toEqual(['reply'])
+  expect(steps('settled')[0]).toBe('approve_receipt')
+  expect(steps('withdrawn')).toEqual([])
+})
+
+test('only what is claimed is summed', () => {
+  const settled = (is_claimed: boolean, reduction_m3: number | null, saved: string) =>
+    ({ settlement: { result: { is_claimed, reduction_m3, saved } } }) as unknown as Nudge
+  const all = [settled(true, 920, '1058.00'), settled(false, 300, '0.00'), settled(false, null, '0.00'), { settlement: null } as Nudge]
+  expect(resultsOf(all)).toEqual({ settled: 3, claimed: 1, m3: 920, yuan: 1058 })
 })

@@ -142,6 +142,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/declarations/{month}/sent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write down that the latest version of a month's declaration was sent as it stands */
+        post: operations["post_declaration_sent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/filed-plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Plans of a month beside what was used, a customer a line */
+        get: operations["get_board"];
+        put?: never;
+        /** Enters plans, or takes them back: all rows or none; known from now on */
+        post: operations["post_plans"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/filed-plans/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enters a table of plans, CSV or xlsx: all of it or nothing; `dry_run` tells what would become of it
+         * @description A row for each customer and day, or a row for each customer and a column for each day, or a column for
+         *     each customer and a row for each day. Gas days that are over are left out.
+         */
+        post: operations["import_plans"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/filed-plans/{account_no}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A customer's plans beside what it used, and who entered them */
+        get: operations["get_plans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -256,6 +329,23 @@ export interface paths {
         put?: never;
         /** Confirms a named factor for longer, or takes it back */
         post: operations["change_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast/months": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The months ahead, 18 from the one under way on, whole or split by zone, source, class or zone × class */
+        get: operations["get_forecast_months"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -518,6 +608,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nominations/{day}/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Nominate another quantity for a contract; a new version, its hours in the shape they had */
+        post: operations["post_nomination_line"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nominations/{day}/sent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write down that the latest version of a gas day's nomination was sent as it stands */
+        post: operations["post_nomination_sent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/notices": {
         parameters: {
             query?: never;
@@ -535,6 +659,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nudge-opt-outs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Enterprises that want no messages, or want them again; last recorded first */
+        get: operations["get_opt_outs"];
+        put?: never;
+        /** Record that an enterprise wants no messages, or wants them again */
+        post: operations["post_opt_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nudges": {
         parameters: {
             query?: never;
@@ -542,10 +684,27 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Off-peak nudges, newest first, drafts included */
+        /** Off-peak nudges, newest first: drafts, what was sent, results and receipts */
         get: operations["get_nudges"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nudges/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A person's step about a nudge: let go, withdraw, sent by hand, the enterprise's answer, receipt */
+        post: operations["post_nudge"];
         delete?: never;
         options?: never;
         head?: never;
@@ -580,6 +739,41 @@ export interface paths {
         get: operations["get_overview"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production-changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Production changes as known now, of files and as entered, last known first */
+        get: operations["get_changes"];
+        put?: never;
+        /** Enters a production change; known from now on */
+        post: operations["post_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production-changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Corrects a production change, or takes it back; what was said before stays on record */
+        post: operations["correct_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -811,6 +1005,45 @@ export interface components {
              */
             p90_m3: number;
         };
+        /** @description A frozen baseline. */
+        Baseline: {
+            /**
+             * Format: double
+             * @description Adjustment used, within ±20 % of 1.
+             */
+            adjustment: number;
+            /**
+             * Format: double
+             * @description Adjustment found, before the cap; none if it could not be measured.
+             */
+            adjustment_found: number | null;
+            /** @description Enterprise. */
+            customer: string;
+            /** @description Gas day of the event. */
+            day: string;
+            /**
+             * @description Baseline of every hour of the gas day, m³/h, adjusted likewise: what tells volume that moved
+             *     to other hours from volume that was not used. Empty if too few like days were measured whole.
+             */
+            day_m3h: number[];
+            /** @description Like days it stands on, latest first. */
+            days: string[];
+            /** @description First hour of the gas day. */
+            from_hour: number;
+            /** @description When it was frozen. */
+            frozen_at: string;
+            /** @description Baseline of each hour of the window, m³/h, adjusted. */
+            hours_m3h: number[];
+            /** @description SHA-256 over the days, hours and volumes it was made from, hex. */
+            inputs_sha256: string;
+            /** @description Method, `10-of-10`. */
+            method: string;
+            /**
+             * Format: double
+             * @description Spread of the like days' totals, m³: what the window varies by without any event.
+             */
+            noise_m3: number;
+        };
         /** @description The same in both languages. */
         Bilingual: {
             /** @description English. */
@@ -867,6 +1100,39 @@ export interface components {
             /** @description The last completed gas day. */
             yesterday: components["schemas"]["YesterdayCard"];
         };
+        /** @description Gas of one class that passes through without being bought by us (代输、代销). */
+        CarriedLine: {
+            /** @description Class. */
+            class: string;
+            /**
+             * Format: int64
+             * @description Customers it is carried for.
+             */
+            customers: number;
+            /**
+             * Format: int64
+             * @description On its largest day.
+             */
+            day_max_m3: number;
+            /**
+             * Format: int64
+             * @description In its largest hour, m³/h.
+             */
+            hour_max_m3h: number;
+            /**
+             * Format: int64
+             * @description Expected in the month.
+             */
+            p50_m3: number;
+        };
+        /** @description Corrects a production change, or takes it back. */
+        ChangeCorrection: {
+            change: components["schemas"]["ChangeFacts"] | null;
+            /** @description Who. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+        };
         /** @description What moved the forecast of a gas day between two runs; the five parts sum to the change. */
         ChangeDay: {
             /**
@@ -911,6 +1177,32 @@ export interface components {
              */
             temperature_m3: number;
         };
+        /** @description What is said of a production change. */
+        ChangeFacts: {
+            /**
+             * Format: double
+             * @description How sure it is, 0 to 1.
+             */
+            confidence: number;
+            /**
+             * Format: double
+             * @description Change of the daily volume, m³/d; negative is less.
+             */
+            delta_m3_per_day: number;
+            /** @description First gas day. */
+            from_on: string;
+            /** @description Kind. */
+            kind: string;
+            /** @description How we were told (电话, 微信, 函件, 走访). */
+            source: string;
+            /** @description Last gas day, included. */
+            to_on: string;
+        };
+        /**
+         * @description Where a production change stands.
+         * @enum {string}
+         */
+        ChangeState: "planned" | "active" | "ended" | "withdrawn";
         /** @description `GET /api/v1/forecast/explain`. */
         ChangeView: {
             /** @description Days both reach. */
@@ -919,6 +1211,19 @@ export interface components {
             newer: string;
             /** @description Older run. */
             older: string;
+        };
+        /** @description One thing found. */
+        Check: {
+            /** @description Stable code; key of the Chinese sentence in the locale files. */
+            code: string;
+            /** @description Contract. */
+            contract: string;
+            /** @description True: it cannot be sent. False: someone should look. */
+            is_error: boolean;
+            /** @description In English, with numbers. */
+            message_en: string;
+            /** @description In Chinese, with numbers. */
+            message_zh: string;
         };
         /** @description An hour of a class. */
         ClassHour: {
@@ -1230,6 +1535,17 @@ export interface components {
              */
             m3: number | null;
         };
+        /** @description `GET /api/v1/filed-plans/{account_no}`. */
+        CustomerPlans: {
+            /** @description Account number. */
+            customer: string;
+            /** @description Day by day. */
+            days: components["schemas"]["PlanDay"][];
+            /** @description Entries about these days, newest first. */
+            entries: components["schemas"]["PlanEntryView"][];
+            /** @description Name. */
+            name: string;
+        };
         /** @description A day to come. */
         DayCard: {
             /** @description Forecast. */
@@ -1264,7 +1580,9 @@ export interface components {
          *     Whole m³ unless a name says otherwise; one m³ is 0.0001 万m³.
          */
         Declaration: {
-            /** @description Why this version was made. */
+            /** @description Below sheet 3: what is carried for others and in no other figure; absent where there is none. */
+            carried: components["schemas"]["CarriedLine"][];
+            /** @description Why what was submitted before is changed. */
             change_reason: string | null;
             /** @description Declarant. */
             company: string;
@@ -1311,10 +1629,17 @@ export interface components {
             prepared_by: string;
             /** @description Registry version. */
             registry_version: string;
+            /** @description When it was sent; none of a draft. */
+            sent_at: string | null;
             /** @description Sheet 4. */
             slots: components["schemas"]["SlotTables"];
             /** @description Sheet 3. */
             structure: components["schemas"]["ClassLine"][];
+            /**
+             * Format: int32
+             * @description Which submission it is, or would be if it were sent, from 1; 0 in documents of earlier programs.
+             */
+            submission_no: number;
             /** @description Suppliers declared to, in the order of contracts. */
             suppliers: string[];
             /** @description Sheet 1, its total. */
@@ -1340,6 +1665,8 @@ export interface components {
             month: string;
             /** @description State of the workflow. */
             state: string | null;
+            /** @description Suppliers it is declared to, each with a copy of its own. */
+            suppliers: string[];
             /**
              * Format: int32
              * @description Version, 1 for the first.
@@ -1468,7 +1795,7 @@ export interface components {
         };
         /** @description Confirms a factor, or takes it back. */
         FactorChange: {
-            /** @description New last gas day without confirmation; null takes the factor back from tomorrow on. */
+            /** @description New last gas day without confirmation; null takes the factor back from today on. */
             expires_on: string | null;
             /** @description Who. */
             person: string;
@@ -1560,6 +1887,11 @@ export interface components {
              */
             unit: number;
         };
+        /**
+         * @description Where a fact came from.
+         * @enum {string}
+         */
+        FilingOrigin: "file" | "entry" | "feed";
         /** @description A value in a finding. */
         FindingValue: {
             /** @description Its name in the sentence. */
@@ -1673,7 +2005,7 @@ export interface components {
             gap_p90_m3: number;
             /**
              * Format: int64
-             * @description Interruptible volume of large consumers over all sources.
+             * @description Interruptible volume of the large consumers it supplies, by its share of their zones.
              */
             interruptible_m3: number;
             /**
@@ -1685,7 +2017,7 @@ export interface components {
             source_name: string;
             /**
              * Format: int64
-             * @description Expected to be moved to the swing contract over all sources.
+             * @description Expected to be delivered by the swing contract in its place.
              */
             swing_m3: number;
         };
@@ -1770,6 +2102,11 @@ export interface components {
             /** @description P50 volume of the month by day type. */
             p50_m3: number[];
         };
+        /**
+         * @description How far an hour of an enterprise is known.
+         * @enum {string}
+         */
+        HourQuality: "measured" | "estimated" | "missing";
         /** @description An hour of today. */
         HourView: {
             /**
@@ -1902,8 +2239,7 @@ export interface components {
              * @description What the customer filed.
              */
             filed_m3: number | null;
-            /** @description Our forecast. */
-            forecast: components["schemas"]["Quantiles"];
+            forecast: components["schemas"]["Quantiles"] | null;
             /** @description Grid area. */
             grid: string;
             /** @description Industry. */
@@ -2037,7 +2373,7 @@ export interface components {
              * @description Deviation over plan (日偏差率).
              */
             deviation_ratio: number | null;
-            /** @description Least discount of the tier; null where it is negotiated. */
+            /** @description Least discount of the tier; null where it is negotiated or the tier is not known. */
             discount_floor_yuan_per_m3: string | null;
             /** @description Findings, the worst first. */
             findings: components["schemas"]["LedgerFinding"][];
@@ -2060,7 +2396,9 @@ export interface components {
             is_interruptible: boolean;
             /** @description When the main meter last reported (最近时间). */
             latest_at: string | null;
-            /** @description Last standard total of the main meter (最近读数), m³. */
+            /** @description Which register that is (工况/标况): `std` or `work`; a working total is not converted. */
+            latest_total_kind: string | null;
+            /** @description Last total of the main meter (最近读数) as its settlement register shows it, m³. */
             latest_total_m3: string | null;
             /**
              * Format: double
@@ -2074,17 +2412,22 @@ export interface components {
             /** @description Build of the main meter (表型); empty without a meter. */
             meter_kind: string;
             /**
+             * Format: int64
+             * @description Its gas days whose use is not known.
+             */
+            month_days_unknown: number;
+            /**
              * Format: double
-             * @description Month expected less its plan (预计当月偏差), m³.
+             * @description Month expected less its plan (预计当月偏差), m³; a day that is not known counts as a mean one.
              */
             month_expected_deviation_m3: number | null;
             /**
              * Format: double
-             * @description Month to date over the month's plan (月计划完成率). The plan is the sum of the filed days
-             *     where all are filed, else a twelfth of the annual contract.
+             * @description Month to date over the month's plan (月计划完成率); null while a day is not known. The plan is the
+             *     sum of the filed days where all are filed, else a twelfth of the annual contract.
              */
             month_plan_ratio: number | null;
-            /** @description The month up to and with yesterday (月累计), m³. */
+            /** @description Known use of the month up to and with yesterday (月累计), m³: no less was used. */
             month_to_date_m3: string;
             /** @description Name (企业名称). */
             name: string;
@@ -2106,8 +2449,8 @@ export interface components {
             peak_slots_m3: string | null;
             /** @description Plan filed for yesterday (客户申报), the day the deviation is about, m³. */
             plan_m3: string | null;
-            /** @description Volume-price tier of the year so far (以量定价档位). */
-            price_tier: string;
+            /** @description Volume-price tier of the year so far (以量定价档位); null where days that are not known decide it. */
+            price_tier: string | null;
             /**
              * Format: int32
              * @description Protection rank, 1 to 9 (保供序位).
@@ -2138,7 +2481,7 @@ export interface components {
              * @description Complete gas days of the month over all of them (时间进度).
              */
             time_progress: number;
-            /** @description What is missing to the next tier (距下一档), m³; null in the last. */
+            /** @description What is missing to the next tier (距下一档), m³; null in the last, and while a day is not known. */
             to_next_tier_m3: string | null;
             /**
              * Format: double
@@ -2150,11 +2493,16 @@ export interface components {
             /** @description How the main meter reports (通信方式): `mqtt` or `modbus`; empty without a meter. */
             transport: string;
             /**
+             * Format: int64
+             * @description Gas days of the year since the customer is connected whose use is not known (缺数天数).
+             */
+            year_days_unknown: number;
+            /**
              * Format: double
              * @description Change against the same date a year before (同比), −1 up.
              */
             year_on_year: number | null;
-            /** @description Use of the calendar year up to and with yesterday (当年累计), m³. */
+            /** @description Known use of the calendar year up to and with yesterday (当年累计), m³: no less was used. */
             year_to_date_m3: string;
             /** @description Yesterday (昨日实际), m³. */
             yesterday_m3: string | null;
@@ -2241,6 +2589,111 @@ export interface components {
              */
             remaining_s: number;
         };
+        /**
+         * @description Result of an event.
+         *
+         *     # Units
+         *     m³, rounded to 0.0001, unless a name says otherwise.
+         */
+        Measured: {
+            /**
+             * Format: double
+             * @description Actual use of the window, estimates included; none with a missing hour.
+             */
+            actual_m3: number | null;
+            /**
+             * Format: double
+             * @description Baseline of the window.
+             */
+            baseline_m3: number;
+            /**
+             * Format: double
+             * @description What was asked for, or what the enterprise promised for a part of it.
+             */
+            committed_m3: number;
+            /**
+             * Format: double
+             * @description Baseline less actual of the whole gas day: what was not used at all rather than moved.
+             */
+            day_reduction_m3: number | null;
+            /** @description Hours of the window. */
+            hours: components["schemas"]["MeasuredHour"][];
+            /** @description Hours of the window that are estimates. */
+            hours_estimated: number;
+            /** @description Hours of the window that are missing. */
+            hours_missing: number;
+            /** @description Whether the reduction is claimed. */
+            is_claimed: boolean;
+            /**
+             * Format: double
+             * @description What the window varies by without any event; smaller reductions are not claimed.
+             */
+            noise_m3: number;
+            /** @description What can be said. */
+            outcome: components["schemas"]["Outcome"];
+            /**
+             * Format: double
+             * @description 履约率: reduction over what was asked for or promised; none if nothing was.
+             */
+            performance_ratio: number | null;
+            /**
+             * Format: double
+             * @description Use above the baseline in the four hours after the window, as far as the gas day goes; none
+             *     if an hour of them or their baseline is unknown.
+             */
+            rebound_m3: number | null;
+            /**
+             * Format: double
+             * @description Baseline less actual; negative if more was used.
+             */
+            reduction_m3: number | null;
+            /**
+             * Format: double
+             * @description One in ten: the reduction is smaller. The like days' spread as the error of the baseline,
+             *     Student's t.
+             */
+            reduction_p10_m3: number | null;
+            /**
+             * Format: double
+             * @description One in ten: the reduction is larger.
+             */
+            reduction_p90_m3: number | null;
+            /**
+             * Format: double
+             * @description Part of the baseline.
+             */
+            reduction_ratio: number | null;
+            /** @description Reduction × price gap, 元; zero if nothing is claimed. */
+            saved: string;
+        };
+        /** @description One hour of the window. */
+        MeasuredHour: {
+            /**
+             * Format: double
+             * @description Actual, m³/h; none if missing.
+             */
+            actual_m3h: number | null;
+            /**
+             * Format: double
+             * @description Frozen baseline, m³/h.
+             */
+            baseline_m3h: number;
+            /** @description Hour of the gas day, 0 to 23. */
+            hour: number;
+            /** @description How far it is known. */
+            quality: components["schemas"]["HourQuality"];
+        };
+        /** @description A message as it would leave, by the templates in use. */
+        MessageView: {
+            /** @description Bytes of UTF-8 of the Chinese one; 2048 at most are sent. */
+            bytes: number;
+            /** @description In English; null if it cannot be filled. */
+            en: string | null;
+            /** @description Code of what is wrong with a template; null if nothing is. */
+            problem: string | null;
+            /** @description In Chinese, which is what is sent; null if it cannot be filled. */
+            zh: string | null;
+        };
         /** @description Version of the program, and the members of every dimension. */
         Meta: {
             /** @description Customer classes that have customers. */
@@ -2315,6 +2768,88 @@ export interface components {
             /** @description What, and what to do. */
             message: string;
         };
+        /**
+         * @description What a month's figures stand on.
+         * @enum {string}
+         */
+        MonthBasis: "run" | "joint" | "months";
+        /** @description What a month stands on. */
+        MonthFacts: {
+            /**
+             * @description `run`: the days of the run, and measured ones; `joint`: the run ends within it; `months`: the model
+             *     of months.
+             */
+            basis: components["schemas"]["MonthBasis"];
+            /**
+             * Format: int32
+             * @description Of these, days on which some zone × class had to be filled.
+             */
+            filled_days: number;
+            /**
+             * Format: int32
+             * @description Days that are measured.
+             */
+            known_days: number;
+            /**
+             * Format: int32
+             * @description Days after it.
+             */
+            later_days: number;
+            /** @description `YYYY-MM`. */
+            month: string;
+            /**
+             * Format: int32
+             * @description Days of the run.
+             */
+            run_days: number;
+        };
+        /** @description A model and how much of a figure it says. */
+        MonthMethod: {
+            /**
+             * @description `seasonal_smoothing`; `class_profile`, `recent_mean` or `new_connection` where a zone × class has less
+             *     than a year (docs/METHODS.md, "Months").
+             */
+            model: string;
+            /**
+             * Format: double
+             * @description Part of the P50, 0 to 1.
+             */
+            share: number;
+        };
+        /** @description One month. */
+        MonthPoint: {
+            /** @description Forecast; measured days are in it. */
+            band: components["schemas"]["Band"];
+            /**
+             * Format: int64
+             * @description Measured so far, m³.
+             */
+            known_m3: number;
+            /**
+             * @description What the days after the run's come from, by their part of the P50, largest first; empty where the
+             *     month is the run's alone.
+             */
+            methods: components["schemas"]["MonthMethod"][];
+            /**
+             * Format: int64
+             * @description The same month of the latest year known, m³; null where part of it is not known.
+             */
+            naive_m3: number | null;
+            /**
+             * @description What is to come, m³: filed plans, statistical, new connections, other factors. With `known_m3` they
+             *     sum to the P50.
+             */
+            parts_m3: number[];
+        };
+        /** @description Months and periods of the total or of one member. */
+        MonthRows: {
+            /** @description Member of the dimension; `total` for everything. */
+            label: components["schemas"]["Label"];
+            /** @description Heating seasons, contract years, calendar years and the next twelve months. */
+            periods: components["schemas"]["PeriodPoint"][];
+            /** @description Aligned with `months`. */
+            points: components["schemas"]["MonthPoint"][];
+        };
         /** @description A month by what was used and what is expected. */
         MonthView: {
             /**
@@ -2333,6 +2868,37 @@ export interface components {
              * @description Used on its completed days that are known, m³.
              */
             taken_m3: number;
+        };
+        /**
+         * @description What the months are split by.
+         * @enum {string}
+         */
+        MonthsBy: "total" | "zone" | "source" | "class" | "node";
+        /** @description The months ahead. */
+        MonthsView: {
+            /** @description What they are split by. */
+            by: components["schemas"]["MonthsBy"];
+            /** @description What each month stands on, in order; the first is under way. */
+            months: components["schemas"]["MonthFacts"][];
+            /** @description Nothing known after this instant was used. */
+            origin_at: string;
+            /** @description The run they continue: the first of its gas day. */
+            run_id: string;
+            /** @description By member of the dimension; P50, measured volume and parts of their months sum to those of `total`. */
+            series: components["schemas"]["MonthRows"][];
+            /** @description Everything. */
+            total: components["schemas"]["MonthRows"];
+        };
+        /** @description `POST /api/v1/production-changes`. */
+        NewChange: {
+            /** @description What changes. */
+            change: components["schemas"]["ChangeFacts"];
+            /** @description Account number (户号). */
+            customer: string;
+            /** @description Who enters it. */
+            person: string;
+            /** @description Why, or what was said. */
+            reason: string;
         };
         /** @description `POST /api/v1/forecast/factors`. */
         NewFactor: {
@@ -2354,6 +2920,19 @@ export interface components {
             to_on: string;
             /** @description Only this zone. */
             zone: string | null;
+        };
+        /** @description `POST /api/v1/filed-plans`. */
+        NewPlans: {
+            /** @description Look only; nothing is kept. */
+            dry_run: boolean;
+            /** @description Who enters it. */
+            person: string;
+            /** @description Why, or what was said. */
+            reason: string;
+            /** @description What was said. */
+            rows: components["schemas"]["PlanRow"][];
+            /** @description How we were told. */
+            source: string;
         };
         /** @description A node of a run and the model it was forecast by. */
         NodeMethod: {
@@ -2442,13 +3021,34 @@ export interface components {
             prepared_by: string;
             /** @description Registry version. */
             registry_version: string;
+            /** @description When it was sent; none of a draft. */
+            sent_at: string | null;
             /** @description State. */
             status: components["schemas"]["NominationStatus"];
+            /**
+             * Format: int32
+             * @description Which submission it is, or would be if it were sent, from 1; 0 in documents of earlier programs.
+             */
+            submission_no: number;
             /**
              * Format: int32
              * @description Version, from 1.
              */
             version: number;
+        };
+        /** @description Another quantity for a contract of a nomination. */
+        NominationEdit: {
+            /** @description Contract. */
+            contract: string;
+            /**
+             * Format: int64
+             * @description 日指定量, m³.
+             */
+            nominated_m3: number;
+            /** @description Why; needed where it differs from the suggestion by more than 5 %. */
+            reason: string | null;
+            /** @description Who decides. */
+            who: string;
         };
         /** @description One contract at its delivery point. */
         NominationLine: {
@@ -2567,6 +3167,14 @@ export interface components {
          * @enum {string}
          */
         NominationStatus: "new" | "sent" | "in_approval" | "approved" | "rejected" | "changed";
+        /** @description A nomination, and what is to be corrected or looked at before it is sent. */
+        NominationView: components["schemas"]["Nomination"] & {
+            /**
+             * @description What was found; empty if nothing was, null of a nomination that an earlier program kept with
+             *     other fields.
+             */
+            checks: components["schemas"]["Check"][] | null;
+        };
         /** @description Something that happened. */
         Notice: {
             /** @description When. */
@@ -2594,6 +3202,142 @@ export interface components {
          * @enum {string}
          */
         NoticeLevel: "red" | "orange" | "yellow" | "blue" | "info";
+        /** @description A suggestion to one enterprise. */
+        Nudge: {
+            /** @description Account manager, who confirms and signs. */
+            account_manager: string;
+            /**
+             * Format: int64
+             * @description By how much the flow should fall, m³/h.
+             */
+            ask_m3h: number;
+            /**
+             * Format: int64
+             * @description Volume kept out of the window if the ask is followed, m³.
+             */
+            avoided_m3: number;
+            /** @description Frozen before anything is sent. */
+            baseline: components["schemas"]["Baseline"];
+            /** @description `avoided_m3 × price_gap`, 元; an estimate, never a promise. */
+            benefit: string;
+            /**
+             * Format: int64
+             * @description Forecast of the whole city on that day, m³.
+             */
+            city_day_m3: number;
+            /** @description Its one group. */
+            contact_group: string;
+            /** @description When it was drafted. */
+            created_at: string;
+            /** @description Enterprise. */
+            customer: string;
+            /** @description Gas day of the window. */
+            day: string;
+            /** @description Not to be sent from then on. */
+            expires_at: string;
+            /**
+             * Format: double
+             * @description Flow that must remain for furnaces, m³/h.
+             */
+            flow_min_safe_m3h: number;
+            /** @description Forecast run. */
+            forecast_run: string;
+            /** @description Formula of the benefit, a heading of METHODS. */
+            formula: string;
+            /** @description Grid area. */
+            grid: string;
+            /** @description Identifier: the same enterprise, window and kind give the same one. */
+            id: string;
+            /** @description Kind. */
+            kind: components["schemas"]["NudgeKind"];
+            /** @description Its name, for its own message only. */
+            name: string;
+            /** @description Market price above contract price, 元/m³. */
+            price_gap: string;
+            /** @description Why there is a peak. */
+            reason: components["schemas"]["PeakReason"];
+            reply: components["schemas"]["Reply"] | null;
+            /** @description Not to be sent before. */
+            send_after: string;
+            /** @description State. */
+            state: components["schemas"]["NudgeState"];
+            /**
+             * Format: double
+             * @description Forecast mean temperature of the day, °C.
+             */
+            temperature_c: number | null;
+            /** @description Start of the window. */
+            window_from: string;
+            /** @description End of the window, excluded. */
+            window_to: string;
+        };
+        /**
+         * @description Kind of a nudge.
+         * @enum {string}
+         */
+        NudgeKind: "day_ahead_peak" | "over_take_warning" | "under_take_warning" | "seasonal_stock" | "resource_brief" | "market_gas_warning" | "back_to_normal" | "receipt";
+        /**
+         * @description Where a nudge and its result stand, as on the board.
+         * @enum {string}
+         */
+        NudgeStage: "draft" | "approved" | "sent" | "replied" | "measuring" | "settled" | "receipt_approved" | "receipt_sent" | "expired" | "withdrawn";
+        /**
+         * @description Where a nudge stands.
+         * @enum {string}
+         */
+        NudgeState: "draft" | "approved" | "queued" | "confirmed" | "sent" | "delivered" | "read" | "replied" | "withdrawn";
+        /** @description A step about a nudge. */
+        NudgeStep: {
+            answer: components["schemas"]["ReplyAnswer"] | null;
+            /**
+             * Format: double
+             * @description With the answer `part`: by how much the flow will fall, m³/h.
+             */
+            m3h: number | null;
+            /** @description Why it is withdrawn, or the enterprise's words. */
+            reason: string | null;
+            /** @description What is done. */
+            step: components["schemas"]["NudgeStepKind"];
+            /** @description Who does it. */
+            who: string;
+        };
+        /**
+         * @description What a person does about a nudge.
+         * @enum {string}
+         */
+        NudgeStepKind: "approve" | "withdraw" | "sent_by_hand" | "reply" | "approve_receipt" | "receipt_sent_by_hand";
+        /** @description A nudge, and what became of it. */
+        NudgeView: components["schemas"]["Nudge"] & {
+            /** @description The suggestion. */
+            message: components["schemas"]["MessageView"];
+            settlement: components["schemas"]["SettlementView"] | null;
+            /** @description Where it stands. */
+            stage: components["schemas"]["NudgeStage"];
+        };
+        /** @description Whether an enterprise wants messages at all (退订), as a person recorded it. */
+        OptOut: {
+            /** @description When. */
+            at: string;
+            /** @description Enterprise. */
+            customer: string;
+            /** @description True: no messages from now on. False: it wants them again. */
+            is_opted_out: boolean;
+            /** @description What the enterprise said. */
+            reason: string;
+            /** @description Who recorded it. */
+            who: string;
+        };
+        /** @description An opt-out to be recorded, or taken back. */
+        OptOutRequest: {
+            /** @description Enterprise (户号). */
+            customer: string;
+            /** @description True: no messages from now on. False: it wants them again. */
+            is_opted_out: boolean;
+            /** @description What the enterprise said. */
+            reason: string;
+            /** @description Who records it. */
+            who: string;
+        };
         /** @description Why this quantity and what any other would cost. */
         Optimum: {
             /** @description What declaring something else would cost, by declared total ascending. */
@@ -2645,6 +3389,11 @@ export interface components {
              */
             unserved_m3: number;
         };
+        /**
+         * @description What can be said of an event.
+         * @enum {string}
+         */
+        Outcome: "reduced" | "within_noise" | "estimated" | "incomplete";
         /** @description `GET /api/v1/forecast/outlook`. */
         OutlookView: {
             design_day: components["schemas"]["DesignDayView"] | null;
@@ -2845,6 +3594,11 @@ export interface components {
             /** @description The run. */
             run_id: string;
         };
+        /**
+         * @description Why a window is a peak.
+         * @enum {string}
+         */
+        PeakReason: "above_recent_peaks" | "above_nomination";
         /** @description A peak. */
         PeakView: {
             /**
@@ -2876,6 +3630,174 @@ export interface components {
              * @description Part of the futures whose peak falls there.
              */
             probability: number;
+        };
+        /**
+         * @description What a period is.
+         * @enum {string}
+         */
+        PeriodKind: "next12" | "heating" | "contract_year" | "calendar_year";
+        /** @description Several months together, summed draw by draw. */
+        PeriodPoint: {
+            /** @description Forecast. */
+            band: components["schemas"]["Band"];
+            /** @description Its first month in the outlook. */
+            from: string;
+            /** @description Whether all of its months are there; if not, those of the outlook. */
+            is_whole: boolean;
+            /** @description What it is. */
+            kind: components["schemas"]["PeriodKind"];
+            /**
+             * Format: int64
+             * @description The same months of the latest years known, m³.
+             */
+            naive_m3: number | null;
+            /** @description Its last month in the outlook. */
+            to: string;
+        };
+        /** @description `GET /api/v1/filed-plans`. */
+        PlanBoard: {
+            /** @description Its gas days. */
+            days: number;
+            /** @description Month, `YYYY-MM`. */
+            month: string;
+            /** @description Large consumers and whoever filed, those without a plan first. */
+            rows: components["schemas"]["PlanBoardRow"][];
+        };
+        /** @description Plans of a month, a customer a line. */
+        PlanBoardRow: {
+            /** @description Production changes of the month in force. */
+            changes: number;
+            /** @description Account number. */
+            customer: string;
+            /** @description Days of the month with a plan. */
+            days_filed: number;
+            /** @description Complete days of the month with use. */
+            days_used: number;
+            /**
+             * Format: double
+             * @description Used less planned, part of planned, over the days that have both.
+             */
+            deviation_ratio: number | null;
+            /** @description When the last word on these plans became known, RFC 3339. */
+            filed_at: string | null;
+            /** @description On the ledger of large consumers. */
+            is_on_ledger: boolean;
+            /** @description Name. */
+            name: string;
+            /** @description Planned over them, m³; null if none. */
+            plan_m3: string | null;
+            /** @description Used on them, m³; null if none. */
+            used_m3: string | null;
+        };
+        /** @description A customer's gas day: planned and used. */
+        PlanDay: {
+            /** @description When it became known, RFC 3339. */
+            available_at: string | null;
+            /** @description Gas day. */
+            day: string;
+            /** @description The entry it came with. */
+            entry: string | null;
+            origin: components["schemas"]["FilingOrigin"] | null;
+            /** @description The plan in force, m³. */
+            plan_m3: string | null;
+            /** @description Used, m³; null unless every meter has all hours. */
+            used_m3: string | null;
+            /** @description Words on it so far; more than one if it was corrected. */
+            words: number;
+        };
+        /** @description Who entered plans, when and why. */
+        PlanEntryView: {
+            /** @description When, RFC 3339. */
+            at: string;
+            /** @description Its words on this customer's days. */
+            days: number;
+            /** @description The file, if it was one. */
+            file: string | null;
+            /** @description Names it. */
+            id: string;
+            /** @description Who. */
+            person: string;
+            /** @description Why, or what was said. */
+            reason: string;
+            /** @description How we were told. */
+            source: string;
+        };
+        /**
+         * @description What becomes of a row.
+         * @enum {string}
+         */
+        PlanOutcome: "new" | "changed" | "withdrawn" | "unchanged" | "over" | "problem";
+        /** @description What an entry or a table of plans says, and what became of it. */
+        PlanReport: {
+            /** @description Known from then on, RFC 3339. */
+            available_at: string | null;
+            /** @description Rows by what becomes of them. */
+            counts: {
+                [key: string]: number;
+            };
+            /** @description By customer, of the rows that can be taken. */
+            customers: components["schemas"]["PlanSum"][];
+            /** @description Names the entry. */
+            entry: string | null;
+            /** @description Kept; false for a dry run, and where nothing was to be kept. */
+            is_taken: boolean;
+            problem: components["schemas"]["Bilingual"] | null;
+            /** @description Row by row; those with a problem first. */
+            rows: components["schemas"]["PlanRowView"][];
+            /** @description Columns of the table that were not understood and are not used. */
+            unused_columns: string[];
+        };
+        /** @description One customer's plan for one gas day, to be entered. */
+        PlanRow: {
+            /** @description Account number, or the name if only one customer has it. */
+            customer: string;
+            /** @description Gas day, `YYYY-MM-DD`. */
+            day: string;
+            /** @description Planned volume, m³; null takes the plan back. */
+            m3: string | null;
+        };
+        /** @description A row, and what becomes of it. */
+        PlanRowView: {
+            /** @description Planned before, m³. */
+            before_m3: string | null;
+            /** @description Account number; as written where it is not known. */
+            customer: string;
+            /** @description Gas day. */
+            day: string | null;
+            /** @description Planned, m³. */
+            m3: string | null;
+            /** @description What becomes of it. */
+            outcome: components["schemas"]["PlanOutcome"];
+            /** @description Where it stands: the cell of a table, or the number of the row. */
+            place: string;
+            problem: components["schemas"]["Bilingual"] | null;
+        };
+        /** @description A customer's rows together. */
+        PlanSum: {
+            /** @description Planned before over those of them that had a plan, m³; null if none had. */
+            before_m3: string | null;
+            /** @description Account number. */
+            customer: string;
+            /** @description Days. */
+            days: number;
+            /** @description First gas day. */
+            first_on: string;
+            /** @description Last gas day. */
+            last_on: string;
+            /**
+             * Format: double
+             * @description Mean of a planned day, m³.
+             */
+            mean_m3: number;
+            /** @description Name. */
+            name: string;
+            /** @description Planned over these days, m³. */
+            total_m3: string;
+            /**
+             * Format: double
+             * @description Mean of the last 30 complete days of use, m³; null if none is known.
+             */
+            used_mean_m3: number | null;
         };
         /** @description A customer whose filed plans stand in the forecast. */
         PlannedLine: {
@@ -2920,6 +3842,32 @@ export interface components {
             title: string;
             /** @description `urn:qiliang:problem:<code>`. */
             type: string;
+        };
+        /** @description A production change as it is known now. */
+        ProductionChangeView: {
+            /** @description When this became known, RFC 3339. */
+            available_at: string;
+            /** @description What is said of it. */
+            change: components["schemas"]["ChangeFacts"];
+            /** @description Account number. */
+            customer: string;
+            /** @description Names it through its corrections; null for one of a file, which is changed there. */
+            id: string | null;
+            /** @description Name. */
+            name: string;
+            /** @description Where it came from. */
+            origin: components["schemas"]["FilingOrigin"];
+            /** @description Who entered it last. */
+            person: string | null;
+            /** @description Why, or what was said. */
+            reason: string | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["ChangeState"];
+            /**
+             * Format: int32
+             * @description Its entries so far: 1, and one for each correction.
+             */
+            version: number;
         };
         /** @description A project of the pipeline (落地项目). */
         ProjectLine: {
@@ -3249,6 +4197,27 @@ export interface components {
             /** @description Identifiers that are none. */
             unknown: number[];
         };
+        /** @description An answer, as a person recorded it. */
+        Reply: {
+            /** @description 1, 2 or 3. */
+            answer: components["schemas"]["ReplyAnswer"];
+            /** @description When. */
+            at: string;
+            /**
+             * Format: double
+             * @description By how much the flow will fall, m³/h; with `part` only.
+             */
+            m3h: number | null;
+            /** @description Its words. */
+            note: string;
+            /** @description Who recorded it. */
+            who: string;
+        };
+        /**
+         * @description What an enterprise answers (回复).
+         * @enum {string}
+         */
+        ReplyAnswer: "yes" | "part" | "no";
         /** @description `GET /api/v1/forecast/runs/{run}/reproduction`. */
         ReproductionView: {
             /** @description What is known of the same instant now and was not then. */
@@ -3377,6 +4346,36 @@ export interface components {
             key: string;
             /** @description Aligned with `total`. */
             points: components["schemas"]["Band"][];
+        };
+        /**
+         * @description What an event came to, and where its receipt stands. Kept in versions: a late reading that
+         *     changes it makes another.
+         */
+        Settlement: {
+            /** @description Enterprise. */
+            customer: string;
+            /** @description Gas day of the window. */
+            day: string;
+            /** @description The same of the receipt before, if other figures had left already: this one corrects it. */
+            is_correction: boolean;
+            /** @description The nudge. */
+            nudge: string;
+            /** @description Draft until a person lets the receipt go; sent once it left. */
+            receipt: components["schemas"]["NudgeState"];
+            /** @description What was measured. */
+            result: components["schemas"]["Measured"];
+            /** @description When it was measured. */
+            settled_at: string;
+        };
+        /** @description What an event came to. */
+        SettlementView: components["schemas"]["Settlement"] & {
+            /** @description The receipt (效果回执). */
+            receipt_message: components["schemas"]["MessageView"];
+            /**
+             * Format: int32
+             * @description Version, from 1; late readings and the receipt's way make new ones.
+             */
+            version: number;
         };
         /** @description A past day like the one asked for. */
         SimilarDayView: {
@@ -3544,6 +4543,13 @@ export interface components {
              * @description Mean of the next gas day, forecast, °C.
              */
             tomorrow_mean_c: number | null;
+        };
+        /** @description Who sent it. */
+        SubmissionRequest: {
+            /** @description Who. */
+            person: string;
+            /** @description How, or why: by which channel, as what change. */
+            reason: string;
         };
         /** @description A line of the three-day table. */
         TableRow: {
@@ -4204,7 +5210,13 @@ export interface operations {
     };
     export_declaration: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The copy for one supplier: its contracts and their days, declared quantities alone. Ours with every
+                 *     sheet if not given.
+                 */
+                supplier?: string;
+            };
             header?: never;
             path: {
                 /** @description `YYYY-MM` */
@@ -4221,6 +5233,303 @@ export interface operations {
                 };
                 content: {
                     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": components["schemas"]["Workbook"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_declaration_sent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `YYYY-MM` */
+                month: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmissionRequest"];
+            };
+        };
+        responses: {
+            /** @description Write down that the latest version of a month's declaration was sent as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Declaration"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It was sent already, or nobody says who sent it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_board: {
+        parameters: {
+            query?: {
+                /** @description Month, `YYYY-MM`; this one if not given. */
+                month?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Plans of a month beside what was used, a customer a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanBoard"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_plans: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPlans"];
+            };
+        };
+        responses: {
+            /** @description Enters plans, or takes them back: all rows or none; known from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanReport"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    import_plans: {
+        parameters: {
+            query?: {
+                /** @description Name of the file. */
+                file?: string;
+                /** @description Who enters it; not needed for a dry run. */
+                person?: string;
+                /** @description How we were told. */
+                source?: string;
+                /** @description Why, or what was said. */
+                reason?: string;
+                /** @description Look only; nothing is kept. */
+                dry_run?: boolean;
+                /** @description Unit where the table says none: `m3` or `wan` (万m³). */
+                unit?: string;
+                /** @description Month of days that are mere numbers, `YYYY-MM`. */
+                month?: string;
+                /** @description Whose plans they are where the table does not say. */
+                customer?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The file's bytes */
+        requestBody: {
+            content: {
+                "application/octet-stream": components["schemas"]["Workbook"];
+            };
+        };
+        responses: {
+            /** @description Enters a table of plans, CSV or xlsx: all of it or nothing; `dry_run` tells what would become of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanReport"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_plans: {
+        parameters: {
+            query?: {
+                /** @description First gas day, `YYYY-MM-DD`; the first of this month if not given. */
+                from?: string;
+                /** @description Last gas day, included; the last of the month of `from` if not given, a year on at most. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Account number (户号) */
+                account_no: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A customer's plans beside what it used, and who entered them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomerPlans"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description There is no such thing, or not yet */
@@ -4621,6 +5930,58 @@ export interface operations {
             };
             /** @description It failed here; the reference names it in the log */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_forecast_months: {
+        parameters: {
+            query?: {
+                /** @description What to split by; `total` if not given. */
+                by?: components["schemas"]["MonthsBy"];
+                /** @description Only this member of the dimension. */
+                key?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The months ahead, 18 from the one under way on, whole or split by zone, source, class or zone × class */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MonthsView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5140,7 +6501,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Nomination"];
+                    "application/json": components["schemas"]["NominationView"];
                 };
             };
             /** @description The request does not say what it must */
@@ -5190,7 +6551,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Nomination"];
+                    "application/json": components["schemas"]["NominationView"];
                 };
             };
             /** @description The request does not say what it must */
@@ -5263,6 +6624,132 @@ export interface operations {
             };
         };
     };
+    post_nomination_line: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Gas day, `YYYY-MM-DD` */
+                day: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NominationEdit"];
+            };
+        };
+        responses: {
+            /** @description Nominate another quantity for a contract; a new version, its hours in the shape they had */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NominationView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It cannot be nominated; the detail says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_nomination_sent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Gas day, `YYYY-MM-DD` */
+                day: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmissionRequest"];
+            };
+        };
+        responses: {
+            /** @description Write down that the latest version of a gas day's nomination was sent as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nomination"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It was sent already, or nobody says who sent it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_notices: {
         parameters: {
             query?: {
@@ -5304,6 +6791,86 @@ export interface operations {
             };
         };
     };
+    get_opt_outs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Enterprises that want no messages, or want them again; last recorded first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OptOut"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_opt_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OptOutRequest"];
+            };
+        };
+        responses: {
+            /** @description Record that an enterprise wants no messages, or wants them again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OptOut"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_nudges: {
         parameters: {
             query?: never;
@@ -5313,13 +6880,76 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Nudge documents */
+            /** @description Off-peak nudges, newest first: drafts, what was sent, results and receipts */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown[];
+                    "application/json": components["schemas"]["NudgeView"][];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_nudge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the nudge */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NudgeStep"];
+            };
+        };
+        responses: {
+            /** @description A person's step about a nudge: let go, withdraw, sent by hand, the enterprise's answer, receipt */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NudgeView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not of this nudge, or not now; the detail says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */
@@ -5378,6 +7008,172 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_changes: {
+        parameters: {
+            query?: {
+                /** @description Only about this customer (户号). */
+                customer?: string;
+                /** @description Also those that are over or were taken back. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Production changes as known now, of files and as entered, last known first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionChangeView"][];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewChange"];
+            };
+        };
+        responses: {
+            /** @description Enters a production change; known from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionChangeView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    correct_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the production change */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeCorrection"];
+            };
+        };
+        responses: {
+            /** @description Corrects a production change, or takes it back; what was said before stays on record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionChangeView"];
+                };
+            };
+            /** @description The request does not say what it must */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
             /** @description It failed here; the reference names it in the log */

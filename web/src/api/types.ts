@@ -16,6 +16,9 @@ export type AlarmLevel = keyof Schemas['AlertCounts']
 export type Notice = Schemas['Notice']
 export type NoticeLevel = Schemas['NoticeLevel']
 
+/** A key with its name in both languages. */
+export type Label = Schemas['Label']
+
 export type Overview = Schemas['Overview']
 export type Kpi = Schemas['Kpi']
 export type SourceExecution = Schemas['SourceView']
@@ -33,6 +36,12 @@ export type ForecastTableRow = Schemas['TableRow']
 export type ForecastRun = Schemas['RunSummary']
 export type MonthBlock = Schemas['MonthView']
 export type QualityRow = Schemas['QualityRow']
+
+/** The months after a run's days. */
+export type MonthsView = Schemas['MonthsView']
+export type MonthsBy = Schemas['MonthsBy']
+export type MonthRows = Schemas['MonthRows']
+export type MonthPoint = Schemas['MonthPoint']
 
 /** The four parts of a forecast; they sum to `total_m3`. */
 export type PartsM3 = Schemas['PartsM3']
@@ -54,10 +63,19 @@ export type Finding = Schemas['FindingView']
 export type CorrectorView = Schemas['CorrectorView']
 export type MeterBalance = Schemas['MeterBalanceView']
 
+export type ProductionChange = Schemas['ProductionChangeView']
+export type CustomerPlans = Schemas['CustomerPlans']
+export type PlanReport = Schemas['PlanReport']
+
 export type DeclarationSummary = Schemas['DeclarationSummary']
 
-/** A nudge document; the API passes it through as its room wrote it. See `planning.ts`. */
-export type Nudge = Record<string, unknown>
+export type Nudge = Schemas['NudgeView']
+export type NudgeStep = Schemas['NudgeStep']
+export type NudgeStepKind = Schemas['NudgeStepKind']
+export type Settlement = Schemas['SettlementView']
+export type OptOut = Schemas['OptOut']
+export type Nomination = Schemas['NominationView']
+export type NominationLine = Schemas['NominationLine']
 
 /** `application/problem+json`. */
 export type Problem = Partial<Schemas['ProblemBody']>

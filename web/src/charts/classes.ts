@@ -68,6 +68,6 @@ export function classesOption(overview: Overview, ink: Ink, className: (key: str
     series:
       anchor === undefined || running <= 0 || running >= 24
         ? series
-        : [{ ...anchor, markLine: nowLine(ink, labels[Math.max(0, seam)] ?? '', nowText) }, ...series.slice(1)],
+        : [{ ...anchor, markLine: nowLine(ink, labels[Math.max(0, seam)] ?? '', nowText, seam < 12) }, ...series.slice(1)],
   }
 }

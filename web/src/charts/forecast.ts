@@ -82,7 +82,7 @@ export function forecastOption({ view, alone, showNaive, startHour, ink, t, keyN
     ...(showNaive ? [line(names.naive, ink.naive, 1.2, 'dotted', along((index) => view.total[index]?.naive_m3))] : []),
     {
       ...line(names.p50, p50Hue, 2, 'dashed', along((index) => band(index)?.p50_m3)),
-      markLine: origin < 0 ? undefined : nowLine(ink, labels[origin] ?? '', clock(view.origin_at)),
+      markLine: origin < 0 ? undefined : nowLine(ink, labels[origin] ?? '', clock(view.origin_at), origin < moments.length / 2),
     },
     line(names.actual, ink.actual, 2.4, 'solid', moments.map(({ actual_m3 }) => (isGap(actual_m3) ? null : actual_m3))),
   ]
@@ -92,7 +92,7 @@ export function forecastOption({ view, alone, showNaive, startHour, ink, t, keyN
     grid: { left: 8, right: 18, top: 36, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     legend: {
       ...legendOf(ink),
-      type: 'plain',
+      type: 'scroll',
       top: 2,
       left: 0,
       data: [

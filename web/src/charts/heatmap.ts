@@ -10,6 +10,12 @@ interface RenderApi {
   size: (value: [number, number]) => [number, number]
 }
 
+/** Lowest and highest volume of the hours shown, m³; null if none is known. */
+export function heatRange(overview: Overview): { low: number; high: number } | null {
+  const known = overview.heatmap.flatMap((row) => row.hours).filter((m3): m3 is number => m3 !== null)
+  return known.length === 0 ? null : { low: Math.min(...known), high: Math.max(...known) }
+}
+
 /** Hour × day: one look tells whether today's peak lies where it always does. Today is outlined. */
 export function heatmapOption(overview: Overview, ink: Ink, unit: string): EChartsCoreOption {
   const days = overview.heatmap
@@ -17,7 +23,8 @@ export function heatmapOption(overview: Overview, ink: Ink, unit: string): EChar
   // Newest at the top, where the eye begins.
   const rows = [...days].reverse()
   const cells = rows.flatMap((row, y) => row.hours.map((m3, x) => [x, y, m3 ?? '-'] as const))
-  const known = cells.map(([, , m3]) => m3).filter((m3): m3 is number => typeof m3 === 'number')
+  const range = heatRange(overview)
+  const isPast = (x: number, y: number) => y !== todayRow || x < Math.floor(overview.gas_day_progress * 24)
   const todayRow = rows.findIndex((row) => row.day === overview.gas_day)
   return {
     textStyle: textOf(ink),
@@ -47,8 +54,8 @@ export function heatmapOption(overview: Overview, ink: Ink, unit: string): EChar
     },
     visualMap: {
       show: false,
-      min: known.length > 0 ? Math.min(...known) : 0,
-      max: known.length > 0 ? Math.max(...known) : 1,
+      min: range?.low ?? 0,
+      max: range?.high ?? 1,
       inRange: { color: ink.heat },
       seriesIndex: 0,
     },
@@ -58,6 +65,21 @@ export function heatmapOption(overview: Overview, ink: Ink, unit: string): EChar
         data: cells,
         itemStyle: { borderColor: ink.surface, borderWidth: 1 },
         emphasis: { itemStyle: { borderColor: ink.text, borderWidth: 1 } },
+      },
+      {
+        // An hour that is over and unknown is struck through: an empty cell could pass for a small one.
+        type: 'custom',
+        silent: true,
+        data: cells.filter(([x, y, m3]) => m3 === '-' && isPast(x, y)).map(([x, y]) => [x, y]),
+        renderItem: (_params: unknown, api: RenderApi & { value: (index: number) => number }) => {
+          const [x, y] = api.coord([api.value(0), api.value(1)])
+          const [width, height] = api.size([1, 1])
+          return {
+            type: 'line',
+            shape: { x1: x - width / 2 + 1, y1: y + height / 2 - 1, x2: x + width / 2 - 1, y2: y - height / 2 + 1 },
+            style: { stroke: ink.muted, lineWidth: 1 },
+          }
+        },
       },
       {
         type: 'custom',

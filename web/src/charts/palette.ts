@@ -101,7 +101,7 @@ const DARK: Ink = {
   surface: '#152335',
   actual: '#5cb0ff',
   forecast: '#7cc0ff',
-  bandOuter: 'rgba(124, 192, 255, 0.2)',
+  bandOuter: 'rgba(124, 192, 255, 0.34)',
   declared: '#f2f5f8',
   contract: '#93a2b3',
   over: '#ff9a5c',

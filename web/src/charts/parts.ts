@@ -38,8 +38,8 @@ export const ICONS = {
   area: 'rect',
 }
 
-/** A dotted vertical line that says where now is. */
-export const nowLine = (ink: Ink, at: number | string, label: string) => ({
+/** A dotted vertical line that says where now is; in the left half its label stands to the right, clear of the axis. */
+export const nowLine = (ink: Ink, at: number | string, label: string, isLeftHalf: boolean) => ({
   symbol: 'none',
   silent: true,
   lineStyle: { color: ink.muted, type: 'dotted' as const, width: 1.2 },
@@ -49,9 +49,10 @@ export const nowLine = (ink: Ink, at: number | string, label: string) => ({
     color: ink.muted,
     fontSize: CHART_FONT_PX,
     fontFamily: CHART_FONT,
-    position: 'insideEndTop' as const,
+    position: 'end' as const,
+    align: isLeftHalf ? ('left' as const) : ('right' as const),
     rotate: 0,
-    distance: [4, 4],
+    distance: [0, 2],
   },
   data: [{ xAxis: at }],
 })

@@ -25,11 +25,14 @@ const clockOf = (startHour: number, hours: number): string => {
   return `${hourLabel(Math.floor(minutes / 60) % 24)}:${hourLabel(minutes % 60)}`
 }
 
-/** Cumulative take against nomination and fan, from the start of the gas day to its end. */
+/**
+ * Cumulative take against nomination and fan, from the start of the gas day to its end. The nomination
+ * of an hour is taken evenly, so its line runs straight from hour to hour: a step would lag behind the
+ * take by up to an hour and look like an over-take.
+ */
 export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EChartsCoreOption {
   const curves = cumulativeCurves(overview)
   const start = overview.gas_day_start_hour
-  const steps = curves.nominated
   const fanWidth = curves.p10.map(([hour, low], index): CumulativePoint => [hour, (curves.p90[index]?.[1] ?? low) - low])
   const names = {
     actual: t('overview.actual'),
@@ -40,7 +43,7 @@ export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EC
   return {
     textStyle: textOf(ink),
     grid: { left: 8, right: 18, top: 34, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
-    legend: { ...legendOf(ink), top: 2, left: 0, data: [
+    legend: { ...legendOf(ink), type: 'scroll', top: 2, left: 0, data: [
         { name: names.actual, icon: ICONS.solid },
         { name: names.p50, icon: ICONS.dashed },
         { name: names.band, icon: ICONS.area },
@@ -60,7 +63,7 @@ export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EC
           tipLine(ink.actual, names.actual, show(at(curves.actual, hour))),
           tipLine(ink.forecast, names.p50, show(at(curves.p50, hour))),
           tipLine(ink.bandOuter, names.band, low === null ? MISSING : `${show(low)} – ${show(high)}`),
-          tipLine(ink.declared, names.nominated, show(at(steps, Math.floor(hour)))),
+          tipLine(ink.declared, names.nominated, show(at(curves.nominated, hour))),
         ].join('')
       },
     },
@@ -103,11 +106,10 @@ export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EC
       {
         name: names.nominated,
         type: 'line',
-        step: 'end',
         symbol: 'none',
         lineStyle: { color: ink.declared, width: 1.4 },
         itemStyle: { color: ink.declared },
-        data: steps,
+        data: curves.nominated,
       },
       {
         name: names.p50,
@@ -124,7 +126,7 @@ export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EC
         lineStyle: { color: ink.actual, width: 2.6 },
         itemStyle: { color: ink.actual },
         data: curves.actual,
-        markLine: nowLine(ink, curves.now, clockOf(start, curves.now)),
+        markLine: nowLine(ink, curves.now, clockOf(start, curves.now), curves.now < 12),
       },
     ],
   }
@@ -145,7 +147,7 @@ export function hourlyOption(overview: Overview, ink: Ink, t: Translate): EChart
   return {
     textStyle: textOf(ink),
     grid: { left: 8, right: 18, top: 34, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
-    legend: { ...legendOf(ink), top: 2, left: 0, data: [
+    legend: { ...legendOf(ink), type: 'scroll', top: 2, left: 0, data: [
         { name: names.actual, icon: ICONS.area },
         { name: names.p50, icon: ICONS.dashed },
         { name: names.band, icon: ICONS.area },

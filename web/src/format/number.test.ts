@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { celsius, count, cubic, decimal, MISSING, percent, sumOrMissing, toNumber, wan, wanFlow } from './number'
+import { celsius, count, cubic, decimal, MISSING, percent, significant, sumOrMissing, toNumber, wan, wanFlow } from './number'
 
 describe('missing is a dash, never a zero', () => {
   test.each([null, undefined, '', 'n/a', Number.NaN, Number.POSITIVE_INFINITY])('%s', (value) => {
-    for (const write of [wan, cubic, wanFlow, percent, celsius, count]) expect(write(value as number)).toBe(MISSING)
+    for (const write of [wan, cubic, wanFlow, percent, celsius, count, significant]) expect(write(value as number)).toBe(MISSING)
     expect(decimal(value as number, 2)).toBe(MISSING)
   })
 
@@ -12,6 +12,10 @@ describe('missing is a dash, never a zero', () => {
     expect(cubic('0')).toBe('0')
     expect(percent(0)).toBe('0.0%')
   })
+})
+
+test('an uncertainty has two digits that mean something', () => {
+  expect(['15.48', '0.4321', 1.7, 1234, '0.00012', 0].map(significant)).toEqual(['15', '0.43', '1.7', '1,234', '0.0001', '0'])
 })
 
 describe('units', () => {

@@ -67,6 +67,15 @@ export function decimal(value: Numeric, digits: number, isSigned = false): strin
   return write(toNumber(value), digits, isSigned)
 }
 
+/** An uncertainty: two significant digits, at most four decimals; more would claim to know the unknown. */
+export function significant(value: Numeric): string {
+  const number = toNumber(value)
+  if (number === null) return MISSING
+  if (number === 0) return '0'
+  const digits = Math.min(4, Math.max(0, 1 - Math.floor(Math.log10(Math.abs(number)))))
+  return write(number, digits)
+}
+
 /** A count. */
 export function count(value: Numeric): string {
   return write(toNumber(value), 0)

@@ -1,6 +1,7 @@
 import { useI18n } from 'vue-i18n'
 import type { CodeGroup } from '@/api/codes'
 import { locale } from '@/i18n'
+import sentences from '../../locales/codes.zh-CN.json'
 
 /** Names of codes and the choice between the two names some answers carry. */
 export function useNames() {
@@ -24,10 +25,14 @@ export function useNames() {
     titled(row: { title_zh: string; title_en: string }): string {
       return locale.value === 'en' ? row.title_en || row.title_zh : row.title_zh || row.title_en
     },
-    /** What an error code means to the user; `null` where only the API's own detail can say. */
+    /**
+     * What an error code means to the user, in the chosen language; `null` where only the API's own
+     * detail, which is English, can say. In Chinese every code of the daemon has its sentence.
+     */
     errorName(code: string): string | null {
       const key = `error.${code.replaceAll('.', '_')}`
-      return te(key) ? t(key) : null
+      if (te(key)) return t(key)
+      return locale.value === 'en' ? null : ((sentences as Record<string, string>)[code] ?? null)
     },
   }
 }

@@ -1,5 +1,4 @@
 import { ask, client } from '@/api/client'
-import type { Nudge } from '@/api/types'
 import { useResource } from './resource'
 
 /** Declarations and nudges, as the overview's panel and the planning page show them. */
@@ -10,6 +9,6 @@ export function usePlanning() {
       ask((signal) => client.GET('/api/v1/nudges', { signal })),
     ])
     const newestFirst = [...declarations].sort((a, b) => b.month.localeCompare(a.month) || b.version - a.version)
-    return { declarations: newestFirst, nudges: nudges as Nudge[] }
+    return { declarations: newestFirst, nudges }
   })
 }

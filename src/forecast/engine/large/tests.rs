@@ -200,3 +200,26 @@ fn the_run_says_of_a_young_factory_what_the_ledger_says() {
         assert!(apart <= 1, "{day:?} {band:?}");
     }
 }
+
+#[test]
+fn a_month_is_as_wide_as_its_draws_not_as_its_days_together() {
+    let town = Town::new(&LEVELS);
+    let mut request = town.knowing(0, HISTORY);
+    // To the end of November, so that one month lies wholly ahead.
+    request.horizon_days = 50;
+    let said = consumer_days(&request, &Memory::default()).unwrap();
+    let november: GasMonth = "2026-11".parse().unwrap();
+    for of in said.values() {
+        assert_eq!(of.months.keys().collect::<Vec<_>>(), [&november]);
+        let days = &of.bands[20..50];
+        let sum = |at: fn(&Band) -> i64| days.iter().map(at).sum::<i64>();
+        let month = of.months[&november];
+        assert!((month.p50_m3 - sum(|b| b.p50_m3)).abs() <= 15);
+        let (wide, sums) = (
+            month.p90_m3 - month.p10_m3,
+            sum(|b| b.p90_m3) - sum(|b| b.p10_m3),
+        );
+        // Noise of single days evens out over a month.
+        assert!(wide > 0 && 10 * wide < 8 * sums, "{wide} {sums}");
+    }
+}

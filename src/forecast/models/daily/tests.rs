@@ -57,6 +57,7 @@ fn factory(days: usize) -> DailySeries {
         traits,
         temperatures: Vec::new(),
         deviations: Vec::new(),
+        climate: Vec::new(),
     }
 }
 
@@ -153,6 +154,7 @@ fn heating_city(days: usize, seed: u64) -> DailySeries {
         traits,
         temperatures,
         deviations: Vec::new(),
+        climate: Vec::new(),
     }
 }
 
@@ -324,6 +326,7 @@ fn a_festival_that_was_estimated_says_little_of_rare_days() {
     }
     let untold = DailySeries {
         deviations: Vec::new(),
+        climate: Vec::new(),
         ..told.clone()
     };
     let own = |series: &DailySeries| {

@@ -73,12 +73,13 @@ impl DailyModel {
                 .collect()
         } else {
             let temperatures = temperatures.unwrap_or_else(|| {
+                let (first, climate, before) = self.series.climate();
                 ahead_of_past_origin(
                     weather.ahead,
                     weather.climatology,
-                    self.series.first(),
-                    &self.series.temperatures,
-                    at,
+                    first,
+                    climate,
+                    before + at,
                     horizon,
                 )
             });
@@ -165,8 +166,7 @@ impl DailyModel {
 
     /// How far the last week's weather moved the expectation from typical weather, latest first.
     fn weather_effects(&self, fit: &CutFit, at: usize, weather: &Weather<'_>) -> Vec<f64> {
-        let first = self.series.first();
-        let known = &self.series.temperatures[..=at];
+        let (first, known) = self.series.climate_until(at);
         (0..7.min(at))
             .map(|back| {
                 let i = at - back;

@@ -14,7 +14,7 @@ impl Writer<'_> {
         let Some(parts) = &self.report.tables.parts else {
             return;
         };
-        self.heading("七、气量构成", "7. What it consists of", "P50");
+        self.heading("气量构成", "What it consists of", "P50");
         let heads = [
             "",
             self.say("今日", "today"),
@@ -49,7 +49,7 @@ impl Writer<'_> {
         let Some(outlook) = &self.report.outlook else {
             return;
         };
-        self.heading("八、高峰", "8. Peaks", "");
+        self.heading("高峰", "Peaks", "");
         let heads = [
             "",
             self.say("时间", "When"),
@@ -120,8 +120,8 @@ impl Writer<'_> {
         };
         let note = format!("{} → {}", escaped(&change.older), escaped(&change.newer));
         self.heading(
-            "九、较昨日预测的变化",
-            "9. What changed since yesterday's run",
+            "较昨日预测的变化",
+            "What changed since yesterday's run",
             &note,
         );
         let heads = [
@@ -164,7 +164,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn alerts(&mut self) {
-        self.heading("十、告警", "10. Alerts", "");
+        self.heading("告警", "Alerts", "");
         if self.report.alerts.is_empty() {
             let none = self.say("没有未关闭的告警。", "None is open.");
             _ = write!(self.out, "<p>{none}</p>");

@@ -12,7 +12,7 @@ impl Writer<'_> {
     pub(super) fn overview(&mut self) {
         let cards = &self.report.cards;
         let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
-        self.heading("一、三日总览", "1. Three days", "");
+        self.heading("三日总览", "Three days", "");
         let heads = [
             self.say("气日", "Gas day"),
             self.say("实际", "Actual"),
@@ -65,10 +65,10 @@ impl Writer<'_> {
         let total = tables.total.tomorrow.p50_m3;
         for block in &tables.blocks {
             match block.by {
-                Dimension::Source => self.heading("二、分气源", "2. By source", ""),
-                Dimension::Class => self.heading("三、用户结构", "3. By class", ""),
+                Dimension::Source => self.heading("分气源", "By source", ""),
+                Dimension::Class => self.heading("用户结构", "By class", ""),
                 Dimension::Slot | Dimension::Total => {
-                    self.heading("四、用气时段", "4. By time slot", "");
+                    self.heading("用气时段", "By time slot", "");
                 }
             }
             let (today, tomorrow, week) = (
@@ -76,13 +76,13 @@ impl Writer<'_> {
                 self.say("明日", "tomorrow"),
                 self.say("未来7日", "7 days"),
             );
-            self.put("<table><thead><tr><th></th>");
+            self.put("<table class=\"wide\"><thead><tr><th></th>");
             for span in [today, tomorrow, week] {
                 for quantile in ["P10", "P50", "P90"] {
-                    _ = write!(self.out, "<th>{span} {quantile}</th>");
+                    _ = write!(self.out, "<th>{span}<br>{quantile}</th>");
                 }
             }
-            let share = self.say("明日占比", "share");
+            let share = self.say("明日<br>占比", "share of<br>tomorrow");
             _ = write!(self.out, "<th>{share}</th></tr></thead><tbody>");
             for (label, spans) in &block.rows {
                 let cells = span_cells(self.name(label), spans, total);
@@ -98,11 +98,7 @@ impl Writer<'_> {
     pub(super) fn cross(&mut self) {
         let tables = &self.report.tables;
         let note = self.say("明日 P50", "tomorrow, P50");
-        self.heading(
-            "五、气源 × 用户结构 × 时段",
-            "5. Source × class × slot",
-            note,
-        );
+        self.heading("气源 × 用户结构 × 时段", "Source × class × slot", note);
         let mut heads = vec![
             self.say("气源", "Source").to_owned(),
             self.say("用户类别", "Class").to_owned(),
@@ -110,7 +106,7 @@ impl Writer<'_> {
         heads.extend(tables.slots.iter().map(|slot| self.name(slot)));
         heads.push(self.say("合计", "Total").to_owned());
         let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-        self.table(&heads);
+        self.table_of("two", &heads);
         let mut sums = vec![0; tables.slots.len()];
         for row in &tables.cross {
             let mut cells = vec![self.name(&row.source), self.name(&row.class)];
@@ -137,8 +133,8 @@ impl Writer<'_> {
             "明日逐小时,阴影为 P10–P90",
             "tomorrow by hour, P10–P90 shaded",
         );
-        self.heading("六、24 小时曲线", "6. Hours", note);
-        let drawing = fan(&tables.hours);
+        self.heading("24 小时曲线", "Hours", note);
+        let drawing = fan(&tables.hours, self.say("万m³/h", "10⁴ m³/h"));
         self.put(&drawing);
         let heads = [
             self.say("小时", "Hour"),
@@ -147,7 +143,7 @@ impl Writer<'_> {
             "P50",
             "P90",
         ];
-        self.table(&heads);
+        self.table_of("two", &heads);
         for hour in &tables.hours {
             let slot = tables
                 .slots
@@ -185,44 +181,67 @@ fn span_cells(name: String, spans: &Spans, total: i64) -> Vec<String> {
     cells
 }
 
-/// P10–P90 shaded and P50 as a line, one point for an hour.
-fn fan(hours: &[HourRow]) -> String {
-    const WIDTH: f64 = 960.0;
+/// P10–P90 shaded and P50 as a line, one point for an hour, over a scale from nothing.
+fn fan(hours: &[HourRow], unit: &str) -> String {
+    const LEFT: f64 = 44.0;
+    const WIDTH: f64 = 900.0;
+    const TOP: f64 = 22.0;
     const HEIGHT: f64 = 130.0;
-    let most = hours
-        .iter()
-        .map(|h| h.band.p90_m3)
-        .max()
-        .unwrap_or(1)
-        .max(1) as f64;
+    let most = hours.iter().map(|h| h.band.p90_m3).max().unwrap_or(1);
+    let tick = tick(most.max(1));
+    let scale = (most.max(1) as f64 / tick as f64).ceil() * tick as f64;
     let step = WIDTH / (hours.len().max(2) - 1) as f64;
-    let point = |at: usize, m3: i64| {
-        format!(
-            "{:.1},{:.1}",
-            at as f64 * step,
-            HEIGHT * (1.0 - m3.max(0) as f64 / most)
-        )
-    };
-    let upper = hours
-        .iter()
-        .enumerate()
-        .map(|(at, h)| point(at, h.band.p90_m3));
-    let lower = hours
-        .iter()
-        .enumerate()
-        .rev()
-        .map(|(at, h)| point(at, h.band.p10_m3));
-    let shade: Vec<String> = upper.chain(lower).collect();
-    let line: Vec<String> = hours
-        .iter()
-        .enumerate()
-        .map(|(at, h)| point(at, h.band.p50_m3))
+    let x = |at: usize| LEFT + at as f64 * step;
+    let y = |m3: i64| TOP + HEIGHT * (1.0 - m3.max(0) as f64 / scale);
+    let point = |at: usize, m3: i64| format!("{:.1},{:.1}", x(at), y(m3));
+    let each = |of: fn(&HourRow) -> i64| hours.iter().enumerate().map(move |(at, h)| (at, of(h)));
+    let upper = each(|h| h.band.p90_m3);
+    let lower = each(|h| h.band.p10_m3).rev();
+    let shade: Vec<String> = upper.chain(lower).map(|(at, m3)| point(at, m3)).collect();
+    let line: Vec<String> = each(|h| h.band.p50_m3)
+        .map(|(at, m3)| point(at, m3))
         .collect();
+    let mut axes = format!("<text x=\"2\" y=\"14\">{unit}</text>");
+    let mut mark = 0;
+    while mark as f64 <= scale {
+        _ = write!(
+            axes,
+            "<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#d9e0e6\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{:.1}</text>",
+            LEFT - 6.0,
+            y(mark) + 4.0,
+            mark as f64 / 10_000.0,
+            at = y(mark),
+        );
+        mark += tick;
+    }
+    for (at, hour) in hours.iter().enumerate().step_by(3) {
+        _ = write!(
+            axes,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{:02}</text>",
+            x(at),
+            TOP + HEIGHT + 17.0,
+            hour.civil_hour
+        );
+    }
     format!(
-        "<svg viewBox=\"-4 -4 968 138\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"24 h\">\
+        "<svg viewBox=\"0 0 960 174\" role=\"img\" aria-label=\"24 h\" font-size=\"13\" fill=\"#56636f\">{axes}\
          <polygon points=\"{}\" fill=\"#0b5fa5\" fill-opacity=\"0.2\"/>\
-         <polyline points=\"{}\" fill=\"none\" stroke=\"#0b5fa5\" stroke-width=\"2\" vector-effect=\"non-scaling-stroke\"/></svg>",
+         <polyline points=\"{}\" fill=\"none\" stroke=\"#0b5fa5\" stroke-width=\"2\"/></svg>",
         shade.join(" "),
         line.join(" ")
     )
+}
+
+/// A round step that divides a scale into two to five: 1, 2 or 5 times a power of ten, m³, and no
+/// less than a tenth of a 万m³, the last figure the scale prints.
+fn tick(most: i64) -> i64 {
+    let mut power = 1_000;
+    loop {
+        for step in [power, 2 * power, 5 * power] {
+            if most <= 5 * step {
+                return step;
+            }
+        }
+        power *= 10;
+    }
 }

@@ -43,14 +43,15 @@ impl Writer<'_> {
                     Language::En => format!("{} {}", node.zone, node.class_en),
                 })
                 .collect();
-            let (title, unit, between) = (
+            let (title, when, unit, between) = (
                 self.say("历史不足,按", "Short history, by"),
                 self.say("明日", "tomorrow"),
+                self.say("万m³", "10⁴ m³"),
                 self.say("、", ", "),
             );
             _ = write!(
                 self.out,
-                "<p class=\"muted\" data-model=\"{}\">{title} {}: {} · {unit} {} 万m³</p>",
+                "<p class=\"muted\" data-model=\"{}\">{title} {}: {} · {when} {} {unit}</p>",
                 escaped(model),
                 escaped(name_of(model, self.words)),
                 escaped(&names.join(between)),

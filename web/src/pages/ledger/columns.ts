@@ -54,7 +54,7 @@ const figure = (group: Group, key: string, width: number, value: (row: LedgerRow
   ...extra,
 })
 
-const code = (group: Group, key: string, width: number, names: CodeGroup, value: (row: LedgerRow) => string, extra: Extra = {}): Column =>
+const code = (group: Group, key: string, width: number, names: CodeGroup, value: (row: LedgerRow) => string | null, extra: Extra = {}): Column =>
   plain(group, key, width, (row, words) => words.codeName(names, value(row)), extra)
 
 const STAR = { isDefault: true }
@@ -82,6 +82,7 @@ export const COLUMNS: readonly Column[] = [
   figure('B', 'agreed_discount', 92, (row) => row.agreed_discount_yuan_per_m3, (value) => decimal(value, 3), { unit: 'yuan' }),
   figure('B', 'discount_floor', 92, (row) => row.discount_floor_yuan_per_m3, (value) => decimal(value, 3), { unit: 'yuan' }),
   figure('B', 'year_to_date', 104, (row) => row.year_to_date_m3, (value) => wan(value), { ...STAR, unit: 'wan' }),
+  figure('B', 'year_days_unknown', 92, (row) => row.year_days_unknown, (value) => count(value)),
   figure('B', 'to_next_tier', 104, (row) => row.to_next_tier_m3, (value) => wan(value), { ...STAR, unit: 'wan' }),
   plain('B', 'next_tier_on', 108, (row) => row.next_tier_on ?? MISSING),
   plain('B', 'is_interruptible', 84, (row, words) => words.t(row.is_interruptible ? 'word.yes' : 'word.no')),
@@ -94,6 +95,7 @@ export const COLUMNS: readonly Column[] = [
   code('C', 'transport', 92, 'transport', (row) => row.transport, STAR),
   figure('C', 'flow_max', 92, (row) => row.flow_max_m3h, (value) => cubic(value), { unit: 'm3h' }),
   figure('C', 'latest_total', 128, (row) => row.latest_total_m3, (value) => cubic(value), { ...STAR, unit: 'm3' }),
+  code('C', 'latest_total_kind', 84, 'total_kind', (row) => row.latest_total_kind ?? '', STAR),
   plain('C', 'latest_at', 112, (row) => shortInstant(row.latest_at), { ...STAR, order: (row) => row.latest_at }),
   figure('C', 'data_completeness_7d', 104, (row) => row.data_completeness_7d, ratio, { ...STAR, cell: 'completeness' }),
 
@@ -116,6 +118,7 @@ export const COLUMNS: readonly Column[] = [
   figure('E', 'peak_hour', 104, (row) => row.peak_hour_m3, (value) => cubic(value), { unit: 'm3' }),
   figure('E', 'peak_slots', 104, (row) => row.peak_slots_m3, (value) => cubic(value), { unit: 'm3' }),
   figure('E', 'month_to_date', 112, (row) => row.month_to_date_m3, (value) => cubic(value), { unit: 'm3' }),
+  figure('E', 'month_days_unknown', 92, (row) => row.month_days_unknown, (value) => count(value)),
   figure('E', 'month_plan_ratio', 104, (row) => row.month_plan_ratio, ratio, STAR),
   figure('E', 'time_progress', 92, (row) => row.time_progress, ratio),
   figure('E', 'month_expected_deviation', 132, (row) => row.month_expected_deviation_m3, (value) => cubic(value, true), { unit: 'm3' }),

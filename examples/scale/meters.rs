@@ -1,36 +1,28 @@
-//! Answers that look at many meters, as their number grows: the audit of correctors page by page, and what
-//! is estimated of a meter that was silent for a month. Prints a table; `make bench-scale`.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that cannot be set up ends"
-)]
-#![expect(clippy::print_stdout, reason = "its output is the result")]
+//! The audit of correctors page by page, and what is estimated of a meter that was silent for a month.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use qiliang::clock::ManualClock;
-use qiliang::decode::ProfileSet;
-use qiliang::domain::calendar::{Calendar, GasDay, GasDayClock};
+use qiliang::domain::calendar::{GasDay, GasDayClock};
 use qiliang::domain::finding::Quality;
 use qiliang::domain::frame::Transport;
 use qiliang::domain::id::MeterId;
-use qiliang::domain::key::KeyRing;
 use qiliang::domain::meter::{Meter, MeterRole};
 use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
-use qiliang::domain::registry::{Registry, RegistryParts};
+use qiliang::domain::registry::RegistryParts;
 use qiliang::domain::series::LoadCurve;
 use qiliang::run::app::App;
 use qiliang::run::auditing;
 use qiliang::run::estimating::Estimator;
-use qiliang::run::site::Site;
 use qiliang::serve::api::correctors::{CorrectorsAsked, ROWS_DEFAULT};
 use qiliang::simulate::city::{City, CityConfig};
 use qiliang::store::journal::{CurveBatch, CurveWrite, JournalEntry};
 use tempfile::TempDir;
+
+use crate::{peak_mb, site};
 
 /// Days of readings that the audit looks at.
 const AUDIT_DAYS: i64 = 7;
@@ -46,18 +38,6 @@ fn now() -> DateTime<Utc> {
 
 fn today() -> GasDay {
     "2026-11-21".parse().unwrap()
-}
-
-/// As much memory as the process ever held since this was asked last, MB.
-fn peak_mb() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap();
-    let kb: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    kb / 1024.0
 }
 
 fn is_corrector(index: usize) -> bool {
@@ -206,16 +186,8 @@ fn silent(app: &App, meter: &MeterId) -> (usize, Duration, Duration) {
     (days, slowest, started.elapsed())
 }
 
-fn main() {
-    let wanted: Vec<usize> = std::env::args()
-        .skip(1)
-        .filter_map(|a| a.parse().ok())
-        .collect();
-    let wanted = if wanted.is_empty() {
-        vec![1_000, 10_000, 100_000]
-    } else {
-        wanted
-    };
+/// Prints a line for each number of meters.
+pub(crate) fn measure(wanted: &[usize]) {
     let city = City::new(CityConfig {
         meters: 200,
         history_days: 2,
@@ -225,19 +197,9 @@ fn main() {
     println!(
         "meters  | audit of {AUDIT_DAYS} days: pages, slowest, all, rows, peak MB | silent month, own days: days, slowest, all, peak MB | others' days: days, slowest, all, peak MB"
     );
-    for meters in wanted {
+    for meters in wanted.iter().copied() {
         let dir = TempDir::new().unwrap();
-        let mut settings = qiliang::settings::load(None).unwrap();
-        dir.path().clone_into(&mut settings.paths.data_dir);
-        let site = Site {
-            settings,
-            calendar: Arc::new(Calendar::default()),
-            profiles: Arc::new(ProfileSet::default()),
-            registry: Arc::new(Registry::new(parts(&city, meters))),
-            keys: Arc::new(KeyRing::default()),
-            limits: Arc::default(),
-            warnings: Vec::new(),
-        };
+        let site = site(dir.path(), parts(&city, meters));
         let (app, _reload) = App::open(&site, Arc::new(ManualClock::new(now()))).unwrap();
         let registry = app.registry();
         let ids: Vec<MeterId> = registry.meters.keys().cloned().collect();

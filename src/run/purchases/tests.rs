@@ -1,0 +1,168 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::customer::SaleMode;
+use crate::domain::series::LoadCurve;
+use crate::run::testing::{app_of, put_curves};
+use crate::serve::figures::fixture;
+
+const TODAY: &str = "2026-11-21";
+const RATIO: f64 = 0.05;
+
+/// The fixture's city with curves of gates and customers on the days from `from` to yesterday.
+fn city(dir: &TempDir, registry: &Registry, from: &str) -> App {
+    let now = fixture::at("2026-11-21T08:05:00+08:00");
+    let (app, reload) = app_of(dir.path(), registry.clone(), now);
+    drop(reload);
+    let (from, today) = (fixture::day(from), fixture::day(TODAY));
+    for i in 0..today.days_since(from) {
+        put_curves(&app, curves_on(registry, from.plus(i)));
+    }
+    let days = today.days_since(from);
+    let demand = fixture::demand(registry, from, days);
+    app.book.put_demand_days(demand).unwrap();
+    app
+}
+
+fn curves_on(registry: &Registry, day: GasDay) -> impl Iterator<Item = LoadCurve> {
+    let gates = fixture::gate_curves(registry, day, 24);
+    gates
+        .into_iter()
+        .chain(fixture::customer_curves(registry, day, 24))
+}
+
+fn history(app: &App, month: &str) -> MonthHistory {
+    let registry = app.registry();
+    let forecast = fixture::forecast(&registry, "2026-11-21T08:05:00+08:00", 45);
+    let month = month.parse().unwrap();
+    month_history(app, &registry, month, &forecast, None, RATIO).unwrap()
+}
+
+#[test]
+fn forecast_days_are_bought_with_their_loss_as_past_days_are() {
+    let dir = TempDir::new().unwrap();
+    let registry = fixture::registry();
+    let app = city(&dir, &registry, "2026-11-01");
+    let history = history(&app, "2026-12");
+    let (first, today) = (fixture::day("2026-11-01"), fixture::day(TODAY));
+    let gates: f64 = fixture::gate_curves(&registry, first, 24)
+        .iter()
+        .map(|curve| curve.volume().to_f64())
+        .sum();
+    let forecast = fixture::forecast(&registry, "2026-11-21T08:05:00+08:00", 45);
+    let used_a_day: f64 = forecast.nodes.iter().flat_map(|n| n.p50_m3[0]).sum();
+    let past = 20.0 * gates;
+    let ahead = 10.0 * used_a_day / (1.0 - RATIO);
+    let bought: i64 = history.last_month_by_source.values().sum();
+    assert!((bought as f64 - past - ahead).abs() <= 40.0, "{bought}");
+    // So the loss of the days to come is in the line of the loss too.
+    let demand = fixture::demand(&registry, first, 20);
+    let sold: f64 = demand.iter().map(DemandDay::volume_m3).sum();
+    let lost = past - sold + 10.0 * used_a_day * (1.0 / (1.0 - RATIO) - 1.0);
+    let said = history.last_month_by_class[&CustomerClass::Unaccounted];
+    assert!((said as f64 - lost).abs() <= 60.0, "{said} {lost}");
+    assert_eq!(history.last_month_by_class.values().sum::<i64>(), bought);
+    // Nothing is known of today's hours but that it is a day to come.
+    assert_eq!(today.days_since(first), 20);
+}
+
+#[test]
+fn a_contract_of_two_years_counts_its_present_year() {
+    let mut registry = fixture::registry();
+    for contract in &mut registry.contracts {
+        contract.valid_from = "2025-04-01".parse().unwrap();
+        contract.valid_to = "2027-03-31".parse().unwrap();
+    }
+    let dir = TempDir::new().unwrap();
+    // Metering began with the contract year, not with the contract.
+    let app = city(&dir, &registry, "2026-04-01");
+    let known = history(&app, "2026-12");
+    let from = fixture::day("2026-04-01");
+    let day = Purchases::read(&app, &registry, from, from.plus(1)).unwrap();
+    let a_day = day.day_m3(&"pipe".into(), from).unwrap();
+    let past = 234 * a_day;
+    let taken = known.taken_by_contract["HT-1"];
+    let ahead = known.last_month_by_source["pipe"] - 20 * a_day;
+    assert_eq!(taken, past + ahead);
+    assert!(known.unknown_days.is_empty());
+    // A gate was silent for a day: unknown, and how many days are.
+    let missing = LoadCurve::missing("G2".into(), fixture::day("2026-06-15"));
+    put_curves(&app, [missing]);
+    let unknown = history(&app, "2026-12");
+    assert!(unknown.taken_by_contract.is_empty());
+    assert_eq!(unknown.unknown_days["HT-1"], 1);
+    // In April the year begins anew.
+    let april = registry.contracts.iter().map(|contract| {
+        let april: GasMonth = "2027-04".parse().unwrap();
+        contract_year_from(contract, april)
+    });
+    assert!(
+        april
+            .into_iter()
+            .all(|day| day == fixture::day("2027-04-01"))
+    );
+}
+
+#[test]
+fn gas_of_others_was_not_delivered_under_our_contract() {
+    let mut registry = fixture::registry();
+    let from = fixture::day("2026-11-01");
+    let dir = TempDir::new().unwrap();
+    let app = city(&dir, &registry, "2026-11-01");
+    let read =
+        |registry: &Registry| Purchases::read(&app, registry, from, fixture::day(TODAY)).unwrap();
+    let before = read(&registry);
+    registry.customers.get_mut("C1").unwrap().sale_mode = SaleMode::Agency;
+    let after = read(&registry);
+    let c1 = fixture::customer_curves(&registry, from, 24)
+        .into_iter()
+        .find(|curve| curve.meter == "M1".into())
+        .unwrap()
+        .volume()
+        .round_m3();
+    let day = |of: &Purchases, source: &str| of.day_m3(&source.into(), from).unwrap();
+    let less = |source: &str| day(&before, source) - day(&after, source);
+    assert_eq!(
+        less("pipe"),
+        StdVolume::from_f64(c1 as f64 * 0.83).round_m3()
+    );
+    assert_eq!(less("pipe") + less("lng"), c1);
+    // A day it lacks counts like its others.
+    put_curves(&app, [LoadCurve::missing("M1".into(), from)]);
+    assert_eq!(read(&registry), after);
+    // Of the class 代输 it is the demand of the class.
+    registry.customers.get_mut("C1").unwrap().sale_mode = SaleMode::Direct;
+    registry.customers.get_mut("C4").unwrap().class = CustomerClass::Wheeling;
+    let mut demand = fixture::demand(&registry, from, 1);
+    demand.retain(|d| d.node.class == CustomerClass::Wheeling);
+    let volume = demand[0].volume_m3();
+    app.book.put_demand_days(demand).unwrap();
+    let wheeled = read(&registry);
+    // No more than there was.
+    let carried = StdVolume::from_f64(volume).round_m3();
+    assert_eq!(
+        day(&before, "pipe") - day(&wheeled, "pipe"),
+        carried.min(day(&before, "pipe"))
+    );
+    assert_eq!(less_in(&before, &wheeled, from.plus(1)), 0);
+}
+
+fn less_in(before: &Purchases, after: &Purchases, day: GasDay) -> i64 {
+    let of = |of: &Purchases| of.day_m3(&"pipe".into(), day).unwrap();
+    of(before) - of(after)
+}
+
+#[test]
+fn a_month_of_which_a_day_is_unknown_is_not_taken_for_less() {
+    let registry = fixture::registry();
+    let dir = TempDir::new().unwrap();
+    let app = city(&dir, &registry, "2026-11-01");
+    let today = fixture::day(TODAY);
+    let (taken, delivered) = month_takes(&app, &registry, today.plus(1)).unwrap();
+    assert_eq!(taken["HT-1"].days, 20);
+    assert!(delivered.contains_key("HT-1"));
+    put_curves(&app, [LoadCurve::missing("G1".into(), today.plus(-9))]);
+    let (taken, delivered) = month_takes(&app, &registry, today.plus(1)).unwrap();
+    assert!(taken.is_empty());
+    assert!(delivered.contains_key("HT-1"));
+}
