@@ -490,7 +490,7 @@ describe('behaviour', () => {
     await visit(page, PAGES[1], 'zh-CN')
     for (const [name, label] of [['source', '气源'], ['class', '用户结构'], ['slot', '用气时段']]) {
       const answered = page.waitForResponse((response) => response.url().includes(`by=${name}`))
-      await page.getByRole('radio', { name: label, exact: true }).click()
+      await page.getByRole('radio', { name: label, exact: true }).first().click()
       await answered
       await page.locator('.keys button').nth(1).waitFor()
       await assertDrawn(page, 'chart-forecast')

@@ -88,7 +88,7 @@ pub fn file(app: &App, new: &NewPlans) -> Result<PlanReport, ActionError> {
 /// Enters a table of plans, or tells what would become of it.
 ///
 /// # Errors
-/// As [`file`]; a dry run tells what is wrong in its report.
+/// As [`file()`]; a dry run tells what is wrong in its report.
 pub fn import(app: &App, upload: &PlanUpload) -> Result<PlanReport, ActionError> {
     let about = &upload.about;
     let table = hints(upload).and_then(|hints| tables::read(&upload.bytes, &hints));
