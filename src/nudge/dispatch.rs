@@ -67,19 +67,7 @@ pub async fn dispatch(
     channel: &dyn NudgeChannel,
     now: DateTime<Utc>,
 ) -> Result<Receipt, DispatchError> {
-    if nudge.state != NudgeState::Approved {
-        return Err(DispatchError::NotApproved {
-            id: nudge.id.clone(),
-            state: nudge.state,
-        });
-    }
-    if *customer.id() != nudge.customer {
-        return Err(DispatchError::OtherCustomer {
-            id: nudge.id.clone(),
-            expected: nudge.customer.clone(),
-            given: customer.id().clone(),
-        });
-    }
+    admit(&nudge.id, nudge.state, nudge, customer)?;
     if now >= nudge.expires_at {
         return Err(DispatchError::Expired {
             id: nudge.id.clone(),
@@ -87,14 +75,7 @@ pub async fn dispatch(
         });
     }
     policy.may_send(customer.id(), now, sent, opted_out)?;
-    let message = Outgoing {
-        id: nudge.id.clone(),
-        customer: nudge.customer.clone(),
-        contact_group: nudge.contact_group.clone(),
-        format: "markdown".into(),
-        text: text.into(),
-        expires_at: nudge.expires_at,
-    };
+    let message = outgoing(&nudge.id, nudge, text, nudge.expires_at);
     Ok(channel.send(&message, now).await?)
 }
 
@@ -118,29 +99,44 @@ pub async fn dispatch_receipt(
     channel: &dyn NudgeChannel,
     now: DateTime<Utc>,
 ) -> Result<Receipt, DispatchError> {
-    if receipt.state != NudgeState::Approved {
+    admit(receipt.id, receipt.state, nudge, customer)?;
+    policy.may_send_receipt(customer.id(), now, sent, opted_out)?;
+    let message = outgoing(receipt.id, nudge, receipt.text, now + RECEIPT_SHOWN);
+    Ok(channel.send(&message, now).await?)
+}
+
+/// What a person let go, to the customer it is for.
+fn admit(
+    id: &str,
+    state: NudgeState,
+    nudge: &Nudge,
+    customer: &NudgeableCustomer,
+) -> Result<(), DispatchError> {
+    if state != NudgeState::Approved {
         return Err(DispatchError::NotApproved {
-            id: receipt.id.to_owned(),
-            state: receipt.state,
+            id: id.to_owned(),
+            state,
         });
     }
     if *customer.id() != nudge.customer {
         return Err(DispatchError::OtherCustomer {
-            id: receipt.id.to_owned(),
+            id: id.to_owned(),
             expected: nudge.customer.clone(),
             given: customer.id().clone(),
         });
     }
-    policy.may_send_receipt(customer.id(), now, sent, opted_out)?;
-    let message = Outgoing {
-        id: receipt.id.to_owned(),
+    Ok(())
+}
+
+fn outgoing(id: &str, nudge: &Nudge, text: &str, expires_at: DateTime<Utc>) -> Outgoing {
+    Outgoing {
+        id: id.to_owned(),
         customer: nudge.customer.clone(),
         contact_group: nudge.contact_group.clone(),
         format: "markdown".into(),
-        text: receipt.text.to_owned(),
-        expires_at: now + RECEIPT_SHOWN,
-    };
-    Ok(channel.send(&message, now).await?)
+        text: text.to_owned(),
+        expires_at,
+    }
 }
 
 /// A receipt on its way out.

@@ -89,28 +89,15 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::calendar::GasDayClock;
-    use crate::domain::quantity::ReferenceConditions;
-    use crate::domain::registry::{Company, RegistryParts};
-    use crate::domain::slot::SlotTable;
+    use crate::domain::registry::RegistryParts;
     use crate::domain::source::Zone;
     use crate::domain::weather::{StationMix, WeatherKind, WeatherPoint, WeatherVintage};
     use crate::run::testing;
     use crate::validate::limits::LimitTable;
+    use crate::validate::rules;
 
     fn parts() -> RegistryParts {
         RegistryParts {
-            version: "test".into(),
-            company: Company {
-                name: "试验燃气有限公司".into(),
-                short_name: "试验".into(),
-                phone: String::new(),
-                gas_day_start_hour: GasDayClock::default(),
-                reference: ReferenceConditions::CHINA,
-                heating_from: "11-15".into(),
-                heating_to: "03-15".into(),
-                slots: SlotTable::default(),
-            },
             zones: vec![Zone {
                 id: "north".into(),
                 name: "北区".into(),
@@ -118,17 +105,7 @@ mod tests {
                 atmosphere_kpa: 101.325,
                 pipe_volume_m3: 0.0,
             }],
-            sources: Vec::new(),
-            shares: Vec::new(),
-            customers: Vec::new(),
-            meters: Vec::new(),
-            exchanges: Vec::new(),
-            gateways: Vec::new(),
-            contracts: Vec::new(),
-            production_changes: Vec::new(),
-            filed_plans: Vec::new(),
-            new_connections: Vec::new(),
-            gas_qualities: Vec::new(),
+            ..rules::testing::parts()
         }
     }
 

@@ -14,7 +14,7 @@ use qiliang::domain::demand::{DemandDay, DemandNode};
 use qiliang::domain::finding::Quality;
 use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::series::LoadCurve;
-use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::domain::weather::WeatherKind;
 use qiliang::run::app::App;
 use qiliang::run::{forecasting, nudging, site};
 use qiliang::serve::api::nudges::{NudgeStep, NudgeStepKind};
@@ -26,6 +26,7 @@ use crate::curve_edits::{Answer, ask};
 use crate::support::daemon::{Daemon, qiliang};
 use crate::support::site::Site;
 use crate::support::wait_for;
+use crate::support::weather::vintage;
 
 /// Takes every message and keeps it.
 struct Receiver {
@@ -106,18 +107,6 @@ pub(crate) fn fill(app: &App, day: GasDay) {
         .collect();
     app.book.put_demand_days(demand).unwrap();
     let start = app.gas_day_clock().start_of(told.plus(-210));
-    let vintage = |kind, from: DateTime<Utc>, hours: i64| WeatherVintage {
-        station: "zz".into(),
-        kind,
-        issued_at: from,
-        available_at: from,
-        points: (0..hours)
-            .map(|h| WeatherPoint {
-                at: from + TimeDelta::hours(h),
-                temperature_c: 10.0 + (h as f64 / 200.0).sin() * 8.0,
-            })
-            .collect(),
-    };
     let today = app.gas_day_clock().start_of(told);
     app.book
         .put_weather(vec![

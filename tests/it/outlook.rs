@@ -9,7 +9,7 @@ use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandNode, DemandView};
 use qiliang::domain::expectation::{Expectation, Watched};
 use qiliang::domain::factor::{FactorAmount, FactorKind};
-use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
+use qiliang::domain::weather::WeatherKind;
 use qiliang::run::actions::Desk;
 use qiliang::run::app::App;
 use qiliang::run::{forecasting, monitor, runs, site};
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::support::daemon::qiliang;
 use crate::support::site::Site;
+use crate::support::weather::vintage;
 
 /// 09:00 in Beijing, after the gate.
 fn start() -> DateTime<Utc> {
@@ -57,20 +58,8 @@ fn fill(app: &App, days: i64) {
     let past = (1..=days).map(|back| demand(today.plus(-back), 1.0));
     app.book.put_demand_days(past.collect()).unwrap();
     let from = app.gas_day_clock().start_of(today.plus(-days));
-    let points = (0..days * 24)
-        .map(|h| WeatherPoint {
-            at: from + TimeDelta::hours(h),
-            temperature_c: 10.0 + (h as f64 / 200.0).sin() * 8.0,
-        })
-        .collect();
     app.book
-        .put_weather(vec![WeatherVintage {
-            station: "zz".into(),
-            kind: WeatherKind::Observed,
-            issued_at: from,
-            available_at: from,
-            points,
-        }])
+        .put_weather(vec![vintage(WeatherKind::Observed, from, days * 24)])
         .unwrap();
 }
 

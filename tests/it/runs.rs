@@ -17,6 +17,7 @@ use qiliang::store::book::RunBeside;
 
 use crate::support::daemon::qiliang;
 use crate::support::site::Site;
+use crate::support::weather::vintage;
 
 fn now() -> DateTime<Utc> {
     "2026-11-20T01:30:00Z".parse().unwrap()
@@ -50,18 +51,6 @@ fn fill(app: &App, days: i64) {
         .collect();
     app.book.put_demand_days(demand).unwrap();
     let start = app.gas_day_clock().start_of(today.plus(-days));
-    let vintage = |kind, from: DateTime<Utc>, hours: i64| WeatherVintage {
-        station: "zz".into(),
-        kind,
-        issued_at: from,
-        available_at: from,
-        points: (0..hours)
-            .map(|h| WeatherPoint {
-                at: from + TimeDelta::hours(h),
-                temperature_c: 10.0 + (h as f64 / 200.0).sin() * 8.0,
-            })
-            .collect(),
-    };
     let hour = app.gas_day_clock().start_of(today);
     app.book
         .put_weather(vec![

@@ -1,14 +1,13 @@
 //! The copy for one supplier (报送件): its contracts and their days, declared quantities alone. What we
 //! expect, how sure we are of it, what it costs and who our customers are stays inside.
 
-use rust_xlsxwriter::Workbook;
-
 use crate::domain::contract::ContractComponentKind;
 use crate::plan::PlanError;
 use crate::plan::declaration::{ContractLine, Declaration};
-use crate::plan::workbook::page::{Look, Page, Styles, cell, col_of, on, range, row_of, wan};
+use crate::plan::workbook::page::{Look, Page, cell, col_of, on, range, row_of, wan};
 use crate::plan::workbook::{
-    DAILY, FIRST, SUMMARY, daily, heads, instant_zh, meta, period_zh, properties, signature_names,
+    DAILY, FIRST, SUMMARY, Write, book_of, daily, heads, instant_zh, meta, period_zh,
+    signature_names, write_sheets,
 };
 
 const CONTRACT: u16 = 5;
@@ -64,27 +63,11 @@ pub fn write(document: &Declaration, supplier: &str) -> Result<Option<Vec<u8>>, 
     if copy.contracts.is_empty() {
         return Ok(None);
     }
-    let mut book = Workbook::new();
-    let styles = Styles::new();
+    let mut book = book_of(document)?;
     let hash = document.content_hash()?;
-    book.set_properties(&properties(
-        "月度用气计划申报表",
-        &document.company,
-        &document.prepared_by,
-        document.made_at,
-    )?);
-    for (name, write) in [
-        (
-            "封面",
-            cover as fn(&mut Page<'_>, &SupplierCopy<'_>) -> Result<(), PlanError>,
-        ),
-        (SUMMARY, summary),
-        (DAILY, days),
-    ] {
-        let sheet = book.add_worksheet();
-        sheet.set_name(name)?;
-        write(&mut Page::new(sheet, &styles), &copy)?;
-    }
+    let sheets: [(&str, Write<SupplierCopy<'_>>); 3] =
+        [("封面", cover), (SUMMARY, summary), (DAILY, days)];
+    write_sheets(&mut book, &sheets, &copy)?;
     meta(
         &mut book,
         &[

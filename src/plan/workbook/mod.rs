@@ -37,31 +37,18 @@ const FIRST: u32 = 3;
 /// # Errors
 /// [`PlanError::Workbook`] if the writer refuses a cell.
 pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
-    let mut book = Workbook::new();
-    let styles = Styles::new();
+    let mut book = book_of(document)?;
     let hash = document.content_hash()?;
-    book.set_properties(&properties(
-        "月度用气计划申报表",
-        &document.company,
-        &document.prepared_by,
-        document.made_at,
-    )?);
-    for (name, write) in [
-        (
-            "封面",
-            cover::write as fn(&mut Page<'_>, &Declaration) -> Result<(), PlanError>,
-        ),
+    let sheets: [(&str, Write<Declaration>); 7] = [
+        ("封面", cover::write),
         (SUMMARY, summary::write),
         (DAILY, daily::write),
         (STRUCTURE, structure::write),
         ("用气时段", slots::write),
         ("重点用户", consumers::write),
         ("新增与项目", parts::write),
-    ] {
-        let sheet = book.add_worksheet();
-        sheet.set_name(name)?;
-        write(&mut Page::new(sheet, &styles), document)?;
-    }
+    ];
+    write_sheets(&mut book, &sheets, document)?;
     meta(
         &mut book,
         &[
@@ -76,6 +63,35 @@ pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
         ],
     )?;
     Ok(book.save_to_buffer()?)
+}
+
+/// Writes one sheet about a document.
+type Write<D> = fn(&mut Page<'_>, &D) -> Result<(), PlanError>;
+
+fn write_sheets<D>(
+    book: &mut Workbook,
+    sheets: &[(&str, Write<D>)],
+    document: &D,
+) -> Result<(), PlanError> {
+    let styles = Styles::new();
+    for (name, write) in sheets {
+        let sheet = book.add_worksheet();
+        sheet.set_name(*name)?;
+        write(&mut Page::new(sheet, &styles), document)?;
+    }
+    Ok(())
+}
+
+/// An empty book with the properties of a declaration.
+fn book_of(document: &Declaration) -> Result<Workbook, PlanError> {
+    let mut book = Workbook::new();
+    book.set_properties(&properties(
+        "月度用气计划申报表",
+        &document.company,
+        &document.prepared_by,
+        document.made_at,
+    )?);
+    Ok(book)
 }
 
 /// Properties that depend on the document alone; the writer's default is the time of writing.

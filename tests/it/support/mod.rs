@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod publisher;
 pub(crate) mod pymodbus;
 pub(crate) mod site;
+pub(crate) mod weather;
 
 use std::time::{Duration, Instant};
 
