@@ -19,7 +19,7 @@ use crate::domain::calendar::beijing_civil;
 use crate::domain::id::DeviceId;
 use crate::run::replay::{self, CHUNK_MAX};
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
-use crate::store::journal::{RejectFilter, RejectStats, StoredReject};
+use crate::store::journal::{ListedReject, RejectFilter, RejectStats, StoredReject};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RejectsCommand {
@@ -169,8 +169,11 @@ fn list(context: &Context, chosen: Chosen, limit: usize, is_json: bool) -> Resul
     let app = context.read()?;
     let rejects = app.journal.rejects(&chosen.filter(limit))?;
     if is_json {
-        for reject in &rejects {
-            println!("{}", as_json(reject));
+        for listed in &rejects {
+            // One payload at a time.
+            if let Some(reject) = app.journal.reject(listed.id)? {
+                println!("{}", as_json(&reject));
+            }
         }
         return Ok(());
     }
@@ -181,8 +184,7 @@ fn list(context: &Context, chosen: Chosen, limit: usize, is_json: bool) -> Resul
     Ok(())
 }
 
-fn line(reject: &StoredReject) -> String {
-    let frame = &reject.rejected.frame;
+fn line(reject: &ListedReject) -> String {
     let replayed = if reject.replayed_at.is_some() {
         "replayed; was "
     } else {
@@ -193,9 +195,9 @@ fn line(reject: &StoredReject) -> String {
         reject.id,
         beijing_civil(reject.last_received_at).format("%Y-%m-%d %H:%M:%S"),
         reject.times,
-        frame.origin,
-        frame.bytes.len(),
-        reject.rejected.reason
+        reject.origin,
+        reject.size_bytes,
+        reject.reason
     )
 }
 
@@ -518,7 +520,21 @@ mod tests {
             "rejects_show_binary",
             whole(&reject(b"\x68\x30\x01\x00\xff h"))
         );
-        insta::assert_snapshot!("rejects_list_line", line(&reject(b"\x68")));
+        let listed = ListedReject {
+            id: 7,
+            transport: Transport::Mqtt,
+            origin: "gas/co/gw/D1/up/reading".into(),
+            device: Some("D1".into()),
+            meter: Some("M1".into()),
+            reason: RejectReason::new("decode.truncated", "frame ends early"),
+            size_bytes: 1,
+            beginning: vec![0x68],
+            first_received_at: "2026-11-21T00:00:00Z".parse().unwrap(),
+            last_received_at: "2026-11-21T01:00:00Z".parse().unwrap(),
+            times: 3,
+            replayed_at: None,
+        };
+        insta::assert_snapshot!("rejects_list_line", line(&listed));
         insta::assert_snapshot!(
             "rejects_list_json",
             format!("{:#}", as_json(&reject(b"\x68\x30")))

@@ -22,6 +22,7 @@ mod line_protocol;
 mod ndjson;
 pub mod plans;
 mod table;
+mod unpacked;
 mod xlsx;
 
 use std::fs::File;

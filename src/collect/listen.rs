@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -41,6 +42,11 @@ const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Pause after the host refuses to accept (usually: out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection on which nothing came for so long is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_mins(2);
+/// And again, until the system gives it up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Passwords checked at the same time; each takes a core for a tenth of a second.
 const HASHING_MAX: usize = 1;
@@ -255,7 +261,16 @@ impl Server {
         stop: &CancellationToken,
     ) {
         match accepted {
-            Ok((stream, peer)) => self.accept(stream, peer, tls, stop),
+            Ok((stream, peer)) => {
+                // A meter behind a NAT that forgot it never says goodbye, and some ask for no keep-alive of MQTT.
+                let keepalive = TcpKeepalive::new()
+                    .with_time(KEEPALIVE)
+                    .with_interval(KEEPALIVE_INTERVAL);
+                if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keepalive) {
+                    debug!("Connection of {peer} without TCP keep-alive: {error}");
+                }
+                self.accept(stream, peer, tls, stop);
+            }
             Err(error) => {
                 warn!(
                     "Meters cannot connect: {error}; if it says too many open files, raise the limit (LimitNOFILE)"

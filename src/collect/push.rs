@@ -30,6 +30,9 @@ use crate::collect::{Ack, Delivery, FrameOutcome};
 use crate::domain::frame::RawFrame;
 use crate::settings::PushSettings;
 
+/// Bodies that are being read take at most so much memory together, KiB.
+const BODIES_MAX_KIB: u32 = 64 * 1_024;
+
 /// A commit may take this long; a disk that is full longer than that is not waited out by a client.
 const COMMIT_MAX: Duration = Duration::from_secs(15);
 
@@ -209,6 +212,8 @@ pub struct Push {
     /// Weak, so that the queue ends with the collectors.
     queue: mpsc::WeakSender<Delivery>,
     working: Semaphore,
+    /// KiB of bodies that are being read.
+    reading: Semaphore,
     counts: Mutex<BTreeMap<String, Count>>,
     keys: Mutex<BTreeSet<(String, String)>>,
 }
@@ -236,6 +241,7 @@ impl Push {
     ) -> Self {
         Self {
             working: Semaphore::new(settings.requests_max),
+            reading: Semaphore::new(BODIES_MAX_KIB as usize),
             queue: sender.downgrade(),
             settings,
             gate,
@@ -273,7 +279,21 @@ impl Push {
         Duration::from_secs(self.settings.queue_wait_s)
     }
 
-    /// A place among the requests that are worked on.
+    /// Room in memory for a body that is being read, however slowly it comes.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, TakeError> {
+        let kib = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+        let kib = kib.clamp(1, BODIES_MAX_KIB);
+        match timeout(self.wait(), self.reading.acquire_many(kib)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(TakeError::Stopped),
+            Err(_) => Err(TakeError::Busy),
+        }
+    }
+
+    /// A place among the requests that are worked on, their bodies being here.
     ///
     /// # Errors
     /// `Busy`.

@@ -66,6 +66,22 @@ pub struct RawFrame {
     pub received_at: DateTime<Utc>,
 }
 
+/// Ends the origin of a frame that a broker had kept: it came before, nobody knows when.
+const RETAINED: &str = " (retained)";
+
+impl RawFrame {
+    /// The origin of a message that a broker had kept (MQTT's retain flag) and sent when we subscribed. It
+    /// stands in the origin so that it is known as long as the frame is.
+    pub fn retained_origin(topic: &str) -> String {
+        format!("{topic}{RETAINED}")
+    }
+
+    /// Whether a broker had kept it: its arrival says nothing about its age.
+    pub fn is_retained(&self) -> bool {
+        self.transport == Transport::Mqtt && self.origin.ends_with(RETAINED)
+    }
+}
+
 /// Why a frame was not taken: a stable code, what was wrong, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectReason {

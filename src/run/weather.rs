@@ -173,7 +173,10 @@ fn changed(
     entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "csv" || e == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|e| e == "csv" || e == "json" || e == "ndjson")
+        })
         .filter_map(|path| {
             let found = std::fs::metadata(&path).ok()?;
             let stamp = (found.modified().ok()?, found.len());

@@ -21,7 +21,7 @@ use crate::serve::figures::instant_text;
 use crate::serve::figures::overview::{AlertCounts, NominatedDay};
 use crate::serve::live::{Notice, NoticeKind, NoticeLevel};
 use crate::store::book::{Document, DocumentKind, ForecastHeader, Restatement};
-use crate::store::journal::StoredReject;
+use crate::store::journal::ListedReject;
 
 /// Curves of days further back change in bulk, after an import or a change of the registry.
 const RECENT_CURVE_DAYS: i64 = 7;
@@ -187,8 +187,8 @@ const fn notice_level(level: Level) -> NoticeLevel {
 }
 
 /// A frame was not taken.
-pub(super) fn reject_notice(reject: &StoredReject) -> Notice {
-    let reason = &reject.rejected.reason;
+pub(super) fn reject_notice(reject: &ListedReject) -> Notice {
+    let reason = &reject.reason;
     Notice {
         at: reject.last_received_at,
         kind: NoticeKind::Reject,
@@ -198,11 +198,9 @@ pub(super) fn reject_notice(reject: &StoredReject) -> Notice {
         title_en: format!("frame rejected: {}", reason.message),
         subject: Some(
             reject
-                .rejected
-                .frame
                 .device
                 .as_ref()
-                .map_or_else(|| reject.rejected.frame.origin.clone(), ToString::to_string),
+                .map_or_else(|| reject.origin.clone(), ToString::to_string),
         ),
     }
 }

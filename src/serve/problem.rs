@@ -154,7 +154,7 @@ impl ApiProblem {
             ),
             StatusCode::PAYLOAD_TOO_LARGE => (
                 "serve.body_too_large",
-                "the request body is larger than 64 KiB",
+                "the request body is larger than this address takes; docs/API.md says how much that is",
             ),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => (
                 "serve.timeout",

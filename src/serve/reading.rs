@@ -20,7 +20,7 @@ use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::StoreError;
 use crate::store::book::{DocumentKind, Restatement};
-use crate::store::journal::{EditFilter, FindingFilter, RejectFilter, StoredReject};
+use crate::store::journal::{EditFilter, FindingFilter, ListedReject, RejectFilter};
 use crate::validate::stats::Counts;
 
 pub(super) use self::ready::NotReady;
@@ -103,7 +103,7 @@ impl AppState {
     }
 
     /// Rejected frames.
-    pub(super) fn rejects(&self, filter: &RejectFilter) -> Result<Vec<StoredReject>, ApiProblem> {
+    pub(super) fn rejects(&self, filter: &RejectFilter) -> Result<Vec<ListedReject>, ApiProblem> {
         self.journal().rejects(filter).map_err(journal_failed)
     }
 

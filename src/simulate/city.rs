@@ -558,15 +558,20 @@ impl City {
         work_from + i64::try_from(i128::from(work_to - work_from) * into / volume).unwrap_or(0)
     }
 
-    /// Standard flow in the hour that holds an instant, m³/h.
+    /// Standard flow at an instant, m³/h: that of its hour, which wanders by a hundredth from second to second
+    /// as a flow does.
     pub fn flow_std_m3h(&self, site: usize, at: DateTime<Utc>) -> f64 {
         let (day, into) = self.place_in_span(at);
         if day + 1 >= self.totals[site].len() {
             return 0.0;
         }
         let hour = position(into / 3600).min(23);
+        let noise = self
+            .noise
+            .normal(Stream::Flow, site as u64, at.timestamp().cast_unsigned());
         self.hour_units(site, day)[hour] as f64 / 10_000.0
             * self.layout.sites[site].meter.fixed_factor
+            * (1.0 + 0.01 * noise)
     }
 
     /// Demand of a zone in an hour, m³ (all customers' meters, standard).

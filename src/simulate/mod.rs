@@ -113,8 +113,8 @@ pub struct Written {
     pub faults: u64,
 }
 
-/// Writes a city into `dir`: `registry/` with its files, `weather.ndjson`, `faults.txt` and, if
-/// asked for, `history.ndjson`. `progress` hears what is being written and how many there are.
+/// Writes a city into `dir`: `registry/` with its files, `weather.ndjson`, `faults.txt`, if asked for
+/// `history.ndjson`, and `site.toml`, with which every command can be used on it. `progress` hears what is being written and how many there are.
 ///
 /// # Errors
 /// The file that could not be written.
@@ -131,6 +131,7 @@ pub fn write(
     progress("meters", meters);
     let vintages = city.write_weather(&dir.join("weather.ndjson"), progress)?;
     let faults = city.write_faults(&dir.join("faults.txt"))?;
+    write_site(dir)?;
     let frames = if has_history {
         city.write_history(&dir.join("history.ndjson"), progress)?
     } else {
@@ -142,4 +143,19 @@ pub fn write(
         frames,
         faults,
     })
+}
+
+/// Settings with the paths of the folder; everything else keeps its default.
+fn write_site(dir: &Path) -> Result<(), SimulateError> {
+    let file = dir.join("site.toml");
+    let failed = |source| SimulateError::io(&file, source);
+    let dir = std::path::absolute(dir).map_err(failed)?;
+    let quoted = |name: &str| toml::Value::String(dir.join(name).display().to_string());
+    let text = format!(
+        "# Profiles and calendars are those of the working directory, unless [paths] names others.\n\
+         [paths]\nregistry_dir = {}\ndata_dir = {}\n",
+        quoted("registry"),
+        quoted("data"),
+    );
+    std::fs::write(&file, text).map_err(failed)
 }

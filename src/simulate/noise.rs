@@ -28,6 +28,7 @@ pub(crate) enum Stream {
     Plan = 12,
     Garbage = 13,
     Ring = 14,
+    Flow = 15,
 }
 
 impl Noise {

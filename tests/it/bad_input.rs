@@ -73,8 +73,8 @@ async fn unknown_topic_unknown_meter_and_truncated_frame_are_kept_with_their_rea
     let code_of = |origin: &str| {
         rejects
             .iter()
-            .filter(|r| r.rejected.frame.origin.contains(origin))
-            .map(|r| (r.rejected.reason.code.clone(), r.rejected.frame.bytes.len()))
+            .filter(|r| r.origin.contains(origin))
+            .map(|r| (r.reason.code.clone(), r.size_bytes))
             .collect::<Vec<_>>()
     };
     assert_eq!(

@@ -91,9 +91,8 @@ fn a_file_is_stored_once_and_its_bad_lines_are_kept_with_their_place() {
     let mut kept: Vec<_> = rejects
         .iter()
         .map(|r| {
-            let frame = &r.rejected.frame;
-            let place = frame.origin.rsplit('/').next().unwrap();
-            (place.to_owned(), r.rejected.reason.code.clone())
+            let place = r.origin.rsplit('/').next().unwrap();
+            (place.to_owned(), r.reason.code.clone())
         })
         .collect();
     kept.sort();
@@ -162,9 +161,9 @@ fn beside_the_daemon_the_lines_go_through_it() {
     let stored = journal(&site);
     let rejects = stored.rejects(&RejectFilter::default()).unwrap();
     assert_eq!(rejects.len(), 1);
-    assert!(rejects[0].rejected.frame.origin.ends_with("h.csv:22"));
-    assert_eq!(rejects[0].rejected.frame.transport.key(), "import");
-    assert_eq!(rejects[0].rejected.reason.code, "import.line");
+    assert!(rejects[0].origin.ends_with("h.csv:22"));
+    assert_eq!(rejects[0].transport.key(), "import");
+    assert_eq!(rejects[0].reason.code, "import.line");
     assert!(daemon.is_running());
     assert!(daemon.stop().success());
 }

@@ -150,5 +150,11 @@ fn a_city_is_written_with_its_weather_and_history() {
     assert_eq!(lines("faults.txt"), written.faults + 1);
     assert!(written.frames > 150 && written.faults > 10, "{written:?}");
     assert!(dir.path().join("registry/meters.csv").is_file());
+    // What is written can be used as it stands.
+    let settings = qiliang::settings::load(Some(&dir.path().join("site.toml"))).unwrap();
+    assert_eq!(settings.paths.registry_dir, dir.path().join("registry"));
+    let weather = dir.path().join("weather.ndjson");
+    let vintages = qiliang::collect::weather::read_file(&weather, chrono::Utc::now()).unwrap();
+    assert_eq!(vintages.len() as u64, written.vintages);
     assert!(heard.contains(&("meters".to_owned(), 40)));
 }

@@ -19,6 +19,7 @@ use rust_decimal::Decimal;
 
 use self::head::{Head, Layout};
 use super::csv_rows::WithoutReturns;
+use super::unpacked::{self, UnpackError};
 use super::xlsx::{self, Cell, Row, fifteen_digits, letters};
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::language::Bilingual;
@@ -26,6 +27,8 @@ use crate::domain::quantity::StdVolume;
 
 /// Largest file, bytes.
 pub const FILE_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What a workbook may unpack to, bytes.
+const UNPACKED_MAX_BYTES: u64 = 64 << 20;
 /// Customers' days in one table at most.
 pub const PLANS_MAX: usize = 40_000;
 /// Cells of a sheet at most, whatever they hold.
@@ -132,6 +135,16 @@ fn workbook(bytes: Vec<u8>, hints: &Hints) -> Result<PlanTable, Bilingual> {
             format!("the workbook cannot be read: {error}; save it as .xlsx again"),
         )
     };
+    unpacked::at_most(&bytes, UNPACKED_MAX_BYTES).map_err(|error| match error {
+        UnpackError::TooMuch { max } => both(
+            format!(
+                "工作簿解压后超过 {} MiB;请只保留计划表,去掉图片和格式,另存后再传",
+                max >> 20
+            ),
+            error.to_string(),
+        ),
+        UnpackError::Broken(reason) => unreadable(reason),
+    })?;
     let mut workbook: Xlsx<_> =
         Xlsx::new(Cursor::new(bytes)).map_err(|error| unreadable(error.to_string()))?;
     let is_1904 = workbook.has_1904_epoch();

@@ -12,11 +12,14 @@ use calamine::{DataRef, Reader as _, Xlsx};
 use chrono::{NaiveDate, TimeDelta};
 
 use super::table::Columns;
-use super::{Line, code};
+use super::{Line, code, unpacked};
 use crate::domain::frame::RejectReason;
 
 /// Largest workbook, bytes.
 pub(super) const FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What a workbook of readings may unpack to, bytes: a million rows of a dozen columns.
+const UNPACKED_MAX_BYTES: u64 = 2 << 30;
 
 /// A table is not wider than this.
 const COLUMNS_MAX: usize = 256;
@@ -63,6 +66,7 @@ impl XlsxRows {
 }
 
 fn read(bytes: Vec<u8>) -> Result<XlsxRows, String> {
+    unpacked::at_most(&bytes, UNPACKED_MAX_BYTES).map_err(|error| error.to_string())?;
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes))
         .map_err(|error| format!("it is no workbook that can be read: {error}"))?;
     let is_1904 = workbook.has_1904_epoch();

@@ -333,9 +333,9 @@ async fn topics(report: &mut Report, examination: &Examination<'_>, caller: &mut
         .ok();
     if !retained.is_empty() {
         let again = if examination.broker.version == MqttVersion::V311 {
-            "each reconnect brings them again, which the journal takes once"
+            "each reconnect brings them again; of meters that send a time the journal takes them once, of others they are refused"
         } else {
-            "a new session brings them again, which the journal takes once"
+            "a new session brings them again; of meters that send a time the journal takes them once, of others they are refused"
         };
         report.add(
             Severity::Note,

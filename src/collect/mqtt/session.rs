@@ -379,7 +379,11 @@ impl<'a> Session<'a> {
             return RawFrame {
                 transport: Transport::Mqtt,
                 device: self.topics.device_of(&message.topic),
-                origin: message.topic,
+                origin: if message.is_retained {
+                    RawFrame::retained_origin(&message.topic)
+                } else {
+                    message.topic
+                },
                 // A part of the read buffer, which lives until the last message in it is done:
                 // they are taken in order, so it holds little more than what is under way.
                 bytes: message.payload,

@@ -13,6 +13,9 @@ use super::{BodyError, cbor};
 use crate::domain::frame::RejectReason;
 use crate::domain::id::DeviceId;
 
+/// Longest message, bytes: a meter's array of a month is some kilobytes, and a refused message is kept.
+pub(super) const MESSAGE_MAX_BYTES: usize = 256 * 1024;
+
 /// Longest name of a device, characters.
 const DEVICE_NAME_MAX: usize = 64;
 
@@ -196,15 +199,31 @@ fn lines(
 }
 
 /// A message and the device it is from: `dev` in it, or the request's, which must agree.
+///
+/// Of a message that is too long the beginning is kept, and no device: it must not be decoded as if it
+/// were whole.
 fn message(at: String, text: &[u8], device: Option<&DeviceId>) -> Message {
-    let (device, refusal) = match device_of(text, device) {
+    let head = text.get(..MESSAGE_MAX_BYTES).unwrap_or(text);
+    let named = if head.len() < text.len() {
+        Err(RejectReason::new(
+            "push.message_too_large",
+            format!(
+                "message has {} bytes, a message may have {MESSAGE_MAX_BYTES}; its beginning is kept; send readings in \
+                 messages of their own",
+                text.len()
+            ),
+        ))
+    } else {
+        device_of(text, device)
+    };
+    let (device, refusal) = match named {
         Ok(device) => (Some(device), None),
         Err(reason) => (None, Some(reason)),
     };
     Message {
         at,
         device,
-        bytes: Bytes::copy_from_slice(text),
+        bytes: Bytes::copy_from_slice(head),
         origin: None,
         received_at: None,
         refusal,

@@ -253,6 +253,12 @@ async fn places_and_keys_are_given_back() {
     assert_eq!(rig.push.place().await.unwrap_err(), TakeError::Busy);
     drop(places);
     assert!(rig.push.place().await.is_ok());
+    // Bodies on their way take room, and no place.
+    let slow = rig.push.room(64 << 20).await.unwrap();
+    assert!(rig.push.place().await.is_ok());
+    assert_eq!(rig.push.room(1).await.unwrap_err(), TakeError::Busy);
+    drop(slow);
+    assert!(rig.push.room(usize::MAX).await.is_ok());
     let held = rig.push.hold_key("t", "k").unwrap();
     assert!(rig.push.hold_key("t", "k").is_none());
     assert!(rig.push.hold_key("u", "k").is_some());

@@ -1,4 +1,4 @@
-//! Weather from files: `*.csv` with a header, and `*.json` as it is pushed.
+//! Weather from files: `*.csv` with a header, `*.json` as it is pushed, `*.ndjson` with such a vintage a line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,8 +41,19 @@ pub fn read_file(path: &Path, now: DateTime<Utc>) -> Result<Vec<WeatherVintage>,
         .map_err(unreadable)?
         .into();
     let known_at = written_at.min(now);
-    if path.extension().is_some_and(|e| e == "json") {
+    let is = |name| path.extension().is_some_and(|extension| extension == name);
+    if is("json") {
         return parse_json(&text, &path.display().to_string(), known_at, true);
+    }
+    if is("ndjson") || is("jsonl") {
+        let mut vintages = Vec::new();
+        for (line, text) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            if !text.trim_ascii().is_empty() {
+                let place = format!("{}:{line}", path.display());
+                vintages.extend(parse_json(text, &place, known_at, true)?);
+            }
+        }
+        return Ok(vintages);
     }
     let mut vintages: BTreeMap<_, Vec<WeatherPoint>> = BTreeMap::new();
     let mut reader = csv::ReaderBuilder::new()
@@ -127,5 +138,25 @@ mod tests {
         assert!(error.to_string().contains("w.csv:3"), "{error}");
         let missing = read_file(&dir.path().join("none.csv"), now()).unwrap_err();
         assert_eq!(missing.code(), "collect.weather_unreadable");
+    }
+
+    #[test]
+    fn a_vintage_a_line_is_read_and_a_bad_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("w.ndjson");
+        let vintage = |issued: &str| {
+            format!(
+                r#"{{"station":"57297","kind":"observed","issued_at":"{issued}","points":[{{"at":"2026-11-19T22:00:00Z","temperature_c":6.0}}]}}"#
+            )
+        };
+        let (one, two) = (
+            vintage("2026-11-19T23:00:00Z"),
+            vintage("2026-11-20T00:00:00Z"),
+        );
+        fs::write(&file, format!("{one}\n\n{two}\n")).unwrap();
+        assert_eq!(read_file(&file, now()).unwrap().len(), 2);
+        fs::write(&file, format!("{one}\n{{\n")).unwrap();
+        let error = read_file(&file, now()).unwrap_err();
+        assert!(error.to_string().contains("w.ndjson:2"), "{error}");
     }
 }

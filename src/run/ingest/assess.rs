@@ -110,6 +110,18 @@ impl Assessor {
             Some(device) => self.read_as(frame, device)?,
             None => self.read_unnamed(frame)?,
         };
+        // Its time is that of arrival, and it came before: when, nobody knows.
+        if frame.is_retained() && decoded.sampled_at == frame.received_at {
+            return Err(Refusal::new(
+                Some(meter),
+                "ingest.retained",
+                format!(
+                    "{} is a message that the broker had kept, and meter `{}` sends no time: its age is not known; \
+                     switch the retain flag off at the sender",
+                    frame.origin, meter.id
+                ),
+            ));
+        }
         let reached = (decoded.sampled_at, frame.received_at);
         if let Some(reason) = retention::too_old(&self.registry, &self.kept, meter, reached) {
             return Err(Refusal::new(Some(meter), retention::TOO_OLD, reason));

@@ -147,6 +147,39 @@ fn delivery(device: Option<&str>, payload: &str) -> (Delivery, oneshot::Receiver
     (Delivery { frame, ack }, done)
 }
 
+/// What a broker had kept came before it arrived. A meter that sends its time says when; of one that does not,
+/// each reconnect would make another reading of the old total.
+#[tokio::test]
+async fn a_retained_message_is_taken_only_with_a_time_of_its_own() {
+    let bench = bench(10);
+    let retained = |payload: &str| {
+        let (mut delivery, _) = delivery(Some("d-1"), payload);
+        delivery.frame.origin = RawFrame::retained_origin("gas/x/up");
+        delivery.frame
+    };
+    let assessor = Assessor {
+        registry: registry(),
+        decode: Arc::clone(&bench.deps.decode),
+        limits: entry_limits(&bench.deps.settings),
+        kept: Arc::clone(&bench.deps.kept),
+        clocks: None,
+    };
+    let with_time = assessor.assess(retained("d-1:60:5"));
+    assert!(
+        matches!(with_time, JournalEntry::Reading { .. }),
+        "{with_time:?}"
+    );
+    // 1,440 minutes are the arrival itself.
+    let without = assessor.assess(retained("d-1:1440:5"));
+    let JournalEntry::Reject(reject) = &without else {
+        panic!("{without:?}");
+    };
+    assert_eq!(reject.reason.code, "ingest.retained");
+    let (live, _) = delivery(Some("d-1"), "d-1:1440:5");
+    let live = assessor.assess(live.frame);
+    assert!(matches!(live, JournalEntry::Reading { .. }), "{live:?}");
+}
+
 /// Sends everything, closes the channel, runs to the end; whether each was acknowledged.
 async fn ingest(bench: &Bench, frames: &[(Option<&str>, &str)]) -> Vec<bool> {
     let (sender, receiver) = mpsc::channel(1_024);
@@ -169,9 +202,9 @@ async fn codes(journal: &Journal) -> BTreeSet<String> {
         .unwrap()
         .into_iter()
         .map(|reject| {
-            let text = &reject.rejected.reason.message;
+            let text = &reject.reason.message;
             assert!(text.len() > 20, "{text}");
-            reject.rejected.reason.code
+            reject.reason.code
         })
         .collect()
 }

@@ -19,6 +19,9 @@ use crate::serve::openapi::Workbook;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
 
+/// Gas days of plans that are shown at a time.
+const PLAN_DAYS_MAX: i64 = 366;
+
 /// Where a fact came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -478,7 +481,12 @@ pub(super) async fn get_plans(
         .blocking(move |state| {
             let from = from.unwrap_or_else(|| state.gas_day().month().first_day());
             let to = to.map_or_else(|| from.month().next().first_day(), |to| to.plus(1));
-            let to = to.min(from.plus(366));
+            if !(1..=PLAN_DAYS_MAX).contains(&to.days_since(from)) {
+                return Err(ApiProblem::bad_request(
+                    "serve.bad_span",
+                    format!("plans are shown for 1 to {PLAN_DAYS_MAX} gas days at a time"),
+                ));
+            }
             Ok(Json(state.actions().plans_of(&account_no, from, to)?))
         })
         .await

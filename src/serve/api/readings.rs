@@ -23,6 +23,7 @@ use crate::serve::api::Asked;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
 use crate::store::book::PushAnswer;
+use tokio::sync::SemaphorePermit;
 
 /// Longest idempotency key, characters.
 const KEY_MAX: usize = 255;
@@ -153,8 +154,8 @@ pub(super) async fn post_readings(
     let token = admit(push, headers)?;
     let asked = What::of(headers, query.device.as_deref(), &token)?;
     let key = idempotency_key(headers)?;
+    let (body, _room) = read_body(push, headers, body).await?;
     let _place = push.place().await?;
-    let body = read_body(headers, body, push.settings().body_max_bytes).await?;
     let Some(key) = key else {
         let report = accept(&state, &token, asked, body).await?;
         return Ok(answer(StatusCode::ACCEPTED, encoded(&report)?, false));
@@ -304,11 +305,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
         })
 }
 
-pub(super) async fn read_body(
+/// The body, and the room it takes until the request is done. Whoever sends slowly holds room, and no place
+/// that others could be worked on in.
+pub(super) async fn read_body<'p>(
+    push: &'p Push,
     headers: &HeaderMap,
     body: Body,
-    max: usize,
-) -> Result<Bytes, ApiProblem> {
+) -> Result<(Bytes, SemaphorePermit<'p>), ApiProblem> {
+    let max = push.settings().body_max_bytes;
     let too_large = || {
         ApiProblem::with_status(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -325,6 +329,7 @@ pub(super) async fn read_body(
     if announced.is_some_and(|len| len > max) {
         return Err(too_large());
     }
+    let room = push.room(announced.unwrap_or(max)).await?;
     let mut whole = BytesMut::with_capacity(announced.unwrap_or(0));
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -339,7 +344,7 @@ pub(super) async fn read_body(
         }
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), room))
 }
 
 /// The answer a key was given before.

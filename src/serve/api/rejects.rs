@@ -13,10 +13,7 @@ use crate::serve::codes::sentence;
 use crate::serve::figures::instant_text;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
-use crate::store::journal::{RejectFilter, StoredReject};
-
-/// Bytes of a payload that are shown; `size_bytes` tells how many there are.
-const SHOWN_BYTES: usize = 1024;
+use crate::store::journal::{ListedReject, RejectFilter};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -56,23 +53,19 @@ pub struct RejectView {
     pub times: u64,
 }
 
-impl From<StoredReject> for RejectView {
-    fn from(reject: StoredReject) -> Self {
-        let frame = reject.rejected.frame;
-        let shown = frame.bytes.get(..SHOWN_BYTES).unwrap_or(&frame.bytes);
+impl From<ListedReject> for RejectView {
+    fn from(reject: ListedReject) -> Self {
         Self {
             id: reject.id,
             received_at: instant_text(reject.last_received_at),
-            transport: frame.transport.key().to_owned(),
-            origin: frame.origin,
-            device: frame.device.map(|d| d.to_string()),
-            message_zh: sentence(&reject.rejected.reason.code)
-                .unwrap_or_default()
-                .to_owned(),
-            code: reject.rejected.reason.code,
-            message_en: reject.rejected.reason.message,
-            size_bytes: frame.bytes.len(),
-            payload_hex: hex::encode(shown),
+            transport: reject.transport.key().to_owned(),
+            origin: reject.origin,
+            device: reject.device.map(|d| d.to_string()),
+            message_zh: sentence(&reject.reason.code).unwrap_or_default().to_owned(),
+            code: reject.reason.code,
+            message_en: reject.reason.message,
+            size_bytes: reject.size_bytes,
+            payload_hex: hex::encode(&reject.beginning),
             times: reject.times,
         }
     }

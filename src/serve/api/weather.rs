@@ -61,8 +61,8 @@ pub(super) async fn post_weather(
     let push = state.push();
     let (parts, body) = request.into_parts();
     let token = admit(push, &parts.headers)?;
+    let (body, _room) = read_body(push, &parts.headers, body).await?;
     let _place = push.place().await?;
-    let body = read_body(&parts.headers, body, push.settings().body_max_bytes).await?;
     let now = push.now();
     let report = state
         .blocking(move |state| {

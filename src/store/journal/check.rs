@@ -23,8 +23,8 @@ pub struct JournalCheck {
 }
 
 /// Tables whose key begins with the gas day and whose rows have a form of ours.
-const READINGS: &str = "readings";
-const CURVES: &str = "curves";
+pub(super) const READINGS: &str = "readings";
+pub(super) const CURVES: &str = "curves";
 /// Frames are told apart by a digest of their bytes, which vouches for these.
 const REJECTS: &str = "rejects";
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::codec::{Bytes, put_signed};
 use super::ingest::number_of;
-use super::outbox::Keys;
+use super::outbox::{Forwarding, Keys};
 use super::{Journal, findings, instant, locked, millis};
 use crate::domain::calendar::GasDay;
 use crate::domain::finding::{Finding, Quality};
@@ -176,7 +176,7 @@ fn put(
             keys.add(number, write.curve.day.epoch_day().into());
         }
     }
-    if cache.is_forwarding(t)? {
+    if cache.forwarding(t)? == Forwarding::On {
         keys.append_curves(t)?;
     }
     for day in stale {

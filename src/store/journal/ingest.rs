@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::inbox::Rows;
-use super::outbox::Keys;
+use super::outbox::{Forwarding, Keys};
 use super::place::put_rows;
 use super::presence::Added;
 use super::{Cache, CommitReport, EntryOutcome, JournalEntry, aside, findings, rejects};
@@ -41,6 +41,8 @@ pub(super) struct Touched {
     pub(super) latest: Vec<(i64, i64, i64)>,
     /// What another store is to be told.
     pub(super) keys: Keys,
+    /// When the earliest of them first came, ms.
+    pub(super) earliest: Option<i64>,
     pub(super) report: CommitReport,
     /// What became of each row, with the number that says when it came; kept only if asked for.
     pub(super) outcomes: Option<Vec<(u32, EntryOutcome)>>,
@@ -213,8 +215,15 @@ pub(super) fn write_touched(
     for (day, number) in &touched.dirty {
         cache.dirty.mark(t, *number, *day, cache.mark)?;
     }
-    if cache.is_forwarding(t)? {
-        touched.keys.append_readings(t)?;
+    match cache.forwarding(t)? {
+        Forwarding::On => touched.keys.append_readings(t)?,
+        // What is replayed or imported came before forwarding was turned off, and changes now.
+        Forwarding::OffSince(since) => {
+            if let Some(earliest) = touched.earliest.filter(|at| *at < since) {
+                cache.set_forwarding(t, Forwarding::OffSince(earliest))?;
+            }
+        }
+        Forwarding::Never => {}
     }
     cache.presence.write(t, &touched.presence)?;
     aside::write(t, &touched.aside)?;

@@ -62,7 +62,9 @@ pub use self::history::MeterPoint;
 pub use self::judged::{MeterSpan, SubjectKind};
 use self::opening::past_damage;
 pub use self::outbox::{OutboxBatch, RefusedLine, Sent, hour_ms};
-pub use self::rejects::{Dropped, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject};
+pub use self::rejects::{
+    Dropped, ListedReject, RejectFilter, RejectStats, ReplayReport, Replayed, StoredReject,
+};
 pub use self::retention::{DropReport, DropRequest, Held, KeptKind, MeterRows, WaitingDays};
 pub(super) use self::salvaged::{StoredReading, of_inbox};
 
@@ -190,19 +192,29 @@ struct Cache {
     carried: CommitReport,
     mark: i64,
     /// Whether keys go to the outbox; read from the file when first needed.
-    is_forwarding: Option<bool>,
+    forwarding: Option<outbox::Forwarding>,
     /// Where commits met damage: rows of these places are set aside.
     damaged: aside::DamagedPlaces,
 }
 
 impl Cache {
-    fn is_forwarding(&mut self, t: &Transaction<'_>) -> rusqlite::Result<bool> {
-        if let Some(is_forwarding) = self.is_forwarding {
-            return Ok(is_forwarding);
+    fn forwarding(&mut self, t: &Transaction<'_>) -> rusqlite::Result<outbox::Forwarding> {
+        if let Some(forwarding) = self.forwarding {
+            return Ok(forwarding);
         }
-        let is_forwarding = outbox::is_on(t)?;
-        self.is_forwarding = Some(is_forwarding);
-        Ok(is_forwarding)
+        let forwarding = outbox::Forwarding::read(t)?;
+        self.forwarding = Some(forwarding);
+        Ok(forwarding)
+    }
+
+    fn set_forwarding(
+        &mut self,
+        t: &Transaction<'_>,
+        forwarding: outbox::Forwarding,
+    ) -> rusqlite::Result<()> {
+        forwarding.write(t)?;
+        self.forwarding = Some(forwarding);
+        Ok(())
     }
 
     fn forget(&mut self) {
@@ -211,7 +223,7 @@ impl Cache {
         self.inbox.forget();
         self.dirty.clear();
         self.carried = CommitReport::default();
-        self.is_forwarding = None;
+        self.forwarding = None;
     }
 }
 

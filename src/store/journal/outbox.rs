@@ -7,10 +7,14 @@
 //! between sends a batch twice, and sending twice changes nothing there.
 //!
 //! Turned on for the first time, or again after it was off, every gas day is entered whole; of these,
-//! only what was received since it was turned off is sent.
+//! only what was received since it was turned off is sent, or since what came earliest of all that was
+//! replayed or imported meanwhile.
+
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use super::check::{CURVES, READINGS, days_of};
 use super::codec::{Bytes, put_signed, put_unsigned};
 use super::curves::decode as decode_curve;
 use super::ingest::epoch_day;
@@ -148,36 +152,56 @@ impl WholeDay {
     }
 }
 
-/// Whether commits are to append keys, as the file says.
-pub(super) fn is_on(c: &Connection) -> rusqlite::Result<bool> {
-    Ok(state(c)?.as_deref() == Some("1"))
+/// Whether commits append keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarding {
+    /// It was never turned on.
+    Never,
+    /// They do.
+    On,
+    /// It was on. What was received since this instant, ms, is not known over there.
+    OffSince(i64),
 }
 
-fn state(c: &Connection) -> rusqlite::Result<Option<String>> {
-    c.query_row("SELECT value FROM meta WHERE key = ?1", [META], |row| {
-        row.get(0)
-    })
-    .optional()
-}
+impl Forwarding {
+    /// As the file says.
+    pub(super) fn read(c: &Connection) -> rusqlite::Result<Self> {
+        let text: Option<String> = c
+            .query_row("SELECT value FROM meta WHERE key = ?1", [META], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(match text.as_deref() {
+            None => Self::Never,
+            Some("1") => Self::On,
+            Some(text) => text
+                .strip_prefix("since ")
+                .and_then(|since| since.parse().ok())
+                .map_or(Self::Never, Self::OffSince),
+        })
+    }
 
-fn set_state(t: &Transaction<'_>, value: &str) -> rusqlite::Result<()> {
-    t.execute(
-        "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-        [META, value],
-    )
-    .map(drop)
+    pub(super) fn write(self, t: &Transaction<'_>) -> rusqlite::Result<()> {
+        let value = match self {
+            Self::Never => return Ok(()),
+            Self::On => "1".to_owned(),
+            Self::OffSince(since) => format!("since {since}"),
+        };
+        t.execute(
+            "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+            [META, &value],
+        )
+        .map(drop)
+    }
 }
 
 /// Enters every gas day with what was received since.
 fn enter_days(t: &Transaction<'_>, received_from: i64) -> rusqlite::Result<()> {
-    let mut days =
-        t.prepare("SELECT DISTINCT day FROM readings UNION SELECT DISTINCT day FROM curves")?;
-    let days: Vec<i64> = days
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let mut days: BTreeSet<i32> = days_of(t, READINGS)?.into_iter().collect();
+    days.extend(days_of(t, CURVES)?);
     for day in days {
         let whole = WholeDay {
-            day,
+            day: day.into(),
             from_number: 0,
             received_from,
         };
@@ -189,7 +213,8 @@ fn enter_days(t: &Transaction<'_>, received_from: i64) -> rusqlite::Result<()> {
 
 impl Journal {
     /// Turns forwarding on or off. Off, the outbox is emptied, and the next time it is turned on
-    /// everything received since `now` is entered; turned on for the first time, everything. Blocks.
+    /// everything received since `now` is entered, and what came before and was changed meanwhile, by a
+    /// replay or an import; turned on for the first time, everything. Blocks.
     ///
     /// # Errors
     /// As `commit`.
@@ -197,18 +222,22 @@ impl Journal {
         let cache = std::sync::Arc::clone(&self.cache);
         self.write_now("turning forwarding on or off", move |t| {
             let mut cache = locked(&cache);
-            let before = state(t)?;
-            let was_on = before.as_deref() == Some("1");
-            cache.is_forwarding = Some(is_on);
-            if is_on && !was_on {
-                let since = before.and_then(|text| text.strip_prefix("since ")?.parse().ok());
-                enter_days(t, since.unwrap_or(i64::MIN / 4))?;
-                set_state(t, "1")?;
-            } else if was_on && !is_on {
-                // What waits was received before now, some of it long ago.
-                let oldest: i64 = oldest_waiting(t)?.unwrap_or(now_ms);
-                t.execute("DELETE FROM outbox", [])?;
-                set_state(t, &format!("since {}", oldest.min(now_ms)))?;
+            match (cache.forwarding(t)?, is_on) {
+                (Forwarding::On, false) => {
+                    // What waits was received before now, some of it long ago.
+                    let oldest: i64 = oldest_waiting(t)?.unwrap_or(now_ms);
+                    t.execute("DELETE FROM outbox", [])?;
+                    cache.set_forwarding(t, Forwarding::OffSince(oldest.min(now_ms)))?;
+                }
+                (Forwarding::Never, true) => {
+                    enter_days(t, i64::MIN / 4)?;
+                    cache.set_forwarding(t, Forwarding::On)?;
+                }
+                (Forwarding::OffSince(since), true) => {
+                    enter_days(t, since)?;
+                    cache.set_forwarding(t, Forwarding::On)?;
+                }
+                (Forwarding::On, true) | (Forwarding::Never | Forwarding::OffSince(_), false) => {}
             }
             Ok(())
         })

@@ -104,7 +104,14 @@ fn put_row(
     } else {
         None
     };
-    touch(clock, touched, row, row.traits, arrays.as_ref());
+    touch(
+        clock,
+        touched,
+        row,
+        row.received_at,
+        row.traits,
+        arrays.as_ref(),
+    );
     Ok(Outcome::New)
 }
 
@@ -118,7 +125,7 @@ fn join_stored(
 ) -> rusqlite::Result<Outcome> {
     let key = Key::of(row);
     let mut body = Body::decode(key.stand(row.received_at), body).ok_or_else(unreadable)?;
-    let merged = merge_stored(t, key, row.received_at, &mut body)?;
+    let (merged, first_at) = merge_stored(t, key, row.received_at, &mut body)?;
     let outcome = if merged.conflicts.is_empty() {
         if merged.has_news {
             Outcome::New
@@ -133,18 +140,18 @@ fn join_stored(
         Outcome::Known
     };
     if merged.has_changed {
-        touch(clock, touched, row, body.traits(), Some(&body));
+        touch(clock, touched, row, first_at, body.traits(), Some(&body));
     }
     Ok(outcome)
 }
 
-/// Joins `body` with the stored row; afterwards `body` is what is stored.
+/// Joins `body` with the stored row; afterwards `body` is what is stored. With when it first came.
 fn merge_stored(
     t: &Transaction<'_>,
     key: Key,
     received_at: i64,
     body: &mut Body,
-) -> rusqlite::Result<Merged> {
+) -> rusqlite::Result<(Merged, i64)> {
     let (stored_at, bytes) = t
         .prepare_cached(
             "SELECT received_at, body FROM readings WHERE day = ?1 AND meter = ?2 AND at = ?3",
@@ -169,7 +176,7 @@ fn merge_stored(
         ])?;
     }
     *body = stored;
-    Ok(merged)
+    Ok((merged, first_at))
 }
 
 /// A body that no version of the program wrote.
@@ -259,6 +266,7 @@ fn touch(
     clock: GasDayClock,
     touched: &mut Touched,
     row: &Row,
+    first_at: i64,
     traits: Traits,
     arrays: Option<&Body>,
 ) {
@@ -267,6 +275,7 @@ fn touch(
     }
     let (day, number) = (row.day, row.number);
     touched.keys.add(number, row.at);
+    touched.earliest = Some(touched.earliest.map_or(first_at, |at| at.min(first_at)));
     if touched.dirty.last() != Some(&(day, number)) {
         touched.dirty.push((day, number));
     }

@@ -34,6 +34,35 @@ pub struct StoredReject {
     pub replayed_at: Option<DateTime<Utc>>,
 }
 
+/// What is listed of a rejected frame: all but its bytes, of which the beginning is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedReject {
+    /// Identifier, by which [`Journal::reject`] has the whole.
+    pub id: i64,
+    /// How it came.
+    pub transport: Transport,
+    /// Topic, gateway or file.
+    pub origin: String,
+    /// Device, as the transport names it.
+    pub device: Option<DeviceId>,
+    /// Meter, where it was found out.
+    pub meter: Option<MeterId>,
+    /// Why it was rejected, the latest reason.
+    pub reason: RejectReason,
+    /// Size of the payload, bytes.
+    pub size_bytes: usize,
+    /// The payload's first bytes, 1,024 at most.
+    pub beginning: Vec<u8>,
+    /// When it first came.
+    pub first_received_at: DateTime<Utc>,
+    /// When it last came.
+    pub last_received_at: DateTime<Utc>,
+    /// How often it came.
+    pub times: u64,
+    /// When it was replayed with success, if it was; reset when it comes again.
+    pub replayed_at: Option<DateTime<Utc>>,
+}
+
 /// Which rejects are asked for; a condition that is not set holds for all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RejectFilter {
@@ -148,6 +177,8 @@ pub(super) fn damaged(c: &Connection, mut take: impl FnMut(String)) -> rusqlite:
     Ok(())
 }
 
+/// Keeps a frame, or counts that it came again. What a broker had kept says nothing new of a frame that is
+/// here already, least of all when it came.
 pub(super) fn insert(t: &Transaction<'_>, reject: &RejectedFrame) -> rusqlite::Result<()> {
     let frame = &reject.frame;
     let times: i64 = t
@@ -156,9 +187,11 @@ pub(super) fn insert(t: &Transaction<'_>, reject: &RejectedFrame) -> rusqlite::R
                               first_at, last_at, times)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1)
          ON CONFLICT (digest) DO UPDATE SET
-           origin = excluded.origin, meter = excluded.meter, code = excluded.code,
-           message = excluded.message, first_at = min(first_at, excluded.first_at),
-           last_at = max(last_at, excluded.last_at), times = times + 1, replayed_at = NULL
+           origin = iif(?10, origin, excluded.origin), meter = excluded.meter,
+           code = iif(?10, code, excluded.code), message = iif(?10, message, excluded.message),
+           first_at = min(first_at, excluded.first_at),
+           last_at = iif(?10, last_at, max(last_at, excluded.last_at)), times = times + 1,
+           replayed_at = iif(?10, replayed_at, NULL)
          RETURNING times",
         )?
         .query_row(
@@ -172,6 +205,7 @@ pub(super) fn insert(t: &Transaction<'_>, reject: &RejectedFrame) -> rusqlite::R
                 reject.reason.code,
                 reject.reason.message,
                 millis(frame.received_at),
+                frame.is_retained(),
             ],
             |row| row.get(0),
         )?;
@@ -193,6 +227,10 @@ fn add(t: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {
 
 const COLUMNS: &str = "id, transport, origin, device, meter, bytes, code, message, first_at, \
                        last_at, times, replayed_at";
+
+/// Columns of what is listed.
+const LISTED: &str = "id, transport, origin, device, meter, length(bytes), \
+                      substr(bytes, 1, 1024), code, message, first_at, last_at, times, replayed_at";
 
 const CONDITIONS: &str = "(:meter IS NULL OR meter = :meter) AND (:code IS NULL OR code = :code) \
      AND (:device IS NULL OR device = :device) \
@@ -242,31 +280,55 @@ macro_rules! conditions {
     };
 }
 
-fn select(
+fn listed(row: &Row<'_>) -> rusqlite::Result<ListedReject> {
+    let transport = Transport::from_key(row.get_ref(1)?.as_str()?).unwrap_or(Transport::Import);
+    Ok(ListedReject {
+        id: row.get(0)?,
+        transport,
+        origin: row.get(2)?,
+        device: row.get::<_, Option<String>>(3)?.map(DeviceId::new),
+        meter: row.get::<_, Option<String>>(4)?.map(MeterId::new),
+        size_bytes: usize::try_from(row.get::<_, i64>(5)?).unwrap_or(usize::MAX),
+        beginning: row.get(6)?,
+        reason: RejectReason {
+            code: row.get(7)?,
+            message: row.get(8)?,
+        },
+        first_received_at: instant(row.get(9)?),
+        last_received_at: instant(row.get(10)?),
+        times: row.get::<_, i64>(11)?.cast_unsigned(),
+        replayed_at: row.get::<_, Option<i64>>(12)?.map(instant),
+    })
+}
+
+/// Rows of a filter in an order, some columns of each.
+fn select<T>(
     c: &Connection,
+    columns: &str,
     filter: &RejectFilter,
     after: i64,
     order: &str,
-) -> rusqlite::Result<Vec<StoredReject>> {
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
     let limit = match filter.limit {
         0 => -1,
         limit => i64::try_from(limit).unwrap_or(-1),
     };
     let mut statement = c.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM rejects WHERE {CONDITIONS} ORDER BY {order} LIMIT :limit"
+        "SELECT {columns} FROM rejects WHERE {CONDITIONS} ORDER BY {order} LIMIT :limit"
     ))?;
-    let rows = statement.query_map(conditions!(filter, after, ":limit": limit), stored)?;
+    let rows = statement.query_map(conditions!(filter, after, ":limit": limit), read)?;
     rows.collect()
 }
 
 impl Journal {
-    /// Rejected frames, last received first. Blocks.
+    /// Rejected frames, last received first, without their payloads. Blocks.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn rejects(&self, filter: &RejectFilter) -> Result<Vec<StoredReject>, StoreError> {
+    pub fn rejects(&self, filter: &RejectFilter) -> Result<Vec<ListedReject>, StoreError> {
         self.read("reading rejected frames", |c| {
-            select(c, filter, i64::MIN, "last_at DESC, id DESC")
+            select(c, LISTED, filter, i64::MIN, "last_at DESC, id DESC", listed)
         })
     }
 
@@ -281,7 +343,7 @@ impl Journal {
         after: i64,
     ) -> Result<Vec<StoredReject>, StoreError> {
         self.read("reading rejected frames", |c| {
-            select(c, filter, after, "id")
+            select(c, COLUMNS, filter, after, "id", stored)
         })
     }
 
@@ -417,10 +479,7 @@ impl Journal {
             ..filter.clone()
         };
         self.write_now("purging rejected frames", move |t| {
-            let ids: Vec<i64> = select(t, &filter, i64::MIN, "id")?
-                .into_iter()
-                .map(|reject| reject.id)
-                .collect();
+            let ids = select(t, "id", &filter, i64::MIN, "id", |row| row.get(0))?;
             let mut dropped = remove(t, &ids, "reject_purged")?;
             dropped.is_partial = ids.len() == DROP_MAX as usize;
             Ok(dropped)

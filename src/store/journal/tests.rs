@@ -95,7 +95,7 @@ fn assert_sums_hold(journal: &Journal) -> RejectStats {
             ..RejectFilter::default()
         })
         .unwrap();
-    let bytes: usize = rows.iter().map(|r| r.rejected.frame.bytes.len()).sum();
+    let bytes: usize = rows.iter().map(|r| r.size_bytes).sum();
     assert_eq!(
         (stats.frames, stats.bytes),
         (rows.len() as u64, bytes as u64)
@@ -752,4 +752,31 @@ fn what_waits_as_forwarding_is_turned_off_goes_when_it_is_on_again() {
     assert_eq!(again.curves, [curve]);
     let rows = again.points.iter().map(|(_, point)| point.at);
     assert_eq!(rows.max(), Some(late.sampled_at));
+}
+
+/// A frame that came before forwarding was turned off becomes a reading while it is off: it is sent once it
+/// is on again, though it was received before.
+#[test]
+fn what_is_replayed_while_forwarding_is_off_goes_when_it_is_on_again() {
+    let dir = temp();
+    let journal = open(dir.path());
+    journal.set_forwarding(true, 0).unwrap();
+    journal.commit_blocking(vec![reject(b"abc", 1)]).unwrap();
+    journal.set_forwarding(false, millis(at(60))).unwrap();
+    let early = reading("m1", 1, 5);
+    let replayed = Replayed {
+        id: journal.rejects(&RejectFilter::default()).unwrap()[0].id,
+        entry: entry(early.clone()),
+    };
+    assert!(early.received_at < at(60));
+    journal.commit_replay(vec![replayed], at(120)).unwrap();
+    journal.set_forwarding(true, millis(at(180))).unwrap();
+    let again = journal.outbox(100).unwrap().unwrap();
+    assert!(
+        again
+            .points
+            .iter()
+            .any(|(_, point)| point.at == early.sampled_at),
+        "{again:?}"
+    );
 }

@@ -1,4 +1,8 @@
+use std::io::Write as _;
+
 use rust_xlsxwriter::{ExcelDateTime, Format, Formula, Workbook};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use super::*;
 
@@ -255,6 +259,20 @@ fn what_is_no_table_of_plans_is_refused_with_what_to_do() {
             "{problem:?}"
         );
     }
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer
+        .start_file("xl/sharedStrings.xml", SimpleFileOptions::default())
+        .unwrap();
+    for _ in 0..65 {
+        writer.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = writer.finish().unwrap().into_inner();
+    let problem = read(&bomb, &Hints::default()).unwrap_err();
+    assert!(
+        problem.en.contains("unpacks to more than 64 MiB")
+            && problem.zh.contains("解压后超过 64 MiB"),
+        "{problem:?}"
+    );
     let large = vec![b'x'; FILE_MAX_BYTES + 1];
     let problem = read(&large, &Hints::default()).unwrap_err();
     assert!(problem.en.contains("8 MiB"), "{problem:?}");

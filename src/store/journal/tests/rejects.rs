@@ -10,10 +10,10 @@ fn rejects_are_listed_replayed_and_counted_each_time() {
     assert_eq!(journal.commit_blocking(entries).unwrap().rejected, 3);
     let all = journal.rejects(&RejectFilter::default()).unwrap();
     assert_eq!(all.len(), 2);
-    assert_eq!(&all[0].rejected.frame.bytes[..], b"xyz");
+    assert_eq!(all[0].beginning, b"xyz");
     assert_eq!(all[1].times, 2);
     assert_eq!(
-        (all[1].rejected.frame.received_at, all[1].last_received_at),
+        (all[1].first_received_at, all[1].last_received_at),
         (at(1), at(2))
     );
     let taken = Replayed {
@@ -38,6 +38,29 @@ fn rejects_are_listed_replayed_and_counted_each_time() {
     let again = journal.reject(all[1].id).unwrap().unwrap();
     assert_eq!((again.times, again.replayed_at), (3, None));
     assert_eq!(journal.counters().unwrap().rejected, 4);
+    assert_sums_hold(&journal);
+}
+
+/// What a broker had kept of a frame that is here already is counted, and says neither when it came last nor
+/// anything else.
+#[test]
+fn a_retained_copy_changes_nothing_but_the_count() {
+    let dir = temp();
+    let journal = open(dir.path());
+    journal.commit_blocking(vec![reject(b"abc", 1)]).unwrap();
+    let before = journal.rejects(&RejectFilter::default()).unwrap();
+    let JournalEntry::Reject(mut copy) = reject(b"abc", 90) else {
+        unreachable!()
+    };
+    copy.frame.origin = RawFrame::retained_origin(&copy.frame.origin);
+    copy.reason = RejectReason::new("ingest.retained", "kept by the broker");
+    journal
+        .commit_blocking(vec![JournalEntry::Reject(copy)])
+        .unwrap();
+    let mut after = journal.rejects(&RejectFilter::default()).unwrap();
+    assert_eq!(after[0].times, 2);
+    after[0].times = 1;
+    assert_eq!(after, before);
     assert_sums_hold(&journal);
 }
 
