@@ -6,8 +6,9 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use qiliang::domain::calendar::GasDay;
 use qiliang::forecast::features::calendar::traits_of_named_holidays;
-use qiliang::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
+use qiliang::forecast::models::daily::{DailyModel, DailyOptions};
 use qiliang::forecast::models::hourly::{Draws, HourlyModel};
+use qiliang::forecast::models::series::DailySeries;
 use qiliang::forecast::models::shape::ShapeDay;
 use qiliang::forecast::weather::WeatherAhead;
 

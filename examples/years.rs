@@ -11,9 +11,9 @@ use qiliang::domain::calendar::{GasDay, GasDayClock};
 use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandNode};
 use qiliang::domain::weather::{StationMix, WeatherKind, WeatherPoint, WeatherVintage};
-use qiliang::forecast::engine::{ForecastRequest, run_with};
+use qiliang::forecast::engine::run_with;
 use qiliang::forecast::memory::Memory;
-use qiliang::forecast::months::MonthsInput;
+use qiliang::forecast::request::{ForecastRequest, MonthsInput};
 use qiliang::run::runs::{digest_of, parts_of};
 use qiliang::simulate::shipped_calendar;
 use qiliang::store::book::Book;
@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [before, now] = [(800, 810), (2_200, 3_650)].map(|(days, of_weather)| {
         let request = request(days, of_weather, false);
         let cold = least(|| run_with(&request, &Memory::default()).map(|run| run.forecast));
-        let memory = Memory::default();
+        let memory = Memory::with_room_for(64 << 20);
         let first = run_with(&request, &memory).map(|_| ());
         let mut hourly = request.clone();
         hourly.run_id = "r2".into();

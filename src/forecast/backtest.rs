@@ -23,8 +23,10 @@ use crate::forecast::draws::{choose_origins, daily_draw, far_reaching, path_for}
 use crate::forecast::engine::label;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::metrics::{Outcome, Scores, Tally};
-use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::daily::{DailyModel, DailyOptions};
 use crate::forecast::models::seasonal_naive;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::weather::{
     Climatology, ForecastSkill, WeatherAhead, ZoneWeather, ahead_of_past_origin,
 };

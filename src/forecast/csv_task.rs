@@ -18,9 +18,11 @@ use crate::domain::calendar::{GasDay, GasMonth};
 use crate::forecast::ForecastError;
 use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::features::calendar::{DayTraits, traits_of_named_holidays};
-use crate::forecast::models::daily::{DailyForecast, DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::daily::{DailyModel, DailyOptions};
 use crate::forecast::models::hourly::{Draws, HourlyModel, spread};
 use crate::forecast::models::monthly::{self, MonthlySeries};
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::models::shape::ShapeDay;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead};
 

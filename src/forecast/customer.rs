@@ -6,7 +6,8 @@ use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::demand::{Band, DemandNode, quantile_of_sorted};
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::SeriesLessons;
-use crate::forecast::models::daily::{DailyOptions, DailySeries};
+use crate::forecast::models::daily::DailyOptions;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead, ZoneWeather};
 
 const HISTORY_DAYS_MAX: usize = 2_200;

@@ -2,7 +2,7 @@
 //! for [`csv_task`], which reads and writes the files of the scoring protocol.
 //!
 //! ```text
-//! features ▶ models (regression ▶ correction by lead ▶ residual paths) ▶ draws ▶ engine
+//! features ▶ models (regression ▶ correction by lead ▶ residual paths) ▶ draws ▶ engine ◀ request
 //!                                                                       ▶ backtest, csv_task, customer
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod models;
 pub mod months;
 pub mod outlook;
 pub mod parts;
+pub mod request;
 pub mod weather;
 
 use std::path::PathBuf;

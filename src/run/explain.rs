@@ -13,7 +13,8 @@ use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandForecast, DemandView};
 use crate::domain::id::RunId;
 use crate::domain::language::Language;
-use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::engine;
+use crate::forecast::request::ForecastRequest;
 use crate::run::app::App;
 use crate::run::runs;
 

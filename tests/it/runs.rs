@@ -8,7 +8,6 @@ use qiliang::domain::customer::CustomerClass;
 use qiliang::domain::demand::{DemandDay, DemandForecast, DemandNode};
 use qiliang::domain::language::Bilingual;
 use qiliang::domain::weather::{WeatherKind, WeatherPoint, WeatherVintage};
-use qiliang::forecast::engine::ForecastRequest;
 use qiliang::forecast::memory::Memory;
 use qiliang::forecast::models::daily::Weighing;
 use qiliang::run::app::App;
@@ -18,6 +17,7 @@ use qiliang::store::book::RunBeside;
 use crate::support::daemon::qiliang;
 use crate::support::site::Site;
 use crate::support::weather::vintage;
+use qiliang::forecast::request::ForecastRequest;
 
 fn now() -> DateTime<Utc> {
     "2026-11-20T01:30:00Z".parse().unwrap()

@@ -11,9 +11,9 @@ use crate::domain::capacity::NodeCapacity;
 use crate::domain::demand::{DemandForecast, DemandNode};
 use crate::domain::id::{CustomerId, ZoneId};
 use crate::forecast::ForecastError;
-use crate::forecast::engine::{self, ForecastRequest};
+use crate::forecast::engine;
 use crate::forecast::memory::Memory;
-use crate::forecast::parts::PartsInput;
+use crate::forecast::request::{ForecastRequest, PartsInput};
 use crate::forecast::weather::ZoneWeather;
 
 /// A gate is so long after the gas day began (domain.md §2.3).

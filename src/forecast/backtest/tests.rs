@@ -1,3 +1,4 @@
+use crate::forecast::request::ForecastRequest;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -376,7 +377,7 @@ fn city_with_young(days: i64, known: i64) -> (BacktestRequest, Known) {
 
 #[test]
 fn a_young_node_is_judged_by_what_a_run_would_have_said() {
-    use crate::forecast::engine::{self, ForecastRequest};
+    use crate::forecast::engine;
     let days = 500;
     let (request, connected) = city_with_young(days, 40);
     let first = GasDay("2025-01-01".parse().unwrap());

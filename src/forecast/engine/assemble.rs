@@ -1,10 +1,10 @@
 //! From daily expectation and residual paths to hours and joint draws of one node.
 
-use super::ForecastRequest;
 use super::nodes::PreparedNode;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{Draws, NodeForecast};
 use crate::forecast::draws::{daily_draw, hours_of, path_for};
+use crate::forecast::request::ForecastRequest;
 
 /// What is common to all nodes of a run.
 pub(super) struct Frame<'a> {

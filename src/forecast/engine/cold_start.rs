@@ -23,8 +23,10 @@ use crate::domain::capacity::NodeCapacity;
 use crate::domain::connection::RAMP;
 use crate::domain::customer::CustomerClass;
 use crate::forecast::draws::path_for;
-use crate::forecast::models::daily::{DailyForecast, DailySeries, REGRESSION};
+use crate::forecast::models::daily::REGRESSION;
 use crate::forecast::models::paths::ResidualPath;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 
 /// The class profile, its level by the design flow more than by the node's own days.
 pub(super) const BY_DESIGN_FLOW: &str = "class_profile_design_flow";

@@ -9,8 +9,9 @@ use crate::domain::calendar::GasDay;
 use crate::domain::capacity::NodeCapacity;
 use crate::domain::demand::DemandNode;
 use crate::domain::text::fnv1a;
-use crate::forecast::models::daily::{DailyForecast, DailySeries};
 use crate::forecast::models::paths::ResidualPath;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 
 /// Days that make a mean.
 pub(super) const MEAN_DAYS_MIN: usize = 3;

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::mem::size_of;
 use std::ops::Range;
 
-use super::ForecastRequest;
-use super::ModelChoice;
 use super::cold_start::{self, HandOver, Member};
 use super::nodes::{History, lessons_of, series_of};
 use super::pooling::Priors;
@@ -19,9 +17,11 @@ use crate::forecast::ForecastError;
 use crate::forecast::customer::band;
 use crate::forecast::draws::{choose_origins, daily_draw, path_for};
 use crate::forecast::memory::{Key, KeyMaker, Lesson, Memory, Recall, SeriesLessons};
-use crate::forecast::models::daily::{DailyForecast, DailyOptions};
+use crate::forecast::models::daily::DailyOptions;
 use crate::forecast::models::rare_days::ClassPrior;
+use crate::forecast::models::series::DailyForecast;
 use crate::forecast::parts::{self, KnownConsumer, OwnDays};
+use crate::forecast::request::{ForecastRequest, ModelChoice};
 
 /// Customers of a class that young ones of it are forecast by, those with most days.
 const DONORS_MAX: usize = 40;

@@ -1,13 +1,16 @@
 //! A run by what earlier runs learnt is that of an empty memory to the bit, whatever has changed.
 
+use crate::domain::demand::DemandDay;
+use crate::domain::id::RunId;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 use super::tests::{first, node, request};
 use super::*;
-use crate::domain::calendar::{CalendarYear, HolidaySpan};
+use crate::domain::calendar::{Calendar, CalendarYear, GasDay, HolidaySpan};
 use crate::domain::customer::CustomerClass;
 use crate::domain::factor::{Factor, FactorAmount, FactorKind};
-use crate::forecast::parts::ConsumerInput;
+use crate::forecast::request::ConsumerInput;
 
 const DAYS: i64 = 420;
 const ROOM: usize = 64 << 20;

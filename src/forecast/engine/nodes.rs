@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 
 use super::cold_start::HandOver;
+use super::label;
 use super::ladder::{Climber, MEAN_DAYS_MIN, Rung, climb};
 use super::pooling::Priors;
 use super::shares::{BookKeys, ShareErrors, shares_ahead};
-use super::{ForecastRequest, ModelChoice, label};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandNode;
 use crate::forecast::ForecastError;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::memory::{Recall, SeriesLessons};
-use crate::forecast::models::daily::{DailyForecast, DailyOptions, DailySeries, REGRESSION};
+use crate::forecast::models::daily::{DailyOptions, REGRESSION};
 use crate::forecast::models::paths::ResidualPath;
 use crate::forecast::models::rare_days::{ClassPrior, Evidence, PerColumn};
 use crate::forecast::models::seasonal_naive;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::models::shape::{ShapeBook, ShapeDay};
 use crate::forecast::parts::TakenOut;
+use crate::forecast::request::{ForecastRequest, ModelChoice};
 use crate::forecast::weather::WeatherAhead;
 
 /// A day's volume counts as known if so much of it stands on measured hours.

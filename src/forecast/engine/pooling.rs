@@ -1,11 +1,11 @@
 //! What customers of a class have learnt of rare days, for those who learnt little or nothing.
 
-use super::ForecastRequest;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
 use crate::forecast::memory::Recall;
 use crate::forecast::models::rare_days::{self, ClassPrior, Evidence};
 use crate::forecast::parts;
+use crate::forecast::request::ForecastRequest;
 
 /// Priors of nodes and of large consumers, in the order in which they were given.
 #[derive(Debug, Default)]

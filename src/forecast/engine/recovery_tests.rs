@@ -3,15 +3,18 @@
 //! Each case is simulated twice with the same weather and the same noise: once with the effect and
 //! once without. What the two forecasts differ by is held against what the two truths differ by.
 
+use crate::domain::demand::DemandDay;
+use crate::forecast::weather::ZoneWeather;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::calendar::DayType;
+use crate::domain::calendar::{Calendar, DayType, GasDay, GasDayClock};
 use crate::domain::customer::CustomerClass;
 use crate::domain::season::Place;
 use crate::forecast::features::calendar::DayTraits;
-use crate::forecast::parts::ConsumerInput;
+use crate::forecast::request::ConsumerInput;
 
 const ZONE: &str = "north";
 const HORIZON: usize = 45;

@@ -1,10 +1,13 @@
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
+use crate::forecast::weather::ZoneWeather;
 use chrono::{Datelike as _, TimeDelta};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::customer::CustomerClass;
-use crate::domain::demand::DemandView;
+use crate::domain::demand::{DemandDay, DemandView};
 
 fn calendar() -> Calendar {
     Calendar::new(

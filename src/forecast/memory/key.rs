@@ -12,8 +12,9 @@ use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::linear::Penalty;
 use crate::forecast::models::base::BaseOptions;
 use crate::forecast::models::correction::CorrectionOptions;
-use crate::forecast::models::daily::{DailyOptions, DailySeries, Weighing};
+use crate::forecast::models::daily::{DailyOptions, Weighing};
 use crate::forecast::models::rare_days::ClassPrior;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::models::shape::ShapeDay;
 use crate::forecast::weather::{ForecastSkill, WeatherAhead};
 

@@ -7,9 +7,11 @@ use super::{Key, KeyMaker, Lesson, Recall};
 use crate::domain::calendar::GasDay;
 use crate::domain::id::RunId;
 use crate::forecast::models::daily::{
-    DailyForecast, DailyModel, DailyOptions, DailySeries, Learnt, REGRESSION, Weighing, is_known,
+    DailyModel, DailyOptions, Learnt, REGRESSION, Weighing, is_known,
 };
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::weather::WeatherAhead;
 
 /// What a series' model says.

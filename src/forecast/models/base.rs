@@ -15,7 +15,7 @@ use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
 };
 use crate::forecast::linear::{Design, Penalty, dot};
-use crate::forecast::models::daily::DailySeries;
+use crate::forecast::models::series::DailySeries;
 
 pub use chain::BaseChain;
 pub(in crate::forecast) use chain::upper_median;

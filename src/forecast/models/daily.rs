@@ -8,7 +8,6 @@ mod learning;
 mod near;
 mod options;
 mod rare;
-mod series;
 mod view;
 mod weighing;
 
@@ -18,7 +17,6 @@ use std::sync::Arc;
 pub use self::learning::Learnt;
 use self::learning::{block_of, said_before};
 pub use self::options::{DailyOptions, Weighing};
-pub use self::series::DailySeries;
 use self::view::Weather;
 use crate::forecast::features::calendar::{
     CALENDAR_FEATURES, LOCAL_FEATURES, calendar_features, local_features,
@@ -28,20 +26,9 @@ use crate::forecast::linear::Design;
 use crate::forecast::models::base::{BaseChain, BaseFit, BaseInput};
 use crate::forecast::models::blend::Members;
 use crate::forecast::models::correction::{RESIDUAL_DAYS, lead_group};
-use crate::forecast::models::paths::ResidualPath;
 use crate::forecast::models::seasonal_naive;
+use crate::forecast::models::series::{DailyForecast, DailySeries};
 use crate::forecast::weather::{Climatology, WeatherAhead, ahead_of_origin};
-
-/// Point forecast and residual paths of a daily series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DailyForecast {
-    /// Model the point forecast comes from.
-    pub model: &'static str,
-    /// Expected volume by lead 1, 2, …, m³; not below zero.
-    pub p50: Vec<f64>,
-    /// Residual paths scaled to this forecast's level, earliest origin first.
-    pub paths: Vec<ResidualPath>,
-}
 
 /// Name of the regression in results.
 pub const REGRESSION: &str = "regression";

@@ -3,7 +3,8 @@
 use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::draws::{choose_origins, daily_draw, hours_of, path_for};
 use crate::forecast::features::calendar::DayTraits;
-use crate::forecast::models::daily::{DailyModel, DailyOptions, DailySeries};
+use crate::forecast::models::daily::{DailyModel, DailyOptions};
+use crate::forecast::models::series::DailySeries;
 use crate::forecast::models::shape::{HourResponse, Missed, ShapeBook, ShapeDay};
 use crate::forecast::weather::WeatherAhead;
 

@@ -17,4 +17,5 @@ pub mod monthly;
 pub mod paths;
 pub mod rare_days;
 pub mod seasonal_naive;
+pub mod series;
 pub mod shape;

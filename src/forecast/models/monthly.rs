@@ -12,8 +12,8 @@ use crate::domain::calendar::GasMonth;
 use crate::forecast::features::calendar::year_angle;
 use crate::forecast::linear::{Design, Penalty, Robust, dot, robust_ridge};
 use crate::forecast::models::correction::mean_known;
-use crate::forecast::models::daily::DailyForecast;
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+use crate::forecast::models::series::DailyForecast;
 use crate::forecast::weather::WeatherAhead;
 
 /// Name in results.

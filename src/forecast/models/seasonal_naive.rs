@@ -1,8 +1,9 @@
 //! The baseline: the last known same weekday. Always beside every model, and the fallback for
 //! histories too short to learn from.
 
-use crate::forecast::models::daily::{DailyForecast, DailySeries};
 use crate::forecast::models::paths::{ResidualPath, fill_unknown, level_factor};
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::models::series::DailySeries;
 
 /// Name in results.
 pub const NAME: &str = "seasonal_naive";

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use super::Run;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandNode;
-use crate::forecast::engine::ForecastRequest;
-use crate::forecast::models::daily::DailyForecast;
 use crate::forecast::models::monthly::{self, MonthlySeries};
 use crate::forecast::models::paths::ResidualPath;
 use crate::forecast::models::rare_days::PerColumn;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::request::ForecastRequest;
 use crate::forecast::weather::WeatherAhead;
 
 /// A month is known if so much of its days is; the others are as their mean.

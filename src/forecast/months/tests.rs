@@ -15,7 +15,7 @@ use crate::domain::connection::{ConnectionStage, NewConnection};
 use crate::domain::demand::{DemandDay, DemandView};
 use crate::forecast::engine::{EngineRun, run_with};
 use crate::forecast::memory::Memory;
-use crate::forecast::parts::Project;
+use crate::forecast::request::{Project, Shares};
 use crate::forecast::weather::ZoneWeather;
 
 fn calendar() -> Calendar {

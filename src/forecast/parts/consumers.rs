@@ -1,14 +1,14 @@
 //! A large consumer's own expectation, and its plan in the place of it.
 
-use super::{ConsumerInput, Frame};
+use super::Frame;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::customer::{self, CustomerModel, KnownDays, plan_bias};
 use crate::forecast::draws::{daily_draw, path_for};
-use crate::forecast::engine::ForecastRequest;
 use crate::forecast::memory::{KeyMaker, Recall};
-use crate::forecast::models::daily::DailyForecast;
 use crate::forecast::models::rare_days::{ClassPrior, Evidence};
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::request::{ConsumerInput, ForecastRequest};
 
 /// A customer silent for longer is a part of the rest.
 const SILENT_DAYS_MAX: i64 = 14;

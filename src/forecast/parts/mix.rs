@@ -6,14 +6,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::consumers::{Expected, expected};
-use super::{ConsumerInput, Project};
 use crate::domain::breakdown::{Addition, Part};
 use crate::domain::calendar::GasDay;
 use crate::domain::connection::NewConnection;
 use crate::domain::demand::{DemandNode, Draws, NodeForecast};
 use crate::domain::factor::{Factor, FactorAmount};
-use crate::forecast::engine::ForecastRequest;
-use crate::forecast::models::daily::DailyForecast;
+use crate::forecast::models::series::DailyForecast;
+use crate::forecast::request::{ConsumerInput, ForecastRequest, Project};
 
 /// Model of a node that has no history yet.
 pub(in crate::forecast) const NEW_NODE: &str = "new_connection";
@@ -152,7 +151,7 @@ fn add_missing(
         .iter()
         .map(|p| &p.project.connection)
         .filter(|c| days.iter().any(|d| c.expected_m3(*d, frame.today) > 0.0))
-        .map(super::NewConnection::node);
+        .map(NewConnection::node);
     let of_plans = by_node
         .iter()
         .filter(|(_, of_node)| {

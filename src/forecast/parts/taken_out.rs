@@ -6,7 +6,7 @@ use crate::domain::calendar::GasDay;
 use crate::domain::connection::ConnectionStage;
 use crate::domain::demand::DemandNode;
 use crate::domain::factor::{Factor, FactorAmount};
-use crate::forecast::engine::ForecastRequest;
+use crate::forecast::request::ForecastRequest;
 
 /// m³ to subtract from a node's gas day.
 pub(in crate::forecast) type TakenOut = BTreeMap<DemandNode, BTreeMap<GasDay, f64>>;

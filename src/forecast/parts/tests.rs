@@ -1,17 +1,18 @@
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
-use super::*;
 use crate::domain::breakdown::{Breakdown, Part};
-use crate::domain::calendar::{Calendar, GasDayClock};
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::capacity::{CapacityStep, NodeCapacity};
 use crate::domain::connection::ConnectionStage;
 use crate::domain::connection::tests::project as row;
 use crate::domain::customer::CustomerClass;
-use crate::domain::demand::{DemandDay, DemandForecast, DemandView};
+use crate::domain::demand::{DemandDay, DemandForecast, DemandNode, DemandView};
 use crate::domain::factor::FactorAmount;
 use crate::domain::factor::tests::factor as named;
 use crate::domain::slot::SlotTable;
-use crate::forecast::engine::{ForecastRequest, run_in_parts};
+use crate::forecast::engine::run_in_parts;
+use crate::forecast::request::{ConsumerInput, ForecastRequest, Project};
 
 const DAYS: i64 = 60;
 

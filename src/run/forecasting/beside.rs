@@ -12,7 +12,7 @@ use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
 use crate::domain::id::CustomerId;
 use crate::domain::registry::Registry;
-use crate::forecast::parts::{ConsumerInput, PartsInput, Project};
+use crate::forecast::request::{ConsumerInput, PartsInput, Project};
 use crate::run::app::App;
 use crate::run::facts::CustomerDays;
 use crate::run::{facts, ledgering};

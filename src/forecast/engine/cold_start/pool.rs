@@ -2,7 +2,7 @@
 
 use crate::domain::demand::quantile_of_sorted;
 use crate::forecast::models::correction::mean_known;
-use crate::forecast::models::daily::DailyForecast;
+use crate::forecast::models::series::DailyForecast;
 
 /// Days that two nodes must share to be held against each other.
 const SHARED_DAYS_MIN: usize = 28;

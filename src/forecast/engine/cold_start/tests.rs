@@ -8,7 +8,8 @@ use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::capacity::{CapacityStep, NodeCapacity};
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandDay, DemandForecast, DemandNode, quantile_of_sorted};
-use crate::forecast::engine::{ForecastRequest, ModelChoice, run};
+use crate::forecast::engine::run;
+use crate::forecast::request::{ForecastRequest, ModelChoice};
 use crate::forecast::weather::ZoneWeather;
 
 /// Days of history of nodes that have one, the last of them yesterday.

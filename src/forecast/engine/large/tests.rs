@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::calendar::{Calendar, GasDayClock};
 use crate::domain::capacity::{CapacityStep, NodeCapacity};
 use crate::domain::demand::DemandNode;
-use crate::forecast::parts::ConsumerInput;
+use crate::forecast::request::ConsumerInput;
 
 /// Days of history of those that have one.
 const HISTORY: i64 = 420;

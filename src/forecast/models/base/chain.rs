@@ -6,7 +6,7 @@ use crate::forecast::features::temperature::{
     Felt, Knots, TEMPERATURE_FEATURES, temperature_features,
 };
 use crate::forecast::linear::gram::{Gram, errors};
-use crate::forecast::models::daily::DailySeries;
+use crate::forecast::models::series::DailySeries;
 
 /// Parts of the year that are summed apart.
 const SEASONS: u32 = 13;

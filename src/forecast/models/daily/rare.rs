@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::weighing::Trusts;
-use super::{BaseChain, DailyForecast, DailyModel};
+use super::{BaseChain, DailyModel};
 use crate::forecast::features::calendar::{RARE, season_distance};
 use crate::forecast::linear::dot;
 use crate::forecast::models::base::upper_median;
@@ -11,6 +11,7 @@ use crate::forecast::models::paths::level_factor;
 use crate::forecast::models::rare_days::{
     ClassPrior, Evidence, OwnEffects, PerColumn, RARE_FEATURES,
 };
+use crate::forecast::models::series::DailyForecast;
 
 /// Days that residuals and levels are taken from.
 const RECENT_DAYS: usize = 1_100;

@@ -1,10 +1,11 @@
-//! A daily series as the model takes it.
+//! A daily series as a model takes it, and what a model makes of it.
 
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::GasDay;
 use crate::forecast::features::calendar::DayTraits;
 use crate::forecast::models::correction::mean_known;
+use crate::forecast::models::paths::ResidualPath;
 
 /// A daily series without holes in its calendar.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +83,17 @@ impl DailySeries {
         let from = (origin + 1).saturating_sub(365);
         mean_known(self.values[from..=origin].iter().copied()).unwrap_or(0.0)
     }
+}
+
+/// Point forecast and residual paths of a daily series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DailyForecast {
+    /// Model the point forecast comes from.
+    pub model: &'static str,
+    /// Expected volume by lead 1, 2, …, m³; not below zero.
+    pub p50: Vec<f64>,
+    /// Residual paths scaled to this forecast's level, earliest origin first.
+    pub paths: Vec<ResidualPath>,
 }
 
 #[cfg(test)]
