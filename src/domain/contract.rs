@@ -1,12 +1,14 @@
 //! Supply contracts (供气合同) as data: components, periods, quantities, bands, prices, deadlines.
 
 use chrono::{NaiveDate, NaiveTime};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::calendar::{GasDayClock, GasMonth};
+use crate::domain::calendar::{GasDay, GasDayClock, GasMonth};
 use crate::domain::customer::SaleMode;
 use crate::domain::id::{ContractId, SourceId};
 use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::domain::season::Season;
 
 /// Component of a contract (合同组成). domain.md §10.A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,9 +56,9 @@ pub struct ContractComponent {
     pub kind: ContractComponentKind,
     /// Contract quantity of each calendar month, January first, m³ (月合同量).
     pub contract_month_m3: [StdVolume; 12],
-    /// Price in the high season (November to March), 元/m³.
+    /// Price in the contract's pricing season (旺季), 元/m³.
     pub price_high_yuan_per_m3: YuanPerM3,
-    /// Price in the low season, 元/m³.
+    /// Price in the rest of the year (淡季), 元/m³.
     pub price_low_yuan_per_m3: YuanPerM3,
 }
 
@@ -123,6 +125,10 @@ pub struct SupplyContract {
     /// Whether this supplier absorbs what others do not cover (兜底气源).
     #[serde(default)]
     pub is_swing: bool,
+    /// Its pricing season, where it is not that of the place it supplies; see
+    /// [`Registry::price_season`](crate::domain::registry::Registry::price_season).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<Season>,
     /// Components.
     #[serde(rename = "component")]
     pub components: Vec<ContractComponent>,
@@ -141,13 +147,20 @@ impl ContractComponent {
             .unwrap_or_default()
     }
 
-    /// Price in a month.
-    pub fn price(&self, month: GasMonth) -> YuanPerM3 {
-        if Season::of(month) == Season::High {
+    /// Price on a gas day, by the contract's pricing season.
+    pub fn price_on(&self, day: GasDay, season: &Season) -> YuanPerM3 {
+        if season.contains(day.0) {
             self.price_high_yuan_per_m3
         } else {
             self.price_low_yuan_per_m3
         }
+    }
+
+    /// Mean price of a month's gas days, to 0.0001 元/m³: one price, but where the season begins or ends in it.
+    pub fn price_in(&self, month: GasMonth, season: &Season) -> YuanPerM3 {
+        let days = month.days();
+        let sum: Decimal = days.iter().map(|day| self.price_on(*day, season).0).sum();
+        YuanPerM3((sum / Decimal::from(days.len())).round_dp(4))
     }
 }
 
@@ -159,26 +172,5 @@ impl SupplyContract {
             .filter(|c| c.kind != ContractComponentKind::Market)
             .map(|c| c.month_quantity(month))
             .sum()
-    }
-}
-
-/// Pricing season: high is November to March.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Season {
-    /// 旺季 (采暖季)
-    High,
-    /// 淡季
-    Low,
-}
-
-impl Season {
-    /// The pricing season of a month.
-    pub fn of(month: GasMonth) -> Self {
-        if month.month >= 11 || month.month <= 3 {
-            Self::High
-        } else {
-            Self::Low
-        }
     }
 }

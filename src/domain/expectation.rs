@@ -50,8 +50,23 @@ pub struct Expectation {
     pub p50_m3: f64,
     /// One in ten lies above, m³.
     pub p90_m3: f64,
-    /// P50 of the same run without named factors, m³; none where no factor was in force.
+    /// P50 of the same run without any named factor, m³; none where no factor was in force.
     pub unaided_m3: Option<f64>,
     /// What came, m³.
     pub actual_m3: Option<f64>,
+}
+
+/// What the run of an expectation would have said without one named factor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WithoutFactor {
+    /// The factor that is left out.
+    pub factor: String,
+    /// Gas day it is of.
+    pub day: GasDay,
+    /// Gas days from the one on which it was made.
+    pub lead: i64,
+    /// What it is of.
+    pub of: Watched,
+    /// P50, m³.
+    pub p50_m3: f64,
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::calendar::{GasDay, GasDayClock};
+use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::connection::NewConnection;
 use crate::domain::contract::SupplyContract;
 use crate::domain::customer::Customer;
@@ -15,6 +15,7 @@ use crate::domain::filing::{FiledPlan, ProductionChange};
 use crate::domain::id::{CustomerId, DeviceId, GatewayId, MeterId, SourceId, ZoneId};
 use crate::domain::meter::{Gateway, Meter, MeterExchange, MeterRole};
 use crate::domain::quantity::ReferenceConditions;
+use crate::domain::season::Season;
 use crate::domain::slot::SlotTable;
 use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
@@ -35,13 +36,27 @@ pub struct Company {
     /// Reference conditions of the company's trade.
     #[serde(default)]
     pub reference: ReferenceConditions,
-    /// Heating season, `MM-DD` first day.
+    /// Heating season where no place of the local calendar says otherwise, `MM-DD` first day; empty where there
+    /// is none.
+    #[serde(default)]
     pub heating_from: String,
-    /// Heating season, `MM-DD` last day.
+    /// Its last day, `MM-DD`, included.
+    #[serde(default)]
     pub heating_to: String,
     /// Time slots.
     #[serde(default)]
     pub slots: SlotTable,
+}
+
+impl Company {
+    /// Heating season of zones that lie in no place of the local calendar.
+    pub fn heating(&self) -> Option<Season> {
+        Some(Season {
+            from: self.heating_from.parse().ok()?,
+            to: self.heating_to.parse().ok()?,
+            exceptions: Vec::new(),
+        })
+    }
 }
 
 /// Everything known of the network and its customers, immutable; swapped whole when it changes.
@@ -291,6 +306,30 @@ impl Registry {
         self.contracts
             .iter()
             .find(|c| c.source == *source && c.valid_from <= day.0 && day.0 <= c.valid_to)
+    }
+
+    /// When a contract's high price holds: its own season, else that of the winter price of the place it supplies
+    /// (of the zone that takes the largest share of its source), else November to March.
+    pub fn price_season(&self, contract: &SupplyContract, calendar: &Calendar) -> Season {
+        let of_place = || {
+            let shares = self.shares.iter().filter(|s| s.source == contract.source);
+            let largest = shares.max_by(|a, b| {
+                let by_share = a.share.total_cmp(&b.share);
+                by_share.then_with(|| b.zone.cmp(&a.zone))
+            })?;
+            calendar.place_of(&largest.zone)?.pricing.clone()
+        };
+        let own = contract.season.clone();
+        own.or_else(of_place).unwrap_or(Season::winter_price())
+    }
+
+    /// When a zone is heated: as its place of the local calendar says, which may be never; the company's own season
+    /// where it lies in none.
+    pub fn heating_season(&self, zone: &ZoneId, calendar: &Calendar) -> Option<Season> {
+        match calendar.place_of(zone) {
+            Some(place) => place.heating.clone(),
+            None => self.company.heating(),
+        }
     }
 
     /// Projects known at an instant: of each the row that became known last.

@@ -1,6 +1,7 @@
 //! The local calendar (本地日历): school holidays, heating season (供暖期) and winter price (采暖季
 //! 价格) of a city, and which customers feel which.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -99,9 +100,20 @@ pub struct Season {
 }
 
 /// An exception begins at most so many days from the first day it stands in for.
-pub const EXCEPTION_DAYS_MAX: i64 = 60;
+const EXCEPTION_DAYS_MAX: i64 = 60;
+/// Longest season that began or ended on other days than usual.
+const SEASON_DAYS_MAX: i64 = 300;
 
 impl Season {
+    /// November to March: when upstream winter prices hold, where nothing else is agreed.
+    pub const fn winter_price() -> Self {
+        Self {
+            from: MonthDay { month: 11, day: 1 },
+            to: MonthDay { month: 3, day: 31 },
+            exceptions: Vec::new(),
+        }
+    }
+
     /// First and last day of the season that begins in a year, exceptions apart.
     pub fn usual(&self, year: i32) -> DateSpan {
         let ends = if self.to < self.from { year + 1 } else { year };
@@ -118,6 +130,32 @@ impl Season {
             let apart = exception.from - self.from.in_year(*year);
             apart.abs() <= TimeDelta::days(EXCEPTION_DAYS_MAX)
         })
+    }
+
+    /// What is wrong with its exceptions, each in a sentence: too far from the season they stand in for, too long
+    /// or the wrong way round, or two of one season.
+    pub fn faults(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut years = BTreeSet::new();
+        for span in &self.exceptions {
+            let (from, to) = (span.from, span.to);
+            match self.year_of(*span) {
+                None => out.push(format!(
+                    "{from} to {to} begins more than {EXCEPTION_DAYS_MAX} days from {}",
+                    self.from
+                )),
+                Some(_) if !(1..=SEASON_DAYS_MAX).contains(&span.days()) => {
+                    out.push(format!("it lasts from {from} to {to}"));
+                }
+                Some(year) if !years.insert(year) => {
+                    out.push(format!(
+                        "the season that begins in {year} has two exceptions"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        out
     }
 
     /// Whether a date is in it.

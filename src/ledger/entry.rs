@@ -11,12 +11,13 @@ use crate::domain::calendar::{Calendar, GasDay, GasDayClock};
 use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::demand::Band;
 use crate::domain::filing::{FiledPlan, ProductionChange};
-use crate::domain::id::{CustomerId, MeterId};
+use crate::domain::id::{CustomerId, MeterId, ZoneId};
 use crate::domain::meter::{Meter, MeterKind, SettlementTotal};
 use crate::domain::quantity::{StdVolume, WorkVolume, YuanPerM3};
 use crate::domain::registry::Registry;
+use crate::domain::season::Season;
 use crate::ledger::alerts::{self, Facts, YearUse};
-use crate::ledger::figures::{self, DaySum, Days, HeatingSeason};
+use crate::ledger::figures::{self, DaySum, Days};
 
 pub use self::row::{
     LedgerBand, LedgerChange, LedgerEntry, LedgerFinding, LedgerStatus, Level, UsePattern,
@@ -143,7 +144,8 @@ struct Context<'a> {
     input: &'a LedgerInput<'a>,
     today: GasDay,
     yesterday: GasDay,
-    season: Option<HeatingSeason>,
+    /// Heating season of each zone that has one.
+    heating: BTreeMap<&'a ZoneId, Season>,
     /// The plan in force of each customer and day, of the days that are shown.
     plans: BTreeMap<(&'a CustomerId, GasDay), &'a FiledPlan>,
     /// Changes of each customer that are known, in the order in which they are told.
@@ -153,7 +155,11 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(input: &'a LedgerInput<'a>) -> Self {
         let today = input.clock.day_of(input.now);
-        let company = &input.registry.company;
+        let zones = input.registry.zones.keys();
+        let heating = zones.filter_map(|zone| {
+            let season = input.registry.heating_season(zone, input.calendar)?;
+            Some((zone, season))
+        });
         let (yesterday, month) = (today.plus(-1), today.month());
         let shown = yesterday.min(month.first_day())..month.next().first_day();
         let mut plans: BTreeMap<(&CustomerId, GasDay), &FiledPlan> = BTreeMap::new();
@@ -172,7 +178,7 @@ impl<'a> Context<'a> {
             input,
             today,
             yesterday,
-            season: HeatingSeason::parse(&company.heating_from, &company.heating_to),
+            heating: heating.collect(),
             plans,
             changes,
         }
@@ -443,12 +449,13 @@ impl Use {
             .zones
             .get(&customer.zone)
             .and_then(|zone| input.temperatures.get(zone.weather_station.as_str()));
-        let temperature_slope = match (station, context.season) {
+        let season = context.heating.get(&customer.zone);
+        let temperature_slope = match (station, season) {
             (Some(station), Some(season)) => figures::temperature_slope(&known, station, season),
             _ => None,
         };
         Self {
-            pattern: figures::use_pattern(&known, input.calendar, context.season, load_factor),
+            pattern: figures::use_pattern(&known, input.calendar, season, load_factor),
             temperature_slope,
             peak_share,
             load_factor,

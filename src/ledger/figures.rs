@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Datelike as _, NaiveDate};
+use chrono::Datelike as _;
 
 use crate::domain::calendar::{Calendar, DayType, GasDay, GasDayClock};
 use crate::domain::quantity::StdVolume;
+use crate::domain::season::Season;
 use crate::domain::slot::{SlotLevel, SlotTable};
 use crate::ledger::entry::UsePattern;
 
@@ -135,36 +136,6 @@ pub(super) fn load_factor(hours: &[Option<StdVolume>; 24]) -> Option<f64> {
     (largest > StdVolume::ZERO).then(|| total.to_f64() / 24.0 / largest.to_f64())
 }
 
-/// The heating season as `MM-DD` to `MM-DD`, which may pass the end of the year.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct HeatingSeason {
-    from: (u32, u32),
-    to: (u32, u32),
-}
-
-impl HeatingSeason {
-    /// None if the texts are not `MM-DD`, which the registry's check reports.
-    pub(super) fn parse(from: &str, to: &str) -> Option<Self> {
-        let date = |text: &str| {
-            let (month, day) = text.split_once('-')?;
-            Some((month.parse().ok()?, day.parse().ok()?))
-        };
-        Some(Self {
-            from: date(from)?,
-            to: date(to)?,
-        })
-    }
-
-    pub(super) fn contains(self, date: NaiveDate) -> bool {
-        let at = (date.month(), date.day());
-        if self.from <= self.to {
-            self.from <= at && at <= self.to
-        } else {
-            at >= self.from || at <= self.to
-        }
-    }
-}
-
 /// Least number of days a slope is fitted on.
 const SLOPE_DAYS_MIN: usize = 20;
 
@@ -177,7 +148,7 @@ const SLOPE_DAYS_MIN: usize = 20;
 pub(super) fn temperature_slope(
     days: &Days,
     temperatures: &BTreeMap<GasDay, f64>,
-    season: HeatingSeason,
+    season: &Season,
 ) -> Option<f64> {
     let pairs: Vec<(f64, f64)> = days
         .iter()
@@ -210,7 +181,7 @@ const PATTERN_DAYS_MIN: i64 = 28;
 pub(super) fn use_pattern(
     days: &Days,
     calendar: &Calendar,
-    season: Option<HeatingSeason>,
+    season: Option<&Season>,
     load_factor: Option<f64>,
 ) -> UsePattern {
     let (mut workdays, mut idle) = (0_i64, 0_i64);
@@ -301,9 +272,17 @@ mod tests {
         assert_eq!(mean.compare(10, v("100.0001")), Ordering::Less);
     }
 
+    fn heating() -> Season {
+        Season {
+            from: "11-15".parse().unwrap(),
+            to: "03-15".parse().unwrap(),
+            exceptions: Vec::new(),
+        }
+    }
+
     #[test]
     fn a_line_is_found_through_the_heating_days_only() {
-        let season = HeatingSeason::parse("11-15", "03-15").unwrap();
+        let season = heating();
         assert!(season.contains("2026-11-15".parse().unwrap()));
         assert!(season.contains("2027-03-15".parse().unwrap()));
         assert!(!season.contains("2027-03-16".parse().unwrap()));
@@ -321,17 +300,18 @@ mod tests {
             days.insert(first.plus(i64::from(i)), StdVolume::from_f64(volume));
             temperatures.insert(first.plus(i64::from(i)), temperature);
         }
-        let slope = temperature_slope(&days, &temperatures, season).unwrap();
+        let slope = temperature_slope(&days, &temperatures, &season).unwrap();
         assert!((slope + 37.5).abs() < 1e-6, "{slope}");
         let few: Days = days.clone().into_iter().take(19).collect();
-        assert_eq!(temperature_slope(&few, &temperatures, season), None);
+        assert_eq!(temperature_slope(&few, &temperatures, &season), None);
         let flat = temperatures.keys().map(|day| (*day, 1.0)).collect();
-        assert_eq!(temperature_slope(&days, &flat, season), None);
+        assert_eq!(temperature_slope(&days, &flat, &season), None);
     }
 
     #[test]
     fn patterns_by_rule() {
-        let season = HeatingSeason::parse("11-15", "03-15");
+        let heating_season = heating();
+        let season = Some(&heating_season);
         let first = on("2026-01-01");
         let days = |of: &dyn Fn(GasDay) -> i64| -> Days {
             (0..365)

@@ -8,10 +8,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::calendar::GasDay;
+use crate::domain::calendar::{Calendar, GasDay};
 use crate::domain::contract::{ContractComponentKind, SupplyContract};
 use crate::domain::demand::{DemandForecast, DemandView};
 use crate::domain::quantity::{Yuan, YuanPerM3};
+use crate::domain::registry::Registry;
 use crate::domain::slot::{SlotLevel, SlotTable};
 
 /// Days whose peak hours are averaged.
@@ -30,8 +31,10 @@ pub struct PeakInput<'a> {
     pub nominated_m3: &'a BTreeMap<GasDay, i64>,
     /// Loss and own use, part of what is bought: the forecast is of what is sold.
     pub unaccounted_ratio: f64,
-    /// Contracts, for the band and the price of what is beyond.
-    pub contracts: &'a [SupplyContract],
+    /// Registry: contracts, for the band and the price of what is beyond.
+    pub registry: &'a Registry,
+    /// Calendar, for pricing seasons.
+    pub calendar: &'a Calendar,
     /// An hour is a peak above the mean of the last daily peaks by this part.
     pub peak_ratio: f64,
     /// A day is a peak if it exceeds nomination and band with at least this probability.
@@ -94,9 +97,10 @@ impl PeakWindow {
 /// Market price above contract price on a day, 元/m³: cheapest market gas on offer less the
 /// dearest component of the contract with the largest monthly quantity. Where no contract offers
 /// market gas, that contract's over-take charge. Never negative.
-pub fn price_gap(contracts: &[SupplyContract], day: GasDay) -> YuanPerM3 {
+pub fn price_gap(registry: &Registry, calendar: &Calendar, day: GasDay) -> YuanPerM3 {
     let month = day.month();
-    let valid: Vec<&SupplyContract> = contracts
+    let valid: Vec<&SupplyContract> = registry
+        .contracts
         .iter()
         .filter(|c| c.valid_from <= day.0 && day.0 <= c.valid_to)
         .collect();
@@ -106,19 +110,16 @@ pub fn price_gap(contracts: &[SupplyContract], day: GasDay) -> YuanPerM3 {
     let Some(main) = main else {
         return YuanPerM3::default();
     };
-    let contract_price = main
-        .components
-        .iter()
-        .filter(|c| c.kind != ContractComponentKind::Market)
-        .map(|c| c.price(month).0)
-        .max()
-        .unwrap_or_default();
-    let market = valid
-        .iter()
-        .flat_map(|c| &c.components)
-        .filter(|c| c.kind == ContractComponentKind::Market)
-        .map(|c| c.price(month).0)
-        .min();
+    let prices = |contract: &SupplyContract, of_market: bool| -> Vec<Decimal> {
+        let season = registry.price_season(contract, calendar);
+        let components = contract.components.iter();
+        components
+            .filter(|c| (c.kind == ContractComponentKind::Market) == of_market)
+            .map(|c| c.price_on(day, &season).0)
+            .collect()
+    };
+    let contract_price = prices(main, false).into_iter().max().unwrap_or_default();
+    let market = valid.iter().flat_map(|c| prices(c, true)).min();
     YuanPerM3(match market {
         Some(price) => (price - contract_price).max(Decimal::ZERO),
         None => main.deviation.over_take_yuan_per_m3.0,
@@ -164,7 +165,7 @@ pub fn find(input: &PeakInput<'_>) -> Vec<PeakWindow> {
             .get(day)
             .filter(|_| !draws.is_empty())
             .map(|nominated| {
-                let most = *nominated as f64 * (1.0 + band_ratio(input.contracts, *day));
+                let most = *nominated as f64 * (1.0 + band_ratio(&input.registry.contracts, *day));
                 let above = draws.iter().filter(|d| **d > most).count() as f64;
                 let excess = draws.iter().map(|d| (d - most).max(0.0)).sum::<f64>();
                 let count = draws.len() as f64;
@@ -215,7 +216,7 @@ pub fn find(input: &PeakInput<'_>) -> Vec<PeakWindow> {
             // it; without a nomination the volume above the peaks of late stands for it.
             let part = of_window.iter().sum::<i64>() as f64 / in_windows.max(1) as f64;
             let market_m3 = exceed.map_or(above, |(_, excess)| excess * part);
-            let gap = price_gap(input.contracts, *day);
+            let gap = price_gap(input.registry, input.calendar, *day);
             let start = forecast.clock.start_of(*day);
             let at =
                 |hour: usize| start + chrono::TimeDelta::hours(i64::try_from(hour).unwrap_or(0));
@@ -279,7 +280,8 @@ mod tests {
             recent_peaks_m3h: recent,
             nominated_m3: nominated,
             unaccounted_ratio,
-            contracts: &registry.contracts,
+            registry: &registry,
+            calendar: &fixture::calendar(),
             peak_ratio: 0.05,
             exceed_probability: 0.3,
             after: fixture::at(after),
@@ -381,7 +383,11 @@ mod tests {
         let registry = fixture::registry();
         let day: GasDay = "2026-12-01".parse().unwrap();
         // 4.10 market less 3.05 peak shaving.
-        assert_eq!(price_gap(&registry.contracts, day).to_string(), "1.0500");
-        assert_eq!(price_gap(&[], day).to_string(), "0.0000");
+        let calendar = fixture::calendar();
+        assert_eq!(price_gap(&registry, &calendar, day).to_string(), "1.0500");
+        let mut parts = fixture::parts();
+        parts.contracts.clear();
+        let none = price_gap(&Registry::new(parts), &calendar, day);
+        assert_eq!(none.to_string(), "0.0000");
     }
 }

@@ -19,7 +19,10 @@ use crate::domain::quantity::{StdVolume, YuanPerM3};
 use crate::domain::registry::{Company, Registry, RegistryParts};
 use crate::domain::slot::SlotTable;
 use crate::domain::source::{GasSource, SourceClass, SourceShare, Zone};
-use crate::plan::declaration::{AdoptedBasis, LargeConsumerLine, MonthHistory, Quantiles};
+use crate::plan::declaration::{
+    AdoptedBasis, BackgroundKnown, Execution, ExecutionLine, ForecastNotes, LargeConsumerLine,
+    MonthHistory, OverrideLine, Quantiles, Skill, SkillLine, YearBought,
+};
 
 pub(crate) fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -61,6 +64,7 @@ pub(crate) fn contract(
         valid_from: "2026-04-01".parse().unwrap(),
         valid_to: "2027-03-31".parse().unwrap(),
         is_swing: false,
+        season: None,
         components,
         deviation: DeviationTerms {
             band_ratio: 0.03,
@@ -292,6 +296,65 @@ pub(crate) fn forecast(days: usize, scale: f64) -> DemandForecast {
     }
 }
 
+/// November as it was declared and came, and what the forecast stands on.
+pub(crate) fn background_known() -> BackgroundKnown {
+    let line = |contract: &str, declared_m3, measured_m3| ExecutionLine {
+        contract: contract.into(),
+        supplier: "上游".into(),
+        contract_month_m3: 14_500_000,
+        declared_m3,
+        measured_m3,
+        expected_m3: 5_000_000,
+        band_ratio: 0.05,
+    };
+    BackgroundKnown {
+        execution: Execution {
+            month: Some("2026-11".parse().unwrap()),
+            measured_to: Some("2026-11-19".parse().unwrap()),
+            declared_version: Some(2),
+            declared_sent_at: Some(at("2026-10-20T10:00:00+08:00")),
+            lines: vec![
+                line("HT-2026-01", Some(14_000_000), Some(10_000_000)),
+                line("HT-LNG", Some(6_000_000), Some(900_000)),
+            ],
+        },
+        year: YearBought {
+            bought_m3: Some(160_000_000),
+            days_known: 365,
+            peak_day: Some("2026-01-20".parse().unwrap()),
+            peak_m3: Some(800_000),
+        },
+        notes: ForecastNotes {
+            weather_issued_at: Some("2026-11-20T00:00:00Z".into()),
+            demand_through: Some("2026-11-19".into()),
+            learnt_from: Some("2023-01-01".parse().unwrap()),
+            program: "1.0.0".into(),
+            skills: vec![SkillLine {
+                of: "total".into(),
+                models: vec!["regression".into()],
+                day_ahead: Some(Skill {
+                    cases: 300,
+                    wape: 0.03,
+                    bias: -0.004,
+                    pinball: 0.02,
+                    coverage: 0.81,
+                }),
+                month_ahead: None,
+            }],
+            quality_days: 30,
+            measured_part: Some(0.97),
+            overrides: vec![OverrideLine {
+                kind: "curve_edit".into(),
+                subject: "M1 2026-11-03（4小时）".into(),
+                person: "抄表员".into(),
+                at: at("2026-11-04T09:00:00+08:00"),
+                reason: "表计检修".into(),
+            }],
+        },
+        versions: Vec::new(),
+    }
+}
+
 pub(crate) fn history() -> MonthHistory {
     MonthHistory {
         last_year_by_source: BTreeMap::from([("pipe".into(), 14_000_000), ("lng".into(), 700_000)]),
@@ -300,6 +363,7 @@ pub(crate) fn history() -> MonthHistory {
         last_month_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_900_000)]),
         taken_by_contract: BTreeMap::from([("HT-2026-01".into(), 98_000_000)]),
         unknown_days: BTreeMap::from([("HT-LNG".into(), 4)]),
+        ..MonthHistory::default()
     }
 }
 

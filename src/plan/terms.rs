@@ -2,6 +2,7 @@
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::contract::{ContractComponentKind, SupplyContract};
+use crate::domain::season::Season;
 use crate::plan::problem::{ComponentTerms, ContractTerms, Limit, LimitScope, LimitSense};
 
 /// Months of the contract year a month belongs to, from the contract's first month on.
@@ -106,11 +107,12 @@ fn limits(
     out
 }
 
-/// A contract in a month, as contract number `at` of the problem.
+/// A contract in a month, as contract number `at` of the problem; `season` is when its high price holds.
 pub fn month_terms(
     contract: &SupplyContract,
     at: usize,
     month: GasMonth,
+    season: &Season,
     taken_m3: Option<i64>,
 ) -> (ContractTerms, Vec<Limit>) {
     let quantity = contract.month_quantity(month).to_f64();
@@ -127,7 +129,7 @@ pub fn month_terms(
                 } else {
                     agreed
                 },
-                price: component.price(month).to_f64(),
+                price: component.price_in(month, season).to_f64(),
             }
         })
         .collect();
@@ -151,15 +153,17 @@ pub fn month_terms(
 
 /// A contract on one gas day.
 ///
-/// Within the contract there is one component at the month's average price up to the largest daily take.
+/// Within the contract there is one component at the day's average price up to the largest daily take.
 /// What the month has left does not bound it: gas beyond that is over-take of the month, whether nominated
 /// or not, and costs as much more.
 pub fn day_terms(
     contract: &SupplyContract,
     at: usize,
-    month: GasMonth,
+    day: GasDay,
+    season: &Season,
     remaining_m3: Option<f64>,
 ) -> (ContractTerms, Vec<Limit>) {
+    let month = day.month();
     let quantity = contract.month_quantity(month).to_f64();
     let average = quantity / month.days().len() as f64;
     let most = contract.deviation.take_day_max_ratio * average;
@@ -170,7 +174,7 @@ pub fn day_terms(
             .components
             .iter()
             .filter(|c| c.kind != ContractComponentKind::Market)
-            .map(|c| c.month_quantity(month).to_f64() * c.price(month).to_f64())
+            .map(|c| c.month_quantity(month).to_f64() * c.price_on(day, season).to_f64())
             .sum();
         components.push(ComponentTerms {
             kind: ContractComponentKind::Balanced1,
@@ -186,7 +190,7 @@ pub fn day_terms(
         components.push(ComponentTerms {
             kind: market.kind,
             available_m3: f64::INFINITY,
-            price: market.price(month).to_f64(),
+            price: market.price_on(day, season).to_f64(),
         });
     }
     let terms = ContractTerms {
@@ -202,4 +206,78 @@ pub fn day_terms(
         month_left_m3: left,
     };
     (terms, limits(contract, at, average, left, 24.0, "day"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::calendar::Calendar;
+    use crate::domain::registry::Registry;
+    use crate::domain::season::Place;
+    use crate::plan::fixture;
+
+    fn price_in(registry: &Registry, calendar: &Calendar, month: &str) -> f64 {
+        let contract = &registry.contracts[0];
+        let season = registry.price_season(contract, calendar);
+        let (terms, _) = month_terms(contract, 0, month.parse().unwrap(), &season, None);
+        terms.components[0].price
+    }
+
+    fn price_on(registry: &Registry, calendar: &Calendar, day: &str) -> f64 {
+        let contract = &registry.contracts[0];
+        let season = registry.price_season(contract, calendar);
+        let (terms, _) = day_terms(contract, 0, day.parse().unwrap(), &season, None);
+        terms.components[0].price
+    }
+
+    /// Residential gas is 2.10 in the season and 1.90 without it.
+    #[test]
+    fn prices_follow_the_contract_then_the_place_then_november_to_march() {
+        let mut registry = fixture::registry();
+        let plain = fixture::calendar();
+        let prices = |registry: &Registry, calendar: &Calendar| {
+            ["2026-10", "2026-11", "2026-12", "2027-03", "2027-04"]
+                .map(|month| format!("{:.4}", price_in(registry, calendar, month)))
+        };
+        assert_eq!(
+            prices(&registry, &plain),
+            ["1.9000", "2.1000", "2.1000", "2.1000", "1.9000"]
+        );
+        let place = |pricing: &str| -> Calendar {
+            let place: Place = toml::from_str(&format!("name = \"city\"\n{pricing}")).unwrap();
+            fixture::calendar().with_places(vec![place])
+        };
+        // Fourteen days of November at the low price, sixteen at the high one; fifteen and sixteen of March.
+        let city = place("pricing = { from = \"11-15\", to = \"03-15\" }");
+        assert_eq!(
+            prices(&registry, &city),
+            ["1.9000", "2.0067", "2.1000", "1.9968", "1.9000"]
+        );
+        // One retail price all the year says nothing of the supplier's.
+        assert_eq!(
+            prices(&registry, &place("")),
+            ["1.9000", "2.1000", "2.1000", "2.1000", "1.9000"]
+        );
+        let own = "from = \"12-01\"\nto = \"02-28\"";
+        registry.contracts[0].season = Some(toml::from_str(own).unwrap());
+        assert_eq!(
+            prices(&registry, &city),
+            ["1.9000", "1.9000", "2.1000", "1.9000", "1.9000"]
+        );
+    }
+
+    #[test]
+    fn the_price_of_a_day_is_that_of_the_day() {
+        let registry = fixture::registry();
+        let mut city: Place = toml::from_str("name = \"city\"").unwrap();
+        let season = "from = \"11-15\"\nto = \"03-15\"";
+        city.pricing = Some(toml::from_str(season).unwrap());
+        let calendar = fixture::calendar().with_places(vec![city]);
+        let before = price_on(&registry, &calendar, "2026-11-14");
+        assert!((before - 1.9).abs() < 1e-9, "{before}");
+        // 700 at 2.10, 600 at 2.45, 150 at 3.05 of 1450.
+        let within = price_on(&registry, &calendar, "2026-11-15");
+        let mean = (700.0 * 2.10 + 600.0 * 2.45 + 150.0 * 3.05) / 1450.0;
+        assert!((within - mean).abs() < 1e-9, "{within} {mean}");
+    }
 }

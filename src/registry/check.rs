@@ -14,6 +14,7 @@ use crate::domain::id::{ProfileId, ZoneId};
 use crate::domain::meter::{Gateway, GatewayTransport, Meter, MeterExchange, MeterRole};
 use crate::domain::problem::Problem;
 use crate::domain::registry::Company;
+use crate::domain::season::{MonthDay, Season};
 use crate::domain::source::{GasQuality, GasSource, SourceShare, Zone};
 
 use super::files::Row;
@@ -192,11 +193,13 @@ fn check_company(company: &Company, sink: &mut Sink<'_>) {
             "let the slots cover each of the 24 hours once",
         );
     }
-    for (key, text) in [
+    let heating = [
         ("heating_from", &company.heating_from),
         ("heating_to", &company.heating_to),
-    ] {
-        if NaiveDate::parse_from_str(&format!("2024-{text}"), "%Y-%m-%d").is_err() {
+    ];
+    let has_heating = heating.iter().any(|(_, text)| !text.is_empty());
+    for (key, text) in heating {
+        if has_heating && text.parse::<MonthDay>().is_err() {
             sink.add(
                 file,
                 1,
@@ -571,6 +574,16 @@ fn check_contracts(rows: &Rows, sink: &mut Sink<'_>) {
                 "registry.contract_empty",
                 format!("contract `{}` has no component", contract.id),
                 "add at least one [[contract.component]]",
+            );
+        }
+        for fault in contract.season.iter().flat_map(Season::faults) {
+            sink.add(
+                file,
+                row.line,
+                "registry.contract_season",
+                format!("`season` of contract `{}`: {fault}", contract.id),
+                "write `from` and `to` (included) of one season, within 60 days of its usual start, and each \
+                 season once",
             );
         }
         let terms = &contract.deviation;

@@ -278,6 +278,50 @@ fn contracts_round_trip_through_toml() {
 }
 
 #[test]
+fn a_contract_may_have_its_own_season() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let with = |season: &str| {
+        let text = CONTRACT.replace("[[contract.comp", &format!("{season}\n[[contract.comp"));
+        fs::write(dir.path().join("contracts.toml"), text).unwrap();
+        load(dir.path(), &profiles())
+    };
+    let (registry, problems) = with("season = { from = \"11-15\", to = \"03-15\" }");
+    assert_eq!(problems, []);
+    let contract = &registry.unwrap().contracts[0];
+    let season = contract.season.as_ref().unwrap();
+    assert_eq!(season.from.to_string(), "11-15");
+    let text = toml::to_string(contract).unwrap();
+    assert_eq!(toml::from_str::<SupplyContract>(&text).unwrap(), *contract);
+    let far = "exceptions = [{ from = \"2026-08-01\", to = \"2026-12-01\" }]";
+    let far = with(&format!(
+        "season = {{ from = \"11-15\", to = \"03-15\", {far} }}"
+    ))
+    .1;
+    assert_eq!(far[0].code, "registry.contract_season", "{far:?}");
+}
+
+#[test]
+fn a_company_may_leave_its_heating_season_out() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let with = |from: &str| {
+        let text = COMPANY.replace("heating_from = \"11-15\"\n", from);
+        let text = text.replace("heating_to = \"03-15\"\n", "");
+        fs::write(dir.path().join("company.toml"), text).unwrap();
+        load(dir.path(), &profiles())
+    };
+    let (registry, problems) = with("");
+    assert_eq!(problems, []);
+    assert_eq!(registry.unwrap().company.heating(), None);
+    let half = with("heating_from = \"11-15\"\n").1;
+    assert_eq!(
+        half[0].code, "registry.heating_season",
+        "one without the other"
+    );
+}
+
+#[test]
 fn columns_are_the_fields_of_the_domain_types() {
     let dir = tempfile::tempdir().unwrap();
     write_valid(dir.path());

@@ -27,8 +27,8 @@ use crate::run::nominating::{self, NominateError};
 use crate::run::nudging::{self, StepError};
 use crate::run::submitting::SubmitError;
 use crate::run::{
-    auditing, balancing, explain, factors, filings, ledgering, monitor, outlook, planning, replay,
-    runs, submitting,
+    auditing, balancing, explain, factors, filings, ledgering, monitor, outlook, planning,
+    purchases, replay, runs, submitting,
 };
 use crate::serve::actions::{ActionError, Actions, Filings, Forecaster, Nudger};
 use crate::serve::api::correctors::{CorrectorsAsked, CorrectorsView};
@@ -46,6 +46,7 @@ use crate::serve::api::outlook::{
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::api::submissions::SubmissionRequest;
+use crate::serve::figures::supply::CarriedBySource;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 
@@ -430,6 +431,11 @@ impl Actions for Desk {
                 message: error.to_string(),
             },
         })
+    }
+
+    fn carried(&self, from: GasDay, to: GasDay) -> Result<CarriedBySource, ActionError> {
+        purchases::carried(&self.app, &self.app.registry(), from, to)
+            .map_err(|error| store_failed(&error))
     }
 
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError> {

@@ -1,4 +1,6 @@
-//! Named factors: entered, confirmed, taken back, and scored against the model without them.
+//! Named factors: entered, confirmed, taken back, and each scored against the run without it.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use chrono::NaiveDate;
@@ -8,14 +10,13 @@ use crate::domain::customer::CustomerClass;
 use crate::domain::expectation::{Expectation, Watched};
 use crate::domain::factor::Factor;
 use crate::run::app::App;
+use crate::run::monitor::SCORED_LEAD;
 use crate::serve::actions::ActionError;
 use crate::serve::api::outlook::{FactorChange, FactorScore, FactorState, FactorView, NewFactor};
 use crate::store::book::{Document, DocumentKind};
 
 /// Factors in the list at most.
 const FACTORS_MAX: usize = 500;
-/// Lead at which a person is held against the model.
-const SCORED_LEAD: i64 = 1;
 
 fn failed(error: &anyhow::Error) -> ActionError {
     ActionError::Failed {
@@ -45,15 +46,34 @@ pub fn list(app: &App) -> Result<Vec<FactorView>, ActionError> {
             .collect();
         let today = app.today();
         let from = views.iter().map(|(f, _)| GasDay(f.from_on)).min();
-        let expected = match from {
-            Some(from) => app.book.expectations(from, today)?,
-            None => Vec::new(),
+        let (expected, without) = match from {
+            Some(from) => (
+                app.book.expectations(from, today)?,
+                app.book.expectations_without(from, today)?,
+            ),
+            None => Default::default(),
+        };
+        let without: BTreeMap<_, f64> = without
+            .into_iter()
+            .map(|one| ((one.factor, one.day, one.lead, one.of), one.p50_m3))
+            .collect();
+        let factors: Vec<Factor> = views.iter().map(|(factor, _)| factor.clone()).collect();
+        let without = |factor: &Factor, one: &Expectation| {
+            let key = (factor.id.clone(), one.day, one.lead, one.of.clone());
+            let kept = without.get(&key).copied();
+            // Expectations of earlier programs know only of no factor at all, which is this one's alone where no
+            // other held.
+            let mut others = factors.iter().filter(|other| other.id != factor.id);
+            kept.or_else(|| {
+                one.unaided_m3
+                    .filter(|_| others.all(|other| !other.holds_on(one.day)))
+            })
         };
         Ok(views
             .into_iter()
             .map(|(factor, version)| FactorView {
                 state: state_of(&factor, today),
-                score: score_of(&factor, &expected),
+                score: score_of(&factor, &expected, without),
                 factor,
                 version,
             })
@@ -76,8 +96,13 @@ fn state_of(factor: &Factor, today: GasDay) -> FactorState {
     }
 }
 
-/// Sums of absolute errors with and without, where a factor was in force.
-fn score_of(factor: &Factor, expected: &[Expectation]) -> Option<FactorScore> {
+/// Sums of absolute errors with a factor and without it, where it was in force; `without` is what was expected
+/// with all others.
+fn score_of(
+    factor: &Factor,
+    expected: &[Expectation],
+    without: impl Fn(&Factor, &Expectation) -> Option<f64>,
+) -> Option<FactorScore> {
     let of = Watched {
         zone: factor
             .zone
@@ -97,12 +122,12 @@ fn score_of(factor: &Factor, expected: &[Expectation]) -> Option<FactorScore> {
     };
     let (mut cases, mut aided, mut unaided, mut came) = (0, 0.0, 0.0, 0.0);
     for one in expected {
-        let (Some(without), Some(actual)) = (one.unaided_m3, one.actual_m3) else {
-            continue;
-        };
         if one.lead != SCORED_LEAD || !factor.holds_on(one.day) || !is_its(&one.of) {
             continue;
         }
+        let (Some(without), Some(actual)) = (without(factor, one), one.actual_m3) else {
+            continue;
+        };
         cases += 1;
         aided += (one.p50_m3 - actual).abs();
         unaided += (without - actual).abs();

@@ -1,5 +1,6 @@
 //! The ledger of large consumers, from the stores.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +14,7 @@ use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::StdVolume;
 use crate::domain::reading::Item;
 use crate::domain::registry::Registry;
-use crate::forecast::customer::{PlanRecord, plan_bias, with_plan};
+use crate::forecast::customer::{IndustryBias, PlanRecord, plan_bias, with_plan};
 use crate::forecast::parts::PLAN;
 use crate::forecast::weather::ZoneWeather;
 use crate::ledger::entry::{
@@ -52,6 +53,8 @@ pub struct Enterprises {
     plans: Vec<FiledPlan>,
     /// Production changes, by customer.
     changes: Vec<ProductionChange>,
+    /// What plans of each industry were worth.
+    industries: OnceCell<IndustryBias>,
     /// Now.
     pub now: DateTime<Utc>,
     /// The gas day under way.
@@ -85,6 +88,7 @@ impl Enterprises {
             weather,
             plans,
             changes,
+            industries: OnceCell::new(),
             now,
             today,
         })
@@ -129,9 +133,30 @@ impl Enterprises {
             .collect()
     }
 
+    /// What plans were worth in a customer's industry, its own `past` ones apart.
+    fn of_industry(&self, customer: &CustomerId, past: &[(GasDay, f64, f64)]) -> f64 {
+        let industries = self.industries.get_or_init(|| {
+            let members = self.members.iter();
+            let records: Vec<_> = members
+                .map(|(id, _)| (self.industry(id), self.past_plans(id)))
+                .collect();
+            let records = records
+                .iter()
+                .map(|(industry, past)| (*industry, past.as_slice()));
+            IndustryBias::of(self.today, records)
+        });
+        industries.without(self.industry(customer), past)
+    }
+
+    fn industry(&self, customer: &CustomerId) -> &str {
+        let customer = self.registry.customers.get(customer);
+        customer.map_or("", |c| c.industry.as_str())
+    }
+
     /// A customer's plans for some days, corrected by what its earlier ones were worth, m³; none without any.
     pub fn corrected_plans(&self, customer: &CustomerId, days: &[GasDay]) -> Option<f64> {
-        let bias = plan_bias(self.today, &self.past_plans(customer)).bias;
+        let past = self.past_plans(customer);
+        let bias = plan_bias(self.today, &past, self.of_industry(customer, &past)).bias;
         let planned = days
             .iter()
             .filter_map(|day| self.planned_m3(customer, *day));
@@ -163,6 +188,7 @@ impl Enterprises {
         let plan = self.planned_m3(customer, day).map(|planned_m3| PlanRecord {
             planned_m3,
             past: &past,
+            of_industry: self.of_industry(customer, &past),
         });
         let (own, model) = own.band(customer, day).unzip();
         Some(CustomerForecast {

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use crate::domain::id::ZoneId;
 use crate::domain::problem::Problem;
-use crate::domain::season::{EXCEPTION_DAYS_MAX, Place, Season};
+use crate::domain::season::Place;
 
 /// Name of the file in the registry's folder.
 pub const FILE: &str = "local_calendar.toml";
@@ -24,8 +24,6 @@ struct Form {
 
 /// Longest school holiday, days.
 const SCHOOL_DAYS_MAX: i64 = 100;
-/// Longest season that began or ended on other days than usual.
-const SEASON_DAYS_MAX: i64 = 300;
 
 /// The places of the file, none without one; `zones` are those of the registry where it could be read.
 ///
@@ -148,7 +146,7 @@ fn check_place(place: &Spanned<Place>, today: NaiveDate, sink: &mut Sink<'_>) {
     let name = &place.name;
     for (key, season) in [("heating", &place.heating), ("pricing", &place.pricing)] {
         let Some(season) = season else { continue };
-        for message in implausible(season) {
+        for message in season.faults() {
             sink.add(
                 at,
                 "calendar.implausible",
@@ -200,30 +198,6 @@ fn check_place(place: &Spanned<Place>, today: NaiveDate, sink: &mut Sink<'_>) {
             ),
         );
     }
-}
-
-fn implausible(season: &Season) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut years = BTreeSet::new();
-    for span in &season.exceptions {
-        let (from, to) = (span.from, span.to);
-        match season.year_of(*span) {
-            None => out.push(format!(
-                "{from} to {to} begins more than {EXCEPTION_DAYS_MAX} days from {}",
-                season.from
-            )),
-            Some(_) if !(1..=SEASON_DAYS_MAX).contains(&span.days()) => {
-                out.push(format!("it lasts from {from} to {to}"));
-            }
-            Some(year) if !years.insert(year) => {
-                out.push(format!(
-                    "the season that begins in {year} has two exceptions"
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    out
 }
 
 #[cfg(test)]

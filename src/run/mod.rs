@@ -20,6 +20,7 @@ mod past_weather;
 pub mod facts;
 pub mod filings;
 mod pipes;
+mod background;
 pub mod balancing;
 pub mod auditing;
 pub mod judging;

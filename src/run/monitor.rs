@@ -9,8 +9,10 @@ use serde_json::json;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandForecast, DemandView};
-use crate::domain::expectation::{Expectation, Watched};
+use crate::domain::expectation::{Expectation, Watched, WithoutFactor};
+use crate::domain::factor::Factor;
 use crate::forecast::engine;
+use crate::forecast::metrics::pinball;
 use crate::forecast::outlook::drift::{COVERAGE_CASES, Case, Drift, drift};
 use crate::run::app::App;
 use crate::run::facts;
@@ -21,6 +23,8 @@ use crate::store::book::DocumentKind;
 
 /// Gas days ahead that are written down.
 const LEADS: [i64; 6] = [1, 2, 3, 7, 14, 30];
+/// Lead at which a person is held against the model.
+pub(super) const SCORED_LEAD: i64 = 1;
 /// Days of the record looked at, or at long leads as many as give [`COVERAGE_CASES`] cases.
 const RECORD_DAYS: i64 = 400;
 /// Days back for which what came is looked at again: readings come late.
@@ -47,7 +51,10 @@ pub fn write_down(app: &App, made: &Made) -> anyhow::Result<bool> {
     if is_early || has_today {
         return Ok(false);
     }
-    let unaided = without_factors(app, made)?;
+    let factors = &made.breakdown.factors;
+    let unaided = (!factors.is_empty()).then(|| without(app, made, |_| false));
+    let unaided = unaided.transpose()?;
+    let without = without_each(app, made, unaided.as_ref())?;
     let mut expected = Vec::new();
     for lead in LEADS {
         let day = today.plus(lead);
@@ -72,19 +79,54 @@ pub fn write_down(app: &App, made: &Made) -> anyhow::Result<bool> {
         }
     }
     app.book.put_expectations(expected)?;
+    app.book.put_expectations_without(without)?;
     Ok(true)
 }
 
-/// The same run as if nobody had named a factor; none if nobody had.
-fn without_factors(app: &App, made: &Made) -> anyhow::Result<Option<DemandForecast>> {
-    if made.breakdown.factors.is_empty() {
-        return Ok(None);
-    }
+/// The same run as if nobody had named any factor but those to keep.
+fn without(
+    app: &App,
+    made: &Made,
+    keeps: impl Fn(&Factor) -> bool,
+) -> anyhow::Result<DemandForecast> {
     let mut request = runs::request_of(&made.parts)?;
-    request.parts.factors.clear();
+    request.parts.factors.retain(keeps);
     request.draws = 0;
     request.months = None;
-    Ok(Some(engine::run_with(&request, &app.memory)?.forecast))
+    Ok(engine::run_with(&request, &app.memory)?.forecast)
+}
+
+/// What the run would say without each of the factors that hold on the day which they are scored by; `unaided`
+/// is the run without any.
+fn without_each(
+    app: &App,
+    made: &Made,
+    unaided: Option<&DemandForecast>,
+) -> anyhow::Result<Vec<WithoutFactor>> {
+    let run = &made.forecast;
+    let scored = run.days.first().map(|today| today.plus(SCORED_LEAD));
+    let index = scored.and_then(|day| run.day_index(day));
+    let (Some(day), Some(index), Some(unaided)) = (scored, index, unaided) else {
+        return Ok(Vec::new());
+    };
+    let factors = runs::request_of(&made.parts)?.parts.factors;
+    let mut out = Vec::new();
+    for factor in factors.iter().filter(|factor| factor.holds_on(day)) {
+        // Of one that is alone this is known.
+        let made_without = match factors.len() {
+            1 => None,
+            _ => Some(without(app, made, |other| other.id != factor.id)?),
+        };
+        let plain = made_without.as_ref().unwrap_or(unaided);
+        out.extend(watched(run).into_iter().map(|(of, view)| WithoutFactor {
+            factor: factor.id.clone(),
+            day,
+            lead: SCORED_LEAD,
+            of,
+            p50_m3: plain.cube.day_m3(plain.clock, &view, index) as f64,
+        }));
+    }
+    Ok(out)
 }
 
 /// Total, classes, nodes.
@@ -203,6 +245,13 @@ fn row(lead: i64, of: &Watched, cases: &[Case], drift: &Drift) -> RecordRow {
         cases: cases.len(),
         wape: sum(|c| (c.p50 - c.actual).abs()),
         bias: sum(|c| c.p50 - c.actual),
+        pinball: sum(|c| {
+            let losses = [(0.1, c.p10), (0.5, c.p50), (0.9, c.p90)];
+            losses
+                .iter()
+                .map(|(q, m3)| 2.0 / 3.0 * pinball(*q, *m3, c.actual))
+                .sum()
+        }),
         coverage: drift.coverage,
         coverage_p: drift.coverage_p,
         coverage_bound: drift.coverage_bound,

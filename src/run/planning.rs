@@ -16,7 +16,7 @@ use crate::run::app::App;
 use crate::run::forecasting::OwnForecasts;
 use crate::run::ledgering::Enterprises;
 use crate::run::submitting::{keep, next_version, sent};
-use crate::run::{facts, forecasting, purchases};
+use crate::run::{background, facts, forecasting, purchases};
 use crate::store::book::DocumentKind;
 
 /// Computes a month's declaration and keeps it: as a new version, or the schedule's as its one draft. The
@@ -63,6 +63,7 @@ pub fn compute_declaration(
         breakdown.as_ref(),
         unaccounted_ratio,
     )?;
+    let background = background::known(app, month, &history, &forecast, &factors, version)?;
     let weather = facts::weather_at(app, &registry, now)?;
     let declaration = declaration::declare(DeclareInput {
         registry: &registry,
@@ -74,6 +75,7 @@ pub fn compute_declaration(
         large_consumers: large_consumers(app, month)?,
         breakdown: breakdown.as_ref(),
         factors: &factors,
+        background: Some(background),
         unaccounted_ratio,
         sequence: 1,
         version,
@@ -263,6 +265,7 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
     let (taken, delivered_yesterday_m3) = purchases::month_takes(app, &registry, day)?;
     Ok(nomination::nominate(&NominateInput {
         registry: &registry,
+        calendar: &app.calendar(),
         day,
         forecast: &forecast,
         breakdown: breakdown.as_ref(),

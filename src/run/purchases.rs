@@ -12,28 +12,44 @@ use crate::domain::id::{ContractId, SourceId, ZoneId};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::plan::carried::Carried;
-use crate::plan::declaration::MonthHistory;
+use crate::plan::declaration::{MonthHistory, YearBought};
 use crate::plan::nomination::MonthTake;
 use crate::plan::supply::Supply as PlannedSupply;
 use crate::plan::terms::contract_year_from;
 use crate::run::app::App;
 use crate::run::facts;
 use crate::serve::figures::cells::split_by_source;
-use crate::serve::figures::supply::Supply;
+use crate::serve::figures::supply::{CarriedBySource, Supply};
 use crate::store::error::StoreError;
+
+/// Gas days that the year before a declaration has.
+const YEAR_DAYS: i64 = 365;
 
 /// What our own contracts delivered on past gas days, whole m³.
 #[derive(Debug, PartialEq)]
 pub struct Purchases {
-    gates: Supply,
-    carried: CarriedDays,
+    ours: Supply,
+    carried_by_class: BTreeMap<(GasDay, CustomerClass), f64>,
 }
 
 /// Gas carried for others, m³.
 #[derive(Debug, Default, PartialEq)]
 struct CarriedDays {
-    by_source: BTreeMap<(GasDay, SourceId), i64>,
+    by_source: CarriedBySource,
     by_class: BTreeMap<(GasDay, CustomerClass), f64>,
+}
+
+/// Gas carried for others on the gas days `[from, to)`.
+///
+/// # Errors
+/// What the stores say.
+pub fn carried(
+    app: &App,
+    registry: &Registry,
+    from: GasDay,
+    to: GasDay,
+) -> Result<CarriedBySource, StoreError> {
+    Ok(carried_days(app, registry, from, to)?.by_source)
 }
 
 impl Purchases {
@@ -47,26 +63,25 @@ impl Purchases {
         from: GasDay,
         to: GasDay,
     ) -> Result<Self, StoreError> {
+        let carried = carried_days(app, registry, from, to)?;
         Ok(Self {
-            gates: facts::supply(app, registry, from, to)?,
-            carried: carried_days(app, registry, from, to)?,
+            ours: facts::supply(app, registry, from, to)?.without(&carried.by_source),
+            carried_by_class: carried.by_class,
         })
     }
 
     /// Delivered from a source under our own contract; none where the gates did not report.
     pub fn day_m3(&self, source: &SourceId, day: GasDay) -> Option<i64> {
-        let through = self.gates.source_day_m3(source, day)?;
-        let carried = self.carried.by_source.get(&(day, source.clone()));
-        Some((through - carried.copied().unwrap_or(0)).max(0))
+        self.ours.source_day_m3(source, day)
     }
 
     /// Whether the gates reported a day.
     fn is_known(&self, day: GasDay) -> bool {
-        self.gates.day_m3(day).is_some()
+        self.ours.day_m3(day).is_some()
     }
 
     fn carried_m3(&self, class: CustomerClass, day: GasDay) -> f64 {
-        let carried = self.carried.by_class.get(&(day, class));
+        let carried = self.carried_by_class.get(&(day, class));
         carried.copied().unwrap_or(0.0)
     }
 }
@@ -239,7 +254,8 @@ pub fn month_history(
     let years = registry.contracts.iter();
     let years = years.map(|contract| contract_year_from(contract, month));
     let first = years.min().unwrap_or(month.first_day());
-    let first = first.min(month.last_year().first_day());
+    let year_from = today.plus(-YEAR_DAYS);
+    let first = first.min(month.last_year().first_day()).min(year_from);
     let past = Purchases::read(app, registry, first, today)?;
     let days = Days {
         past: &past,
@@ -249,10 +265,20 @@ pub fn month_history(
     let mut history = MonthHistory {
         last_year_by_source: by_source(&days, registry, month.last_year()),
         last_month_by_source: by_source(&days, registry, month.previous()),
+        year: year_bought(&past, year_from, today),
         last_year_by_class: by_class(app, registry, month.last_year(), &days)?,
         last_month_by_class: by_class(app, registry, month.previous(), &days)?,
         ..MonthHistory::default()
     };
+    for source in registry.sources.keys() {
+        let (measured, expected) = in_parts(&days, source, month.previous());
+        if let Some(m3) = measured {
+            let measured = &mut history.last_month_measured_by_source;
+            measured.insert(source.clone(), m3);
+        }
+        let of = &mut history.last_month_expected_by_source;
+        of.insert(source.clone(), expected);
+    }
     for contract in &registry.contracts {
         match taken(&days, contract, month) {
             Ok(m3) => history.taken_by_contract.insert(contract.id.clone(), m3),
@@ -260,6 +286,32 @@ pub fn month_history(
         };
     }
     Ok(history)
+}
+
+/// A month's measured days and those that are not over, m³; no measure where a day is unknown.
+fn in_parts(days: &Days<'_>, source: &SourceId, month: GasMonth) -> (Option<i64>, i64) {
+    let last = month.next().first_day().plus(-1);
+    let (past, ahead): (Vec<GasDay>, Vec<GasDay>) =
+        span(month.first_day(), last).partition(|day| *day < days.today);
+    let bought = |day: GasDay| days.bought(source, day, day);
+    let measured = past.into_iter().map(bought).sum();
+    (measured, ahead.into_iter().filter_map(bought).sum())
+}
+
+/// All that was bought on the gas days `[from, today)`.
+fn year_bought(past: &Purchases, from: GasDay, today: GasDay) -> YearBought {
+    let days = (0..today.days_since(from)).map(|at| from.plus(at));
+    let known: Vec<(GasDay, i64)> = days
+        .filter_map(|day| Some((day, past.ours.day_m3(day)?)))
+        .collect();
+    let peak = known.iter().max_by_key(|(_, m3)| *m3);
+    let is_whole = i64::try_from(known.len()).is_ok_and(|count| count == today.days_since(from));
+    YearBought {
+        bought_m3: is_whole.then(|| known.iter().map(|(_, m3)| m3).sum()),
+        days_known: u32::try_from(known.len()).unwrap_or(0),
+        peak_day: peak.map(|(day, _)| *day),
+        peak_m3: peak.map(|(_, m3)| *m3),
+    }
 }
 
 /// Delivered in the contract year before a month begins, m³; else how many of its days are unknown.

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{Calendar, CalendarYear, GasDay, GasDayClock, GasMonth};
 use crate::domain::demand::{DemandDay, DemandForecast};
-use crate::domain::id::{RunId, ZoneId};
+use crate::domain::id::{CustomerId, RunId, ZoneId};
 use crate::domain::months::MonthlyOutlook;
 use crate::domain::season::Place;
 use crate::forecast::engine::{self, EngineRun};
@@ -50,6 +50,8 @@ const MONTHS: &str = "months";
 const IN_FITS: u8 = 1;
 const IN_ALL: u8 = 2;
 const CONSUMER: &str = "consumer ";
+/// Biases of industries that plans are shrunk toward, by customer.
+const PLAN_PRIORS: &str = "plan_priors";
 const DEVIATIONS: &str = "deviations ";
 const DEMAND: &str = "demand ";
 const OBSERVED: &str = "observed ";
@@ -129,6 +131,12 @@ pub fn parts_of(request: &ForecastRequest) -> anyhow::Result<Vec<RunPart>> {
     for consumer in known.consumers.iter().filter(|c| !c.days.is_empty()) {
         let name = format!("{CONSUMER}{}", consumer.customer);
         add(name, postcard::to_stdvec(&consumer.days))?;
+    }
+    // Without past plans there are none; runs of earlier programs knew of none.
+    let priors = known.consumers.iter().filter(|c| c.plan_prior != 0.0);
+    let priors: BTreeMap<&CustomerId, f64> = priors.map(|c| (&c.customer, c.plan_prior)).collect();
+    if !priors.is_empty() {
+        add(PLAN_PRIORS.into(), postcard::to_stdvec(&priors))?;
     }
     // Days that were all measured have none; runs of earlier programs knew of none.
     for consumer in known.consumers.iter().filter(|c| !c.deviations.is_empty()) {
@@ -263,7 +271,10 @@ pub fn request_of(parts: &[RunPart]) -> anyhow::Result<ForecastRequest> {
     } else {
         Weighing::Fits
     };
+    let priors = part(PLAN_PRIORS).ok().map(decode).transpose()?;
+    let mut priors: BTreeMap<CustomerId, f64> = priors.unwrap_or_default();
     for consumer in &mut request.parts.consumers {
+        consumer.plan_prior = priors.remove(&consumer.customer).unwrap_or(0.0);
         if let Ok(days) = part(&format!("{CONSUMER}{}", consumer.customer)) {
             consumer.days = decode(days)?;
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::plan::nomination::NominationStatus;
 use crate::run::app::App;
+use crate::run::background;
 use crate::store::book::{Document, DocumentKind, NewDocument};
 use crate::store::error::StoreError;
 
@@ -104,7 +105,15 @@ pub fn mark_sent(
     if is_sent(&newest.body) {
         return Err(SubmitError::Sent { key, version });
     }
+    let line = match kind {
+        DocumentKind::Declaration => background::line_of(newest.clone())?,
+        _ => None,
+    };
     let mut body = newest.body;
+    let versions = body.pointer_mut("/background/versions");
+    if let (Some(line), Some(Value::Array(versions))) = (line, versions) {
+        versions.push(serde_json::to_value(line).map_err(anyhow::Error::from)?);
+    }
     body["version"] = (version + 1).into();
     body["submission_no"] = (sent(app, kind, &key)? + 1).into();
     body["sent_at"] = serde_json::to_value(app.clock.now()).map_err(anyhow::Error::from)?;

@@ -23,6 +23,7 @@ use crate::serve::api::outlook::{
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::api::submissions::SubmissionRequest;
+use crate::serve::figures::supply::CarriedBySource;
 use crate::serve::problem::ApiProblem;
 use crate::store::book::DocumentKind;
 
@@ -207,6 +208,9 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
 
     /// Judges the gas days `from..=to` again.
     fn judge_again(&self, from: GasDay, to: GasDay) -> Result<JudgedView, ActionError>;
+
+    /// Gas carried for others on the gas days `[from, to)`.
+    fn carried(&self, from: GasDay, to: GasDay) -> Result<CarriedBySource, ActionError>;
 
     /// Gates against meters over the gas days `[from, to)`.
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError>;

@@ -306,6 +306,7 @@ fn contract(year: i32, index: usize, source: &GasSource, month_m3: &[f64; 12]) -
         valid_from: NaiveDate::from_ymd_opt(year, 4, 1).unwrap_or_default(),
         valid_to: NaiveDate::from_ymd_opt(year + 1, 3, 31).unwrap_or_default(),
         is_swing: index == 0,
+        season: None,
         components,
         deviation: DeviationTerms {
             band_ratio: if is_pipeline { 0.05 } else { 0.10 },

@@ -80,6 +80,7 @@ const BOOK_ROWS: &[&str] = &[
      INSERT INTO filed_plans VALUES ('K2', 20778, 1795223400000, 340000, 'P1');",
     // Of run R1, made 2026-11-20T00:00:00Z: no month and no series.
     "INSERT INTO run_months VALUES ('R1', x'02523114323032362D31312D32305430303A30303A30305A000000');",
+    "INSERT INTO expectations_without VALUES ('F1', 20778, 1, '', '', 98.0);",
 ];
 
 /// A file as the program with the first `schema` migrations left it.
@@ -268,6 +269,8 @@ fn a_book_of_every_earlier_schema_opens_with_all_it_had() {
         assert_eq!(learnt.len(), usize::from(schema >= 6), "schema {schema}");
         let months = book.run_months(&"R1".into()).unwrap();
         assert_eq!(months.is_some(), schema >= 8, "schema {schema}");
+        let without = book.expectations_without(day(), day().plus(1)).unwrap();
+        assert_eq!(without.len(), usize::from(schema >= 9), "schema {schema}");
         let (kind, body) = (DocumentKind::Notice, serde_json::json!({"a": 2}));
         let version = book.put_document(kind, "n1", body, at(60), "w", "r");
         assert_eq!(version.unwrap(), 2);

@@ -179,6 +179,7 @@ fn customers_days_count_by_what_is_known_of_them() {
                         deviations,
                         plans: BTreeMap::new(),
                         past_plans: Vec::new(),
+                        plan_prior: 0.0,
                         effects: BTreeMap::new(),
                     });
                     let said = consumer_days(&request, &Memory::default()).unwrap();

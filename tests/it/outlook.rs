@@ -320,6 +320,38 @@ fn expectations_are_written_down_settled_and_a_drift_is_an_alert() {
 }
 
 #[test]
+fn each_factor_is_held_against_the_run_without_it() {
+    let site = Site::new(1);
+    let (app, clock) = open(&site);
+    fill(&app, 120);
+    let desk = Desk::new(app.clone(), Arc::new(Notify::new()));
+    // One says a fifth less, the other a fifth more, and nothing happens.
+    for percent in [-20.0, 20.0] {
+        let mut factor = new_factor(&app);
+        factor.amount = FactorAmount::Percent(percent);
+        desk.add_factor(&factor).unwrap();
+    }
+    for passed in 0..6_i64 {
+        clock.set(start() + TimeDelta::days(passed) + TimeDelta::minutes(1));
+        let made = forecasting::publish_whole(&app).unwrap();
+        monitor::after_run(&app, &made).unwrap();
+        app.book
+            .put_demand_days(vec![demand(app.today(), 1.0)])
+            .unwrap();
+    }
+    let factors = desk.factors().unwrap();
+    assert_eq!(factors.len(), 2);
+    for factor in factors {
+        // Together they are off by 4 %, each alone would be by 20: each put right what the other did. Without any,
+        // the model is right, which is no word on either.
+        let score = factor.score.unwrap();
+        assert_eq!(score.cases, 4);
+        assert!((score.aided_wape - 0.04).abs() < 0.02, "{score:?}");
+        assert!((score.unaided_wape - 0.2).abs() < 0.03, "{score:?}");
+    }
+}
+
+#[test]
 fn peaks_similar_days_and_new_connections_are_told_on_the_command_line() {
     let site = Site::new(1);
     site.registry_file(

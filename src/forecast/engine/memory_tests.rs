@@ -61,6 +61,7 @@ fn city() -> ForecastRequest {
                 .collect(),
             plans: BTreeMap::new(),
             past_plans: Vec::new(),
+            plan_prior: 0.0,
             effects: BTreeMap::new(),
         });
     }

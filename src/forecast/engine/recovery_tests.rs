@@ -445,6 +445,7 @@ fn festive(
             days: days.into_iter().collect(),
             plans: BTreeMap::new(),
             past_plans: Vec::new(),
+            plan_prior: 0.0,
             effects: BTreeMap::new(),
             deviations: BTreeMap::new(),
         });

@@ -48,7 +48,7 @@ pub(super) fn expected(
     let days: Vec<GasDay> = (0_i64..).take(horizon).map(|i| today.plus(i)).collect();
     let effect = |day: &GasDay| consumer.effects.get(day).copied().unwrap_or(0.0);
     let effects: Vec<f64> = days.iter().map(effect).collect();
-    let record = plan_bias(today, &consumer.past_plans);
+    let record = plan_bias(today, &consumer.past_plans, consumer.plan_prior);
     let plans: Vec<Option<f64>> = days
         .iter()
         .map(|day| consumer.plans.get(day))

@@ -90,6 +90,7 @@ fn consumer(id: &str, node: &DemandNode, scale: f64) -> ConsumerInput {
             .collect(),
         plans: BTreeMap::new(),
         past_plans: Vec::new(),
+        plan_prior: 0.0,
         effects: BTreeMap::new(),
         deviations: BTreeMap::new(),
     }

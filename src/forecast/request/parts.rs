@@ -34,6 +34,10 @@ pub struct ConsumerInput {
     pub plans: BTreeMap<GasDay, f64>,
     /// Past plans beside what was used: day, planned, used, m³.
     pub past_plans: Vec<(GasDay, f64, f64)>,
+    /// Bias of plans in its industry, toward which its own is shrunk. A part of its own where a run is kept; 0 in
+    /// runs of earlier programs.
+    #[serde(skip)]
+    pub plan_prior: f64,
     /// Its production changes, m³ by gas day, past ones too; a part of the node's effects.
     pub effects: BTreeMap<GasDay, f64>,
     /// Standard deviations of days that were partly estimated, m³. A part of its own where a run is kept.

@@ -555,6 +555,19 @@ fn temperature_is_that_of_the_zones_station() {
     case.temperatures.insert("57083".into(), temperatures);
     let slope = case.row().temperature_sensitivity_m3_per_c.unwrap();
     assert!((slope + 120.0).abs() < 1e-6, "{slope}");
+    // The local calendar says when its places are heated: never here, until the tenth of January there.
+    let mut with = |heating: &str| {
+        let place = toml::from_str(&format!("name = \"city\"\n{heating}")).unwrap();
+        case.calendar = calendar().with_places(vec![place]);
+        case.row().temperature_sensitivity_m3_per_c
+    };
+    assert_eq!(with(""), None);
+    let ends = |to: &str| {
+        let early = format!("exceptions = [{{ from = \"2025-11-15\", to = \"{to}\" }}]");
+        format!("heating = {{ from = \"11-15\", to = \"03-15\", {early} }}")
+    };
+    assert_eq!(with(&ends("2026-01-10")), None, "ten days are too few");
+    assert!(with(&ends("2026-02-10")).is_some());
 }
 
 #[test]

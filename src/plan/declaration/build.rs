@@ -13,8 +13,8 @@ use crate::plan::carried::Carried;
 use crate::plan::cost::expected_cost;
 use crate::plan::declaration::optimum::{declared_most, optimum, unknown_days, unknown_takes};
 use crate::plan::declaration::{
-    ComponentLine, ContractLine, Declaration, DeclareInput, GapLine, Quantiles, TotalLine, parts,
-    tables,
+    ComponentLine, ContractLine, Declaration, DeclareInput, GapLine, Quantiles, TotalLine,
+    background, parts, tables,
 };
 use crate::plan::explain;
 use crate::plan::merit::{fill, merit_order};
@@ -111,6 +111,7 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
             .breakdown
             .map(|breakdown| parts::tables(&input, breakdown, &supply, &carried, declared_m3)),
         carried: tables::carried(&input, &supply),
+        background: background::background(&input, &supply, &contracts),
         large_consumers: input.large_consumers,
         optimum,
     })
@@ -200,7 +201,8 @@ fn month_problem(
     let mut residential = Vec::new();
     for (k, contract) in contracts.iter().enumerate() {
         let taken = input.history.taken_by_contract.get(&contract.id).copied();
-        let (terms, limits) = month_terms(contract, k, input.month, taken);
+        let season = input.registry.price_season(contract, input.calendar);
+        let (terms, limits) = month_terms(contract, k, input.month, &season, taken);
         problem.contracts.push(terms);
         problem.limits.extend(limits);
         demand.push(supply.draws(Some(&contract.source)));
@@ -446,7 +448,7 @@ fn component_lines(
                 contract_month_m3: component.month_quantity(month).round_m3(),
                 forecast: band_of(p50_m3, of_draws).into(),
                 declared_m3: part.declared.get(at).copied().unwrap_or(0),
-                price_yuan_per_m3: component.price(month).to_f64(),
+                price_yuan_per_m3: terms.components.get(at).map_or(0.0, |of| of.price),
             })
         })
         .collect()

@@ -4,6 +4,7 @@
 //! The totals of all tables are equal because all are sums of the same cells; what is declared
 //! is spread over days, classes and slots by largest remainder, so those columns agree as well.
 
+mod background;
 mod build;
 mod optimum;
 mod parts;
@@ -28,6 +29,10 @@ use crate::domain::slot::SlotLevel;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
 
+pub use background::{
+    Background, BackgroundKnown, Execution, ExecutionLine, ForecastNotes, OverrideLine, Security,
+    Skill, SkillLine, VersionLine, YearBought,
+};
 pub use build::declare;
 pub use parts::{FactorLine, PartTables, PartVolumes, PartsLine, PlannedLine, ProjectLine};
 
@@ -52,6 +57,8 @@ pub struct DeclareInput<'a> {
     pub breakdown: Option<&'a Breakdown>,
     /// Named factors as the forecast knew them.
     pub factors: &'a [Factor],
+    /// What is told beside the quantities (sheets 7 to 9 and 11); none leaves those sheets empty.
+    pub background: Option<BackgroundKnown>,
     /// Loss and own use, part of what is bought (供销差率), 0 to below 0.5.
     pub unaccounted_ratio: f64,
     /// Running number of the declaration within its month.
@@ -81,6 +88,12 @@ pub struct MonthHistory {
     pub last_year_by_class: BTreeMap<CustomerClass, i64>,
     /// Month before, by class.
     pub last_month_by_class: BTreeMap<CustomerClass, i64>,
+    /// Of the month before what is measured, by source; absent where a day before today is unknown.
+    pub last_month_measured_by_source: BTreeMap<SourceId, i64>,
+    /// Of the month before what is expected on its days that are not over, by source.
+    pub last_month_expected_by_source: BTreeMap<SourceId, i64>,
+    /// What was bought in the 365 gas days before today.
+    pub year: YearBought,
     /// Delivered in the contract year before the declared month begins, by contract.
     pub taken_by_contract: BTreeMap<ContractId, i64>,
     /// Days of the contract year before the declared month whose delivery is unknown, by contract: those
@@ -164,6 +177,9 @@ pub struct Declaration {
     /// Sheet 6; absent in documents of earlier programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<PartTables>,
+    /// Sheets 7 to 9 and 11; absent in documents of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
     /// Why this quantity.
     pub optimum: Optimum,
 }

@@ -22,6 +22,7 @@ pub(crate) fn made(
         large_consumers: vec![fixture::large_consumer()],
         breakdown: Some(&breakdown),
         factors: &[fixture::factor()],
+        background: Some(fixture::background_known()),
         unaccounted_ratio: 0.025,
         sequence: 1,
         version: 1,

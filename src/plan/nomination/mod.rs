@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::domain::breakdown::Breakdown;
-use crate::domain::calendar::{GasDay, beijing_instant};
+use crate::domain::calendar::{Calendar, GasDay, beijing_instant};
 use crate::domain::contract::SupplyContract;
 use crate::domain::demand::DemandForecast;
 use crate::domain::id::{ContractId, RunId, SourceId};
@@ -34,6 +34,8 @@ pub use check::{Check, EditError};
 pub struct NominateInput<'a> {
     /// Registry as of the nomination.
     pub registry: &'a Registry,
+    /// Calendar, for pricing seasons.
+    pub calendar: &'a Calendar,
     /// The gas day nominated.
     pub day: GasDay,
     /// Forecast that reaches the day; with the day before it also the estimate of today.
@@ -241,14 +243,15 @@ pub struct NominationLine {
 /// Every [`PlanError`] but `Workbook`; above all [`PlanError::HorizonTooShort`].
 pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
     let carried = Carried::of(input.registry, input.breakdown);
-    let on = |day: GasDay| {
+    let on_days = |days: Vec<GasDay>| {
         let ratio = input.unaccounted_ratio;
-        Supply::over(input.forecast, vec![day], ratio, &carried)
+        Supply::over(input.forecast, days, ratio, &carried)
     };
-    let supply = on(input.day)?;
-    let today = on(input.day.plus(-1)).ok();
+    let supply = on_days(vec![input.day])?;
+    let today = on_days(vec![input.day.plus(-1)]).ok();
     let contracts = contracts_of(input, &supply)?;
-    let problem = day_problem(input, &supply, today.as_ref(), &contracts)?;
+    let before = on_days(open_days_before(input))?;
+    let problem = day_problem(input, &supply, &before, &contracts)?;
     let quantities = solve(&problem)?.quantities;
     let lines = contracts
         .iter()
@@ -353,24 +356,37 @@ fn source_m3(supply: &Supply<'_>, source: &SourceId) -> i64 {
     supply.sum_m3(|cell| cell.source == *source)
 }
 
+/// Gas days of the nominated day's month that are not closed and lie before it: today and those up to the
+/// nominated day. None where nothing is known of what the month has taken.
+fn open_days_before(input: &NominateInput<'_>) -> Vec<GasDay> {
+    let closed = input.taken.values().map(|take| take.days).min();
+    let first = input.day.month().first_day();
+    let Some(from) = closed.map(|days| first.plus(i64::from(days))) else {
+        return Vec::new();
+    };
+    (0..input.day.days_since(from))
+        .map(|ahead| from.plus(ahead))
+        .collect()
+}
+
 fn day_problem(
     input: &NominateInput<'_>,
     supply: &Supply<'_>,
-    today: Option<&Supply<'_>>,
+    before: &Supply<'_>,
     contracts: &[&SupplyContract],
 ) -> Result<Problem, PlanError> {
     let month = input.day.month();
     let mut problem = Problem::default();
     let mut demand = Vec::new();
     for (k, contract) in contracts.iter().enumerate() {
-        // What the month has left once today is delivered.
+        // What the month has left once the open days before this one are delivered. The city draws its
+        // gas whatever was nominated for them: what they are expected to take is their forecast.
         let remaining = input.taken.get(&contract.id).map(|take| {
-            let expected = today
-                .filter(|_| input.day.plus(-1).month() == month)
-                .map_or(0, |t| source_m3(t, &contract.source));
+            let expected = source_m3(before, &contract.source);
             contract.month_quantity(month).to_f64() - (take.taken_m3 + expected) as f64
         });
-        let (terms, limits) = day_terms(contract, k, month, remaining);
+        let season = input.registry.price_season(contract, input.calendar);
+        let (terms, limits) = day_terms(contract, k, input.day, &season, remaining);
         problem.contracts.push(terms);
         problem.limits.extend(limits);
         demand.push(supply.draws(Some(&contract.source)));

@@ -18,6 +18,7 @@ pub(crate) fn made(
     let yesterday = BTreeMap::from([("HT-2026-01".into(), 470_000)]);
     nominate(&NominateInput {
         registry,
+        calendar: &fixture::calendar(),
         day: day.parse().unwrap(),
         forecast,
         breakdown: None,
@@ -187,6 +188,7 @@ fn after(parts: RegistryParts, taken_m3: i64) -> Nomination {
     let taken = BTreeMap::from([("HT-2026-01".into(), MonthTake { taken_m3, days: 20 })]);
     nominate(&NominateInput {
         registry: &Registry::new(parts),
+        calendar: &fixture::calendar(),
         day: "2026-11-21".parse().unwrap(),
         forecast: &fixture::forecast(10, 1.0),
         breakdown: None,
@@ -244,6 +246,66 @@ fn an_exhausted_month_is_nominated_at_what_it_costs() {
         (dearer / (1.2 * demand) - 1.0).abs() < 0.05,
         "{dearer} {demand}"
     );
+}
+
+/// What a nomination solves.
+fn problem_of(input: &NominateInput<'_>) -> Problem {
+    let carried = Carried::default();
+    let over =
+        |days| Supply::over(input.forecast, days, input.unaccounted_ratio, &carried).unwrap();
+    let supply = over(vec![input.day]);
+    let contracts = contracts_of(input, &supply).unwrap();
+    let before = over(open_days_before(input));
+    day_problem(input, &supply, &before, &contracts).unwrap()
+}
+
+#[test]
+fn every_open_day_before_the_nominated_one_is_taken_off_the_month() {
+    let (registry, forecast) = (fixture::registry(), fixture::forecast(16, 1.0));
+    let left = |day: &str, taken: MonthTake| {
+        let taken = BTreeMap::from([("HT-2026-01".into(), taken)]);
+        let input = NominateInput {
+            registry: &registry,
+            calendar: &fixture::calendar(),
+            day: day.parse().unwrap(),
+            forecast: &forecast,
+            breakdown: None,
+            taken: &taken,
+            delivered_yesterday_m3: &BTreeMap::new(),
+            unaccounted_ratio: 0.0,
+            sequence: 1,
+            version: 1,
+            submission_no: 1,
+            made_at: fixture::at("2026-11-20T09:00:00+08:00"),
+            prepared_by: String::new(),
+        };
+        problem_of(&input).contracts[0].month_left_m3
+    };
+    let day = |day: &str| {
+        let days = vec![day.parse().unwrap()];
+        let supply = Supply::over(&forecast, days, 0.0, &Carried::default()).unwrap();
+        source_m3(&supply, &"pipe".into()) as f64
+    };
+    // Nineteen days of November are closed, the twentieth runs.
+    let closed = MonthTake {
+        taken_m3: 9_000_000,
+        days: 19,
+    };
+    let open = day("2026-11-20");
+    let is =
+        |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    is(left("2026-11-20", closed), 5_500_000.0);
+    is(left("2026-11-21", closed), 5_500_000.0 - open);
+    let open = open + day("2026-11-21") + day("2026-11-22");
+    is(left("2026-11-23", closed), 5_500_000.0 - open);
+    // Of a month to come only its own days count.
+    let none = MonthTake {
+        taken_m3: 0,
+        days: 0,
+    };
+    let open = day("2026-12-01") + day("2026-12-02");
+    is(left("2026-12-03", none), 14_500_000.0 - open);
+    is(left("2026-12-01", none), 14_500_000.0);
 }
 
 #[test]

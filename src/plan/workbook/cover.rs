@@ -73,7 +73,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
 }
 
 /// Why there is another version; what a person wrote stays as it is.
-fn reason_zh(reason: &str) -> &str {
+pub(super) fn reason_zh(reason: &str) -> &str {
     match reason {
         "scheduled" => "定时重新编制",
         "asked for on the command line" => "命令行重新编制",

@@ -1,13 +1,18 @@
 //! Workbooks (xlsx) of the documents: totals are live formulas with their results beside them,
 //! links between sheets, a check row on each; the same version gives the same bytes.
 
+mod approval;
 mod consumers;
+mod cost;
 mod cover;
 mod daily;
+mod execution;
 mod external;
 mod nomination;
+mod notes;
 mod page;
 mod parts;
+mod security;
 mod slots;
 mod structure;
 mod summary;
@@ -32,14 +37,14 @@ const STRUCTURE: &str = "用户结构";
 /// First row below the heads on every sheet.
 const FIRST: u32 = 3;
 
-/// The monthly declaration (月度用气计划申报表), sheets 0 to 6 of the form.
+/// The monthly declaration (月度用气计划申报表), sheets 0 to 11 of the form.
 ///
 /// # Errors
 /// [`PlanError::Workbook`] if the writer refuses a cell.
 pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
     let mut book = book_of(document)?;
     let hash = document.content_hash()?;
-    let sheets: [(&str, Write<Declaration>); 7] = [
+    let sheets: [(&str, Write<Declaration>); 12] = [
         ("封面", cover::write),
         (SUMMARY, summary::write),
         (DAILY, daily::write),
@@ -47,6 +52,11 @@ pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
         ("用气时段", slots::write),
         ("重点用户", consumers::write),
         ("新增与项目", parts::write),
+        ("上月执行与偏差", execution::write),
+        ("保供与储气", security::write),
+        ("预测说明", notes::write),
+        ("价格测算(内部)", cost::write),
+        ("审签与版本", approval::write),
     ];
     write_sheets(&mut book, &sheets, document)?;
     meta(

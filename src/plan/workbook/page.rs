@@ -3,6 +3,8 @@
 use rust_xlsxwriter::utility::row_col_to_cell;
 use rust_xlsxwriter::{Format, FormatAlign, FormatBorder, Formula, Worksheet, XlsxError};
 
+use crate::plan::PlanError;
+
 /// Most columns a page has; names of cells are looked up, never counted on fingers.
 pub(super) fn cell(row: u32, col: u16) -> String {
     row_col_to_cell(row, col)
@@ -188,6 +190,16 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// A head over several columns.
+    pub(super) fn head_across(&mut self, row: u32, from: u16, to: u16, text: &str) -> Done {
+        if from == to {
+            return self.head(row, from, text);
+        }
+        self.sheet
+            .merge_range(row, from, row, to, text, &self.styles.head)?;
+        Ok(())
+    }
+
     pub(super) fn text(&mut self, row: u32, col: u16, text: &str) -> Done {
         self.sheet
             .write_string_with_format(row, col, text, &self.styles.text)?;
@@ -267,6 +279,30 @@ impl<'a> Page<'a> {
         let formula = Formula::new(format!("={formula}")).set_result(shown);
         self.sheet
             .write_formula_with_format(row, col, formula, self.styles.number(look))?;
+        Ok(())
+    }
+
+    /// A live formula over cells that are filled by hand: unknown (`"—"`, as the formula must say) until they are.
+    pub(super) fn formula_by_hand(
+        &mut self,
+        row: u32,
+        col: u16,
+        formula: &str,
+        look: Look,
+    ) -> Done {
+        let formula = Formula::new(format!("={formula}")).set_result(UNKNOWN);
+        self.sheet
+            .write_formula_with_format(row, col, formula, self.styles.number(look))?;
+        Ok(())
+    }
+
+    /// The sheet of a document that was made before the program had it.
+    pub(super) fn of_earlier_program(&mut self, last_col: u16) -> Result<(), PlanError> {
+        self.note(
+            3,
+            "本版本由较早版本的程序编制，没有此表内容；重新编制即有。",
+        )?;
+        self.print(3, last_col, 0, 0)?;
         Ok(())
     }
 

@@ -54,6 +54,12 @@ pub(super) fn total_row(d: &Declaration) -> u32 {
     FIRST + row_of(d.contracts.iter().map(|c| c.components.len() + 1).sum())
 }
 
+/// Row of a component of a contract, both by position.
+pub(super) fn component_at(d: &Declaration, contract: usize, component: usize) -> u32 {
+    let before = d.contracts.iter().take(contract);
+    FIRST + row_of(before.map(|c| c.components.len() + 1).sum::<usize>() + component)
+}
+
 /// The declared residential component, summed by name over the sheet.
 pub(super) fn residential_sum(d: &Declaration) -> String {
     let last = total_row(d) - 1;

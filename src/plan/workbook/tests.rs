@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::plan::fixture;
 
+mod background;
+
 type Book = Xlsx<Cursor<Vec<u8>>>;
 
 fn open(bytes: Vec<u8>) -> Book {
@@ -136,6 +138,11 @@ fn check_sheets(d: &Declaration) {
             "用气时段",
             "重点用户",
             "新增与项目",
+            "上月执行与偏差",
+            "保供与储气",
+            "预测说明",
+            "价格测算(内部)",
+            "审签与版本",
             "_meta"
         ]
     );
@@ -288,6 +295,10 @@ fn totals_are_formulas_and_their_results_are_what_the_cells_add_up_to() {
             let cached = match sheets[name].get_value(at) {
                 Some(Data::Float(v)) => *v,
                 Some(Data::Int(v)) => *v as f64,
+                // It waits for a cell to be filled by hand.
+                Some(Data::String(dash)) if dash == "—" && formula.contains("ISNUMBER(") => {
+                    continue;
+                }
                 other => panic!("{name} {at:?} {formula}: {other:?}"),
             };
             if let Some(sum) = evaluate(&sheets, name, formula) {

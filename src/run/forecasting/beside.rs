@@ -12,6 +12,7 @@ use crate::domain::demand::DemandNode;
 use crate::domain::factor::Factor;
 use crate::domain::id::CustomerId;
 use crate::domain::registry::Registry;
+use crate::forecast::customer::IndustryBias;
 use crate::forecast::request::{ConsumerInput, PartsInput, Project};
 use crate::run::app::App;
 use crate::run::facts::CustomerDays;
@@ -143,7 +144,7 @@ fn consumers(
             *days.entry(GasDay(date)).or_default() += change.delta_m3_per_day * change.confidence;
         }
     }
-    Ok(ids
+    let mut consumers: Vec<ConsumerInput> = ids
         .into_iter()
         .filter_map(|id| {
             let customer = registry.customers.get(&id)?;
@@ -166,13 +167,26 @@ fn consumers(
                     .collect(),
                 plans: ahead,
                 past_plans,
+                plan_prior: 0.0,
                 deviations: days.deviations,
                 effects: effects.remove(&id).unwrap_or_default(),
                 customer: id,
             })
         })
         .filter(|c| !c.days.is_empty() || !c.plans.is_empty())
-        .collect())
+        .collect();
+    let industry = |id: &CustomerId| {
+        let customer = registry.customers.get(id);
+        customer.map_or("", |c| c.industry.as_str())
+    };
+    let records = consumers.iter();
+    let records = records.map(|c| (industry(&c.customer), c.past_plans.as_slice()));
+    let industries = IndustryBias::of(today, records);
+    for consumer in &mut consumers {
+        let industry = industry(&consumer.customer);
+        consumer.plan_prior = industries.without(industry, &consumer.past_plans);
+    }
+    Ok(consumers)
 }
 
 fn projects(registry: &Registry, at: DateTime<Utc>) -> Vec<Project> {

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     CALENDAR, CAPACITIES, CLIMATE, CONSUMER, CONSUMERS, CUSTOMER_CAPACITIES, DEMAND, DEVIATIONS,
-    EARLIER, EFFECTS, FACTORS, FORECAST, MONTHS, Made, OBSERVED, PLACES, PROJECTS, SETTINGS,
-    SHARES, TODAY_HOURS, VERSIONS, WEIGHING, decode, kept, make, parts_of,
+    EARLIER, EFFECTS, FACTORS, FORECAST, MONTHS, Made, OBSERVED, PLACES, PLAN_PRIORS, PROJECTS,
+    SETTINGS, SHARES, TODAY_HOURS, VERSIONS, WEIGHING, decode, kept, make, parts_of,
 };
 use crate::domain::breakdown::Breakdown;
 use crate::domain::demand::{DemandDay, DemandForecast};
@@ -193,6 +193,10 @@ fn changed_since(
                 "气候值现在用全部历史气温,当时只用各序列自己的时段",
                 "climatology knows all temperatures there are now, and then those of each series' own days",
             )),
+            (None, _) if name == PLAN_PRIORS => out.push(Bilingual::new(
+                "计划很少的大用户现在按行业平均偏差修正,当时没有",
+                "plans of customers with few of them are corrected by those of their industry now, and were not then",
+            )),
             (None, _) if name == CAPACITIES => out.push(Bilingual::new(
                 "没有历史的节点现在按设计流量预测,当时没有",
                 "nodes without history are forecast by design flow now, and were not then",
@@ -224,6 +228,7 @@ fn part_zh(name: &str) -> String {
         SHARES => "气源比例",
         EFFECTS => "申报与生产变更的影响",
         CONSUMERS => "大用户名单与计划",
+        PLAN_PRIORS => "各行业计划的平均偏差",
         PROJECTS => "新增项目",
         FACTORS => "其他影响因素",
         CAPACITIES => "各区各结构的设计流量",
@@ -330,6 +335,7 @@ mod tests {
             SHARES,
             EFFECTS,
             CONSUMERS,
+            PLAN_PRIORS,
             PROJECTS,
             FACTORS,
             CAPACITIES,

@@ -177,9 +177,9 @@ pub enum FactorState {
 pub struct FactorScore {
     /// Expectations scored.
     pub cases: usize,
-    /// WAPE with named factors.
+    /// WAPE of the published runs.
     pub aided_wape: f64,
-    /// WAPE of the same runs without them.
+    /// WAPE of the same runs without this factor, all others in force.
     pub unaided_wape: f64,
 }
 
@@ -253,6 +253,8 @@ pub struct RecordRow {
     pub wape: f64,
     /// Σ(f − y) / Σ|y|.
     pub bias: f64,
+    /// 2 (PL₀.₁ + PL₀.₅ + PL₀.₉) / (3 Σ|y|).
+    pub pinball: f64,
     /// Part within P10–P90.
     pub coverage: f64,
     /// Chance of a coverage as far off were 80 % right; alarms below `coverage_bound`.

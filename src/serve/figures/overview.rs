@@ -15,7 +15,9 @@ use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::figures::cells::Cells;
-use crate::serve::figures::supply::{Supply, month_contract_m3, remaining_avg_dcq_m3};
+use crate::serve::figures::supply::{
+    CarriedBySource, Supply, month_contract_m3, remaining_avg_dcq_m3,
+};
 use crate::serve::figures::today::{Today, today};
 use crate::serve::figures::weather::StationPoints;
 use crate::serve::figures::{Band, band_of, hour_band_of, instant_text};
@@ -115,6 +117,8 @@ pub struct Facts {
     pub curves_earlier: Vec<Vec<LoadCurve>>,
     /// Curves of the gates since the first of the month, today included.
     pub gates: Vec<LoadCurve>,
+    /// Gas carried for others on the closed days of the month.
+    pub carried: CarriedBySource,
     /// Observed demand of completed days: this month's and the last fourteen.
     pub demand: Vec<DemandDay>,
     /// The latest run.
@@ -143,6 +147,7 @@ struct Shared<'a> {
     day: GasDay,
     today: Today,
     history: Cells,
+    /// Under our own contracts.
     supply: Supply,
 }
 
@@ -151,18 +156,20 @@ pub fn overview(facts: &Facts) -> Overview {
     let registry = &facts.registry;
     let clock = registry.company.gas_day_start_hour;
     let day = clock.day_of(facts.now);
+    let today = today(
+        registry,
+        day,
+        facts.now,
+        &facts.curves_today,
+        &facts.curves_earlier,
+    );
+    let supply = Supply::of_curves(registry, &facts.gates);
     let shared = Shared {
         facts,
         day,
-        today: today(
-            registry,
-            day,
-            facts.now,
-            &facts.curves_today,
-            &facts.curves_earlier,
-        ),
         history: Cells::of_demand(&facts.demand, registry),
-        supply: Supply::of_curves(registry, &facts.gates),
+        supply: supply.without(&facts.carried).without(&today.carried()),
+        today,
     };
     let elapsed_s = (facts.now - clock.start_of(day)).num_seconds();
     let meters = meter_counts(registry, &facts.heard, facts.now);

@@ -10,6 +10,9 @@ use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::serve::figures::cells::split_by_source;
 
+/// Gas carried for others, whole m³ by day and source.
+pub type CarriedBySource = BTreeMap<(GasDay, SourceId), i64>;
+
 /// What the gates measured, whole m³ by day and source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Supply {
@@ -53,6 +56,17 @@ impl Supply {
             }
         }
         Self { by_day }
+    }
+
+    /// Without what was carried for others: what was taken under our own contracts.
+    #[must_use]
+    pub fn without(mut self, carried: &CarriedBySource) -> Self {
+        for ((day, source), m3) in carried {
+            if let Some(taken) = self.by_day.get_mut(day).and_then(|d| d.get_mut(source)) {
+                *taken = (*taken - m3).max(0);
+            }
+        }
+        self
     }
 
     /// Taken on a day, m³; none where the gates did not report.

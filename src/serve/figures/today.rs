@@ -8,11 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandNode, DemandView};
 use crate::domain::finding::Quality;
-use crate::domain::id::MeterId;
+use crate::domain::id::{MeterId, SourceId};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::serve::figures::cells::Cells;
+use crate::serve::figures::supply::CarriedBySource;
 
 /// An hour is known when meters that carry this part of its volume on earlier days have reported it.
 /// Households report once a day and are half of a city's volume in winter, so it cannot be high; what
@@ -29,6 +30,8 @@ pub struct Today {
     pub day: GasDay,
     /// Cells of the known hours; hours not known hold zeros, so read them through `hours_m3`.
     cells: Cells,
+    /// The part of them that was carried for others.
+    carried: Cells,
     known: [bool; 24],
     /// Quality of each known hour.
     pub quality: [Option<Quality>; 24],
@@ -57,6 +60,19 @@ impl Today {
             .then(|| hours.iter().flatten().sum())
     }
 
+    /// Carried for others so far, by source.
+    pub fn carried(&self) -> CarriedBySource {
+        let of = |source: SourceId| {
+            let view = DemandView {
+                source: Some(source.clone()),
+                ..DemandView::default()
+            };
+            let m3 = self.carried.day_m3(&view, self.day)?;
+            Some(((self.day, source), m3))
+        };
+        self.carried.sources().into_iter().filter_map(of).collect()
+    }
+
     /// Whether hour `index` has a volume.
     pub fn is_known(&self, index: usize) -> bool {
         self.known.get(index).copied().unwrap_or(false)
@@ -74,6 +90,8 @@ type HourValue = (StdVolume, Quality);
 /// The curves of a meter: today's, and those of earlier days, the most like today first.
 struct MeterCurves<'a> {
     node: DemandNode,
+    /// Whether what it measures is carried for others.
+    is_carried: bool,
     today: Option<&'a LoadCurve>,
     earlier: Vec<&'a LoadCurve>,
 }
@@ -110,8 +128,11 @@ pub fn today(
         .values()
         .filter(|meter| meter.is_installed_on(day))
         .filter_map(|meter| {
+            let customer = meter.customer.as_ref();
+            let customer = customer.and_then(|id| registry.customers.get(id));
             Some(MeterCurves {
                 node: registry.node_of(meter)?,
+                is_carried: customer.is_some_and(|c| !c.is_bought_for()),
                 today: of_today.get(&meter.id).copied(),
                 earlier: of_earlier
                     .iter()
@@ -122,6 +143,7 @@ pub fn today(
         .collect();
 
     let mut hours_by_node: BTreeMap<DemandNode, [f64; 24]> = BTreeMap::new();
+    let mut carried_by_node = hours_by_node.clone();
     let mut known = [false; 24];
     let mut quality = [None; 24];
     for hour in 0..24 {
@@ -129,12 +151,14 @@ pub fn today(
         if ends_at > now {
             break;
         }
-        let Some((sums, hour_quality)) = sum_hour(&meters, hour) else {
+        let Some((sums, carried, hour_quality)) = sum_hour(&meters, hour) else {
             continue;
         };
-        for (node, units) in sums {
-            if let Some(slot) = hours_by_node.entry(node).or_default().get_mut(hour) {
-                *slot = units.to_f64();
+        for (by_node, sums) in [(&mut hours_by_node, sums), (&mut carried_by_node, carried)] {
+            for (node, units) in sums {
+                if let Some(slot) = by_node.entry(node).or_default().get_mut(hour) {
+                    *slot = units.to_f64();
+                }
             }
         }
         if let (Some(k), Some(q)) = (known.get_mut(hour), quality.get_mut(hour)) {
@@ -145,17 +169,19 @@ pub fn today(
     Today {
         day,
         cells: Cells::of_day(registry, day, hours_by_node),
+        carried: Cells::of_day(registry, day, carried_by_node),
         known,
         quality,
     }
 }
 
-/// Volume by node in an hour, and its quality; none if too little was reported.
-fn sum_hour(
-    meters: &[MeterCurves<'_>],
-    hour: usize,
-) -> Option<(BTreeMap<DemandNode, StdVolume>, Quality)> {
-    let mut sums: BTreeMap<DemandNode, StdVolume> = BTreeMap::new();
+type NodeSums = BTreeMap<DemandNode, StdVolume>;
+
+/// Volume by node in an hour, what of it was carried for others, and its quality; none if too little was
+/// reported.
+fn sum_hour(meters: &[MeterCurves<'_>], hour: usize) -> Option<(NodeSums, NodeSums, Quality)> {
+    let mut sums = NodeSums::new();
+    let mut carried = NodeSums::new();
     let mut by_quality: BTreeMap<Quality, StdVolume> = BTreeMap::new();
     let (mut weight_known, mut weight_all) = (0.0, 0.0);
     let (mut count_known, mut count_all) = (0.0_f64, 0.0_f64);
@@ -178,6 +204,9 @@ fn sum_hour(
             (None, None) => continue,
         };
         *sums.entry(meter.node.clone()).or_default() += volume;
+        if meter.is_carried {
+            *carried.entry(meter.node.clone()).or_default() += volume;
+        }
         *by_quality.entry(quality).or_default() += volume;
     }
     let coverage = if weight_all > 0.0 {
@@ -196,7 +225,7 @@ fn sum_hour(
         .rev()
         .find(|(_, volume)| volume.to_f64() >= QUALITY_PART_MIN * total.to_f64())
         .map_or(Quality::Measured, |(quality, _)| *quality);
-    Some((sums, worst))
+    Some((sums, carried, worst))
 }
 
 #[cfg(test)]

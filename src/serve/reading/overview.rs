@@ -45,6 +45,7 @@ impl AppState {
             time_factor: self.time_factor(),
             curves_earlier: self.earlier_curves(day)?,
             gates: self.gate_curves(&registry, day)?,
+            carried: self.actions().carried(day.month().first_day(), day)?,
             demand: self.demand(day)?,
             run: self.run_to_show()?,
             weather: self.weather(&registry, now)?,

@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use super::Book;
 use crate::domain::calendar::GasDay;
-use crate::domain::expectation::{Expectation, Watched};
+use crate::domain::expectation::{Expectation, Watched, WithoutFactor};
 use crate::store::error::StoreError;
 
 const COLUMNS: &str = "day, lead, zone, class, run, p10, p50, p90, unaided, actual";
@@ -51,6 +51,56 @@ impl Book {
                 ])?;
             }
             Ok(())
+        })
+    }
+
+    /// Keeps what would have been expected without one factor or the other.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn put_expectations_without(&self, without: Vec<WithoutFactor>) -> Result<(), StoreError> {
+        self.write("writing expectations without factors", move |t| {
+            let mut statement = t.prepare_cached(
+                "INSERT OR IGNORE INTO expectations_without VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for one in &without {
+                let (day, of) = (one.day.epoch_day(), &one.of);
+                statement.execute(params![
+                    one.factor, day, one.lead, of.zone, of.class, one.p50_m3
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What would have been expected of the gas days `[from, to)` without one factor or the other.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn expectations_without(
+        &self,
+        from: GasDay,
+        to: GasDay,
+    ) -> Result<Vec<WithoutFactor>, StoreError> {
+        self.read("reading expectations without factors", |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT factor, day, lead, zone, class, p50 FROM expectations_without
+                 WHERE day >= ?1 AND day < ?2 ORDER BY factor, day, lead, zone, class",
+            )?;
+            let days = params![from.epoch_day(), to.epoch_day()];
+            let rows = statement.query_map(days, |row| {
+                Ok(WithoutFactor {
+                    factor: row.get(0)?,
+                    day: GasDay::from_epoch_day(row.get(1)?),
+                    lead: row.get(2)?,
+                    of: Watched {
+                        zone: row.get(3)?,
+                        class: row.get(4)?,
+                    },
+                    p50_m3: row.get(5)?,
+                })
+            })?;
+            rows.collect()
         })
     }
 

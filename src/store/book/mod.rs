@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_run_learning.sql"),
     include_str!("migrations/0007_plans_taken_back.sql"),
     include_str!("migrations/0008_run_months.sql"),
+    include_str!("migrations/0009_expectations_without.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

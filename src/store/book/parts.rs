@@ -32,7 +32,7 @@ pub const BOOK_PARTS: [BookPart; 9] = [
     },
     BookPart {
         name: "what was expected of gas days",
-        tables: &["expectations"],
+        tables: &["expectations", "expectations_without"],
     },
     BookPart {
         name: "declarations, nominations, ledgers, nudges, alerts and factors",

@@ -43,6 +43,7 @@ use qiliang::serve::api::outlook::{
 };
 use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::api::submissions::SubmissionRequest;
+use qiliang::serve::figures::supply::CarriedBySource;
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
@@ -519,6 +520,10 @@ impl Actions for Program {
             withdrawn: Vec::new(),
             standing: 0,
         })
+    }
+
+    fn carried(&self, _: GasDay, _: GasDay) -> Result<CarriedBySource, ActionError> {
+        Ok(CarriedBySource::new())
     }
 
     fn balance(&self, _: GasDay, _: GasDay) -> Result<Balance, ActionError> {

@@ -66,6 +66,7 @@ impl Town {
                 days: Vec::new(),
                 plans: BTreeMap::new(),
                 past_plans: Vec::new(),
+                plan_prior: 0.0,
                 effects: BTreeMap::new(),
                 deviations: BTreeMap::new(),
             });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::customer::SaleMode;
 use crate::serve::figures::fixture;
 
 /// 12:20 of the gas day 2026-11-21: four hours are over.
@@ -27,6 +28,7 @@ pub(crate) fn facts() -> Facts {
                 fixture::gate_curves(&registry, first.plus(i), hours)
             })
             .collect(),
+        carried: CarriedBySource::new(),
         demand: fixture::demand(&registry, first, 20),
         run: Some(Arc::new(run)),
         weather: Vec::new(),
@@ -94,6 +96,40 @@ fn parts_sum_to_the_headline() {
         before.hours.iter().flatten().sum::<i64>(),
         kpi.yesterday_m3.unwrap()
     );
+}
+
+#[test]
+fn gas_of_others_is_not_taken_under_our_contracts() {
+    let mut facts = facts();
+    let before = overview(&facts);
+    let day = before.gas_day;
+    let mut registry = Registry::clone(&facts.registry);
+    registry.customers.get_mut("C1").unwrap().sale_mode = SaleMode::Agency;
+    facts.registry = Arc::new(registry);
+    // Twenty closed days as the stores know them; today from its own four hours.
+    facts.carried = (1..=20)
+        .flat_map(|back| {
+            [("pipe", 40), ("lng", 10)].map(|(s, m3)| ((day.plus(-back), s.into()), m3))
+        })
+        .collect();
+    let today: StdVolume = facts
+        .curves_today
+        .iter()
+        .filter(|curve| curve.meter == "M1".into())
+        .map(LoadCurve::volume)
+        .sum();
+    let page = overview(&facts);
+    let less = |of: fn(&Kpi) -> Option<i64>| of(&before.kpi).unwrap() - of(&page.kpi).unwrap();
+    assert!(today.round_m3() > 0);
+    assert_eq!(less(|kpi| kpi.taken_m3), today.round_m3());
+    assert_eq!(less(|kpi| kpi.month_taken_m3), 20 * 50 + today.round_m3());
+    assert_eq!(less(|kpi| kpi.remaining_m3), -today.round_m3());
+    let average = page.kpi.remaining_avg_dcq_m3.unwrap() - before.kpi.remaining_avg_dcq_m3.unwrap();
+    assert!((average - 100.0).abs() < 1e-9, "{average}");
+    let month: i64 = page.sources.iter().filter_map(|s| s.month_taken_m3).sum();
+    assert_eq!(Some(month), page.kpi.month_taken_m3);
+    // What customers used is what they used.
+    assert_eq!(page.kpi.used_m3, before.kpi.used_m3);
 }
 
 #[test]

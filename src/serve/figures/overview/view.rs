@@ -79,7 +79,7 @@ pub struct AlertCounts {
 pub struct Kpi {
     /// Nominated for today, m³ (当日总指定).
     pub nominated_m3: Option<i64>,
-    /// Taken at the gates so far, m³ (已提取).
+    /// Taken under our own contracts so far, m³ (已提取): what passed the gates less what was carried for others.
     pub taken_m3: Option<i64>,
     /// Used by customers so far, m³.
     pub used_m3: Option<i64>,
