@@ -6,8 +6,20 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use tokio::runtime::Runtime;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+/// How long blocking work that nobody waits for may take to end. What is acknowledged is on disk by then.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs a task to its end, and leaves blocking work that stands (a file on a share that hangs) behind: whoever
+/// starts the program again waits for its end.
+pub fn block_on<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(task);
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    result
+}
 
 /// Named tasks that live and stop together.
 #[derive(Debug)]
@@ -119,6 +131,27 @@ mod tests {
         let error = supervisor.run(Duration::from_secs(5)).await.unwrap_err();
         assert!(error.to_string().contains("`limb`"), "{error}");
         assert!(stop.is_cancelled());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "blocking work that hangs")]
+    fn blocking_work_that_hangs_does_not_keep_the_program() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let started = std::time::Instant::now();
+        let error = block_on(runtime, async {
+            let mut supervisor = Supervisor::new(CancellationToken::new());
+            supervisor.spawn("share", async {
+                tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(60))).await?;
+                Ok(())
+            });
+            supervisor.spawn("ingest", async { Err(anyhow!("the disk is gone")) });
+            supervisor.run(Duration::from_millis(50)).await.unwrap_err()
+        });
+        assert!(format!("{error:#}").contains("`ingest`"), "{error:#}");
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test]

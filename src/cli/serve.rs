@@ -9,6 +9,7 @@ use super::open::start_log;
 use super::{Context, Failure};
 use crate::run::app::App;
 use crate::run::daemon;
+use crate::supervise::block_on;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
@@ -22,13 +23,14 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    Ok(runtime.block_on(daemon::run(app, reload))?)
+    Ok(block_on(runtime, daemon::run(app, reload))?)
 }
 
 /// Asks `/readyz` of the daemon whose data directory the configuration names.
 pub(super) fn health(context: &Context) -> Result<(), Failure> {
-    let site = context.site()?;
-    let daemon = Daemon::of(&site.settings.paths.data_dir)?;
+    // Nothing but the data directory is asked for: a slip in the registry is no illness of a running daemon.
+    let settings = context.settings()?;
+    let daemon = Daemon::of(&settings.paths.data_dir)?;
     let answer = daemon.get("/readyz")?;
     println!("{}", answer.body.trim());
     if answer.status == 200 {

@@ -1,4 +1,5 @@
-//! The devices' clocks: held against the time of arrival, flagged when off, kept over a restart.
+//! The devices' clocks: held against the time of arrival, flagged when off, kept over a restart; and the
+//! host's, held against theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use crate::domain::reading::Reading;
 use crate::store::StoreError;
 use crate::store::journal::{Journal, StoredClock};
 use crate::validate::clock::ClockWatch;
+use crate::validate::host_clock::HostClock;
 use crate::validate::rules::v02_time;
 
 /// A clock is off when it is off by more than this (V02).
@@ -48,6 +50,7 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 pub struct Clocks {
     inner: Arc<Mutex<Inner>>,
+    host: HostClock,
     off: Family<Direction, Gauge>,
     worst_s: Family<Direction, Gauge>,
 }
@@ -70,6 +73,16 @@ impl Clocks {
         drop(inner);
         self.measure();
         Ok(())
+    }
+
+    /// The host's own.
+    pub fn host(&self) -> HostClock {
+        self.host.clone()
+    }
+
+    /// Forgets what was measured by a host's clock that has been set since.
+    pub fn forget(&self) {
+        self.inner().known.clear();
     }
 
     /// Registers the gauges as `qiliang_validate_clocks_…`.
@@ -104,6 +117,7 @@ impl Clocks {
         let is_sent = decoded_clock.is_some() || reading.transport == Transport::Modbus;
         let shown_at = decoded_clock.unwrap_or(reading.sampled_at);
         let received_at = reading.received_at;
+        self.host.hear(&reading.meter, shown_at, received_at);
         let mut inner = self.inner();
         let Inner { known, changed } = &mut *inner;
         let entry = if let Some(entry) = known.get_mut(&reading.meter) {

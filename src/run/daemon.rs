@@ -25,8 +25,8 @@ use crate::run::app::{App, Reload};
 use crate::run::deps::{self, Stages};
 use crate::run::edge::{EdgeSockets, Proofs};
 use crate::run::{
-    book_watch, clocks, curves, forwarding, ingest, judging, reload, remembering, retention,
-    schedule, site, weather,
+    book_watch, clocks, curves, forwarding, host_clock, ingest, judging, nudging, reload,
+    remembering, retention, schedule, site, weather,
 };
 use crate::serve::live::LiveHub;
 use crate::serve::metrics::Metrics;
@@ -106,6 +106,9 @@ pub fn start(
 
     let stages = Stages::default();
     in_spite_of_damage("the devices' clocks", stages.clocks.load(&app.journal))?;
+    let host = deps::host_clock(app, &stages);
+    in_spite_of_damage("the time that was known last", host.begin())?;
+    supervisor.spawn("host clock", host_clock::run(host, stop.clone()));
     // Before anything is committed: what comes first is forwarded too.
     let second = start_forwarding(app, &stages, supervisor)?;
     start_stages(app, &stages, receiver, supervisor);
@@ -134,6 +137,7 @@ pub fn start(
     let planner = app.clone();
     let planner_stop = stop.clone();
     supervisor.spawn("planner", schedule::run(planner, planner_stop));
+    supervisor.spawn("nudges", nudging::run(app.clone(), stop.clone()));
 
     let metrics = Metrics::new();
     metrics.register(|registry| {
@@ -146,6 +150,7 @@ pub fn start(
         second,
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
+        host: stages.clocks.host(),
         actions: Arc::new(Desk::new(app.clone(), Arc::clone(&stages.wake))),
         push,
         collection,

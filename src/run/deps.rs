@@ -14,7 +14,8 @@ use crate::run::compaction::StoreMetrics;
 use crate::run::curves::CurveDeps;
 use crate::run::estimating::Estimator;
 use crate::run::forwarding::ForwardHealth;
-use crate::run::ingest::{Decode, IngestDeps, IngestMetrics};
+use crate::run::host_clock::{HostClockDeps, HostClockMetrics};
+use crate::run::ingest::{Decode, IngestDeps, IngestMetrics, entry_limits};
 use crate::run::retention::RetentionDeps;
 use crate::validate::estimate::CONTRACT_DAYS;
 
@@ -29,6 +30,8 @@ pub struct Stages {
     pub metrics: IngestMetrics,
     /// The devices' clocks.
     pub clocks: Clocks,
+    /// How the host's clock does.
+    pub host: HostClockMetrics,
     /// How the second store does.
     pub forward: ForwardHealth,
     /// How large the files are.
@@ -42,6 +45,7 @@ impl Default for Stages {
             live: broadcast::Sender::new(1_024),
             metrics: IngestMetrics::default(),
             clocks: Clocks::default(),
+            host: HostClockMetrics::default(),
             forward: ForwardHealth::default(),
             store: StoreMetrics::default(),
         }
@@ -53,6 +57,7 @@ impl Stages {
     pub fn register(&self, registry: &mut MetricRegistry) {
         self.metrics.register(registry);
         self.clocks.register(registry);
+        self.host.register(registry);
         self.forward.register(registry);
         self.store.register(registry);
     }
@@ -87,6 +92,17 @@ pub fn ingest(app: &App, stages: &Stages) -> IngestDeps {
     }
 }
 
+/// For [`crate::run::host_clock::run`].
+pub fn host_clock(app: &App, stages: &Stages) -> HostClockDeps {
+    HostClockDeps {
+        journal: app.journal.clone(),
+        clocks: stages.clocks.clone(),
+        limits: entry_limits(&app.settings.ingest),
+        clock: Arc::clone(&app.clock),
+        metrics: stages.host.clone(),
+    }
+}
+
 /// For [`crate::run::retention::run`].
 pub fn retention(app: &App, stages: &Stages) -> RetentionDeps {
     RetentionDeps {
@@ -96,6 +112,7 @@ pub fn retention(app: &App, stages: &Stages) -> RetentionDeps {
         rejects: app.settings.rejects.clone(),
         kept: app.settings.retention.clone(),
         clock: Arc::clone(&app.clock),
+        host: stages.clocks.host(),
         metrics: stages.store.clone(),
     }
 }

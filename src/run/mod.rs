@@ -8,6 +8,7 @@ pub mod local_calendar;
 pub mod app;
 pub mod deps;
 pub mod clocks;
+pub mod host_clock;
 pub mod ingest;
 pub mod replay;
 pub mod compaction;

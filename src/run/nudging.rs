@@ -4,6 +4,7 @@
 mod sending;
 mod settling;
 mod steps;
+mod task;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +30,13 @@ use crate::run::facts;
 use crate::settings::NudgeSettings;
 use crate::store::book::{Document, DocumentKind};
 
-pub use self::sending::send_approved;
+pub use self::sending::{Sender, send_approved};
 pub use self::settling::{settle, settle_all, settle_recent};
 pub use self::steps::{StepError, opt_out, opt_outs, step};
+pub use self::task::run;
 pub use self::view::{view, views};
+
+pub(in crate::run) use self::task::tell_settled;
 
 /// A day is a peak if it exceeds nomination and band with this probability.
 const EXCEED_PROBABILITY: f64 = 0.3;
@@ -122,11 +126,11 @@ fn put<T: serde::Serialize>(
 /// # Errors
 /// What the stores say.
 pub fn draft(app: &App) -> anyhow::Result<usize> {
-    let Some(forecast) = app.book.latest_forecast_run()? else {
+    let now = app.clock.now();
+    let Some(forecast) = app.book.forecast_run_known_at(now)? else {
         return Ok(0);
     };
     let registry = app.registry();
-    let now = app.clock.now();
     let today = app.today();
     let recent_peaks_m3h = recent_peaks(app, today)?;
     let nominated_m3 = nominated(app, &forecast)?;

@@ -39,7 +39,8 @@ pub async fn run(
         live,
     };
     let period = Duration::from_secs(app.settings.decode.watch_s);
-    let mut folder = Folder::look(&app.settings.paths.profiles_dir);
+    let dir = app.settings.paths.profiles_dir.clone();
+    let mut folder = tokio::task::spawn_blocking(move || Folder::look(&dir)).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

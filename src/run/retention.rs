@@ -30,6 +30,7 @@ use crate::settings::{KeptDays, RejectSettings, RetentionSettings};
 use crate::store::StoreError;
 use crate::store::book::Book;
 use crate::store::journal::{DropRequest, Dropped, Held, Journal, KeptKind, WaitingDays};
+use crate::validate::host_clock::HostClock;
 
 pub use self::due::{Due, explain};
 
@@ -53,11 +54,14 @@ pub struct RetentionDeps {
     pub kept: RetentionSettings,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How far that can be believed: nothing is dropped by a later time.
+    pub host: HostClock,
     /// Sizes, and what was dropped.
     pub metrics: StoreMetrics,
 }
 
-/// Drops rejected frames that the settings no longer keep. Blocks.
+/// Drops rejected frames that the settings no longer keep, unless told to stop. `rest` is called after each
+/// transaction with the time it took. Blocks.
 ///
 /// # Errors
 /// What the store says.
@@ -65,15 +69,17 @@ pub fn drop_now(
     journal: &Journal,
     settings: &RejectSettings,
     now: DateTime<Utc>,
+    mut rest: impl FnMut(Duration) -> Rest,
 ) -> Result<Dropped, StoreError> {
     let before = now - TimeDelta::days(i64::from(settings.keep_days));
     let mut sum = Dropped::default();
     loop {
+        let started = Instant::now();
         let dropped = journal.drop_rejects(before, settings.bytes_max)?;
         sum.frames += dropped.frames;
         sum.deliveries += dropped.deliveries;
         sum.bytes += dropped.bytes;
-        if !dropped.is_partial || dropped.frames == 0 {
+        if !dropped.is_partial || dropped.frames == 0 || rest(started.elapsed()) == Rest::Stop {
             return Ok(sum);
         }
     }
@@ -386,8 +392,9 @@ struct Memory {
 
 /// One look at everything; what fails is told and tried again.
 fn look(deps: &RetentionDeps, memory: &mut Memory, stop: &CancellationToken) {
-    let now = deps.clock.now();
-    match drop_now(&deps.journal, &deps.rejects, now) {
+    let now = deps.host.dropping_time(deps.clock.now());
+    let rest = |took: Duration| rest(took, stop);
+    match drop_now(&deps.journal, &deps.rejects, now, rest) {
         Ok(dropped) if dropped.frames > 0 => info!(
             frames = dropped.frames,
             deliveries = dropped.deliveries,
@@ -403,7 +410,6 @@ fn look(deps: &RetentionDeps, memory: &mut Memory, stop: &CancellationToken) {
     }
     let registry = Arc::clone(&deps.registry.borrow());
     let today = deps.journal.clock().day_of(now);
-    let rest = |took: Duration| rest(took, stop);
     match memory
         .sweeper
         .sweep(&deps.journal, &registry, &deps.kept, today, rest)

@@ -14,9 +14,6 @@ use crate::store::book::DocumentKind;
 /// How often the schedule looks at the clock at most, real time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often what is approved leaves and recent events are settled, of the clock.
-const NUDGES_EVERY: TimeDelta = TimeDelta::seconds(10);
-
 /// Forecast runs kept beside the last fortnight's.
 const RUNS_KEPT: usize = 200;
 
@@ -35,10 +32,10 @@ const LAST_HOUR_COMES: TimeDelta = TimeDelta::minutes(5);
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let every = TimeDelta::minutes(i64::from(app.settings.forecast.every_minutes));
     let mut next_at = first_at(&app, every).await?;
-    let mut nudges_at = app.clock.now();
-    let mut nudges = Nudges::default();
+    let mut settled = String::new();
     loop {
         let now = app.clock.now();
+        next_at = soon(next_at, now, every);
         if now >= next_at {
             let worker = app.clone();
             let made = tokio::task::spawn_blocking(move || round(&worker)).await?;
@@ -48,13 +45,10 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
                     "Planning round skipped: {error:#}"
                 );
             }
-            nudges.settle(&app, nudging::settle_all).await?;
+            let worker = app.clone();
+            let made = tokio::task::spawn_blocking(move || nudging::settle_all(&worker)).await?;
+            nudging::tell_settled(&mut settled, made);
             next_at = next_after(now, every, app.gas_day_clock());
-        }
-        if now >= nudges_at {
-            nudges.settle(&app, nudging::settle_recent).await?;
-            nudges.send(&app).await;
-            nudges_at = now + NUDGES_EVERY;
         }
         let wait = real_duration(&*app.clock, next_at - app.clock.now());
         tokio::select! {
@@ -64,66 +58,28 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     }
 }
 
-/// Sending and settling between the rounds. What it says again and again is logged once.
-#[derive(Debug, Default)]
-struct Nudges {
-    sent: String,
-    settled: String,
-}
-
-impl Nudges {
-    async fn settle(
-        &mut self,
-        app: &App,
-        settle: fn(&App) -> anyhow::Result<usize>,
-    ) -> anyhow::Result<()> {
-        let worker = app.clone();
-        let made = tokio::task::spawn_blocking(move || settle(&worker)).await?;
-        match made {
-            Ok(0) => self.settled.clear(),
-            Ok(count) => tracing::info!(count, "Settled {count} off-peak events"),
-            Err(error) => warn_once(
-                &mut self.settled,
-                format!("Off-peak events not settled: {error:#}"),
-            ),
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, app: &App) {
-        match nudging::send_approved(app).await {
-            Ok(lines) => {
-                let said = lines.join("\n");
-                if said != self.sent {
-                    for line in &lines {
-                        tracing::info!("Nudge {line}");
-                    }
-                }
-                self.sent = said;
-            }
-            Err(error) => warn_once(&mut self.sent, format!("Nudges not sent: {error:#}")),
-        }
+/// When something is done that was to be done at an instant, each so long after the last: now where that
+/// lies further off, for the clock was ahead when it was said.
+pub(super) fn soon(at: DateTime<Utc>, now: DateTime<Utc>, every: TimeDelta) -> DateTime<Utc> {
+    if at - now > every.max(TimeDelta::minutes(1)) {
+        now
+    } else {
+        at
     }
 }
 
-/// Warns of what was not said last.
-fn warn_once(last: &mut String, said: String) {
-    if said != *last {
-        tracing::warn!("{said}");
-    }
-    *last = said;
-}
-
-/// At once, or when the last run kept is old enough: a restart makes no run twice.
+/// At once, or when the last run kept is old enough: a restart makes no run twice. A run of a clock that was
+/// ahead is none yet.
 async fn first_at(app: &App, every: TimeDelta) -> anyhow::Result<DateTime<Utc>> {
     let worker = app.clone();
-    let latest = tokio::task::spawn_blocking(move || worker.book.forecast_runs(1)).await?;
+    let now = app.clock.now();
+    let latest =
+        tokio::task::spawn_blocking(move || worker.book.forecast_runs_known_at(now, 1)).await?;
     let latest = match latest {
         // The round says what cannot be made, and the daemon goes on.
         Err(error) if error.is_of_file() => Vec::new(),
         latest => latest?,
     };
-    let now = app.clock.now();
     Ok(latest.first().map_or(now, |run| {
         next_after(run.origin_at, every, app.gas_day_clock()).max(now)
     }))
@@ -214,6 +170,15 @@ fn is_due(app: &App, kind: DocumentKind, key: &str, now: DateTime<Utc>) -> anyho
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_clock_ahead_put_off_for_months_is_done_now() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (now, hour) = (at("2026-11-21T03:00:00Z"), TimeDelta::hours(1));
+        assert_eq!(soon(at("2027-08-01T00:00:00Z"), now, hour), now);
+        let next = at("2026-11-21T04:00:00Z");
+        assert_eq!(soon(next, now, hour), next);
+    }
 
     #[test]
     fn a_run_follows_the_end_of_a_gas_day_whatever_the_rhythm() {

@@ -15,6 +15,7 @@ use crate::domain::calendar::GasDay;
 use crate::domain::live::LiveEvent;
 use crate::domain::weather::{WeatherKind, WeatherVintage};
 use crate::run::app::App;
+use crate::run::schedule::soon;
 
 /// How often the folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -126,14 +127,26 @@ pub async fn run(
     }
     loop {
         if let Some(dir) = &settings.files_dir {
-            for (file, stamp) in changed(dir, &seen) {
+            // The folder may be a share, and a share may hang.
+            let (dir, before) = (dir.clone(), seen.clone());
+            let looked = tokio::task::spawn_blocking(move || changed(&dir, &before));
+            let found = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                found = looked => found?,
+            };
+            for (file, stamp) in found {
                 let (worker, path) = (app.clone(), file.clone());
-                let taken = tokio::task::spawn_blocking(move || take_file(&worker, &path)).await?;
+                let taken = tokio::task::spawn_blocking(move || take_file(&worker, &path));
+                let taken = tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    taken = taken => taken?,
+                };
                 let source = file.display().to_string();
                 health.note(&source, taken.map_err(|e| told(&e)), app.clock.now());
                 seen.insert(file, stamp);
             }
         }
+        next_at = soon(next_at, app.clock.now(), every);
         if app.clock.now() >= next_at {
             for source in &sources {
                 let fetched = tokio::select! {

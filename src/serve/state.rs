@@ -27,6 +27,7 @@ use crate::serve::problem::ApiProblem;
 use crate::store::book::Book;
 use crate::store::influx::{Influx, InfluxHealth};
 use crate::store::journal::Journal;
+use crate::validate::host_clock::HostClock;
 
 /// An overview younger than this is given to whoever asks.
 pub const CACHE_FOR: Duration = Duration::from_millis(900);
@@ -59,6 +60,8 @@ pub struct AppParts {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is known of that clock.
+    pub host: HostClock,
     /// The program behind the API.
     pub actions: Arc<dyn Actions>,
     /// The way of pushed readings.
@@ -230,6 +233,10 @@ impl AppState {
 
     pub(super) fn stop_token(&self) -> CancellationToken {
         self.0.parts.stop.clone()
+    }
+
+    pub(super) fn host(&self) -> &HostClock {
+        &self.0.parts.host
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {

@@ -21,11 +21,14 @@ pub const DEFAULT: &str = include_str!("../../config/default.toml");
 /// # Errors
 /// Every problem found: a file that cannot be read or parsed, an unknown key, a value out of range.
 pub fn load(file: Option<&Path>) -> Result<Settings, Vec<Problem>> {
-    let environment = Environment::with_prefix("QILIANG")
+    load_from(file, environment())
+}
+
+/// Values stay the texts they are until a key asks for a number: a token of digits is no number.
+fn environment() -> Environment {
+    Environment::with_prefix("QILIANG")
         .prefix_separator("__")
         .separator("__")
-        .try_parsing(true);
-    load_from(file, environment)
 }
 
 /// The folders a file names, even where the rest of it is wrong; the defaults where it names none.
@@ -381,6 +384,30 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         load_from(Some(file.path()), no_environment())
+    }
+
+    #[test]
+    fn the_environment_gives_texts_as_they_are_and_numbers_where_they_are_asked_for() {
+        let set = [
+            ("QILIANG__INFLUX__TOKEN", "0012345"),
+            ("QILIANG__INFLUX__ORG", "1e5"),
+            ("QILIANG__INGEST__QUEUE_LEN", "77"),
+            ("QILIANG__MODBUS__JITTER_RATIO", "0.125"),
+            ("QILIANG__MQTT__LISTEN__ENABLED", "true"),
+            ("QILIANG__SERVE__ADDRESS", "127.0.0.1:9"),
+            ("QILIANG__RETENTION__READINGS_DAYS", "400"),
+        ];
+        let set = set.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let source = environment().source(Some(set.into_iter().collect()));
+        let settings = load_from(None, source).unwrap();
+        assert_eq!(settings.influx.org, "1e5");
+        assert_eq!(settings.ingest.queue_len, 77);
+        assert!((settings.modbus.jitter_ratio - 0.125).abs() < 1e-12);
+        assert!(settings.mqtt.listen.enabled);
+        assert_eq!(settings.serve.address.port(), 9);
+        assert_eq!(settings.retention.readings_days, 400);
+        let token = settings.influx.token.unwrap();
+        assert_eq!(token.secret(), "0012345");
     }
 
     #[test]

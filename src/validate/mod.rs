@@ -9,6 +9,7 @@ pub mod convert;
 pub mod curve;
 pub mod day;
 pub mod estimate;
+pub mod host_clock;
 mod interval;
 pub mod judged_by;
 pub mod limits;

@@ -191,9 +191,14 @@ fn commands_go_by_a_faulty_table(site: &Site, config: &Path, daemon: Daemon) {
     let (code, _, text) = run(&["check"]);
     assert!(code == Some(78) && text.contains(named), "{code:?} {text}");
     assert!(text.contains("rules.toml:10: "), "{text}");
+    // Of a running daemon's health it says nothing.
+    let (code, out, text) = run(&["health"]);
+    assert!(
+        code == Some(0) && out.contains("is_ready") && !text.contains(named),
+        "{code:?} {out} {text}"
+    );
     for reading in [
-        &["health"][..],
-        &["findings", "list"],
+        &["findings", "list"][..],
         &["rejects", "stats"],
         &["verify"],
         &["balance", "--from", "2026-01-05", "--to", "2026-01-06"],

@@ -461,3 +461,56 @@ fn what_was_found_of_zones_and_customers_goes_with_the_findings_of_their_class()
         "nothing is left to drop"
     );
 }
+
+#[test]
+fn a_host_clock_nine_months_ahead_drops_nothing() {
+    let city = city();
+    let frame = crate::domain::frame::RawFrame {
+        received_at: at(DAYS * 24),
+        transport: crate::domain::frame::Transport::Mqtt,
+        origin: "gas/x/up".into(),
+        device: None,
+        bytes: "x".into(),
+    };
+    let reject = JournalEntry::Reject(crate::domain::frame::RejectedFrame {
+        frame,
+        meter: None,
+        reason: crate::domain::frame::RejectReason::new("decode.other", "no"),
+    });
+    city.journal.commit_blocking(vec![reject]).unwrap();
+    let known = at(DAYS * 24);
+    let clock = Arc::new(ManualClock::new(known + TimeDelta::days(270)));
+    let host = HostClock::default();
+    host.begin(clock.now(), Some(known));
+    let look_at = |clock: Arc<ManualClock>| {
+        let deps = RetentionDeps {
+            journal: city.journal.clone(),
+            book: city.deps.book.clone(),
+            registry: city.deps.registry.clone(),
+            rejects: RejectSettings {
+                keep_days: 180,
+                ..crate::settings::load(None).unwrap().rejects
+            },
+            kept: settings(125, 0),
+            clock,
+            host: host.clone(),
+            metrics: StoreMetrics::default(),
+        };
+        look(&deps, &mut Memory::default(), &CancellationToken::new());
+        let rejects = city
+            .journal
+            .rejects(&crate::store::journal::RejectFilter::default());
+        (rejects.unwrap().len(), city.days("hourly").len())
+    };
+    let before = city.days("hourly").len();
+    assert_eq!(look_at(Arc::clone(&clock)), (1, before));
+    // Once meters vouch for the time, it is kept no longer.
+    for meter in METERS {
+        let now = clock.now();
+        host.hear(&meter.into(), now - TimeDelta::seconds(9), now);
+    }
+    host.look(clock.now(), TimeDelta::zero());
+    let (rejects, days) = look_at(clock);
+    assert_eq!(rejects, 0);
+    assert!(days < before, "{days} of {before}");
+}

@@ -23,7 +23,10 @@ use crate::store::book::DocumentKind;
 impl AppState {
     /// The latest published run.
     pub(in crate::serve) fn run_now(&self) -> Result<Option<Arc<Run>>, ApiProblem> {
-        let headers = self.book().forecast_runs(1).map_err(book_failed)?;
+        let headers = self
+            .book()
+            .forecast_runs_known_at(self.now(), 1)
+            .map_err(book_failed)?;
         match headers.first() {
             Some(header) => self.run_by_id(&header.run_id),
             None => Ok(None),
@@ -32,7 +35,7 @@ impl AppState {
 
     /// The latest published run; none where the book is damaged.
     pub(super) fn run_to_show(&self) -> Result<Option<Arc<Run>>, ApiProblem> {
-        let headers = in_book(self.book().forecast_runs(1))?;
+        let headers = in_book(self.book().forecast_runs_known_at(self.now(), 1))?;
         let Some(header) = headers.first() else {
             return Ok(None);
         };

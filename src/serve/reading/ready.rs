@@ -33,6 +33,9 @@ impl AppState {
     /// What is amiss and keeps nobody from working: a way in, a damaged part of a file, or the second store.
     pub(in crate::serve) fn warnings(&self) -> Vec<NotReady> {
         let mut warnings = self.collection_warnings();
+        if let Some(doubt) = self.host().doubt(self.now()) {
+            warnings.push(NotReady::new("clock", "clock.host", &doubt.message()));
+        }
         for (part, seen) in [
             ("journal", self.journal().damage_seen()),
             ("book", self.book().damage_seen()),

@@ -15,7 +15,7 @@ impl AppState {
         let now = self.now();
         let meters = meter_counts(&registry, &self.heard()?, now);
         let rejects = countable(self.journal().reject_stats())?;
-        let latest = in_book(self.book().forecast_runs(1))?;
+        let latest = in_book(self.book().forecast_runs_known_at(now, 1))?;
         let dirty = countable(self.journal().dirty_len())?;
         Ok(Moment {
             counts: CollectCounts {

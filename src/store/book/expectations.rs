@@ -26,6 +26,10 @@ fn expectation(row: &Row<'_>) -> rusqlite::Result<Expectation> {
     })
 }
 
+/// Of every lead: the index by day finds them.
+pub(super) const SETTLE: &str =
+    "UPDATE expectations SET actual = ?4 WHERE day = ?1 AND zone = ?2 AND class = ?3";
+
 impl Book {
     /// Keeps what is expected; what was expected of the same day at the same lead before stays.
     ///
@@ -110,9 +114,7 @@ impl Book {
     /// What SQLite says.
     pub fn settle_expectations(&self, came: Vec<(GasDay, Watched, f64)>) -> Result<(), StoreError> {
         self.write("settling expectations", move |t| {
-            let mut statement = t.prepare_cached(
-                "UPDATE expectations SET actual = ?4 WHERE day = ?1 AND zone = ?2 AND class = ?3",
-            )?;
+            let mut statement = t.prepare_cached(SETTLE)?;
             for (day, of, m3) in &came {
                 statement.execute(params![day.epoch_day(), of.zone, of.class, m3])?;
             }

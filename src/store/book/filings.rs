@@ -22,6 +22,9 @@ pub struct RegistryVersion {
     pub loaded_at: DateTime<Utc>,
 }
 
+/// An earlier entry that lies further ahead was made while the clock was wrong.
+const CLOCK_AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
+
 impl Book {
     /// Keeps filed plans that came without an entry; a later plan for the same customer and day stands beside
     /// the earlier.
@@ -47,7 +50,8 @@ impl Book {
 
     /// Keeps what was entered of plans, in one transaction with the document that says who entered it and its
     /// record in the audit log. All of it is known from the document's time on, or a moment later where an
-    /// earlier entry has that time; returns when.
+    /// earlier entry has that time; returns when. An entry of a clock that was ahead, by more than an hour,
+    /// draws none after it.
     ///
     /// # Errors
     /// What SQLite says; nothing is written then.
@@ -59,8 +63,10 @@ impl Book {
         self.write("writing filed plans", move |t| {
             let kind = entry.kind.key();
             let last: Option<i64> = t
-                .prepare_cached("SELECT max(at) FROM documents WHERE kind = ?1")?
-                .query_row([kind], |row| row.get(0))?;
+                .prepare_cached("SELECT max(at) FROM documents WHERE kind = ?1 AND at <= ?2")?
+                .query_row(params![kind, millis(entry.at + CLOCK_AHEAD_MAX)], |row| {
+                    row.get(0)
+                })?;
             let at = last.map_or(millis(entry.at), |last| millis(entry.at).max(last + 1));
             let mut entry = entry.clone();
             entry.at = instant(at);

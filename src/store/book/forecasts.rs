@@ -1,6 +1,6 @@
 //! Published forecast runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -66,6 +66,14 @@ fn header(row: &Row<'_>) -> rusqlite::Result<ForecastHeader> {
         registry: row.get(5)?,
     })
 }
+
+/// Runs published before an instant beyond so many, that no document names: the index `documents_by_run` has
+/// the very expression, and is of no use to a column's affinity.
+pub(super) const OLD_RUNS: &str = "SELECT id FROM forecast_runs AS run
+     WHERE created_at < ?1
+       AND id NOT IN (SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)
+       AND NOT EXISTS (SELECT 1 FROM documents
+             WHERE CASE WHEN json_valid(body) THEN json_extract(body, '$.forecast_run') END = +run.id)";
 
 impl Book {
     /// Publishes a run: keeps it whole and notes it in the audit log. A run id is used once.
@@ -331,12 +339,27 @@ impl Book {
     /// # Errors
     /// What SQLite says.
     pub fn forecast_runs(&self, limit: usize) -> Result<Vec<ForecastHeader>, StoreError> {
+        self.forecast_runs_known_at(DateTime::<Utc>::MAX_UTC, limit)
+    }
+
+    /// Those published by an instant: a run of a clock that was ahead is none of them.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn forecast_runs_known_at(
+        &self,
+        at: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<ForecastHeader>, StoreError> {
         self.read("listing forecasts", |c| {
             c.prepare_cached(&format!(
-                "SELECT {HEADER} FROM forecast_runs
-                 ORDER BY origin_at DESC, created_at DESC, id DESC LIMIT ?1"
+                "SELECT {HEADER} FROM forecast_runs WHERE created_at <= ?1
+                 ORDER BY origin_at DESC, created_at DESC, id DESC LIMIT ?2"
             ))?
-            .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], header)?
+            .query_map(
+                params![millis(at), i64::try_from(limit).unwrap_or(i64::MAX)],
+                header,
+            )?
             .collect()
         })
     }
@@ -354,27 +377,11 @@ impl Book {
     ) -> Result<usize, StoreError> {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         // Read outside of the writer's transaction: documents to come name newer runs.
-        let (old, named) = self.read("listing old forecasts", |c| {
-            let old: BTreeSet<String> = c
-                .prepare_cached(
-                    "SELECT id FROM forecast_runs WHERE created_at < ?1 AND id NOT IN (
-                       SELECT id FROM forecast_runs ORDER BY origin_at DESC, created_at DESC LIMIT ?2)",
-                )?
+        let old: Vec<String> = self.read("listing old forecasts", |c| {
+            c.prepare_cached(OLD_RUNS)?
                 .query_map(params![millis(before), keep], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            let named: BTreeSet<String> = if old.is_empty() {
-                BTreeSet::new()
-            } else {
-                c.prepare_cached(
-                    "SELECT json_extract(body, '$.forecast_run') AS run FROM documents
-                     WHERE run IS NOT NULL",
-                )?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?
-            };
-            Ok((old, named))
+                .collect()
         })?;
-        let old: Vec<String> = old.difference(&named).cloned().collect();
         if old.is_empty() {
             return Ok(0);
         }

@@ -49,6 +49,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_plans_taken_back.sql"),
     include_str!("migrations/0008_run_months.sql"),
     include_str!("migrations/0009_expectations_without.sql"),
+    include_str!("migrations/0010_by_day_and_run.sql"),
 ];
 
 /// The book; clones share one writer thread and one pool of readers.

@@ -226,6 +226,47 @@ fn a_run_that_a_document_names_is_kept() {
 }
 
 #[test]
+fn a_plan_entered_while_the_clock_was_months_ahead_draws_no_later_one_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = open(dir.path());
+    let entry = |key: &str, hour| NewDocument {
+        kind: DocumentKind::FiledPlans,
+        key: key.into(),
+        body: json!({ "rows": [] }),
+        at: at(hour),
+        who: "王".into(),
+        reason: "计划".into(),
+    };
+    let said = |m3| vec![("c".into(), day(), Some(StdVolume::from_m3(m3)))];
+    book.put_plan_entry(entry("P1", 6_000), said(1)).unwrap();
+    assert_eq!(book.put_plan_entry(entry("P2", 3), said(2)).unwrap(), at(3));
+    let words = book.plan_words(None, day(), day().plus(1), at(4)).unwrap();
+    assert_eq!(words[0].volume, Some(StdVolume::from_m3(2)));
+}
+
+#[test]
+fn what_is_done_each_round_reads_neither_documents_nor_expectations_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let c = rusqlite::Connection::open(dir.path().join("qiliang.db")).unwrap();
+    for (sql, index) in [
+        (expectations::SETTLE, "expectations_by_day"),
+        (forecasts::OLD_RUNS, "documents_by_run"),
+    ] {
+        let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let count = statement.parameter_count();
+        let none = rusqlite::params_from_iter(vec![0; count]);
+        let steps = statement.query_map(none, |row| row.get::<_, String>(3));
+        let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+        assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+        let is_scan = |step: &String| {
+            step.starts_with("SCAN documents") || step.starts_with("SCAN expectations")
+        };
+        assert!(!steps.iter().any(is_scan), "{steps:?}");
+    }
+}
+
+#[test]
 fn a_draft_takes_the_place_of_the_one_before_it_and_the_log_tells_of_both() {
     let dir = tempfile::tempdir().unwrap();
     let book = open(dir.path());

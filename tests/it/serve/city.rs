@@ -47,6 +47,7 @@ use qiliang::serve::figures::supply::CarriedBySource;
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
 use qiliang::store::book::{Book, DocumentKind};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
+use qiliang::validate::host_clock::HostClock;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -638,6 +639,7 @@ impl City {
             second: None,
             registry: receiver,
             clock: Arc::new(ManualClock::new(now())),
+            host: HostClock::default(),
             actions,
             push,
             collection: CollectHealth::default(),
