@@ -5,12 +5,13 @@ use std::hint::black_box;
 use chrono::NaiveDate;
 use criterion::{Criterion, criterion_group, criterion_main};
 use qiliang::domain::calendar::{GasDay, GasDayClock};
+use qiliang::domain::composition::{Component, Composition};
 use qiliang::domain::source::{GasQuality, Zone};
 use qiliang::validate::convert::interval::{MeteredState, ZoneConversion};
-use qiliang::validate::convert::{Component, Composition, GasState, Nx19Gas, SgergGas, ZMethod};
+use qiliang::validate::convert::{GasState, Nx19Gas, SgergGas, ZMethod};
 use qiliang::{domain::quantity::ReferenceConditions, validate::convert::Converter};
 
-fn methods() -> Option<[(&'static str, ZMethod); 5]> {
+fn methods() -> Option<[(&'static str, ZMethod); 4]> {
     let composition = Composition::new(&[
         (Component::Methane, 0.965),
         (Component::Nitrogen, 0.003),
@@ -33,8 +34,7 @@ fn methods() -> Option<[(&'static str, ZMethod); 5]> {
         ("ideal", ZMethod::Ideal),
         ("nx19", ZMethod::Nx19(nx19)),
         ("sgerg88", ZMethod::Sgerg88(sgerg.solve().ok()?)),
-        ("detail", ZMethod::Detail(composition.clone())),
-        ("gerg2008", ZMethod::Gerg2008(composition)),
+        ("detail", ZMethod::Detail(composition)),
     ])
 }
 
@@ -62,6 +62,7 @@ fn bench(c: &mut Criterion) {
         relative_density: 0.581,
         co2: 0.006,
         h2: 0.0,
+        composition: None,
     };
     let conversion = ZoneConversion::new(
         Some(&zone),

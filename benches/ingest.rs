@@ -52,6 +52,8 @@ fn registry() -> Registry {
         unit: 0,
         installed_on: from().date_naive(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     };
     Registry::new(RegistryParts {
         version: "bench".into(),
@@ -125,7 +127,7 @@ fn run_once(runtime: &Runtime, decode: &Decode, frames: &[RawFrame]) -> Duration
             stale_after_days: 400,
             future_tolerance_s: 300,
         },
-        kept: Arc::new(qiliang::settings::RetentionSettings::for_ever()),
+        kept: Arc::new(qiliang::settings::RetentionSettings::default()),
         clock: Arc::new(ManualClock::new(from())),
         metrics: IngestMetrics::default(),
         clocks: Clocks::default(),

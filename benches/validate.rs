@@ -41,6 +41,8 @@ fn meter() -> Meter {
         unit: 0,
         installed_on: "2020-01-01".parse().unwrap(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

@@ -46,16 +46,6 @@ impl ProfileSet {
         (folder.set, folder.problems)
     }
 
-    /// From profiles already parsed; the last of an id stays.
-    pub fn from_profiles(profiles: impl IntoIterator<Item = DeviceProfile>) -> Self {
-        Self {
-            profiles: profiles
-                .into_iter()
-                .map(|p| (p.id().clone(), Arc::new(p)))
-                .collect(),
-        }
-    }
-
     /// A profile.
     pub fn get(&self, id: &ProfileId) -> Option<&Arc<DeviceProfile>> {
         self.profiles.get(id)

@@ -396,12 +396,6 @@ impl DemandForecast {
             .sum();
         band_around(p50_m3, self.draws(view, day_indexes))
     }
-
-    /// Band of a view in one hour of one of the hourly days.
-    pub fn hour_band(&self, view: &DemandView, day: usize, hour: usize) -> Band {
-        let p50_m3 = self.cube.hour_m3(view, day, hour);
-        band_around(p50_m3, self.hour_draws(view, day, hour))
-    }
 }
 
 #[expect(

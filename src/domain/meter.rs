@@ -81,9 +81,110 @@ pub struct Meter {
     /// Last gas day on which it is, once it was taken away for good (拆除); an exchange (换表) is no removal.
     #[serde(default)]
     pub removed_on: Option<NaiveDate>,
+    /// When it was found that this row had been wrong since `installed_on`, and was mended: all of its days
+    /// are computed again by what it says now.
+    #[serde(default)]
+    pub corrected_at: Option<DateTime<Utc>>,
+    /// How its corrector finds compressibility, where that is known; by the gas of its zone else.
+    #[serde(default)]
+    pub corrector_method: Option<CorrectorMethod>,
+}
+
+/// How a corrector (体积修正仪) finds compressibility, as its plate or menu says. Written `aga8`, `sgerg88`,
+/// `nx19`, or the number of a fixed K.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CorrectorMethod {
+    /// AGA8-92DC (GB/T 17747.2).
+    Aga8,
+    /// SGERG-88 (GB/T 17747.3).
+    Sgerg88,
+    /// NX-19, of older correctors.
+    Nx19,
+    /// A fixed K = Z₀/Z (固定K), pressure and temperature not included; 1 leaves compressibility out.
+    FixedK(f64),
+}
+
+impl TryFrom<String> for CorrectorMethod {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "aga8" => Ok(Self::Aga8),
+            "sgerg88" => Ok(Self::Sgerg88),
+            "nx19" => Ok(Self::Nx19),
+            number => match number.parse() {
+                Ok(k) if (0.5..=2.0).contains(&k) => Ok(Self::FixedK(k)),
+                _ => Err(format!(
+                    "`{number}` is no method; write aga8, sgerg88, nx19, or a fixed K from 0.5 to 2, for \
+                     example 1.0"
+                )),
+            },
+        }
+    }
+}
+
+impl From<CorrectorMethod> for String {
+    fn from(method: CorrectorMethod) -> Self {
+        match method {
+            CorrectorMethod::Aga8 => "aga8".to_owned(),
+            CorrectorMethod::Sgerg88 => "sgerg88".to_owned(),
+            CorrectorMethod::Nx19 => "nx19".to_owned(),
+            CorrectorMethod::FixedK(k) => k.to_string(),
+        }
+    }
+}
+
+/// What turns a meter's totals into volume, one for all of its days.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeteringTerms {
+    /// As [`Meter::settlement`].
+    pub settlement: SettlementTotal,
+    /// As [`Meter::total_digits`].
+    pub total_digits: u32,
+    /// As [`Meter::flow_max_m3h`].
+    pub flow_max_m3h: f64,
+    /// As [`Meter::fixed_factor`].
+    pub fixed_factor: f64,
+    /// As [`Meter::corrected_at`].
+    pub corrected_at: Option<DateTime<Utc>>,
+}
+
+impl MeteringTerms {
+    /// The columns of `meters.csv` in which they differ, each with its values here and there.
+    pub fn changes(&self, to: &Self) -> Vec<(&'static str, String, String)> {
+        let key = |settlement| match settlement {
+            SettlementTotal::Std => "std".to_owned(),
+            SettlementTotal::Work => "work".to_owned(),
+        };
+        let of = |terms: &Self| {
+            [
+                ("settlement", key(terms.settlement)),
+                ("total_digits", terms.total_digits.to_string()),
+                ("flow_max_m3h", terms.flow_max_m3h.to_string()),
+                ("fixed_factor", terms.fixed_factor.to_string()),
+            ]
+        };
+        let pairs = of(self).into_iter().zip(of(to));
+        pairs
+            .filter(|((_, was), (_, is))| was != is)
+            .map(|((column, was), (_, is))| (column, was, is))
+            .collect()
+    }
 }
 
 impl Meter {
+    /// What turns its totals into volume.
+    pub fn terms(&self) -> MeteringTerms {
+        MeteringTerms {
+            settlement: self.settlement,
+            total_digits: self.total_digits,
+            flow_max_m3h: self.flow_max_m3h,
+            fixed_factor: self.fixed_factor,
+            corrected_at: self.corrected_at,
+        }
+    }
+
     /// Whether it is at its place on a gas day, or on a part of it.
     pub fn is_installed_on(&self, day: GasDay) -> bool {
         self.installed_on <= day.0 && self.removed_on.is_none_or(|last| day.0 <= last)

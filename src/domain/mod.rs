@@ -3,6 +3,7 @@
 pub mod breakdown;
 pub mod calendar;
 pub mod capacity;
+pub mod composition;
 pub mod connection;
 pub mod contract;
 pub mod customer;

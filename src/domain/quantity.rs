@@ -114,14 +114,6 @@ macro_rules! fixed_volume {
                 Decimal::new(self.0, 4)
             }
 
-            /// Rounded half away from zero to 1e-4 m³.
-            pub fn from_decimal(m3: Decimal) -> Option<Self> {
-                (m3 * Decimal::from(UNITS_PER_M3))
-                    .round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero)
-                    .to_i64()
-                    .map(Self)
-            }
-
             /// Rounded half away from zero to whole cubic metres, the last digit of 0.0001 万m³.
             pub const fn round_m3(self) -> i64 {
                 let half = UNITS_PER_M3 / 2;
@@ -240,16 +232,8 @@ macro_rules! measured {
 }
 
 measured!(
-    /// Pressure above the atmosphere (表压), kPa.
-    GaugePressure
-);
-measured!(
     /// Absolute pressure (绝对压力), kPa.
     AbsPressure
-);
-measured!(
-    /// Pressure of the surrounding air (大气压), kPa: about 101 at sea level, 84 on the plateau.
-    AtmPressure
 );
 measured!(
     /// Temperature, °C.
@@ -263,13 +247,6 @@ measured!(
     /// Flow at metering conditions (工况流量), m³/h.
     WorkFlow
 );
-
-impl GaugePressure {
-    /// Absolute pressure = gauge pressure + the local atmosphere.
-    pub fn to_absolute(self, atmosphere: AtmPressure) -> AbsPressure {
-        AbsPressure(self.0 + atmosphere.0)
-    }
-}
 
 impl Temperature {
     /// Kelvin.
@@ -327,14 +304,6 @@ pub fn conversion_factor(
     (pressure.0 / reference.pressure_kpa)
         * (Temperature(reference.temperature_c).kelvin() / temperature.kelvin())
         * k_ratio
-}
-
-/// Converts one interval's working volume with that interval's factor, never a total with today's.
-///
-/// # Source
-/// METHODS.md, "Volume conversion"; worked example: `converts_the_worked_example`.
-pub fn convert_volume(work: WorkVolume, factor: f64) -> StdVolume {
-    StdVolume::from_f64(work.to_f64() * factor)
 }
 
 /// Money (元), exact; a line is rounded once to 0.01.
@@ -461,16 +430,13 @@ mod tests {
     #[test]
     fn converts_the_worked_example() {
         // Gas 1 of ISO 12213-2 at 200 kPa gauge and 15 °C: C = 3.038757 with Z₀/Z = 1.004399.
-        let absolute = GaugePressure(200.0).to_absolute(AtmPressure(101.325));
         let factor = conversion_factor(
-            absolute,
+            AbsPressure(200.0 + 101.325),
             Temperature(15.0),
             1.004_399,
             ReferenceConditions::CHINA,
         );
         assert!((factor - 3.038_757).abs() < 1e-5, "{factor}");
-        let std = convert_volume(WorkVolume::from_m3(1_000), factor);
-        assert!((std.to_f64() - 3_038.757).abs() < 0.01, "{std}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::composition::Composition;
 use crate::domain::id::{SourceId, ZoneId};
 use crate::domain::weather::StationMix;
 
@@ -104,4 +105,7 @@ pub struct GasQuality {
     pub co2: f64,
     /// Mole fraction of hydrogen.
     pub h2: f64,
+    /// The whole analysis, where there is one: the gas is then converted by AGA8-92DC instead of SGERG-88.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composition: Option<Composition>,
 }

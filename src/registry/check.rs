@@ -10,8 +10,8 @@ use crate::domain::connection::NewConnection;
 use crate::domain::contract::SupplyContract;
 use crate::domain::customer::{Customer, PriceTier};
 use crate::domain::filing::{FiledPlan, ProductionChange};
-use crate::domain::id::{ProfileId, ZoneId};
-use crate::domain::meter::{Gateway, GatewayTransport, Meter, MeterExchange, MeterRole};
+use crate::domain::id::{MeterId, ProfileId};
+use crate::domain::meter::{Gateway, Meter, MeterExchange, MeteringTerms};
 use crate::domain::problem::Problem;
 use crate::domain::registry::Company;
 use crate::domain::season::{MonthDay, Season};
@@ -23,6 +23,9 @@ mod connected;
 mod connections;
 mod exchanges;
 mod lives;
+mod meters;
+mod supply;
+mod terms;
 
 /// All rows of a folder.
 #[derive(Debug)]
@@ -136,6 +139,8 @@ pub(super) struct Beside<'a> {
     pub(super) company: Option<&'a Company>,
     /// Device profiles that loaded.
     pub(super) profiles: &'a BTreeSet<ProfileId>,
+    /// By what meters that have readings are settled.
+    pub(super) in_use: &'a BTreeMap<MeterId, MeteringTerms>,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -160,11 +165,10 @@ pub(super) fn check(dir: &Path, beside: &Beside<'_>, rows: &mut Rows, problems: 
     sink.doubles("gas_quality.csv", &rows.gas_qualities, |q| {
         format!("{} {}", q.zone, q.from_on)
     });
-    check_shares(rows, &mut sink);
-    check_gas_qualities(rows, &mut sink);
+    supply::check(rows, &mut sink);
     check_customers(rows, &mut sink);
-    check_gateways(rows, &mut sink);
-    check_meters(rows, beside.profiles, &mut sink);
+    meters::check(rows, beside.profiles, &mut sink);
+    terms::check(&rows.meters, beside.in_use, beside.now, &mut sink);
     exchanges::check(rows, beside.now, &mut sink);
     check_contracts(rows, &mut sink);
     check_filings(rows, &mut sink);
@@ -227,113 +231,6 @@ fn check_company(company: &Company, sink: &mut Sink<'_>) {
 }
 
 /// The ranges of ISO 12213-3; whether a gas has all of it together, the method itself says.
-fn check_gas_qualities(rows: &Rows, sink: &mut Sink<'_>) {
-    let file = "gas_quality.csv";
-    let zones = ids(&rows.zones, |z| &z.id);
-    for row in &rows.gas_qualities {
-        let quality = &row.value;
-        sink.refers((file, row.line), "zone", &quality.zone, &zones, "zones.csv");
-        for (key, value, least, most) in [
-            (
-                "calorific_value_mjm3",
-                quality.calorific_value_mjm3,
-                20.0,
-                48.0,
-            ),
-            ("relative_density", quality.relative_density, 0.55, 0.9),
-            ("co2", quality.co2, 0.0, 0.3),
-            ("h2", quality.h2, 0.0, 0.1),
-        ] {
-            if !(least..=most).contains(&value) {
-                sink.add(
-                    file,
-                    row.line,
-                    "registry.gas_quality",
-                    format!("`{key}` is {value}, not from {least} to {most}"),
-                    "write the gas analysis at 0 °C metering and 25 °C combustion, fractions as 0.006",
-                );
-            }
-        }
-    }
-}
-
-fn check_shares(rows: &Rows, sink: &mut Sink<'_>) {
-    let file = "source_shares.csv";
-    let zones = ids(&rows.zones, |z| &z.id);
-    let sources = ids(&rows.sources, |s| &s.id);
-    let mut sums: BTreeMap<(&ZoneId, NaiveDate), (f64, usize)> = BTreeMap::new();
-    for row in &rows.shares {
-        let share = &row.value;
-        sink.refers((file, row.line), "zone", &share.zone, &zones, "zones.csv");
-        sink.refers(
-            (file, row.line),
-            "source",
-            &share.source,
-            &sources,
-            "sources.csv",
-        );
-        if !(0.0..=1.0).contains(&share.share) {
-            sink.add(
-                file,
-                row.line,
-                "registry.share",
-                format!("share {} is not between 0 and 1", share.share),
-                "write the part of the zone's gas, for example 0.35",
-            );
-        }
-        let sum = sums
-            .entry((&share.zone, share.from_on))
-            .or_insert((0.0, row.line));
-        sum.0 += share.share;
-    }
-    for ((zone, from_on), (sum, line)) in &sums {
-        if (sum - 1.0).abs() > 1e-6 {
-            sink.add(
-                file,
-                *line,
-                "registry.share_sum",
-                format!("the shares of zone `{zone}` from {from_on} sum to {sum:.4}"),
-                "let them sum to 1",
-            );
-        }
-    }
-    for row in &rows.zones {
-        if !sums.keys().any(|(zone, _)| **zone == row.value.id) {
-            sink.add(
-                "zones.csv",
-                row.line,
-                "registry.zone_without_source",
-                format!("zone `{}` has no source share", row.value.id),
-                "add at least one row to source_shares.csv",
-            );
-        }
-        if !(50.0..=110.0).contains(&row.value.atmosphere_kpa) {
-            sink.add(
-                "zones.csv",
-                row.line,
-                "registry.atmosphere",
-                format!(
-                    "atmosphere of {} kPa is not plausible",
-                    row.value.atmosphere_kpa
-                ),
-                "write kPa absolute: about 101 at sea level, 84 on the plateau",
-            );
-        }
-        if !(0.0..=1e7).contains(&row.value.pipe_volume_m3) {
-            sink.add(
-                "zones.csv",
-                row.line,
-                "registry.pipe_volume",
-                format!(
-                    "a pipe volume of {} m³ is not plausible",
-                    row.value.pipe_volume_m3
-                ),
-                "write the volume inside the zone's pipes in m³, or 0 if it is not known",
-            );
-        }
-    }
-}
-
 fn check_customers(rows: &Rows, sink: &mut Sink<'_>) {
     let file = "customers.csv";
     let zones = ids(&rows.zones, |z| &z.id);
@@ -401,151 +298,6 @@ fn check_customers(rows: &Rows, sink: &mut Sink<'_>) {
             );
         }
     }
-}
-
-fn check_gateways(rows: &Rows, sink: &mut Sink<'_>) {
-    for row in &rows.gateways {
-        for (message, remedy) in gateway_problems(&row.value) {
-            sink.add(
-                "gateways.csv",
-                row.line,
-                "registry.gateway_invalid",
-                message,
-                remedy,
-            );
-        }
-    }
-    let serial: Vec<Row<&Gateway>> = rows
-        .gateways
-        .iter()
-        .filter(|row| row.value.transport == GatewayTransport::Serial)
-        .map(|row| Row {
-            line: row.line,
-            value: &row.value,
-        })
-        .collect();
-    sink.doubles("gateways.csv", &serial, |g| format!("path {}", g.path));
-}
-
-fn gateway_problems(gateway: &Gateway) -> Vec<(String, &'static str)> {
-    let mut out = Vec::new();
-    let is_serial = gateway.transport == GatewayTransport::Serial;
-    if is_serial {
-        if gateway.path.is_empty() {
-            out.push((
-                format!("gateway `{}` is serial and has no path", gateway.id),
-                "write the serial port into the column path, for example /dev/ttyS1",
-            ));
-        }
-        if !(300..=4_000_000).contains(&gateway.baud) {
-            out.push((
-                format!("`baud` is {}", gateway.baud),
-                "write the bits per second set in the meters, for example 9600",
-            ));
-        }
-        if !(1..=2).contains(&gateway.stop_bits) {
-            out.push((
-                format!("`stop_bits` is {}", gateway.stop_bits),
-                "write 1 or 2",
-            ));
-        }
-    } else if gateway.host.is_empty() || gateway.port == 0 {
-        out.push((
-            format!("gateway `{}` has no host or no port", gateway.id),
-            "write both, or transport serial and a path for a port of this machine",
-        ));
-    }
-    let parallel_max = if gateway.transport == GatewayTransport::Tcp {
-        16
-    } else {
-        1
-    };
-    if !(1..=parallel_max).contains(&gateway.parallel) {
-        out.push((
-            format!("`parallel` is {}", gateway.parallel),
-            if parallel_max == 1 {
-                "write 1: on a serial line one request is under way at a time"
-            } else {
-                "write 1, or as many connections as the gateway serves at the same time, 16 at most"
-            },
-        ));
-    }
-    out
-}
-
-fn check_meters(rows: &Rows, profiles: &BTreeSet<ProfileId>, sink: &mut Sink<'_>) {
-    let file = "meters.csv";
-    let zones = ids(&rows.zones, |z| &z.id);
-    let customers = ids(&rows.customers, |c| &c.id);
-    let gateways = ids(&rows.gateways, |g| &g.id);
-    let profiles: BTreeSet<&ProfileId> = profiles.iter().collect();
-    lives::check(&rows.meters, sink);
-    for row in &rows.meters {
-        let meter = &row.value;
-        let at = (file, row.line);
-        sink.refers(at, "zone", &meter.zone, &zones, "zones.csv");
-        sink.refers(at, "profile", &meter.profile, &profiles, "device-profiles/");
-        if let Some(customer) = &meter.customer {
-            sink.refers(at, "customer", customer, &customers, "customers.csv");
-        }
-        if let Some(gateway) = &meter.gateway {
-            sink.refers(at, "gateway", gateway, &gateways, "gateways.csv");
-            if !(1..=247).contains(&meter.unit) {
-                sink.add(
-                    file,
-                    row.line,
-                    "registry.unit",
-                    format!("Modbus unit {} is not between 1 and 247", meter.unit),
-                    "write the unit address set in the corrector",
-                );
-            }
-        }
-        if let Some((message, remedy)) = meter_problem(meter) {
-            sink.add(file, row.line, "registry.meter_invalid", message, remedy);
-        }
-    }
-}
-
-fn meter_problem(meter: &Meter) -> Option<(String, &'static str)> {
-    if (meter.role == MeterRole::Customer) != meter.customer.is_some() {
-        return Some((
-            format!(
-                "a meter of role {:?} {} a customer",
-                meter.role,
-                if meter.customer.is_some() {
-                    "names"
-                } else {
-                    "names not"
-                }
-            ),
-            "a customer's meter names its customer, a gate's meter names none",
-        ));
-    }
-    if !(1..=12).contains(&meter.total_digits) {
-        return Some((
-            format!("`total_digits` is {}", meter.total_digits),
-            "write the digits before the point at which the total rolls over, 1 to 12",
-        ));
-    }
-    if !meter.flow_max_m3h.is_finite() || meter.flow_max_m3h <= 0.0 {
-        return Some((
-            format!("`flow_max_m3h` is {}", meter.flow_max_m3h),
-            "write Qmax of the meter, m³/h",
-        ));
-    }
-    if !meter.fixed_factor.is_finite() || !(0.5..=100.0).contains(&meter.fixed_factor) {
-        return Some((
-            format!("`fixed_factor` is {}", meter.fixed_factor),
-            "write the factor from working to standard volume, 1 where the standard total settles",
-        ));
-    }
-    if meter.period_s == 0 {
-        return Some((
-            "`period_s` is 0".into(),
-            "write the expected seconds between reports, for example 3600",
-        ));
-    }
-    None
 }
 
 fn check_contracts(rows: &Rows, sink: &mut Sink<'_>) {

@@ -7,13 +7,14 @@
 mod check;
 mod files;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::id::ProfileId;
+use crate::domain::id::{MeterId, ProfileId};
+use crate::domain::meter::MeteringTerms;
 use crate::domain::problem::Problem;
 use crate::domain::registry::{Registry, RegistryParts};
 
@@ -73,7 +74,7 @@ pub mod columns {
         "installed_on",
     ];
     /// `meters.csv`, columns that may be left out
-    pub const METERS_MORE: &[&str] = &["removed_on"];
+    pub const METERS_MORE: &[&str] = &["removed_on", "corrected_at", "corrector_method"];
     /// `exchanges.csv`
     pub const EXCHANGES: &[&str] = &["meter", "exchanged_at", "old_total", "new_total"];
     /// `gateways.csv`
@@ -132,12 +133,14 @@ pub mod columns {
         "co2",
         "h2",
     ];
+    /// `gas_quality.csv`, columns that may be left out
+    pub const QUALITIES_MORE: &[&str] = &["composition"];
 }
 
 /// Reads and checks a registry folder.
 ///
-/// `profiles` are the device profiles that loaded; a meter bound to any other is a problem. What cannot have
-/// happened yet at `now`, is one too.
+/// `profiles` are the device profiles that loaded; a meter bound to any other is a problem. So is one that is
+/// settled otherwise than its readings so far (`in_use`), and what cannot have happened yet at `now`.
 ///
 /// Returns none where the company or a required file could not be read at all; what could be read
 /// is returned even with problems, so that a caller may show both. Whether to start with it is the
@@ -145,6 +148,7 @@ pub mod columns {
 pub fn load(
     dir: &Path,
     profiles: &BTreeSet<ProfileId>,
+    in_use: &BTreeMap<MeterId, MeteringTerms>,
     now: DateTime<Utc>,
 ) -> (Option<Registry>, Vec<Problem>) {
     let mut reader = Reader::new(dir);
@@ -171,7 +175,12 @@ pub fn load(
             columns::CONNECTIONS_MORE,
             false,
         ),
-        gas_qualities: reader.csv("gas_quality.csv", columns::QUALITIES, false),
+        gas_qualities: reader.csv_with(
+            "gas_quality.csv",
+            columns::QUALITIES,
+            columns::QUALITIES_MORE,
+            false,
+        ),
         contracts,
     };
     let Reader {
@@ -185,6 +194,7 @@ pub fn load(
     let beside = check::Beside {
         company: company.as_ref(),
         profiles,
+        in_use,
         now,
     };
     check::check(dir, &beside, &mut rows, &mut problems);

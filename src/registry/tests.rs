@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::domain::contract::SupplyContract;
+use crate::domain::meter::CorrectorMethod;
 
 const COMPANY: &str = r#"
 name = "Test Gas"
@@ -82,7 +83,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn load(dir: &Path, profiles: &BTreeSet<ProfileId>) -> (Option<Registry>, Vec<Problem>) {
-    super::load(dir, profiles, now())
+    super::load(dir, profiles, &BTreeMap::new(), now())
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn an_exchange_counts_once_and_once_it_has_happened() {
 fn a_device_and_a_unit_are_one_meter_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     write_valid(dir.path());
-    let header = [columns::METERS, columns::METERS_MORE].concat().join(",");
+    let header = [columns::METERS, &["removed_on"]].concat().join(",");
     let said = |rows: &[&str]| {
         let text = format!("{header}\n{}\n", rows.join("\n"));
         fs::write(dir.path().join("meters.csv"), text).unwrap();
@@ -440,4 +441,123 @@ fn a_connected_project_without_customer_is_recognised_where_there_is_no_doubt() 
         let (registry, said) = with_project(&row, &["丙|410|2026-01-05"]);
         assert_eq!((customer(&registry), said), (want, Vec::new()));
     }
+}
+
+/// Of M1, which has readings that were settled by what [`METER`] says.
+#[test]
+fn a_meter_with_readings_is_settled_by_the_same_unless_its_row_was_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let (registry, _) = load(dir.path(), &profiles());
+    let m1 = MeterId::from("M1");
+    let of_m1 = registry.unwrap().meters[&m1].terms();
+    let mut in_use = BTreeMap::from([(m1.clone(), of_m1)]);
+    let header = [columns::METERS, &["removed_on", "corrected_at"]]
+        .concat()
+        .join(",");
+    let said = |rows: &[String], in_use: &BTreeMap<MeterId, MeteringTerms>| {
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(dir.path().join("meters.csv"), text).unwrap();
+        super::load(dir.path(), &profiles(), in_use, now()).1
+    };
+    let (end, corrected) = (",,", ",,2026-11-20T09:00:00+08:00");
+    assert_eq!(said(&[format!("{METER}{end}")], &in_use), []);
+    for (from, to, what) in [
+        (
+            ",std,9,400,1,",
+            ",work,9,400,1,",
+            "`settlement` from std to work",
+        ),
+        (
+            ",std,9,400,1,",
+            ",std,8,400,1,",
+            "`total_digits` from 9 to 8",
+        ),
+        (
+            ",std,9,400,1,",
+            ",std,9,650,1,",
+            "`flow_max_m3h` from 400 to 650",
+        ),
+        (
+            ",std,9,400,1,",
+            ",std,9,400,1.02,",
+            "`fixed_factor` from 1 to 1.02",
+        ),
+    ] {
+        let changed = METER.replace(from, to);
+        let problems = said(&[format!("{changed}{end}")], &in_use);
+        let [problem] = &problems[..] else {
+            panic!("{what}: {problems:?}");
+        };
+        assert_eq!(
+            (problem.line, problem.code, problem.is_warning),
+            (Some(2), "registry.meter_terms_changed", false)
+        );
+        assert!(problem.message.contains(what), "{problem}");
+        assert!(problem.remedy.contains("removed_on"), "{problem}");
+        // Where nothing was settled yet, where the row was wrong, and where another continues its place.
+        assert_eq!(said(&[format!("{changed}{end}")], &BTreeMap::new()), []);
+        assert_eq!(said(&[format!("{changed}{corrected}")], &in_use), []);
+        let rows = [
+            format!("{METER},2026-11-19,"),
+            changed
+                .replace("M1,", "M1a,")
+                .replace("2020-01-01", "2026-11-20")
+                + end,
+        ];
+        assert_eq!(said(&rows, &in_use), []);
+    }
+    // A correction is good for once.
+    let of_m1 = in_use.get_mut(&m1).unwrap();
+    of_m1.corrected_at = Some("2026-11-20T01:00:00Z".parse().unwrap());
+    let again = format!("{}{corrected}", METER.replace(",9,400,1,", ",9,400,1.1,"));
+    let problems = said(&[again], &in_use);
+    assert_eq!(problems[0].code, "registry.meter_terms_changed");
+    let early = format!("{METER},,2026-11-28T09:00:00+08:00");
+    assert_eq!(said(&[early], &in_use)[0].code, "registry.meter_dates");
+}
+
+#[test]
+fn a_gas_quality_may_have_its_whole_analysis_and_a_corrector_its_method() {
+    let dir = tempfile::tempdir().unwrap();
+    write_valid(dir.path());
+    let header = [columns::QUALITIES, columns::QUALITIES_MORE]
+        .concat()
+        .join(",");
+    let write = |composition: &str, method: &str| {
+        let row = format!("north,2026-01-01,40.66,0.581,0.006,0,{composition}");
+        fs::write(
+            dir.path().join("gas_quality.csv"),
+            format!("{header}\n{row}\n"),
+        )
+        .unwrap();
+        let header = [columns::METERS, &["corrector_method"]].concat().join(",");
+        let text = format!("{header}\n{METER},{method}\n");
+        fs::write(dir.path().join("meters.csv"), text).unwrap();
+        load(dir.path(), &profiles())
+    };
+    let (registry, problems) = write("", "");
+    assert_eq!(problems, vec![]);
+    let registry = registry.unwrap();
+    assert_eq!(registry.gas_qualities[0].composition, None);
+    let m1 = MeterId::from("M1");
+    assert_eq!(registry.meters[&m1].corrector_method, None);
+    let (registry, problems) = write("CH4:0.96;N2:0.01;C2H6:0.03", "nx19");
+    assert_eq!(problems, vec![]);
+    let registry = registry.unwrap();
+    let composition = registry.gas_qualities[0].composition.clone().unwrap();
+    assert_eq!(composition.fractions().len(), 3);
+    let method = registry.meters[&m1].corrector_method;
+    assert_eq!(method, Some(CorrectorMethod::Nx19));
+    let (_, problems) = write("CH4:0.96;N2:0.01", "aga-8");
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for part in ["add up to 0.970000", "`aga-8` is no method; write aga8"] {
+        assert!(
+            said.iter().any(|line| line.contains(part)),
+            "{part}: {said:?}"
+        );
+    }
+    let (registry, _) = write("", "1.02");
+    let method = registry.unwrap().meters[&m1].corrector_method;
+    assert_eq!(method, Some(CorrectorMethod::FixedK(1.02)));
 }

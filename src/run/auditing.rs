@@ -14,7 +14,7 @@ use crate::serve::api::correctors::{
 };
 use crate::store::error::StoreError;
 use crate::validate::convert::audit::{self, AuditFinding};
-use crate::validate::convert::{ConvertError, Converter, SgergGas, ZMethod};
+use crate::validate::convert::{ConvertError, Converter, ZMethod};
 
 /// Meters whose readings are looked at for one answer at most.
 const METERS_MAX: usize = 2_000;
@@ -94,19 +94,14 @@ fn corrector(
     Ok((view.readings > 0).then_some(view))
 }
 
-/// By SGERG-88 where the quality of the zone's gas is known, else as an ideal gas.
+/// By the corrector's own method where the registry names it, else by what is known of the zone's gas, else
+/// as an ideal gas.
 fn converter(registry: &Registry, meter: &Meter, day: GasDay) -> Result<Converter, ConvertError> {
-    let method = match registry.gas_quality_on(&meter.zone, day) {
-        Some(quality) => ZMethod::Sgerg88(
-            SgergGas {
-                calorific_value_mjm3: quality.calorific_value_mjm3,
-                relative_density: quality.relative_density,
-                co2: quality.co2,
-                h2: quality.h2,
-            }
-            .solve()?,
-        ),
-        None => ZMethod::Ideal,
+    let quality = registry.gas_quality_on(&meter.zone, day);
+    let method = match (meter.corrector_method, quality) {
+        (Some(method), _) => ZMethod::of_corrector(method, quality)?,
+        (None, Some(quality)) => ZMethod::of_gas(quality)?,
+        (None, None) => ZMethod::Ideal,
     };
     Converter::new(method, registry.company.reference)
 }
@@ -185,7 +180,12 @@ fn said(finding: &AuditFinding) -> CorrectorFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::meter::CorrectorMethod;
+    use crate::domain::registry::RegistryParts;
+    use crate::domain::source::GasQuality;
+    use crate::validate::convert::GasState;
     use crate::validate::convert::audit::Slip;
+    use crate::validate::rules::testing;
 
     #[test]
     fn what_is_odd_is_said_in_both_languages_with_its_numbers() {
@@ -216,5 +216,41 @@ mod tests {
             "2026-11-21 08:00 起变化:之前修正正确,此后表压当作绝压"
         );
         assert_eq!((changed.to, changed.ratio), (None, None));
+    }
+
+    /// At 1.7 MPa K is 1.033: a corrector that leaves it out, by its plate or by mistake.
+    #[test]
+    fn a_corrector_is_audited_by_the_method_on_its_plate() {
+        let quality = GasQuality {
+            zone: "z".into(),
+            from_on: "2026-01-01".parse().unwrap(),
+            calorific_value_mjm3: 40.66,
+            relative_density: 0.581,
+            co2: 0.006,
+            h2: 0.0,
+            composition: None,
+        };
+        let registry = Registry::new(RegistryParts {
+            gas_qualities: vec![quality],
+            ..testing::parts()
+        });
+        let slip = |corrector_method, factor| {
+            let meter = Meter {
+                zone: "z".into(),
+                corrector_method,
+                ..testing::meter()
+            };
+            let converter = converter(&registry, &meter, testing::day()).unwrap();
+            let state = GasState::celsius(1_701.325, 20.0);
+            audit::explain(factor, state, &converter, 101.0).unwrap()
+        };
+        let (ideal, by_nx19) = (16.790_772, 16.790_772 * 1.033_7);
+        assert_eq!(slip(None, ideal), Slip::NoCompressibility);
+        assert_eq!(slip(Some(CorrectorMethod::FixedK(1.0)), ideal), Slip::None);
+        assert_eq!(slip(Some(CorrectorMethod::Nx19), by_nx19), Slip::None);
+        assert_eq!(
+            slip(Some(CorrectorMethod::FixedK(1.0)), by_nx19),
+            Slip::Unexplained
+        );
     }
 }

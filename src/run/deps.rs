@@ -5,8 +5,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::sync::{Notify, broadcast};
 
-use crate::decode::{CSV_PREFIX, DecodeContext, JSON_PUSH};
-use crate::domain::id::ProfileId;
+use crate::decode::DecodeContext;
 use crate::domain::live::LiveEvent;
 use crate::run::app::App;
 use crate::run::clocks::Clocks;
@@ -66,11 +65,8 @@ impl Stages {
 /// Decoding with the profiles and keys in force at that moment; rows imported from CSV know their own.
 pub fn decoder(app: &App) -> Decode {
     let (profiles, keys) = (app.profiles.clone(), app.keys.clone());
-    let json_push = ProfileId::from(JSON_PUSH);
     Arc::new(move |bound, frame| {
-        let is_csv = frame.bytes.starts_with(CSV_PREFIX.as_bytes());
-        let id = if is_csv { &json_push } else { bound };
-        let profile = profiles.borrow().get(id).cloned()?;
+        let profile = profiles.borrow().for_frame(frame, bound).cloned()?;
         let keys = Arc::clone(&keys.borrow());
         Some(profile.decode(&frame.bytes, &DecodeContext::of(frame, &keys)))
     })

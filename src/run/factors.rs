@@ -13,7 +13,7 @@ use crate::run::app::App;
 use crate::run::monitor::SCORED_LEAD;
 use crate::serve::actions::ActionError;
 use crate::serve::api::outlook::{FactorChange, FactorScore, FactorState, FactorView, NewFactor};
-use crate::store::book::{Document, DocumentKind};
+use crate::store::book::{Document, DocumentKind, NewDocument};
 
 /// Factors in the list at most.
 const FACTORS_MAX: usize = 500;
@@ -161,23 +161,8 @@ pub fn add(app: &App, new: &NewFactor) -> Result<FactorView, ActionError> {
             "there is no zone `{zone}`; GET /api/v1/meta lists them"
         )));
     }
-    let existing = app
-        .book
-        .documents(DocumentKind::Factor, FACTORS_MAX)
-        .map_err(|error| failed(&error.into()))?;
-    let base = format!("Y{}", now.format("%Y%m%dT%H%M%SZ"));
-    let id = (1..=FACTORS_MAX + 1)
-        .map(|n| {
-            if n == 1 {
-                base.clone()
-            } else {
-                format!("{base}-{n}")
-            }
-        })
-        .find(|id| existing.iter().all(|d| d.key != *id))
-        .unwrap_or(base);
-    let factor = Factor {
-        id,
+    let mut factor = Factor {
+        id: format!("Y{}", now.format("%Y%m%dT%H%M%SZ")),
         kind: new.kind,
         zone,
         class,
@@ -196,7 +181,14 @@ pub fn add(app: &App, new: &NewFactor) -> Result<FactorView, ActionError> {
             factor.from_on
         )));
     }
-    put(app, factor, &new.person, &new.reason)
+    check(&factor)?;
+    let written = || -> anyhow::Result<String> {
+        Ok(app
+            .book
+            .put_new_document(document(app, &factor, &new.person, &new.reason)?)?)
+    };
+    factor.id = written().map_err(|error| failed(&error))?;
+    Ok(view(app, factor, 1))
 }
 
 /// Confirms a factor for longer, unless a gas day has passed without it, or takes it back from today on.
@@ -252,25 +244,84 @@ fn first_without(factor: &Factor) -> Option<GasDay> {
     Some(GasDay(ended.max(factor.from_on)))
 }
 
-fn put(app: &App, factor: Factor, who: &str, reason: &str) -> Result<FactorView, ActionError> {
-    if let Some(problem) = factor.problem() {
-        return Err(refused(problem));
-    }
-    let written = || -> anyhow::Result<u32> {
-        Ok(app.book.put_document(
-            DocumentKind::Factor,
-            &factor.id,
-            serde_json::to_value(&factor)?,
-            app.clock.now(),
-            who.trim(),
-            reason.trim(),
-        )?)
-    };
-    let version = written().map_err(|error| failed(&error))?;
-    Ok(FactorView {
+fn check(factor: &Factor) -> Result<(), ActionError> {
+    factor
+        .problem()
+        .map_or(Ok(()), |problem| Err(refused(problem)))
+}
+
+fn document(app: &App, factor: &Factor, who: &str, reason: &str) -> anyhow::Result<NewDocument> {
+    Ok(NewDocument {
+        kind: DocumentKind::Factor,
+        key: factor.id.clone(),
+        body: serde_json::to_value(factor)?,
+        at: app.clock.now(),
+        who: who.trim().to_owned(),
+        reason: reason.trim().to_owned(),
+    })
+}
+
+fn view(app: &App, factor: Factor, version: u32) -> FactorView {
+    FactorView {
         state: state_of(&factor, app.today()),
         score: None,
         factor,
         version,
-    })
+    }
+}
+
+fn put(app: &App, factor: Factor, who: &str, reason: &str) -> Result<FactorView, ActionError> {
+    check(&factor)?;
+    let written = || -> anyhow::Result<Vec<u32>> {
+        let document = document(app, &factor, who, reason)?;
+        Ok(app.book.put_documents(vec![document])?)
+    };
+    let versions = written().map_err(|error| failed(&error))?;
+    Ok(view(app, factor, versions.first().copied().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::factor::{FactorAmount, FactorKind};
+    use crate::domain::registry::Registry;
+    use crate::run::testing::app_of;
+    use crate::validate::rules::testing;
+
+    #[test]
+    fn factors_of_one_second_are_each_their_own() {
+        let dir = TempDir::new().unwrap();
+        let now = "2026-11-21T02:00:00Z".parse().unwrap();
+        let (app, _reload) = app_of(dir.path(), Registry::new(testing::parts()), now);
+        let new = NewFactor {
+            kind: FactorKind::Event,
+            zone: None,
+            class: None,
+            from_on: "2026-11-22".parse().unwrap(),
+            to_on: "2026-11-23".parse().unwrap(),
+            amount: FactorAmount::Percent(5.0),
+            person: "li".to_owned(),
+            reason: "fair".to_owned(),
+            expires_on: None,
+        };
+        let added: Vec<FactorView> = std::thread::scope(|scope| {
+            let adding: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| add(&app, &new).unwrap()))
+                .collect();
+            adding.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let ids: BTreeSet<&str> = added.iter().map(|view| view.factor.id.as_str()).collect();
+        assert_eq!(ids.len(), 8, "{ids:?}");
+        assert!(added.iter().all(|view| view.version == 1));
+        let listed: BTreeSet<String> = list(&app)
+            .unwrap()
+            .into_iter()
+            .map(|v| v.factor.id)
+            .collect();
+        assert_eq!(listed, ids.into_iter().map(str::to_owned).collect());
+    }
 }

@@ -151,7 +151,7 @@ pub fn publish_request(app: &App, mut request: ForecastRequest) -> anyhow::Resul
     }
     let made = runs::make(request, &app.memory)?;
     let now = app.clock.now();
-    app.book.put_forecast_run_of(
+    app.book.put_forecast_run(
         &made.forecast,
         RunBeside {
             breakdown: Some(&made.breakdown),

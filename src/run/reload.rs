@@ -165,8 +165,10 @@ fn read_all(app: &App) -> Loaded {
     let folder = Folder::look(&paths.profiles_dir);
     let profiles = Profiles::read(app);
     let known: BTreeSet<_> = profiles.set.iter().map(|p| p.id().clone()).collect();
+    // A journal that cannot be read has no curve computed by another registry, either.
+    let in_use = app.journal.terms_in_use().unwrap_or_default();
     let (registry, registry_problems) =
-        registry::load(&paths.registry_dir, &known, app.clock.now());
+        registry::load(&paths.registry_dir, &known, &in_use, app.clock.now());
     let is_wrong = registry_problems.iter().any(|p| !p.is_warning);
     let registry = registry.filter(|_| !is_wrong).map(Arc::new);
     if let Some(registry) = &registry

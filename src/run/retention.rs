@@ -169,16 +169,19 @@ struct Done {
 pub struct Sweeper {
     registry_version: String,
     done: BTreeMap<(KeptKind, GasDay), Done>,
+    /// Days with rows that a damaged page keeps, and the day of the look: they are tried again the next day.
+    damaged: BTreeMap<(KeptKind, GasDay), GasDay>,
     /// How many of the different lengths were over when findings of zones and customers were gone through.
     done_subjects: BTreeMap<GasDay, usize>,
 }
 
 impl Sweeper {
-    /// Drops all that is due today, unless told to stop. `rest` is called after each transaction with
-    /// the time it took. Blocks.
+    /// Drops all that is due today, unless told to stop; what a damaged page keeps from it stays, and all else
+    /// goes. `rest` is called after each transaction with the time it took. Blocks.
     ///
     /// # Errors
-    /// What the store says; what was dropped before stays dropped.
+    /// What the store says; what was dropped before stays dropped. Of a kind whose days cannot be told, after
+    /// the others.
     pub fn sweep(
         &mut self,
         journal: &Journal,
@@ -189,19 +192,32 @@ impl Sweeper {
     ) -> Result<Swept, StoreError> {
         if self.registry_version != registry.version {
             self.done.clear();
+            self.damaged.clear();
             self.done_subjects.clear();
             self.registry_version.clone_from(&registry.version);
         }
         let mut swept = Swept::default();
         let mut waiting = None;
+        let mut unreadable = None;
         for kind in KeptKind::ALL {
             let starts = starts(kept, kind, today);
             let Some(newest) = starts.last() else {
                 continue;
             };
-            for day in journal.days_with(kind)? {
+            let days = match journal.days_with(kind) {
+                Err(error) if error.is_of_file() => {
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
+                days => days?,
+            };
+            for day in days {
                 if day >= *newest {
                     break;
+                }
+                if self.damaged.get(&(kind, day)) == Some(&today) {
+                    swept.held.insert((kind, day), Held::Damage);
+                    continue;
                 }
                 let lengths = starts.iter().filter(|start| day < **start).count();
                 let is_done = self.done.get(&(kind, day)).is_some_and(|done| {
@@ -214,14 +230,23 @@ impl Sweeper {
                     Some(waiting) => waiting,
                     none => none.insert(journal.waiting_days()?),
                 };
-                let due = due(journal, registry, kept, kind, day, today)?;
+                let (due, is_damaged) = due(journal, registry, kept, kind, day, today)?;
                 let mut job = DayJob {
                     journal,
                     waiting,
                     rows: 0,
                     is_needed: false,
+                    is_waiting: false,
+                    is_damaged,
                 };
                 match job.run(kind, day, due, &mut rest)? {
+                    Ended::Done if job.is_damaged => {
+                        self.damaged.insert((kind, day), today);
+                        swept.held.insert((kind, day), Held::Damage);
+                    }
+                    Ended::Done if job.is_waiting => {
+                        swept.held.insert((kind, day), Held::Curves);
+                    }
                     Ended::Done => {
                         let needed_on = job.is_needed.then_some(today);
                         self.done.insert((kind, day), Done { lengths, needed_on });
@@ -243,7 +268,7 @@ impl Sweeper {
         if rows > 0 {
             *swept.rows.entry(KeptKind::Findings).or_default() += rows;
         }
-        Ok(swept)
+        unreadable.map_or(Ok(swept), Err)
     }
 
     /// Drops findings of zones and customers; how many. Nothing is computed from them.
@@ -302,7 +327,8 @@ fn starts(kept: &RetentionSettings, kind: KeptKind, today: GasDay) -> BTreeSet<G
         .collect()
 }
 
-/// The meters whose rows of a day are kept no longer, each with the first day that it keeps.
+/// The meters whose rows of a day are kept no longer, each with the first day that it keeps. Where a damaged page
+/// hides who has rows, all of the registry that would be due, and true.
 fn due(
     journal: &Journal,
     registry: &Registry,
@@ -310,13 +336,19 @@ fn due(
     kind: KeptKind,
     day: GasDay,
     today: GasDay,
-) -> Result<Vec<(MeterId, GasDay)>, StoreError> {
-    let meters = journal.meters_with(kind, day)?;
+) -> Result<(Vec<(MeterId, GasDay)>, bool), StoreError> {
+    let (meters, is_damaged) = match journal.meters_with(kind, day) {
+        Err(error) if error.is_of_file() => (registry.meters.keys().cloned().collect(), true),
+        meters => (meters?, false),
+    };
     let of_meter = |meter: MeterId| {
         let start = kept_from(kept.of(class_of(registry, &meter)), kind, today)?;
         (day < start).then_some((meter, start))
     };
-    Ok(meters.into_iter().filter_map(of_meter).collect())
+    Ok((
+        meters.into_iter().filter_map(of_meter).collect(),
+        is_damaged,
+    ))
 }
 
 struct DayJob<'a> {
@@ -324,6 +356,8 @@ struct DayJob<'a> {
     waiting: &'a WaitingDays,
     rows: u64,
     is_needed: bool,
+    is_waiting: bool,
+    is_damaged: bool,
 }
 
 enum Ended {
@@ -340,20 +374,36 @@ impl DayJob<'_> {
         mut meters: Vec<(MeterId, GasDay)>,
         rest: &mut impl FnMut(Duration) -> Rest,
     ) -> Result<Ended, StoreError> {
+        // As many meters at once as no damage has been met among.
+        let mut together = meters.len();
         while !meters.is_empty() {
             let started = Instant::now();
+            together = together.min(meters.len());
             let request = DropRequest {
                 kind,
                 day,
-                meters: meters.clone(),
+                meters: meters.iter().take(together).cloned().collect(),
             };
-            let report = self.journal.drop_rows(request, self.waiting)?;
-            if let Some(held) = report.held {
-                return Ok(Ended::Held(held));
+            match self.journal.drop_rows(request, self.waiting) {
+                Err(error) if error.is_of_file() => {
+                    self.is_damaged = true;
+                    if together == 1 {
+                        meters.remove(0);
+                    }
+                    together = (together / 2).max(1);
+                }
+                report => {
+                    let report = report?;
+                    if let Some(held) = report.held {
+                        return Ok(Ended::Held(held));
+                    }
+                    self.rows += report.rows;
+                    self.is_needed |= report.needed > 0;
+                    self.is_waiting |= report.waiting > 0;
+                    meters.drain(..report.meters);
+                    together *= 2;
+                }
             }
-            self.rows += report.rows;
-            self.is_needed |= report.needed > 0;
-            meters.drain(..report.meters);
             if rest(started.elapsed()) == Rest::Stop {
                 return Ok(Ended::Stopped);
             }
@@ -454,6 +504,12 @@ fn tell(swept: &Swept, told: &mut BTreeSet<Held>, metrics: &StoreMetrics) {
             Held::Curves => info!(
                 days,
                 "Days are kept longer than [retention] says until curves that wait are computed"
+            ),
+            Held::Damage => warn!(
+                code = "retention.held",
+                days,
+                "Rows of days past [retention] stay because a page of the file is damaged, all else went; \
+                 `qiliang salvage` saves what can be read"
             ),
             Held::Outbox => warn!(
                 code = "retention.held",

@@ -16,6 +16,7 @@ use crate::domain::text::error_chain;
 use crate::registry;
 use crate::run::{calendar, keys, local_calendar, nudging, rules};
 use crate::settings::{self, PathSettings, Settings};
+use crate::store::journal::Journal;
 use crate::validate::limits::LimitTable;
 
 /// Settings, calendar, profiles and registry, all without an error.
@@ -78,7 +79,9 @@ fn examine_folders(
     let (profiles, found) = ProfileSet::load(&paths.profiles_dir);
     problems.extend(found);
     let known: BTreeSet<_> = profiles.iter().map(|p| p.id().clone()).collect();
-    let (registry, found) = registry::load(&paths.registry_dir, &known, now);
+    // Of a file that cannot be read whoever opens it tells.
+    let in_use = Journal::terms_in_file(&paths.data_dir.join("readings.db")).unwrap_or_default();
+    let (registry, found) = registry::load(&paths.registry_dir, &known, &in_use, now);
     problems.extend(found);
     if let Some(registry) = &registry {
         problems.extend(check_polled(registry, &profiles, &paths.registry_dir));

@@ -16,7 +16,7 @@ const CURVES_AFTER_READINGS_DAYS: u32 = 31;
 
 /// `[retention]`: for how many gas days readings, curves and findings stay; 0 for ever. Rejected frames
 /// have `[rejects]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionSettings {
     /// Readings, with the values that contradicted them.
@@ -57,16 +57,6 @@ pub struct KeptDays {
 }
 
 impl RetentionSettings {
-    /// Nothing is ever dropped.
-    pub fn for_ever() -> Self {
-        Self {
-            readings_days: 0,
-            curves_days: 0,
-            findings_days: 0,
-            class: BTreeMap::new(),
-        }
-    }
-
     /// What holds for meters of a class, or of no customer (gate stations, zones).
     pub fn of(&self, class: Option<CustomerClass>) -> KeptDays {
         let own = class.and_then(|class| self.class.get(&class));

@@ -591,7 +591,8 @@ impl City {
     }
 
     /// Standard volume of a meter on a gas day, m³.
-    pub fn site_day_m3(&self, site: usize, day: usize) -> f64 {
+    #[cfg(test)]
+    pub(crate) fn site_day_m3(&self, site: usize, day: usize) -> f64 {
         match pair(&self.totals[site], day) {
             Some([from, to]) => {
                 (to - from) as f64 / 10_000.0 * self.layout.sites[site].meter.fixed_factor

@@ -162,6 +162,8 @@ impl Builder<'_> {
                 unit: 1,
                 installed_on: NaiveDate::from_ymd_opt(2016, 9, 1).unwrap_or_default(),
                 removed_on: None,
+                corrected_at: None,
+                corrector_method: None,
             };
             self.layout.sites.push(Site {
                 meter,
@@ -540,6 +542,8 @@ impl Builder<'_> {
             unit: place.unit,
             installed_on: place.installed_on,
             removed_on: None,
+            corrected_at: None,
+            corrector_method: None,
         };
         self.layout.sites.push(Site {
             meter,

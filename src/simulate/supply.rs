@@ -187,6 +187,7 @@ pub(crate) fn gas_qualities(config: &CityConfig) -> Vec<GasQuality> {
             relative_density: 0.581,
             co2: 0.006,
             h2: 0.0,
+            composition: None,
         })
         .collect()
 }

@@ -60,6 +60,8 @@ const JOURNAL_ROWS: &[&str] = &[
     // What m1 was judged by since 2026-11-01, and two days of it to be judged again.
     "INSERT INTO judged_by VALUES (0, 'm1', x'16510000' || x'0100000000000000');
      INSERT INTO to_judge VALUES (1, 20777, 20779);",
+    // By what m1's curves were computed.
+    r#"INSERT INTO metering VALUES (1, '{"settlement":"std","total_digits":9,"flow_max_m3h":400.0,"fixed_factor":1.0,"corrected_at":null}');"#,
 ];
 
 const BOOK_ROWS: &[&str] = &[
@@ -204,6 +206,11 @@ fn a_journal_of_every_earlier_schema_opens_with_all_it_had() {
         // The number of the schema is that of the migration in the list.
         let expected = (schema >= 9).then_some(marked);
         assert_eq!(judged, Vec::from_iter(expected), "schema {schema}");
+        let terms = journal.terms_in_use().unwrap();
+        let flow_max = terms
+            .get(&MeterId::from("m1"))
+            .map(|terms| terms.flow_max_m3h);
+        assert_eq!(flow_max, (schema >= 10).then_some(400.0), "schema {schema}");
         let closed = journal.closed_before(&"m1".into()).unwrap();
         assert_eq!(
             closed,

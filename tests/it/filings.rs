@@ -61,7 +61,9 @@ fn fill(app: &App, days: i64) {
         coverage: 1.0,
         uncertainty_m3: 0.0,
     });
-    app.book.put_demand_days(demand.collect()).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand.collect(), chrono::DateTime::default())
+        .unwrap();
     let from = app.gas_day_clock().start_of(today.plus(-days));
     app.book
         .put_weather(vec![vintage(WeatherKind::Observed, from, days * 24)])

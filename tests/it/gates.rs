@@ -101,7 +101,9 @@ impl Case {
         }
         assert_eq!(app.today(), self.today());
         let demand = (1..=280).map(|back| demand(app.today().plus(-back)));
-        app.book.put_demand_days(demand.collect()).unwrap();
+        app.book
+            .restate_demand_days(Vec::new(), demand.collect(), chrono::DateTime::default())
+            .unwrap();
         forecasting::backtest(&app, self.days).unwrap()
     }
 

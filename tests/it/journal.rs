@@ -58,6 +58,8 @@ fn meter(id: &str, settlement: SettlementTotal, total_digits: u32, fixed_factor:
         unit: 0,
         installed_on: first_day().0,
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

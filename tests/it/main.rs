@@ -34,6 +34,7 @@ mod journal;
 mod judging;
 mod listen;
 mod local_calendar;
+mod metering_terms;
 mod modbus_faults;
 mod modbus_peer;
 mod modbus_values;

@@ -105,7 +105,9 @@ pub(crate) fn fill(app: &App, day: GasDay) {
             uncertainty_m3: 0.0,
         })
         .collect();
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, chrono::DateTime::default())
+        .unwrap();
     let start = app.gas_day_clock().start_of(told.plus(-210));
     let today = app.gas_day_clock().start_of(told);
     app.book

@@ -56,7 +56,9 @@ fn demand(day: GasDay, times: f64) -> DemandDay {
 fn fill(app: &App, days: i64) {
     let today = app.today();
     let past = (1..=days).map(|back| demand(today.plus(-back), 1.0));
-    app.book.put_demand_days(past.collect()).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), past.collect(), chrono::DateTime::default())
+        .unwrap();
     let from = app.gas_day_clock().start_of(today.plus(-days));
     app.book
         .put_weather(vec![vintage(WeatherKind::Observed, from, days * 24)])
@@ -296,7 +298,11 @@ fn expectations_are_written_down_settled_and_a_drift_is_an_alert() {
         // Nobody told us: use grows by a twentieth every day.
         let times = 1.0 + 0.05 * passed as f64;
         app.book
-            .put_demand_days(vec![demand(app.today(), times)])
+            .restate_demand_days(
+                Vec::new(),
+                vec![demand(app.today(), times)],
+                chrono::DateTime::default(),
+            )
             .unwrap();
     }
     assert!(drifted_at.is_some_and(|day| day >= 30), "{drifted_at:?}");

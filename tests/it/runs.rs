@@ -49,7 +49,9 @@ fn fill(app: &App, days: i64) {
             uncertainty_m3: 0.0,
         })
         .collect();
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, chrono::DateTime::default())
+        .unwrap();
     let start = app.gas_day_clock().start_of(today.plus(-days));
     let hour = app.gas_day_clock().start_of(today);
     app.book
@@ -89,7 +91,9 @@ fn a_run_is_made_again_bit_for_bit_and_late_readings_are_named() {
     let day = app.today().plus(-30);
     let mut late = app.book.demand_days(day, day.plus(1)).unwrap();
     late[0].hours_m3[5] += 240.0;
-    app.book.put_demand_days(late).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), late, chrono::DateTime::default())
+        .unwrap();
     let again = runs::reproduce(&app, &run.run_id).unwrap();
     assert!(again.is_identical, "{again}");
     assert_eq!(
@@ -190,7 +194,9 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
     let yesterday = app.today().plus(-1);
     let mut late = app.book.demand_days(yesterday, app.today()).unwrap();
     late[0].hours_m3[3] += 500.0;
-    app.book.put_demand_days(late).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), late, chrono::DateTime::default())
+        .unwrap();
     let newer = forecasting::publish(&app).unwrap();
 
     let known = app.memory.counts();
@@ -229,7 +235,7 @@ fn has_part(app: &App, run: &DemandForecast, name: &str) -> bool {
 fn made_before(app: &App, request: ForecastRequest, part: &str, changed: &str) -> DemandForecast {
     let made = runs::make(request, &Memory::default()).unwrap();
     app.book
-        .put_forecast_run_of(
+        .put_forecast_run(
             &made.forecast,
             RunBeside {
                 breakdown: Some(&made.breakdown),
@@ -265,7 +271,9 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
         day.uncertainty_m3 = 0.4 * day.volume_m3();
         day.coverage = 0.6;
     }
-    app.book.put_demand_days(estimated).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), estimated, chrono::DateTime::default())
+        .unwrap();
     let mut request = forecasting::request_at(&app, now()).unwrap();
     assert!(request.weighs_estimates);
     request.weighs_estimates = false;
@@ -289,7 +297,7 @@ fn a_run_weighs_estimates_as_it_did_when_it_was_made() {
         learning: Some(&made.learning),
     };
     app.book
-        .put_forecast_run_of(&made.forecast, beside, now())
+        .put_forecast_run(&made.forecast, beside, now())
         .unwrap();
     let again = runs::reproduce(&app, &made.forecast.run_id).unwrap();
     assert!(again.is_identical, "{again}");
@@ -409,7 +417,9 @@ fn an_hourly_run_says_by_what_the_first_learnt_and_a_restart_says_the_same() {
     let day = app.today().plus(-3);
     let mut late = app.book.demand_days(day, day.plus(1)).unwrap();
     late[0].hours_m3[5] += 24.0;
-    app.book.put_demand_days(late).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), late, chrono::DateTime::default())
+        .unwrap();
     let changed = forecasting::publish(&app).unwrap();
     assert_eq!(
         learnt_by(&app, &changed),

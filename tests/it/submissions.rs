@@ -45,7 +45,11 @@ fn fill(app: &App, until: GasDay) {
         uncertainty_m3: 0.0,
     };
     app.book
-        .put_demand_days((1..=120).map(day).collect())
+        .restate_demand_days(
+            Vec::new(),
+            (1..=120).map(day).collect(),
+            chrono::DateTime::default(),
+        )
         .unwrap();
 }
 

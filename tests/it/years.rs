@@ -89,7 +89,9 @@ fn p50_of(run: &qiliang::domain::demand::DemandForecast, ahead: usize) -> i64 {
 fn a_run_learns_from_six_years_and_its_months_are_kept_with_it() {
     let site = Site::new(1);
     let (app, clock) = open(&site);
-    app.book.put_demand_days(demand(&app, 2_400)).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand(&app, 2_400), chrono::DateTime::default())
+        .unwrap();
     weather(&app, 900, 900, 0.0);
     let today = app.today();
     let request = forecasting::request_at(&app, now()).unwrap();
@@ -164,7 +166,9 @@ fn a_run_learns_from_six_years_and_its_months_are_kept_with_it() {
 fn climatology_knows_ten_years_and_a_run_of_before_its_own() {
     let site = Site::new(1);
     let (app, _) = open(&site);
-    app.book.put_demand_days(demand(&app, 400)).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand(&app, 400), chrono::DateTime::default())
+        .unwrap();
     // Ten years, the first nine and a half of them eight degrees warmer than those with demand.
     weather(&app, 3_650, 410, 8.0);
     let request = forecasting::request_at(&app, now()).unwrap();
@@ -191,7 +195,7 @@ fn climatology_knows_ten_years_and_a_run_of_before_its_own() {
         learning: None,
     };
     app.book
-        .put_forecast_run_of(&made.forecast, beside, now())
+        .put_forecast_run(&made.forecast, beside, now())
         .unwrap();
     let again = runs::reproduce(&app, &made.forecast.run_id).unwrap();
     assert!(again.is_identical, "{again}");

@@ -123,7 +123,7 @@ pub fn run() {
     let today: GasDay = journal.clock().day_of(day_start());
     let kept = RetentionSettings {
         readings_days: 92,
-        ..RetentionSettings::for_ever()
+        ..RetentionSettings::default()
     };
     let registry = Arc::new(registry());
     let mut hour = 0;

@@ -56,6 +56,8 @@ pub fn registry() -> Registry {
         unit: 0,
         installed_on: first_day().0,
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     };
     let customer = |n: u32| Customer {
         id: format!("K{n}").as_str().into(),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use super::CollectError;
 use super::bus::{Bus, Surroundings};
 use super::health::ModbusHealth;
 use super::slot::Meters;
-use crate::clock::Clock;
+use crate::clock::{Clock, real_duration};
 use crate::collect::Delivery;
 use crate::decode::ProfileSet;
 use crate::domain::id::{GatewayId, MeterId};
@@ -37,6 +38,9 @@ pub struct Fleet {
     /// To the journal.
     pub sender: mpsc::Sender<Delivery>,
 }
+
+/// How often a clock that may be set is looked at.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// A bus that runs.
 struct Running {
@@ -76,12 +80,13 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> Result<(), CollectErr
     let mut told = BTreeSet::new();
     let mut watched = (true, true);
     loop {
-        let wanted = wanted(
-            &registry.borrow_and_update(),
-            &profiles.borrow_and_update(),
-            around.clock.now(),
-            &mut told,
-        );
+        let now = around.clock.now();
+        let (wanted, day_ends_at) = {
+            let registry = registry.borrow_and_update();
+            let gas_day = registry.company.gas_day_start_hour;
+            let wanted = wanted(&registry, &profiles.borrow_and_update(), now, &mut told);
+            (wanted, gas_day.end_of(gas_day.day_of(now)))
+        };
         arrange(&wanted, &mut running, &mut tasks, &around, &stop);
         tokio::select! {
             biased;
@@ -94,6 +99,8 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> Result<(), CollectErr
                     around.health.forget(&gateway);
                 }
             }
+            // Meters come and go by date, too.
+            () = reached(&*around.clock, day_ends_at) => {}
             changed = registry.changed(), if watched.0 => watched.0 = changed.is_ok(),
             changed = profiles.changed(), if watched.1 => watched.1 = changed.is_ok(),
         }
@@ -104,8 +111,20 @@ pub async fn run(fleet: Fleet, stop: CancellationToken) -> Result<(), CollectErr
     Ok(())
 }
 
-/// The gateways with the meters that can be polled; what cannot is said once for each version. What was
-/// taken away is not asked any more.
+/// Waits until the clock reads `at`; a clock that is set is looked at again every minute.
+async fn reached(clock: &dyn Clock, at: DateTime<Utc>) {
+    loop {
+        let left = at - clock.now();
+        if left <= TimeDelta::zero() {
+            return;
+        }
+        let nap = real_duration(clock, left).clamp(Duration::from_millis(1), LOOK_EVERY);
+        tokio::time::sleep(nap).await;
+    }
+}
+
+/// The gateways with the meters that can be polled; what cannot is said once for each version. What is not
+/// there yet, or was taken away, is not asked.
 fn wanted(
     registry: &Registry,
     profiles: &ProfileSet,
@@ -114,7 +133,7 @@ fn wanted(
 ) -> Wanted {
     let today = registry.company.gas_day_start_hour.day_of(now);
     let mut wanted = Wanted::new();
-    let is_there = |meter: &&Meter| meter.removed_on.is_none_or(|last| today.0 < last);
+    let is_there = |meter: &&Meter| meter.is_expected_on(today);
     for meter in registry.meters.values().filter(is_there) {
         let Some(gateway) = meter
             .gateway

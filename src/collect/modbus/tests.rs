@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -29,15 +29,19 @@ use super::slot::Meters;
 use super::*;
 use crate::clock::{Clock, ScaledClock};
 use crate::collect::Delivery;
+use crate::decode::ProfileSet;
 use crate::decode::vector::crc16;
 use crate::decode::{DecodeContext, DeviceProfile, snapshot};
+use crate::domain::calendar::GasDayClock;
 use crate::domain::frame::{RawFrame, Transport};
 use crate::domain::id::DeviceId;
 use crate::domain::meter::{
     Gateway, GatewayTransport, Meter, MeterKind, MeterRole, SettlementTotal,
 };
 use crate::domain::reading::{Item, ItemValue};
+use crate::domain::registry::{Registry, RegistryParts};
 use crate::settings::ModbusSettings;
+use crate::validate::rules::testing;
 
 /// Simulated units of a gateway: registers hold `unit * 1000 + address`.
 #[derive(Debug, Clone, Default)]
@@ -117,8 +121,7 @@ fn serve(listener: TcpListener, units: Units) -> JoinSet<()> {
 }
 
 /// A profile of two far blocks of function 3: a total and a telemetry value.
-fn profile() -> Arc<DeviceProfile> {
-    let text = r#"
+const PROFILE: &str = r#"
 id = "acme/bus"
 verified = false
 description = "two blocks"
@@ -141,7 +144,9 @@ hex = "03 000A 0001 0007 03 0064 0001 0014"
 sampled_at = "1970-01-01T00:00:00Z"
 items = { total_std_m3 = "7", temperature_c = 20.0 }
 "#;
-    Arc::new(DeviceProfile::parse(Path::new("device-profiles/acme/bus.toml"), text).unwrap())
+
+fn profile() -> Arc<DeviceProfile> {
+    Arc::new(DeviceProfile::parse(Path::new("device-profiles/acme/bus.toml"), PROFILE).unwrap())
 }
 
 fn meter(unit: u8) -> Meter {
@@ -162,6 +167,8 @@ fn meter(unit: u8) -> Meter {
         unit,
         installed_on: "2025-01-01".parse().unwrap(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 
@@ -638,4 +645,72 @@ async fn a_meter_added_to_a_running_bus_is_polled_and_one_removed_is_not() {
     let health = polling.end().await;
     assert_eq!(health[0].connects, 1, "the line outlives the change");
     assert!(!health[0].meters.contains_key(&MeterId::from("M-1")));
+}
+
+/// Ten minutes of the clock before the gas day ends, two seconds of ours.
+#[tokio::test]
+async fn a_meter_is_polled_from_its_first_day_and_until_its_last_though_no_file_changes() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let _server = serve(listener, Units::default());
+    let gas_day = GasDayClock::default();
+    let today = gas_day.day_of(start());
+    let on = |unit: u8, installed_on: NaiveDate, removed_on| Meter {
+        gateway: Some("GW".into()),
+        installed_on,
+        removed_on,
+        ..meter(unit)
+    };
+    let long_ago = today.plus(-900).0;
+    let tomorrow = today.plus(1).0;
+    let meters = vec![
+        on(1, long_ago, Some(tomorrow)),
+        on(2, long_ago, None),
+        on(3, tomorrow, None),
+    ];
+    let registry = Registry::new(RegistryParts {
+        meters,
+        gateways: vec![Gateway::tcp("GW".into(), "127.0.0.1", address.port())],
+        ..testing::parts()
+    });
+    let profile = profile();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(format!("{}.toml", profile.id()));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, PROFILE).unwrap();
+    let (profiles, problems) = ProfileSet::load(dir.path());
+    assert_eq!(problems, vec![]);
+    let (sender, mut receiver) = mpsc::channel(4);
+    let stop = CancellationToken::new();
+    let ends_at = gas_day.end_of(today);
+    let fleet = Fleet {
+        registry: watch::channel(Arc::new(registry)).1,
+        profiles: watch::channel(Arc::new(profiles)).1,
+        settings: settings(),
+        clock: Arc::new(ScaledClock::running(
+            ends_at - TimeDelta::minutes(10),
+            300.0,
+        )),
+        health: Arc::default(),
+        sender,
+    };
+    let running = tokio::spawn(run(fleet, stop.clone()));
+    let mut polled: [BTreeSet<DeviceId>; 2] = Default::default();
+    loop {
+        let frame = receiver.recv().await.unwrap().frame;
+        let after = frame.received_at - ends_at;
+        let device = frame.device.unwrap();
+        if after < TimeDelta::zero() {
+            polled[0].insert(device);
+        } else if after > TimeDelta::minutes(3) {
+            polled[1].insert(device);
+        }
+        if after > TimeDelta::minutes(10) {
+            break;
+        }
+    }
+    stop.cancel();
+    drop(receiver);
+    running.await.unwrap().ok();
+    let devices = |units: [u8; 2]| units.map(|unit| meter(unit).device).into();
+    assert_eq!(polled, [devices([1, 2]), devices([2, 3])]);
 }

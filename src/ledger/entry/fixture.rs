@@ -67,6 +67,8 @@ pub(in crate::ledger) fn meter(id: &str, customer: &str) -> Meter {
         unit: 0,
         installed_on: "2020-01-01".parse().unwrap(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

@@ -224,6 +224,8 @@ pub(crate) fn meter(id: &str, installed_on: &str) -> Meter {
         unit: 0,
         installed_on: installed_on.parse().unwrap(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

@@ -39,6 +39,9 @@ pub fn sync_registry(deps: &CurveDeps) -> Result<Vec<MeterId>, StoreError> {
         .map(|meter| (meter.id.clone(), fingerprint(meter, &registry, &basis)))
         .collect();
     let changed = deps.journal.sync_curve_rules(digests)?;
+    let meters = registry.meters.values();
+    let terms = meters.map(|meter| (meter.id.clone(), meter.terms()));
+    deps.journal.keep_terms(terms.collect())?;
     judging::sync(deps)?;
     if !changed.is_empty() {
         info!(

@@ -40,7 +40,9 @@ fn morning(dir: &TempDir) -> App {
             day.coverage = 0.0;
         }
     }
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, chrono::DateTime::default())
+        .unwrap();
     app
 }
 

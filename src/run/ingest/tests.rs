@@ -37,6 +37,8 @@ fn meter(id: &str, profile: &str) -> Meter {
         unit: 0,
         installed_on: now().date_naive(),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 
@@ -119,7 +121,7 @@ fn bench(batch_max: usize) -> Bench {
             stale_after_days: 400,
             future_tolerance_s: 300,
         },
-        kept: Arc::new(crate::settings::RetentionSettings::for_ever()),
+        kept: Arc::new(crate::settings::RetentionSettings::default()),
         clock: Arc::new(ManualClock::new(now())),
         metrics: IngestMetrics::default(),
         clocks: Clocks::default(),
@@ -238,7 +240,7 @@ fn a_device_that_moved_is_the_meter_it_was_when_it_took_the_sample() {
                 _ => None,
             }),
             limits: crate::validate::rules::testing::LIMITS,
-            kept: Arc::new(crate::settings::RetentionSettings::for_ever()),
+            kept: Arc::new(crate::settings::RetentionSettings::default()),
             clocks: None,
         }
     };

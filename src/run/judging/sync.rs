@@ -96,7 +96,7 @@ pub fn sync_plans(
 }
 
 /// Has the demand of gas days summed again on which a meter came or went: what is estimated of it, and
-/// whether its curve counts, differs then. The last days are so after any change of who is in use, as zones
+/// whether its curve counts, differs then. The last days are so after any change of the registry, as zones
 /// are judged on them anyway.
 fn mark_demand(
     journal: &Journal,
@@ -108,15 +108,7 @@ fn mark_demand(
     let days_of = |(from, to): DaySpan| (0..to.days_since(from)).map(move |at| from.plus(at));
     let days = marked.values().flatten().copied().flat_map(days_of);
     let recent = days_of((today.plus(-DAYS), today.plus(1)));
-    let mut in_use = Sha256::new();
-    for meter in registry.meters.values() {
-        let connected_on = registry.customer_of(meter).map(|c| c.connected_on);
-        let dates = (meter.installed_on, meter.removed_on, connected_on);
-        let whose = (&meter.id, &meter.zone, meter.role, &meter.customer);
-        in_use.update(bytes(&(whose, dates)).unwrap_or_default());
-    }
-    let in_use = hex::encode(in_use.finalize());
-    journal.mark_demand_in_use(days.collect(), recent.collect(), in_use)
+    journal.mark_demand_in_use(days.collect(), recent.collect(), registry.version.clone())
 }
 
 fn tell(

@@ -332,6 +332,7 @@ fn a_meter_taken_away_has_its_days_summed_again() {
     finish();
     town.plant();
     let mut closed = before.clone();
+    closed.version = "closed".into();
     let home = closed.meters.iter_mut().find(|m| m.id == "home".into());
     home.unwrap().removed_on = Some(on(45).0);
     assert_eq!(summed_again(&closed), all(45));

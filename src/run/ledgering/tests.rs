@@ -75,7 +75,10 @@ impl Town {
             coverage: 1.0,
             uncertainty_m3: 0.0,
         });
-        self.app.book.put_demand_days(demand.collect()).unwrap();
+        self.app
+            .book
+            .restate_demand_days(Vec::new(), demand.collect(), chrono::DateTime::default())
+            .unwrap();
     }
 
     fn weather(&self) {

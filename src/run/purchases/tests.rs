@@ -20,7 +20,9 @@ fn city(dir: &TempDir, registry: &Registry, from: &str) -> App {
     }
     let days = today.days_since(from);
     let demand = fixture::demand(registry, from, days);
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, chrono::DateTime::default())
+        .unwrap();
     app
 }
 
@@ -138,7 +140,9 @@ fn gas_of_others_was_not_delivered_under_our_contract() {
     let mut demand = fixture::demand(&registry, from, 1);
     demand.retain(|d| d.node.class == CustomerClass::Wheeling);
     let volume = demand[0].volume_m3();
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, chrono::DateTime::default())
+        .unwrap();
     let wheeled = read(&registry);
     // No more than there was.
     let carried = StdVolume::from_f64(volume).round_m3();

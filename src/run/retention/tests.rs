@@ -156,7 +156,7 @@ fn settings(readings_days: u32, home_days: u32) -> RetentionSettings {
     RetentionSettings {
         readings_days,
         class: [(CustomerClass::ResidentialCooking, home)].into(),
-        ..RetentionSettings::for_ever()
+        ..RetentionSettings::default()
     }
 }
 
@@ -279,9 +279,12 @@ fn days_that_wait_for_curves_or_for_the_second_store_are_not_touched() {
         .mark_dirty(vec![("hourly".into(), first_day().plus(3))])
         .unwrap();
     let swept = city.sweep(&mut sweeper, &kept);
-    assert_eq!(swept.rows, BTreeMap::new());
     assert!(swept.held.values().all(|held| *held == Held::Curves));
     assert_eq!(swept.held.len(), 20);
+    // What other meters said is in no curve of this one.
+    assert_eq!(city.days("hourly").first(), Some(&0));
+    assert_eq!(city.days("home").first(), Some(&17));
+    assert!(swept.rows[&KeptKind::Readings] > 400);
     curves::drain(&city.deps).unwrap();
 
     // One key of day 5 waits for the second store.
@@ -316,7 +319,7 @@ fn curves_and_findings_go_and_the_sums_of_their_days_stay() {
         readings_days: 70,
         curves_days: 101,
         findings_days: 70,
-        ..RetentionSettings::for_ever()
+        ..RetentionSettings::default()
     };
     let demand = city.demand();
     let all = city
@@ -361,12 +364,80 @@ fn a_reading_of_a_day_that_is_kept_no_longer_is_refused_with_the_reason() {
     assert_eq!(
         too_old(
             &registry,
-            &RetentionSettings::for_ever(),
+            &RetentionSettings::default(),
             &meter("home"),
             (at(0), now)
         ),
         None
     );
+}
+
+/// A page of `home`'s readings in the days that are due, and the mark of a curve that waits for it.
+#[test]
+fn a_damaged_page_keeps_its_own_rows_and_no_others() {
+    let City {
+        dir,
+        journal,
+        deps,
+        registry,
+        swap,
+    } = city();
+    let kept = settings(100, 100);
+    drop((journal, deps, swap));
+    let path = dir.path().join("readings.db");
+    let sound = std::fs::read(&path).unwrap();
+    let c = rusqlite::Connection::open(&path).unwrap();
+    let home: i64 = c
+        .query_row("SELECT no FROM meters WHERE id = 'home'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    drop(c);
+    // The leaf page of an index without which that meter's rows of that day cannot be read.
+    let day = first_day().plus(5).epoch_day();
+    let page = (1..sound.len() / 4_096).find(|page| {
+        let at = page * 4_096;
+        if sound[at] != 0x0A {
+            return false;
+        }
+        let mut garbled = sound.clone();
+        garbled[at..at + 12].fill(0xA5);
+        std::fs::write(&path, &garbled).unwrap();
+        let c = rusqlite::Connection::open(&path).unwrap();
+        let own = "SELECT sum(length(body)) FROM readings WHERE day = ?1 AND meter = ?2";
+        let read = c.query_row(own, [i64::from(day), home], |row| row.get::<_, i64>(0));
+        read.is_err()
+    });
+    assert!(page.is_some(), "there is such a page");
+    let journal = Journal::open(&path, GasDayClock::default()).unwrap();
+    let mut sweeper = Sweeper::default();
+    let mut sweep = |on: GasDay| {
+        sweeper
+            .sweep(&journal, &registry, &kept, on, |_| Rest::GoOn)
+            .unwrap()
+    };
+    let swept = sweep(today());
+    assert!(
+        swept
+            .held
+            .contains_key(&(KeptKind::Readings, first_day().plus(5))),
+        "{swept:?}"
+    );
+    assert!(swept.held.values().all(|held| *held == Held::Damage));
+    assert!(swept.held.len() < 10, "{:?}", swept.held);
+    let clock = GasDayClock::default();
+    for day in 0..17 {
+        let day = first_day().plus(day);
+        let is_held = swept.held.contains_key(&(KeptKind::Readings, day));
+        for meter in ["hourly", "home"] {
+            let (from, to) = (clock.start_of(day), clock.end_of(day));
+            let left = journal.readings_between(&meter.into(), from, to);
+            assert!(is_held || left.unwrap().is_empty(), "{meter} on {day}");
+        }
+    }
+    // It is said again, and not tried again before tomorrow.
+    let again = sweep(today());
+    assert_eq!((again.held, again.rows), (swept.held, BTreeMap::new()));
 }
 
 #[test]
@@ -427,7 +498,7 @@ fn what_was_found_of_zones_and_customers_goes_with_the_findings_of_their_class()
     let kept = RetentionSettings {
         findings_days: 80,
         class: [(CustomerClass::Industrial, industrial)].into(),
-        ..RetentionSettings::for_ever()
+        ..RetentionSettings::default()
     };
     let registry = Arc::clone(&city.deps.registry.borrow());
     let due = explain(&city.journal, &registry, &kept, today()).unwrap();

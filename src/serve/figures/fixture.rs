@@ -75,6 +75,8 @@ fn meter(id: &str, customer: Option<&str>, zone: &str) -> Meter {
         unit: 0,
         installed_on: date("2020-01-01"),
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

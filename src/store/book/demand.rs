@@ -33,37 +33,6 @@ fn demand_day(row: &Row<'_>) -> rusqlite::Result<Option<DemandDay>> {
 }
 
 impl Book {
-    /// Replaces the demand of gas days: what is given for a day is all there is of it, so a node
-    /// that lost its last meter disappears.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn replace_demand_days(
-        &self,
-        days: Vec<GasDay>,
-        demand: Vec<DemandDay>,
-    ) -> Result<(), StoreError> {
-        let changed: Vec<GasDay> = days
-            .iter()
-            .copied()
-            .chain(demand.iter().map(|one| one.day))
-            .collect();
-        let written = self.write("writing demand", move |t| replace(t, &days, &demand));
-        self.demand_months.forget(changed);
-        written
-    }
-
-    /// Writes the demand of nodes on gas days, replacing what stood there.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn put_demand_days(&self, demand: Vec<DemandDay>) -> Result<(), StoreError> {
-        let changed: Vec<GasDay> = demand.iter().map(|one| one.day).collect();
-        let written = self.write("writing demand", move |t| put(t, &demand));
-        self.demand_months.forget(changed);
-        written
-    }
-
     /// Demand of every node on the gas days `[from, to)`, by day, then node. Past months are read once.
     ///
     /// # Errors
@@ -104,21 +73,6 @@ impl Book {
                 row.get(0).map(GasDay::from_epoch_day)
             })?
             .collect()
-        })
-    }
-
-    /// First and last gas day with demand.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn demand_span(&self) -> Result<Option<(GasDay, GasDay)>, StoreError> {
-        self.read("reading the span of demand", |c| {
-            let first: Option<i32> =
-                c.query_row("SELECT min(day) FROM demand", [], |r| r.get(0))?;
-            let last: Option<i32> = c.query_row("SELECT max(day) FROM demand", [], |r| r.get(0))?;
-            Ok(first
-                .zip(last)
-                .map(|(a, b)| (GasDay::from_epoch_day(a), GasDay::from_epoch_day(b))))
         })
     }
 }

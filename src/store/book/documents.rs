@@ -174,6 +174,30 @@ impl Book {
         })
     }
 
+    /// Writes the first version of a document under a key that no other has: its own, or that with `-2`, `-3`
+    /// and so on, which its body then names as `id`; returns the key. Nobody else takes it in between.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing is written then.
+    pub fn put_new_document(&self, document: NewDocument) -> Result<String, StoreError> {
+        self.write("writing a new document", move |t| {
+            let mut taken = t.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM documents WHERE kind = ?1 AND key = ?2)",
+            )?;
+            let mut new = document.clone();
+            let mut number = 1;
+            while taken.query_row(params![new.kind.key(), new.key], |row| row.get(0))? {
+                number += 1;
+                new.key = format!("{}-{number}", document.key);
+            }
+            if let Some(id) = new.body.get_mut("id") {
+                *id = Value::from(new.key.as_str());
+            }
+            append(t, &new)?;
+            Ok(new.key)
+        })
+    }
+
     /// Writes a draft: it takes the place of the newest version if that is by the same author, else it is
     /// the next one; returns its version. The audit log keeps a record of each.
     ///

@@ -76,23 +76,12 @@ pub(super) const OLD_RUNS: &str = "SELECT id FROM forecast_runs AS run
              WHERE CASE WHEN json_valid(body) THEN json_extract(body, '$.forecast_run') END = +run.id)";
 
 impl Book {
-    /// Publishes a run: keeps it whole and notes it in the audit log. A run id is used once.
+    /// Publishes a run with what is kept beside it: keeps it whole and notes it in the audit log. A run id is
+    /// used once.
     ///
     /// # Errors
     /// `Damaged` if the run cannot be encoded, and what SQLite says, also for a known id.
     pub fn put_forecast_run(
-        &self,
-        run: &DemandForecast,
-        created_at: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.put_forecast_run_of(run, RunBeside::default(), created_at)
-    }
-
-    /// The same with what is kept beside it.
-    ///
-    /// # Errors
-    /// As `put_forecast_run`.
-    pub fn put_forecast_run_of(
         &self,
         run: &DemandForecast,
         beside: RunBeside<'_>,

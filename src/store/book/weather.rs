@@ -268,34 +268,4 @@ impl Book {
             .optional()
         })
     }
-
-    /// Every forecast for a station that became known in `[from, to)`, in the order in which it
-    /// did: what a backtest walks through.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn forecast_vintages(
-        &self,
-        station: &str,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<WeatherVintage>, StoreError> {
-        self.read("reading weather forecasts", |c| {
-            c.prepare_cached(
-                "SELECT issued_at, available_at, points FROM weather
-                 WHERE station = ?1 AND kind = 'forecast' AND available_at >= ?2 AND available_at < ?3
-                 ORDER BY available_at, issued_at, id",
-            )?
-            .query_map(params![station, millis(from), millis(to)], |row| {
-                Ok(WeatherVintage {
-                    station: station.to_owned(),
-                    kind: WeatherKind::Forecast,
-                    issued_at: instant(row.get(0)?),
-                    available_at: instant(row.get(1)?),
-                    points: decode(row.get_ref(2)?.as_blob()?),
-                })
-            })?
-            .collect()
-        })
-    }
 }

@@ -354,7 +354,7 @@ impl Journal {
     }
 
     /// Marks gas days on which a meter came or went, whose demand is to be summed again: `days`, and `recent` ones
-    /// unless who is in use is what it was the last time; of these, those that have curves. Blocks.
+    /// unless the registry is the version it was the last time; of these, those that have curves. Blocks.
     ///
     /// # Errors
     /// As `commit`.
@@ -362,14 +362,14 @@ impl Journal {
         &self,
         days: BTreeSet<GasDay>,
         recent: BTreeSet<GasDay>,
-        in_use: String,
+        registry: String,
     ) -> Result<(), StoreError> {
         let known = self.read("reading who was in use", |c| {
             c.prepare_cached("SELECT value FROM meta WHERE key = ?1")?
                 .query_row([IN_USE], |row| row.get::<_, String>(0))
                 .optional()
         })?;
-        let is_known = known.as_ref() == Some(&in_use);
+        let is_known = known.as_ref() == Some(&registry);
         if days.is_empty() && is_known {
             return Ok(());
         }
@@ -389,7 +389,7 @@ impl Journal {
             t.prepare_cached(
                 "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
             )?
-            .execute(params![IN_USE, in_use])
+            .execute(params![IN_USE, registry])
             .map(drop)
         })
     }

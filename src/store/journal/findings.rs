@@ -411,22 +411,6 @@ impl Journal {
             Ok(rows)
         })
     }
-
-    /// Findings of a meter on a gas day, in time order. Blocks.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn findings_on(&self, meter: &MeterId, day: GasDay) -> Result<Vec<Finding>, StoreError> {
-        let clock = self.clock();
-        let mut found = self.findings(&FindingFilter {
-            meter: Some(meter.clone()),
-            from: Some(clock.start_of(day)),
-            to: Some(clock.end_of(day)),
-            ..FindingFilter::default()
-        })?;
-        found.reverse();
-        Ok(found)
-    }
 }
 
 /// A row that begins with rule, at, severity, message, sentence and args; none of a rule that this program

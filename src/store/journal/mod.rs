@@ -22,6 +22,7 @@ mod ingest;
 mod judged;
 mod many;
 mod marks;
+mod metering;
 mod opening;
 mod outbox;
 mod place;
@@ -84,6 +85,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_findings.sql"),
     include_str!("migrations/0008_aside.sql"),
     include_str!("migrations/0009_judged_by.sql"),
+    include_str!("migrations/0010_metering.sql"),
 ];
 
 /// What one frame became.
@@ -274,7 +276,8 @@ impl Journal {
     ///
     /// # Errors
     /// `ReadOnly`, `WriterStopped`.
-    pub fn limit_size(&self, bytes: Option<u64>) -> Result<(), StoreError> {
+    #[cfg(test)]
+    pub(crate) fn limit_size(&self, bytes: Option<u64>) -> Result<(), StoreError> {
         self.write_now("limiting the size", move |t| {
             let page: i64 = t.query_row("PRAGMA page_size", [], |row| row.get(0))?;
             let page = page.cast_unsigned().max(1);

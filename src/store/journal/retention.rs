@@ -15,11 +15,14 @@ use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::id::MeterId;
 use crate::store::error::StoreError;
 use crate::validate::curve::AROUND;
+use crate::validate::estimate::CONTRACT_DAYS;
 
 /// Rows that one transaction drops, about: some ten milliseconds.
 const ROWS_MAX: u64 = 4_000;
 /// Meters that one transaction looks at.
 const METERS_MAX: usize = 1_000;
+/// Meters that wait for curves, above which a whole day waits: an import is under way, and soon over.
+const WAITING_MAX: usize = 1_000;
 /// Key in `meta`: the gas day before which curves have been dropped.
 const CURVES_BEFORE: &str = "curves_dropped_before";
 
@@ -59,13 +62,15 @@ pub struct DropRequest {
     pub meters: Vec<(MeterId, GasDay)>,
 }
 
-/// Why nothing was dropped.
+/// Why rows of a day were not dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Held {
     /// Curves of that day or of days before are still to be computed.
     Curves,
     /// Keys of that day still wait for the second store.
     Outbox,
+    /// They lie on a damaged page, or below one.
+    Damage,
 }
 
 /// What one transaction did.
@@ -78,6 +83,8 @@ pub struct DropReport {
     pub meters: usize,
     /// Meters of which the day's rows stay because curves that are kept depend on them.
     pub needed: usize,
+    /// Meters of which they stay because curves of the meter are still to be computed.
+    pub waiting: usize,
     /// Why nothing was done.
     pub held: Option<Held>,
 }
@@ -192,7 +199,12 @@ impl Journal {
         let waiting = waiting.clone();
         let (kind, day) = (request.kind, request.day);
         let dropped = self.write_now("dropping what is kept no longer", move |t| {
-            drop_rows(t, &mut locked(&cache), clock, &request, &waiting)
+            let cache = &mut locked(&cache);
+            let dropped = drop_rows(t, cache, clock, &request, &waiting);
+            if dropped.is_err() {
+                cache.forget();
+            }
+            dropped
         });
         if kind == KeptKind::Curves {
             self.curve_writes.count([day]);
@@ -275,10 +287,14 @@ fn drop_rows(
         report.held = Some(Held::Outbox);
         return Ok(report);
     }
-    if has_marks_before(t, kept_from)? {
+    // Of a curve its day's demand is made, and that of days which estimate by it: of all meters together.
+    // A reading is needed by curves of its own meter alone.
+    let Some(marked) = marked_before(t, kept_from)?
+        .filter(|marked| request.kind != KeptKind::Curves || !marked.is_about(day))
+    else {
         report.held = Some(Held::Curves);
         return Ok(report);
-    }
+    };
     for (meter, kept_from) in request.meters.iter().take(METERS_MAX) {
         if report.rows >= ROWS_MAX {
             break;
@@ -286,6 +302,10 @@ fn drop_rows(
         report.meters += 1;
         let number = number_of(t, cache, meter)?;
         let kept_from = kept_from.epoch_day();
+        if marked.meters.contains(&number) {
+            report.waiting += 1;
+            continue;
+        }
         if request.kind == KeptKind::Readings && is_needed(t, number, day, kept_from)? {
             report.needed += 1;
             continue;
@@ -304,10 +324,35 @@ fn drop_rows(
     Ok(report)
 }
 
-/// Marks that are not answered yet want the readings that are there now.
-fn has_marks_before(c: &Connection, day: i32) -> rusqlite::Result<bool> {
-    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM dirty WHERE day < ?1)")?
-        .query_row([day], |row| row.get(0))
+/// Marks that are not answered yet: they want the readings that are there now.
+#[derive(Debug, Default)]
+struct Marked {
+    meters: BTreeSet<i64>,
+    days: BTreeSet<i32>,
+}
+
+impl Marked {
+    /// Whether demand that is still to be summed may rest on curves of a day: that of the day, and of those
+    /// whose estimates look back to it.
+    fn is_about(&self, day: i32) -> bool {
+        let last = GasDay::from_epoch_day(day).plus(CONTRACT_DAYS);
+        self.days.range(day..=last.epoch_day()).next().is_some()
+    }
+}
+
+/// Those of days before one; none if they are of many meters.
+fn marked_before(c: &Connection, day: i32) -> rusqlite::Result<Option<Marked>> {
+    let mut statement = c.prepare_cached("SELECT day, meter FROM dirty WHERE day < ?1")?;
+    let mut rows = statement.query([day])?;
+    let mut marked = Marked::default();
+    while let Some(row) = rows.next()? {
+        marked.days.insert(row.get(0)?);
+        marked.meters.insert(row.get(1)?);
+        if marked.meters.len() > WAITING_MAX {
+            return Ok(None);
+        }
+    }
+    Ok(Some(marked))
 }
 
 /// Whether a day's rows hold totals that curves of days from `kept_from` on are computed from.

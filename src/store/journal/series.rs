@@ -137,22 +137,6 @@ impl Journal {
         Ok(points.into_iter().rfind(|point| point.at < at))
     }
 
-    /// The first total of an item after an instant. Blocks.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn total_after(
-        &self,
-        meter: &MeterId,
-        item: Item,
-        at: DateTime<Utc>,
-    ) -> Result<Option<TotalPoint>, StoreError> {
-        let day = self.clock().day_of(at);
-        let readings = self.curve_readings(meter, item, day, day.plus(1), 1)?;
-        let points = expand(&readings, item);
-        Ok(points.into_iter().find(|point| point.at > at))
-    }
-
     /// The `around` totals of an item nearest before the gas days `[from, to)` and after them, each
     /// in time order. Blocks.
     ///

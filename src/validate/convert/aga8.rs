@@ -1,84 +1,17 @@
-//! AGA8-92DC (DETAIL) and GERG-2008 by composition, through the crate `aga8`, a port of NIST's code.
+//! AGA8-92DC (DETAIL, GB/T 17747.2) by composition, through the crate `aga8`, a port of NIST's code.
 
 use ::aga8::composition::Composition as Fractions;
 use ::aga8::detail::Detail;
-use ::aga8::gerg2008::Gerg2008;
 
 use super::{ConvertError, GasState};
+use crate::domain::composition::{Component, Composition};
 
-/// A component of natural gas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are those of the substances")]
-pub enum Component {
-    Methane,
-    Nitrogen,
-    CarbonDioxide,
-    Ethane,
-    Propane,
-    Isobutane,
-    NButane,
-    Isopentane,
-    NPentane,
-    Hexane,
-    Heptane,
-    Octane,
-    Nonane,
-    Decane,
-    Hydrogen,
-    Oxygen,
-    CarbonMonoxide,
-    Water,
-    HydrogenSulfide,
-    Helium,
-    Argon,
-}
-
-/// A gas analysis: mole fractions that add up to 1.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Composition {
-    /// The components with their fractions, as given.
-    components: Vec<(Component, f64)>,
-}
-
-/// What rounding of an analysis to four or five places leaves.
-const SUM_TOLERANCE: f64 = 5e-4;
-
-impl Composition {
-    /// From the components that are there.
-    ///
-    /// # Errors
-    /// A fraction that is none, or a sum that is off by more than rounding explains. What rounding
-    /// leaves is shared out in proportion.
-    pub fn new(fractions: &[(Component, f64)]) -> Result<Self, ConvertError> {
-        for (_, fraction) in fractions {
-            if !(0.0..=1.0).contains(fraction) {
-                return Err(ConvertError::OutOfRange {
-                    method: "A gas analysis",
-                    what: "mole fraction",
-                    value: *fraction,
-                    least: 0.0,
-                    most: 1.0,
-                });
-            }
-        }
-        let sum: f64 = fractions.iter().map(|(_, fraction)| fraction).sum();
-        if (sum - 1.0).abs() > SUM_TOLERANCE {
-            return Err(ConvertError::Composition { sum });
-        }
-        let components = fractions
-            .iter()
-            .map(|(component, fraction)| (*component, fraction / sum))
-            .collect();
-        Ok(Self { components })
+fn fractions(of: &Composition) -> Fractions {
+    let mut all = Fractions::default();
+    for (component, fraction) in of.fractions() {
+        *field(&mut all, *component) += fraction;
     }
-
-    fn fractions(&self) -> Fractions {
-        let mut all = Fractions::default();
-        for (component, fraction) in &self.components {
-            *field(&mut all, *component) += fraction;
-        }
-        all
-    }
+    all
 }
 
 fn field(all: &mut Fractions, component: Component) -> &mut f64 {
@@ -117,7 +50,7 @@ pub(super) fn detail(gas: &Composition, state: GasState) -> Result<f64, ConvertE
         of: format!("{state:?}"),
     };
     equation
-        .set_composition(&gas.fractions())
+        .set_composition(&fractions(gas))
         .map_err(|_| unsolved())?;
     equation.p = state.pressure_kpa;
     equation.t = state.temperature_k;
@@ -126,29 +59,10 @@ pub(super) fn detail(gas: &Composition, state: GasState) -> Result<f64, ConvertE
     Ok(equation.z)
 }
 
-/// Z by GERG-2008.
-pub(super) fn gerg2008(gas: &Composition, state: GasState) -> Result<f64, ConvertError> {
-    const METHOD: &str = "GERG-2008";
-    state.within(METHOD, 70_000.0, 60.0, 700.0)?;
-    let mut equation = Gerg2008::new();
-    let unsolved = || ConvertError::NoSolution {
-        method: METHOD,
-        of: format!("{state:?}"),
-    };
-    equation
-        .set_composition(&gas.fractions())
-        .map_err(|_| unsolved())?;
-    equation.p = state.pressure_kpa;
-    equation.t = state.temperature_k;
-    equation.density(0).map_err(|_| unsolved())?;
-    equation.pressure();
-    Ok(equation.z)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::Component::*;
     use super::*;
+    use crate::domain::composition::Component::*;
 
     /// Gas 1 of ISO 12213-2, annex C.
     pub(in super::super) fn gas_1() -> Composition {
@@ -199,8 +113,6 @@ pub(super) mod tests {
         };
         let z = detail(&gas, state).unwrap();
         assert!((z - 1.173_801_364_147_326).abs() < 1e-9, "{z}");
-        let z = gerg2008(&gas, state).unwrap();
-        assert!((z - 1.174_690_666_383_717).abs() < 1e-9, "{z}");
     }
 
     #[test]
@@ -217,18 +129,5 @@ pub(super) mod tests {
                 assert!((z - expected).abs() <= 5.1e-6, "{kpa} kPa, {t} °C: {z}");
             }
         }
-    }
-
-    #[test]
-    fn an_analysis_that_is_none_is_refused() {
-        let error = Composition::new(&[(Methane, 0.9), (Ethane, 0.05)]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "mole fractions add up to 0.950000, not 1; write all components of the gas analysis"
-        );
-        assert!(Composition::new(&[(Methane, 1.2), (Ethane, -0.2)]).is_err());
-        assert!(Composition::new(&[]).is_err());
-        // Rounded to four places.
-        assert!(Composition::new(&[(Methane, 0.960_1), (Ethane, 0.040_1)]).is_ok());
     }
 }

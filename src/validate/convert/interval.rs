@@ -11,7 +11,7 @@ use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use super::{ConvertError, Converter, GasState, SgergGas, ZMethod};
+use super::{ConvertError, Converter, GasState, ZMethod};
 use crate::domain::calendar::GasDayClock;
 use crate::domain::quantity::ReferenceConditions;
 use crate::domain::reading::{Alarm, Item, Reading};
@@ -118,7 +118,7 @@ struct Gas {
 }
 
 impl ZoneConversion {
-    /// For a zone, by the gas qualities that are its own. A quality that SGERG-88 does not cover counts
+    /// For a zone, by the gas qualities that are its own. A quality that its method does not cover counts
     /// as none: the gas is converted as an ideal one, as before the first.
     pub fn new(
         zone: Option<&Zone>,
@@ -139,7 +139,11 @@ impl ZoneConversion {
                     let from = clock.start_of(crate::domain::calendar::GasDay(quality.from_on));
                     (
                         from,
-                        Gas::new(sgerg(quality, reference).ok().or_else(|| ideal(reference))),
+                        Gas::new(
+                            by_quality(quality, reference)
+                                .ok()
+                                .or_else(|| ideal(reference)),
+                        ),
                     )
                 })
                 .collect(),
@@ -174,14 +178,11 @@ impl ZoneConversion {
     }
 }
 
-fn sgerg(quality: &GasQuality, reference: ReferenceConditions) -> Result<Converter, ConvertError> {
-    let gas = SgergGas {
-        calorific_value_mjm3: quality.calorific_value_mjm3,
-        relative_density: quality.relative_density,
-        co2: quality.co2,
-        h2: quality.h2,
-    };
-    Converter::new(ZMethod::Sgerg88(gas.solve()?), reference)
+fn by_quality(
+    quality: &GasQuality,
+    reference: ReferenceConditions,
+) -> Result<Converter, ConvertError> {
+    Converter::new(ZMethod::of_gas(quality)?, reference)
 }
 
 fn ideal(reference: ReferenceConditions) -> Option<Converter> {
@@ -255,6 +256,7 @@ mod tests {
             relative_density: 0.581,
             co2: 0.006,
             h2: 0.0,
+            composition: None,
         }
     }
 
@@ -286,10 +288,41 @@ mod tests {
         assert!((before / 4.087_114 - 1.0).abs() < 1e-6, "{before}");
     }
 
+    /// Table 4 of the domain reference, §3.7, but for the rounding of the state.
+    #[test]
+    fn a_whole_analysis_is_converted_by_aga8() {
+        let gas = "CH4:0.965;N2:0.003;CO2:0.006;C2H6:0.018;C3H8:0.0045;iC4H10:0.001;nC4H10:0.001;\
+                   iC5H12:0.0005;nC5H12:0.0003;C6H14:0.0007";
+        // What SGERG-88 would be told is of another gas.
+        let quality = GasQuality {
+            relative_density: 0.75,
+            composition: Some(gas.parse().unwrap()),
+            ..quality("2026-11-01")
+        };
+        let conversion = ZoneConversion::new(
+            Some(&zone()),
+            &[quality],
+            GasDayClock::default(),
+            ReferenceConditions::CHINA,
+        );
+        for (pressure_kpa, temperature_c, expected, off_max) in [
+            (400.0, 10.0, 4.115_995, 3e-5),
+            (3_901.325, 15.0, 42.567_859, 3e-4),
+        ] {
+            let state = MeteredState {
+                pressure_kpa,
+                is_gauge: false,
+                temperature_c,
+            };
+            let factor = conversion.factor(at("2026-11-21"), state).unwrap() as f64 / 1e9;
+            assert!((factor / expected - 1.0).abs() < off_max, "{factor}");
+        }
+    }
+
     #[test]
     fn rounding_the_state_for_k_costs_less_than_a_ten_thousandth() {
         let (conversion, gas) = (conversion(), quality("2026-11-01"));
-        let exact = sgerg(&gas, ReferenceConditions::CHINA).unwrap();
+        let exact = by_quality(&gas, ReferenceConditions::CHINA).unwrap();
         for step in 0..500 {
             let step = f64::from(step);
             let state = MeteredState {

@@ -10,10 +10,12 @@ pub mod interval;
 mod nx19;
 mod sgerg88;
 
-pub use self::aga8::{Component, Composition};
 pub use self::nx19::Nx19Gas;
 pub use self::sgerg88::{Sgerg88, SgergGas};
+use crate::domain::composition::{Component, Composition};
+use crate::domain::meter::CorrectorMethod;
 use crate::domain::quantity::ReferenceConditions;
+use crate::domain::source::GasQuality;
 
 /// 0 °C in kelvin.
 pub const ZERO_CELSIUS_K: f64 = 273.15;
@@ -45,12 +47,6 @@ pub enum ConvertError {
         method: &'static str,
         /// What it was given.
         of: String,
-    },
-    /// Mole fractions that are no composition.
-    #[error("mole fractions add up to {sum:.6}, not 1; write all components of the gas analysis")]
-    Composition {
-        /// Their sum.
-        sum: f64,
     },
 }
 
@@ -121,11 +117,46 @@ pub enum ZMethod {
     Sgerg88(Sgerg88),
     /// AGA8-92DC (DETAIL) by composition.
     Detail(Composition),
-    /// GERG-2008 by composition.
-    Gerg2008(Composition),
 }
 
 impl ZMethod {
+    /// That of a gas of this quality: AGA8-92DC where the whole analysis is known, else SGERG-88.
+    ///
+    /// # Errors
+    /// A quality that SGERG-88 does not cover.
+    pub fn of_gas(quality: &GasQuality) -> Result<Self, ConvertError> {
+        match &quality.composition {
+            Some(composition) => Ok(Self::Detail(composition.clone())),
+            None => Ok(Self::Sgerg88(sgerg(quality)?)),
+        }
+    }
+
+    /// That of a corrector which says how it computes, with a gas of this quality.
+    ///
+    /// # Errors
+    /// A quality that the method does not cover.
+    pub fn of_corrector(
+        method: CorrectorMethod,
+        quality: Option<&GasQuality>,
+    ) -> Result<Self, ConvertError> {
+        match (method, quality) {
+            (CorrectorMethod::FixedK(k), _) => Ok(Self::FixedK(k)),
+            (CorrectorMethod::Sgerg88, Some(quality)) => Ok(Self::Sgerg88(sgerg(quality)?)),
+            (CorrectorMethod::Nx19, Some(quality)) => Ok(Self::Nx19(Nx19Gas {
+                relative_density: quality.relative_density,
+                co2: quality.co2,
+                n2: match &quality.composition {
+                    Some(composition) => composition.fraction(Component::Nitrogen),
+                    None => sgerg(quality)?.n2(),
+                }
+                // What is left for nitrogen may round below nothing.
+                .max(0.0),
+            })),
+            (CorrectorMethod::Aga8, Some(quality)) => Self::of_gas(quality),
+            (_, None) => Ok(Self::Ideal),
+        }
+    }
+
     /// Z, or 1/K of a fixed K.
     fn z_factor(&self, state: GasState) -> Result<f64, ConvertError> {
         match self {
@@ -134,9 +165,18 @@ impl ZMethod {
             Self::Nx19(gas) => gas.z_factor(state),
             Self::Sgerg88(gas) => gas.z_factor(state),
             Self::Detail(gas) => aga8::detail(gas, state),
-            Self::Gerg2008(gas) => aga8::gerg2008(gas, state),
         }
     }
+}
+
+fn sgerg(quality: &GasQuality) -> Result<Sgerg88, ConvertError> {
+    SgergGas {
+        calorific_value_mjm3: quality.calorific_value_mjm3,
+        relative_density: quality.relative_density,
+        co2: quality.co2,
+        h2: quality.h2,
+    }
+    .solve()
 }
 
 /// What a conversion is made of.
@@ -253,7 +293,6 @@ mod tests {
         };
         let methods = [
             (ZMethod::Sgerg88(gas.solve().unwrap()), 5e-5),
-            (ZMethod::Gerg2008(aga8::tests::gas_1()), 2e-4),
             (
                 ZMethod::Nx19(Nx19Gas {
                     relative_density: 0.581,
@@ -292,6 +331,49 @@ mod tests {
         assert!((china.ideal / normal.ideal - 1.073_22).abs() < 1e-5);
         assert!((china.factor / normal.factor - 1.073_826).abs() < 2e-6);
         assert!((china.ideal / iso.ideal - 1.017_352).abs() < 1e-6);
+    }
+
+    /// Nitrogen is what SGERG-88 finds, or what the analysis says.
+    #[test]
+    fn a_corrector_is_understood_by_its_own_method() {
+        let mut quality = GasQuality {
+            zone: "z".into(),
+            from_on: "2026-01-01".parse().unwrap(),
+            calorific_value_mjm3: 40.66,
+            relative_density: 0.581,
+            co2: 0.006,
+            h2: 0.0,
+            composition: None,
+        };
+        fn of(method: CorrectorMethod, quality: Option<&GasQuality>) -> ZMethod {
+            ZMethod::of_corrector(method, quality).unwrap()
+        }
+        let ZMethod::Nx19(gas) = of(CorrectorMethod::Nx19, Some(&quality)) else {
+            panic!("it is NX-19");
+        };
+        assert!((gas.n2 - 0.003).abs() < 2e-3, "{gas:?}");
+        assert!(matches!(
+            of(CorrectorMethod::Aga8, Some(&quality)),
+            ZMethod::Sgerg88(_)
+        ));
+        quality.composition = Some("CH4:0.9;N2:0.04;C2H6:0.06".parse().unwrap());
+        assert!(matches!(
+            of(CorrectorMethod::Aga8, Some(&quality)),
+            ZMethod::Detail(_)
+        ));
+        assert!(matches!(
+            of(CorrectorMethod::Sgerg88, Some(&quality)),
+            ZMethod::Sgerg88(_)
+        ));
+        let ZMethod::Nx19(gas) = of(CorrectorMethod::Nx19, Some(&quality)) else {
+            panic!("it is NX-19");
+        };
+        assert!((gas.n2 - 0.04).abs() < 1e-12, "{gas:?}");
+        assert_eq!(
+            of(CorrectorMethod::FixedK(1.02), None),
+            ZMethod::FixedK(1.02)
+        );
+        assert_eq!(of(CorrectorMethod::Nx19, None), ZMethod::Ideal);
     }
 
     #[test]

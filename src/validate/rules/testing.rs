@@ -52,6 +52,8 @@ pub(crate) fn meter() -> Meter {
         unit: 0,
         installed_on: day().0,
         removed_on: None,
+        corrected_at: None,
+        corrector_method: None,
     }
 }
 

@@ -45,7 +45,7 @@ use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, Rep
 use qiliang::serve::api::submissions::SubmissionRequest;
 use qiliang::serve::figures::supply::CarriedBySource;
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
-use qiliang::store::book::{Book, DocumentKind};
+use qiliang::store::book::{Book, DocumentKind, RunBeside};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
 use qiliang::validate::host_clock::HostClock;
 use serde::de::DeserializeOwned;
@@ -683,12 +683,20 @@ impl City {
             })
             .unwrap();
         city.book
-            .put_demand_days(demand(&registry, first, 20))
+            .restate_demand_days(
+                Vec::new(),
+                demand(&registry, first, 20),
+                chrono::DateTime::default(),
+            )
             .unwrap();
         for origin in ["2026-11-20T07:00:00+08:00", "2026-11-21T09:00:00+08:00"] {
             let origin_at = at(origin);
             city.book
-                .put_forecast_run(&forecast(&registry, origin_at), origin_at)
+                .put_forecast_run(
+                    &forecast(&registry, origin_at),
+                    RunBeside::default(),
+                    origin_at,
+                )
                 .unwrap();
         }
         city.weather();

@@ -97,7 +97,7 @@ async fn months_sum_over_every_dimension_and_over_the_year() {
             months: Some(&months),
             ..RunBeside::default()
         };
-        book.put_forecast_run_of(&run, beside, origin_at)
+        book.put_forecast_run(&run, beside, origin_at)
     };
     tokio::task::spawn_blocking(put).await.unwrap().unwrap();
     let total = city.json("/api/v1/forecast/months").await;
