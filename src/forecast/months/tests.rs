@@ -211,8 +211,8 @@ fn assert_coherent(run: &EngineRun, months: &MonthlyOutlook) {
             let draws = run.forecast.draws(view, &days);
             for (month, days) in months.joint(view, &[index]).iter().zip(&draws) {
                 let apart = month - days - known as f64;
-                // A zone's known volume is whole in the cells and not in the draws.
-                assert!(apart.abs() < 1.0 + 1e-6 * month, "{month} {days} {known}");
+                // Known volumes are whole in the cells, of which there are six, and not in the draws.
+                assert!(apart.abs() < 3.0 + 1e-6 * month, "{month} {days} {known}");
             }
         }
     }
