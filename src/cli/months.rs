@@ -25,7 +25,14 @@ pub(super) fn months(context: &Context, by: MonthsBy, is_json: bool) -> Result<(
         )
         .into());
     };
-    let Some(view) = months_view(&app.registry(), &outlook, by, None) else {
+    let renewed = match app.book.forecast_run_known_at(app.clock.now())? {
+        Some(run) => {
+            let parts = app.book.breakdown(&run.run_id)?;
+            parts.and_then(|parts| outlook.renewed(&run, &parts))
+        }
+        None => None,
+    };
+    let Some(view) = months_view(&app.registry(), &outlook, renewed.as_ref(), by, None) else {
         return Ok(());
     };
     if is_json {
@@ -33,6 +40,12 @@ pub(super) fn months(context: &Context, by: MonthsBy, is_json: bool) -> Result<(
         return Ok(());
     }
     println!("run {} from {}; 万m³", view.run_id, view.origin_at);
+    if let Some(newest) = &view.renewed_by {
+        println!(
+            "months that it covers whole: run {} from {}",
+            newest.run_id, newest.origin_at
+        );
+    }
     for rows in view.series.iter().chain([&view.total]) {
         print(&view, rows);
     }

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::breakdown::Part;
-use crate::domain::calendar::GasMonth;
+use crate::domain::breakdown::{Breakdown, Part};
+use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::customer::CustomerClass;
-use crate::domain::demand::{Band, DemandView, band_around};
+use crate::domain::demand::{Band, DemandForecast, DemandView, band_around};
 use crate::domain::id::{RunId, SourceId, ZoneId};
 
 /// Months of an outlook: at least a year, at most a year and a half, the month under way included.
@@ -123,6 +123,72 @@ impl MonthlyOutlook {
         let of_months =
             |series: &'a MonthSeries| months.iter().filter_map(|month| series.cells.get(*month));
         self.of(view).flat_map(of_months)
+    }
+
+    /// The gas day that the run it continues begins with.
+    pub fn first_day(&self) -> Option<GasDay> {
+        let first = self.months.first()?;
+        Some(first.month.first_day().plus(i64::from(first.known_days)))
+    }
+
+    /// The outlook with the months that are the run's alone from a later run of the same gas day: its cells and
+    /// draws beside what was measured before. Later months stay as they are. None where the run does not fit:
+    /// of another day, with other nodes or draws, or shorter.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "draws are kept in single precision"
+    )]
+    pub fn renewed(&self, run: &DemandForecast, parts: &Breakdown) -> Option<Self> {
+        let is_later = run.run_id != self.run_id && run.origin_at >= self.origin_at;
+        if !is_later || self.first_day().as_ref() != run.days.first() {
+            return None;
+        }
+        let mut new = self.clone();
+        for (index, of) in self.months.iter().enumerate() {
+            if of.basis != MonthBasis::Run {
+                continue;
+            }
+            let days = run.days.iter().enumerate();
+            let days = days.filter(|(_, day)| day.month() == of.month);
+            let days: Vec<usize> = days.map(|(position, _)| position).collect();
+            if days.len() != of.run_days as usize {
+                return None;
+            }
+            let mut whole_m3 = 0;
+            for series in &mut new.series {
+                let view = DemandView {
+                    zone: Some(series.zone.clone()),
+                    source: Some(series.source.clone()),
+                    class: Some(series.class),
+                    ..DemandView::default()
+                };
+                let cell = series.cells.get_mut(index)?;
+                let m3 = run.band(&view, &days).p50_m3;
+                cell.m3 = cell.known_m3 + m3;
+                cell.parts_m3 = [0; Part::ALL.len()];
+                for day in &days {
+                    let of_day = parts.day_m3(&view, *day);
+                    for (sum, m3) in cell.parts_m3.iter_mut().zip(of_day) {
+                        *sum += m3;
+                    }
+                }
+                whole_m3 += m3;
+                let draws = run.draws(&view, &days);
+                if draws.len() != self.draws || cell.parts_m3.iter().sum::<i64>() != m3 {
+                    return None;
+                }
+                let rows = series.draws.chunks_exact_mut(self.months.len());
+                for (row, draw) in rows.zip(draws) {
+                    *row.get_mut(index)? = (cell.known_m3 as f64 + draw) as f32;
+                }
+            }
+            if whole_m3 != run.band(&DemandView::total(), &days).p50_m3 {
+                return None;
+            }
+        }
+        new.run_id = run.run_id.clone();
+        new.origin_at = run.origin_at;
+        Some(new)
     }
 
     /// Position of a month, if the outlook has it.

@@ -165,6 +165,31 @@ impl<'a> Supply<'a> {
         self.draws_on(None, &index)
     }
 
+    /// Joint draws of everything in one hour of a day (by position), loss included, m³; zeros past the run's
+    /// hourly days.
+    pub fn hour_draws(&self, day: usize, hour: usize) -> Vec<f64> {
+        let Some(index) = self.day_indexes.get(day).copied() else {
+            return Vec::new();
+        };
+        let of = |view: &DemandView| self.forecast.hour_draws(view, index, hour);
+        let mut draws = of(&DemandView::total());
+        for draw in &mut draws {
+            *draw *= self.gross;
+        }
+        let of_day = self.carried_part.iter();
+        for ((_, zone, class), part) in of_day.filter(|((day, ..), _)| *day == index) {
+            let view = DemandView {
+                zone: Some(zone.clone()),
+                class: Some(*class),
+                ..DemandView::default()
+            };
+            for (draw, other) in draws.iter_mut().zip(of(&view)) {
+                *draw -= part * other;
+            }
+        }
+        draws
+    }
+
     fn draws_on(&self, source: Option<&SourceId>, days: &[usize]) -> Vec<f64> {
         let mut draws = self.through(source, None, days);
         for draw in &mut draws {

@@ -46,7 +46,7 @@ use crate::serve::api::outlook::{
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::api::submissions::SubmissionRequest;
-use crate::serve::figures::supply::CarriedBySource;
+use crate::serve::figures::bought::BoughtFacts;
 use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 
@@ -298,6 +298,10 @@ impl Actions for Desk {
         ledgering::export(&self.app, WHO).map_err(|error| failed("run.ledger", &error))
     }
 
+    fn bought(&self) -> Result<BoughtFacts, StoreError> {
+        purchases::bought_facts(&self.app)
+    }
+
     fn declare(&self, month: GasMonth) -> Result<Value, ActionError> {
         let made = planned(planning::declare(
             &self.app,
@@ -431,11 +435,6 @@ impl Actions for Desk {
                 message: error.to_string(),
             },
         })
-    }
-
-    fn carried(&self, from: GasDay, to: GasDay) -> Result<CarriedBySource, ActionError> {
-        purchases::carried(&self.app, &self.app.registry(), from, to)
-            .map_err(|error| store_failed(&error))
     }
 
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError> {

@@ -263,6 +263,11 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
         .document(DocumentKind::Nomination, &day.to_string())?;
     let (forecast, breakdown) = forecast_reaching(app, day)?;
     let (taken, delivered_yesterday_m3) = purchases::month_takes(app, &registry, day)?;
+    let bought_today = if day == today.plus(1) {
+        purchases::expected_today(app, &registry, &forecast, breakdown.as_ref())?
+    } else {
+        None
+    };
     Ok(nomination::nominate(&NominateInput {
         registry: &registry,
         calendar: &app.calendar(),
@@ -271,6 +276,7 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
         breakdown: breakdown.as_ref(),
         taken: &taken,
         delivered_yesterday_m3: &delivered_yesterday_m3,
+        bought_today_m3: bought_today.as_ref(),
         unaccounted_ratio: facts::unaccounted_ratio(app, &registry, today)?,
         sequence: 1,
         version: next_version(before.as_ref(), who),

@@ -3,14 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::contract::SupplyContract;
 use crate::domain::customer::{Customer, CustomerClass};
 use crate::domain::demand::{DemandDay, DemandForecast};
-use crate::domain::id::{ContractId, SourceId, ZoneId};
+use crate::domain::id::{ContractId, MeterId, SourceId, ZoneId};
+use crate::domain::meter::MeterRole;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
+use crate::domain::series::LoadCurve;
 use crate::plan::carried::Carried;
 use crate::plan::declaration::{MonthHistory, YearBought};
 use crate::plan::nomination::MonthTake;
@@ -18,8 +22,12 @@ use crate::plan::supply::Supply as PlannedSupply;
 use crate::plan::terms::contract_year_from;
 use crate::run::app::App;
 use crate::run::facts;
+use crate::serve::figures::bought::{Bought, BoughtFacts};
 use crate::serve::figures::cells::split_by_source;
-use crate::serve::figures::supply::{CarriedBySource, Supply};
+use crate::serve::figures::nominated::NominatedDay;
+use crate::serve::figures::supply::Supply;
+use crate::serve::figures::today::{FILL_DAYS_BACK, carried_hours};
+use crate::store::book::DocumentKind;
 use crate::store::error::StoreError;
 
 /// Gas days that the year before a declaration has.
@@ -28,28 +36,16 @@ const YEAR_DAYS: i64 = 365;
 /// What our own contracts delivered on past gas days, whole m³.
 #[derive(Debug, PartialEq)]
 pub struct Purchases {
-    ours: Supply,
-    carried_by_class: BTreeMap<(GasDay, CustomerClass), f64>,
+    gates: Supply,
+    carried: CarriedDays,
+    nominated: BTreeMap<GasDay, NominatedDay>,
 }
 
 /// Gas carried for others, m³.
 #[derive(Debug, Default, PartialEq)]
 struct CarriedDays {
-    by_source: CarriedBySource,
+    by_source: BTreeMap<(GasDay, SourceId), i64>,
     by_class: BTreeMap<(GasDay, CustomerClass), f64>,
-}
-
-/// Gas carried for others on the gas days `[from, to)`.
-///
-/// # Errors
-/// What the stores say.
-pub fn carried(
-    app: &App,
-    registry: &Registry,
-    from: GasDay,
-    to: GasDay,
-) -> Result<CarriedBySource, StoreError> {
-    Ok(carried_days(app, registry, from, to)?.by_source)
 }
 
 impl Purchases {
@@ -63,27 +59,67 @@ impl Purchases {
         from: GasDay,
         to: GasDay,
     ) -> Result<Self, StoreError> {
-        let carried = carried_days(app, registry, from, to)?;
         Ok(Self {
-            ours: facts::supply(app, registry, from, to)?.without(&carried.by_source),
-            carried_by_class: carried.by_class,
+            gates: facts::supply(app, registry, from, to)?,
+            carried: carried_days(app, registry, from, to)?,
+            nominated: nominated_days(app, registry, from, to)?,
         })
     }
 
     /// Delivered from a source under our own contract; none where the gates did not report.
+    ///
+    /// What the gates measured less what was carried for others, split over sources as the day was nominated:
+    /// a nomination departs from the fixed shares on purpose. A day that nobody nominated is split by shares.
     pub fn day_m3(&self, source: &SourceId, day: GasDay) -> Option<i64> {
-        self.ours.source_day_m3(source, day)
+        let nominated = self.nominated.get(&day);
+        if let Some(of_source) = nominated.and_then(|n| n.split_day(self.own_m3(day)?)) {
+            return Some(of_source.get(source).copied().unwrap_or(0));
+        }
+        let through = self.gates.source_day_m3(source, day)?;
+        let carried = self.carried.by_source.get(&(day, source.clone()));
+        Some((through - carried.copied().unwrap_or(0)).max(0))
+    }
+
+    /// Delivered on a day over all sources.
+    fn own_m3(&self, day: GasDay) -> Option<i64> {
+        let of_others = self.carried.by_source.iter();
+        let of_others = of_others.filter(|((of, _), _)| *of == day);
+        let carried: i64 = of_others.map(|(_, m3)| m3).sum();
+        Some((self.gates.day_m3(day)? - carried).max(0))
+    }
+
+    /// Sources that are known, and that zones without shares stand for.
+    fn sources(&self, registry: &Registry) -> BTreeSet<SourceId> {
+        let known = registry.sources.keys().cloned();
+        known.chain(self.gates.sources()).collect()
     }
 
     /// Whether the gates reported a day.
     fn is_known(&self, day: GasDay) -> bool {
-        self.ours.day_m3(day).is_some()
+        self.gates.day_m3(day).is_some()
     }
 
     fn carried_m3(&self, class: CustomerClass, day: GasDay) -> f64 {
-        let carried = self.carried_by_class.get(&(day, class));
+        let carried = self.carried.by_class.get(&(day, class));
         carried.copied().unwrap_or(0.0)
     }
+}
+
+/// What the gas days `[from, to)` were nominated with, of those that were.
+fn nominated_days(
+    app: &App,
+    registry: &Registry,
+    from: GasDay,
+    to: GasDay,
+) -> Result<BTreeMap<GasDay, NominatedDay>, StoreError> {
+    let mut days = BTreeMap::new();
+    for day in span(from, to.plus(-1)) {
+        let key = day.to_string();
+        let document = app.book.document(DocumentKind::Nomination, &key)?;
+        let read = document.and_then(|one| NominatedDay::of_document(registry, &one.body));
+        days.extend(read.map(|nominated| (day, nominated)));
+    }
+    Ok(days)
 }
 
 /// Of class 代输 all of its demand; of other classes the customers one by one. A day that one of these
@@ -382,6 +418,106 @@ fn by_class(
         out.insert(CustomerClass::Unaccounted, bought - sold);
     }
     Ok(out)
+}
+
+/// What is known of the purchases of the gas day under way and of the closed days behind it. With a damaged book
+/// it is what the gates say alone.
+///
+/// # Errors
+/// What the stores say.
+pub fn bought_facts(app: &App) -> Result<BoughtFacts, StoreError> {
+    let registry = app.registry();
+    let (now, today) = (app.clock.now(), app.today());
+    let mut facts = BoughtFacts {
+        now,
+        unaccounted_ratio: 0.0,
+        delivered: BTreeMap::new(),
+        gates: Vec::new(),
+        carried: carried_today(app, &registry, now, today)?,
+        nominated: None,
+    };
+    let gates = registry.meters.values();
+    for gate in gates.filter(|meter| meter.role == MeterRole::Gate) {
+        let curves = app.journal.curves_of(&gate.id, today, today.plus(1))?;
+        facts.gates.extend(curves);
+    }
+    match read_book(app, &registry, today, &mut facts) {
+        Err(error) if error.is_of_file() && error.path() == app.book.path() => {
+            let what = "loss, nominations and deliveries of closed days are not known";
+            facts::tell_damage(&app.book, what, &error);
+            Ok(facts)
+        }
+        read => read.map(|()| facts),
+    }
+}
+
+fn read_book(
+    app: &App,
+    registry: &Registry,
+    today: GasDay,
+    facts: &mut BoughtFacts,
+) -> Result<(), StoreError> {
+    facts.unaccounted_ratio = facts::unaccounted_ratio(app, registry, today)?;
+    let first = today.month().first_day().min(today.plus(-1));
+    let past = Purchases::read(app, registry, first, today)?;
+    for day in span(first, today.plus(-1)) {
+        let of_source = |source: &SourceId| Some((source.clone(), past.day_m3(source, day)?));
+        let sources = past.sources(registry);
+        let of_day: Option<BTreeMap<SourceId, i64>> = sources.iter().map(of_source).collect();
+        facts.delivered.extend(of_day.map(|of_day| (day, of_day)));
+    }
+    let mut nominated = nominated_days(app, registry, today, today.plus(1))?;
+    facts.nominated = nominated.remove(&today);
+    Ok(())
+}
+
+/// Carried for others in the hours of today that are over, by zone.
+fn carried_today(
+    app: &App,
+    registry: &Registry,
+    now: DateTime<Utc>,
+    today: GasDay,
+) -> Result<BTreeMap<ZoneId, [f64; 24]>, StoreError> {
+    let of_others = registry.customers.values().filter(|c| !c.is_bought_for());
+    let meters = of_others.flat_map(|customer| registry.meters_of(&customer.id));
+    let meters: Vec<MeterId> = meters.map(|meter| meter.id.clone()).collect();
+    if meters.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let curves_on = |day: GasDay| {
+        let mut curves = Vec::new();
+        let take = |_, curve| curves.push(curve);
+        let read = app
+            .journal
+            .for_each_curve_of(&meters, day, day.plus(1), take);
+        read.map(|()| curves)
+    };
+    let earlier: Vec<Vec<LoadCurve>> = FILL_DAYS_BACK
+        .iter()
+        .map(|back| curves_on(today.plus(-back)))
+        .collect::<Result<_, _>>()?;
+    Ok(carried_hours(
+        registry,
+        today,
+        now,
+        &curves_on(today)?,
+        &earlier,
+    ))
+}
+
+/// What the gas day under way is expected to deliver, by source: the figure of the overview.
+///
+/// # Errors
+/// What the stores say.
+pub fn expected_today(
+    app: &App,
+    registry: &Registry,
+    forecast: &DemandForecast,
+    breakdown: Option<&Breakdown>,
+) -> Result<Option<BTreeMap<SourceId, i64>>, StoreError> {
+    let facts = bought_facts(app)?;
+    let bought = Bought::new(registry, &facts, Some((forecast, breakdown)));
+    Ok(bought.expected().map(|today| today.by_source.clone()))
 }
 
 /// What each contract delivered in the month of a day up to the last closed gas day, where every day of it

@@ -23,8 +23,9 @@ use crate::serve::api::outlook::{
 };
 use crate::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use crate::serve::api::submissions::SubmissionRequest;
-use crate::serve::figures::supply::CarriedBySource;
+use crate::serve::figures::bought::BoughtFacts;
 use crate::serve::problem::ApiProblem;
+use crate::store::StoreError;
 use crate::store::book::DocumentKind;
 
 /// Why something asked for was not done.
@@ -160,6 +161,9 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
     /// The ledger as a workbook.
     fn ledger_xlsx(&self) -> Result<Vec<u8>, ActionError>;
 
+    /// What is known of purchases of the gas day under way and of the days behind it.
+    fn bought(&self) -> Result<BoughtFacts, StoreError>;
+
     /// Computes and keeps a new version of a month's declaration; the document as the book has it,
     /// a `plan::declaration::Declaration`.
     fn declare(&self, month: GasMonth) -> Result<serde_json::Value, ActionError>;
@@ -208,9 +212,6 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
 
     /// Judges the gas days `from..=to` again.
     fn judge_again(&self, from: GasDay, to: GasDay) -> Result<JudgedView, ActionError>;
-
-    /// Gas carried for others on the gas days `[from, to)`.
-    fn carried(&self, from: GasDay, to: GasDay) -> Result<CarriedBySource, ActionError>;
 
     /// Gates against meters over the gas days `[from, to)`.
     fn balance(&self, from: GasDay, to: GasDay) -> Result<Balance, ActionError>;

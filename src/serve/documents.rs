@@ -3,22 +3,22 @@
 //! Documents are JSON written by other stages, some of them by earlier versions of the program;
 //! a field that is not there is null, never a failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::domain::calendar::GasDay;
+use crate::domain::demand::DemandNode;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::live::LiveEvent;
 use crate::domain::quantity::StdVolume;
-use crate::domain::registry::Registry;
 use crate::ledger::entry::{LedgerEntry, Level};
 use crate::serve::api::declarations::DeclarationSummary;
 use crate::serve::codes;
 use crate::serve::figures::forecast::QualityRow;
 use crate::serve::figures::instant_text;
-use crate::serve::figures::overview::{AlertCounts, NominatedDay};
+use crate::serve::figures::overview::AlertCounts;
 use crate::serve::live::{Notice, NoticeKind, NoticeLevel};
 use crate::store::book::{Document, DocumentKind, ForecastHeader, Restatement};
 use crate::store::journal::ListedReject;
@@ -26,12 +26,12 @@ use crate::store::journal::ListedReject;
 /// Curves of days further back change in bulk, after an import or a change of the registry.
 const RECENT_CURVE_DAYS: i64 = 7;
 
-fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str)
 }
 
 /// A volume written as a number of m³ or as an exact string.
-fn volume(value: &Value) -> Option<StdVolume> {
+pub(super) fn volume(value: &Value) -> Option<StdVolume> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number
@@ -42,7 +42,7 @@ fn volume(value: &Value) -> Option<StdVolume> {
     }
 }
 
-fn volume_of(body: &Value, names: &[&str]) -> Option<StdVolume> {
+pub(super) fn volume_of(body: &Value, names: &[&str]) -> Option<StdVolume> {
     names
         .iter()
         .find_map(|name| body.get(name).and_then(volume))
@@ -78,58 +78,6 @@ pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
             .filter_map(|name| name.as_str().map(str::to_owned))
             .collect(),
     }
-}
-
-/// What a nomination says of each source; none if it has no lines.
-///
-/// A line counts as nominated by its `nominated_m3`, as long as that is null by what is suggested.
-pub(super) fn nominated_day(registry: &Registry, body: &Value) -> Option<NominatedDay> {
-    let lines = ["lines", "contracts", "rows"]
-        .into_iter()
-        .find_map(|name| body.get(name).and_then(Value::as_array))?;
-    let mut day = NominatedDay::default();
-    let mut hours = Some([0_i64; 24]);
-    for line in lines {
-        let source = text(line, "source").map(Into::into).or_else(|| {
-            let contract = text(line, "contract").or_else(|| text(line, "contract_id"))?;
-            let found = registry
-                .contracts
-                .iter()
-                .find(|c| c.id.as_str() == contract);
-            found.map(|c| c.source.clone())
-        });
-        let Some(source) = source else { continue };
-        let suggested = volume_of(line, &["suggested_m3"]).map(StdVolume::round_m3);
-        let nominated = volume_of(line, &["nominated_m3"])
-            .map(StdVolume::round_m3)
-            .or(suggested);
-        if let Some(m3) = nominated {
-            *day.nominated.entry(source.clone()).or_insert(0) += m3;
-        }
-        if let Some(m3) = suggested {
-            *day.suggested.entry(source).or_insert(0) += m3;
-        }
-        hours = hours
-            .zip(line_hours(line))
-            .map(|(sum, line)| std::array::from_fn(|h| at(&sum, h) + at(&line, h)));
-    }
-    day.hours = hours.filter(|_| !day.nominated.is_empty());
-    (!day.nominated.is_empty() || !day.suggested.is_empty()).then_some(day)
-}
-
-fn at(hours: &[i64; 24], hour: usize) -> i64 {
-    hours.get(hour).copied().unwrap_or(0)
-}
-
-fn line_hours(line: &Value) -> Option<[i64; 24]> {
-    let values = ["hourly_m3", "hours_m3", "hours"]
-        .into_iter()
-        .find_map(|name| line.get(name).and_then(Value::as_array))?;
-    let hours: Vec<i64> = values
-        .iter()
-        .map(|v| volume(v).map(StdVolume::round_m3))
-        .collect::<Option<_>>()?;
-    hours.try_into().ok()
 }
 
 /// Lines of a backtest document, its `quality`.
@@ -239,7 +187,7 @@ pub(super) fn run_notice(run: &ForecastHeader) -> Notice {
     }
 }
 
-/// One notice for each document that late truth restated: the sum over its days and nodes.
+/// One notice for each document that late truth restated: by how much the demand of its days changed.
 pub(super) fn restatement_notices(restated: &[Restatement]) -> Vec<Notice> {
     let mut documents: BTreeMap<(&str, &str, u32), Vec<&Restatement>> = BTreeMap::new();
     for one in restated {
@@ -252,8 +200,15 @@ pub(super) fn restatement_notices(restated: &[Restatement]) -> Vec<Notice> {
             of.iter().map(|one| one.day).min()?,
             of.iter().map(|one| one.day).max()?,
         );
-        let before: f64 = of.iter().map(|one| one.before_m3).sum();
-        let after: f64 = of.iter().map(|one| one.after_m3).sum();
+        // Nodes that did not change have no row: the changes sum to the city's, the volumes do not.
+        let change: f64 = of.iter().map(|one| one.after_m3 - one.before_m3).sum();
+        let change = format!("{change:+.0}").replace('-', "−");
+        let nodes: BTreeSet<&DemandNode> = of.iter().map(|one| &one.node).collect();
+        let nodes = nodes.len();
+        let days = |between: &str| match last {
+            last if last == first => first.to_string(),
+            last => format!("{first}{between}{last}"),
+        };
         let name = match kind {
             "declaration" => "月度申报",
             "nomination" => "日指定",
@@ -265,11 +220,13 @@ pub(super) fn restatement_notices(restated: &[Restatement]) -> Vec<Notice> {
             level: NoticeLevel::Yellow,
             code: "A403".to_owned(),
             title_zh: format!(
-                "追溯:{first} 至 {last} 用气量由 {before:.0} 改为 {after:.0} m³,涉及{name} {key} 第 {version} 版"
+                "追溯:{} 用气量变化 {change} m³({nodes} 个区域×类别),涉及{name} {key} 第 {version} 版",
+                days(" 至 ")
             ),
             title_en: format!(
-                "restated: demand of {first} to {last} was {before:.0} m³ and is {after:.0} m³; \
-                 {kind} {key}, version {version}, was made from it"
+                "restated: demand of {} changed by {change} m³ ({nodes} zone × class); \
+                 {kind} {key}, version {version}, was made from it",
+                days(" to ")
             ),
             subject: Some(format!("{kind} {key}")),
         })
@@ -405,23 +362,6 @@ mod tests {
     }
 
     #[test]
-    fn a_nomination_sums_its_lines_by_source() {
-        let registry = fixture::registry();
-        let body = json!({ "lines": [
-            { "contract": "HT-1", "suggested_m3": 700, "nominated_m3": "650.0000", "hourly_m3": vec![1; 24] },
-            { "source": "pipe", "suggested_m3": 50, "nominated_m3": null, "hourly_m3": vec![2; 24] },
-            { "source": "lng", "suggested_m3": 30, "hourly_m3": vec![3; 24] },
-        ]});
-        let day = nominated_day(&registry, &body).unwrap();
-        assert_eq!(day.nominated.get("pipe"), Some(&700));
-        assert_eq!(day.nominated.get("lng"), Some(&30));
-        assert_eq!(day.suggested.get("pipe"), Some(&750));
-        assert_eq!(day.hours, Some([6; 24]));
-        assert_eq!(nominated_day(&registry, &json!({})), None);
-        assert_eq!(nominated_day(&registry, &json!({ "lines": [] })), None);
-    }
-
-    #[test]
     fn closed_alerts_do_not_count() {
         let alerts = [
             document(
@@ -482,7 +422,19 @@ mod tests {
         assert_eq!(notices[0].code, "A403");
         assert_eq!(
             notices[0].title_zh,
-            "追溯:2026-11-19 至 2026-11-20 用气量由 150 改为 185 m³,涉及月度申报 2026-12 第 2 版"
+            "追溯:2026-11-19 至 2026-11-20 用气量变化 +35 m³(2 个区域×类别),涉及月度申报 2026-12 第 2 版"
+        );
+        let notices =
+            restatement_notices(&[restated("2026-11-19", Industrial, 267_156.0, 255_716.0)]);
+        assert!(
+            notices[0]
+                .title_zh
+                .starts_with("追溯:2026-11-19 用气量变化 −11440 m³(1 个区域×类别)")
+        );
+        assert!(
+            notices[0]
+                .title_en
+                .contains("demand of 2026-11-19 changed by −11440 m³ (1 zone × class)")
         );
     }
 

@@ -48,33 +48,54 @@ function clock() {
 const NOMINATED = { xiqi2: 331_000, zhonghua: 182_000, lng: 63_000 }
 const nominatedTotal = sum(Object.values(NOMINATED))
 
-function takenBySource({ day, running, part }) {
-  const totals = SOURCES.map(() => 0)
-  for (let index = 0; index <= Math.min(23, running); index += 1) {
-    hourBySource(day, index).forEach((m3, source) => {
-      totals[source] += index < running ? m3 : m3 * part
-    })
-  }
-  return totals.map(Math.round)
+/** Gas is bought with its loss: customers' meters show this part of it. */
+const SOLD = 0.978
+const bought = (m3) => Math.round(m3 / SOLD)
+const boughtBand = ({ p10_m3, p50_m3, p90_m3 }) => ({ p10_m3: bought(p10_m3), p50_m3: bought(p50_m3), p90_m3: bought(p90_m3) })
+
+/** Gates report whole hours, the last one and a half hours late. */
+const hoursIn = ({ progress }) => Math.max(0, Math.floor(progress * 24 - 1.5))
+/** Nominated by hour: like the day before, scaled to what is nominated. */
+function nominatedHours(day) {
+  const shape = Array.from({ length: 24 }, (_, index) => hourTotal(addDays(day, -1), index))
+  const all = sum(shape)
+  return wholeParts(shape.map((m3) => (m3 / all) * nominatedTotal))
+}
+
+/** What the gates have and what of it was nominated, split among sources as it was nominated. */
+function takenBySource(state) {
+  const hours = hoursIn(state)
+  const taken = sum(Array.from({ length: hours }, (_, index) => bought(hourTotal(state.day, index))))
+  const due = sum(nominatedHours(state.day).slice(0, hours))
+  const split = (m3) => wholeParts(SOURCES.map((source) => (m3 * NOMINATED[source.key]) / nominatedTotal))
+  return { hours, taken, due, bySource: split(taken), dueBySource: split(due) }
 }
 
 function kpi(state) {
   const { day, progress } = state
-  const taken = sum(takenBySource(state))
+  const { hours, taken, due } = takenBySource(state)
   const total = dayTotal(day)
-  const open = 1 - progress
+  const buys = taken + sum(Array.from({ length: 24 - hours }, (_, index) => bought(hourTotal(day, hours + index))))
   const tomorrow = dayTotal(addDays(day, 1))
   return {
     nominated_m3: nominatedTotal,
     taken_m3: taken,
-    used_m3: Math.round(taken * 0.978),
+    taken_through: stamp(gasDayStart(day) + hours * HOUR_MS),
+    taken_hours: hours,
+    due_m3: due,
+    pace_m3: taken - due,
+    used_m3: Math.round(total * progress),
     remaining_m3: nominatedTotal - taken,
-    remaining_avg_flow_m3h: (nominatedTotal - taken) / Math.max(0.2, open * 24),
+    remaining_avg_flow_m3h: hours === 24 ? null : (nominatedTotal - taken) / (24 - hours),
+    bought_day: { p10_m3: Math.round(buys - (buys - taken) * 0.055), p50_m3: buys, p90_m3: Math.round(buys + (buys - taken) * 0.06) },
+    deviation_m3: buys - nominatedTotal,
     expected_day: { p10_m3: Math.round(total - (total - taken) * 0.055), p50_m3: total, p90_m3: Math.round(total + (total - taken) * 0.06) },
-    over_probability: total > nominatedTotal ? 0.73 : 0.18,
+    over_probability: buys > nominatedTotal ? 0.73 : 0.18,
     yesterday_m3: dayTotal(addDays(day, -1)),
+    bought_yesterday_m3: bought(dayTotal(addDays(day, -1))),
     tomorrow: band(tomorrow, 0.048),
-    month_taken_m3: sum(Array.from({ length: 20 }, (_, back) => dayTotal(addDays(day, -1 - back)))) + taken,
+    bought_tomorrow: boughtBand(band(tomorrow, 0.048)),
+    month_taken_m3: sum(Array.from({ length: 20 }, (_, back) => bought(dayTotal(addDays(day, -1 - back))))) + taken,
     month_contract_m3: 16_800_000,
     remaining_avg_dcq_m3: 551_300,
   }
@@ -115,8 +136,8 @@ function overview() {
   const { day, running } = state
   const actual = (hours, index) => (index < running ? hours[index] : null)
   const total = Array.from({ length: 24 }, (_, index) => hourTotal(day, index))
-  const taken = takenBySource(state)
-  const flat = wholeParts(Array.from({ length: 24 }, () => nominatedTotal / 24))
+  const { hours: known, bySource, dueBySource } = takenBySource(state)
+  const nominated = nominatedHours(day)
   return {
     company: '豫南城市燃气有限公司',
     gas_day_start_hour: START_HOUR,
@@ -133,7 +154,9 @@ function overview() {
         actual_m3: actual(total, index),
         quality: index >= running ? null : index === 3 ? 'estimated' : 'measured',
         band: band(m3 * (1 + 0.02 * Math.sin(index * 1.7)), 0.055 + 0.002 * index),
-        nominated_m3: flat[index],
+        bought_m3: index < known ? bought(m3) : null,
+        bought_band: boughtBand(band(m3 * (1 + 0.02 * Math.sin(index * 1.7)), 0.055 + 0.002 * index)),
+        nominated_m3: nominated[index],
       })),
     },
     sources: SOURCES.map((source, index) => ({
@@ -143,11 +166,14 @@ function overview() {
       supplier: source.supplier,
       delivery_point: source.delivery_point,
       nominated_m3: NOMINATED[source.key],
-      taken_m3: taken[index],
+      taken_m3: bySource[index],
+      taken_by: 'nomination',
+      due_m3: dueBySource[index],
+      pace_m3: bySource[index] - dueBySource[index],
       month_contract_m3: source.dcq * 30,
       month_taken_m3: source.dcq * 20.4,
       remaining_avg_dcq_m3: source.dcq * 0.98,
-      tomorrow: band(dayTotal(addDays(day, 1)) * source.share, 0.06),
+      tomorrow: boughtBand(band(dayTotal(addDays(day, 1)) * source.share, 0.06)),
       suggested_m3: Math.round((dayTotal(addDays(day, 1)) * source.share * 1.012) / 100) * 100,
     })),
     classes: CLASSES.map((item, index) => ({
@@ -187,6 +213,9 @@ function parts(by, day, index) {
 }
 const dayParts = (by, day) => Array.from({ length: 24 }, (_, index) => parts(by, day, index)).reduce((a, b) => a.map((value, key) => value + b[key]))
 
+/** Nothing is bought for one class or slot. */
+const isOfPurchases = (by, key) => key === null || by === 'total' || by === 'source'
+
 /** The months of the same city: each member a part of the total, so that they add up. */
 function months(query) {
   const by = query.get('by') ?? 'total'
@@ -221,7 +250,7 @@ function months(query) {
   }
   const members = whole.map(split)
   return {
-    run_id: '01JD4Y6T8QZK3M5R7V9XBCD100', origin_at: stamp(at), by,
+    run_id: '01JD4Y6T8QZK3M5R7V9XBCD100', origin_at: stamp(at), renewed_by: null, by,
     months: names.map((name, ahead) => ({ month: name, basis: ahead < 2 ? 'run' : ahead === 2 ? 'joint' : 'months', known_days: ahead === 0 ? 19 : 0, filled_days: 0, run_days: ahead < 2 ? 11 : ahead === 2 ? 20 : 0, later_days: ahead < 2 ? 0 : ahead === 2 ? 11 : 30 })),
     total: rows({ key: 'total', name_zh: '合计', name_en: 'Total' }, whole),
     series: labels.map(([key, name], index) => rows({ key, name_zh: name, name_en: key }, members.map((of) => of[index]))),
@@ -313,12 +342,16 @@ function forecast(query) {
     const taken = sum(daysOf(name).filter((that) => that < day).map(dayTotal))
     const rest = sum(daysOf(name).filter((that) => that >= day).map(dayTotal))
     const remaining = band(rest, name === month ? 0.03 : 0.055)
+    const plus = (of, m3) => ({ p10_m3: m3 + of.p10_m3, p50_m3: m3 + of.p50_m3, p90_m3: m3 + of.p90_m3 })
+    const contract_m3 = name === month ? 16_800_000 : 20_600_000
+    const ahead = boughtBand(remaining)
+    const expected = plus(ahead, bought(taken))
     return {
       month: name,
-      taken_m3: taken,
+      used_m3: taken,
       remaining,
-      expected: { p10_m3: taken + remaining.p10_m3, p50_m3: taken + remaining.p50_m3, p90_m3: taken + remaining.p90_m3 },
-      contract_m3: name === month ? 16_800_000 : 20_600_000,
+      expected: plus(remaining, taken),
+      bought: isOfPurchases(by, query.get('key')) ? { taken_m3: bought(taken), remaining: ahead, expected, contract_m3, gap_m3: expected.p50_m3 - contract_m3 } : null,
     }
   }
   return {
@@ -358,6 +391,9 @@ function forecast(query) {
       yesterday: { day: yesterday, actual_m3: dayTotal(yesterday), forecast_m3: Math.round(dayTotal(yesterday) * 0.983) },
       today: { day, band: band(dayTotal(day), 0.02) },
       tomorrow: { day: tomorrow, band: band(dayTotal(tomorrow), 0.048) },
+      bought: isOfPurchases(by, query.get('key'))
+        ? { yesterday_m3: bought(dayTotal(yesterday)), today: kpi(clock()).bought_day, tomorrow: boughtBand(band(dayTotal(tomorrow), 0.048)) }
+        : null,
     },
     month: [monthBlock(month), monthBlock(next)],
     quality: [

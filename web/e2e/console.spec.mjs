@@ -36,8 +36,8 @@ const PAGES = [
     charts: ['chart-forecast'],
     ready: ['day-cards', 'dimension-table', 'months', 'run', 'parts', 'outlook', 'similar'],
     texts: {
-      'zh-CN': ['预测报告', '昨日实际', '今日预计', '明日预测', '本月与下月', '预测质量', '运行编号', '明日预测的四部分', '其他影响因素', '高峰与设计日'],
-      en: ['Forecast report', 'Tomorrow, forecast', 'This month and next', 'Forecast quality', 'The four parts of tomorrow'],
+      'zh-CN': ['预测报告', '昨日实际用气', '今日用气预测', '明日用气预测', '购气侧', '本月与下月', '预测质量', '运行编号', '明日预测的四部分', '其他影响因素', '高峰与设计日'],
+      en: ['Forecast report', 'Tomorrow, forecast use', 'This month and next', 'Forecast quality', 'The four parts of tomorrow'],
     },
   },
   {

@@ -471,3 +471,48 @@ fn what_december_draws_goes_on_in_january() {
     let together = both / (one * other).sqrt();
     assert!(together > 0.2, "{together}");
 }
+
+#[test]
+fn a_later_run_of_the_day_renews_the_months_it_covers_and_no_others() {
+    let (first, months) = made(&city(today(), day("2023-10-01")));
+    // Said of the same days at noon: an announced change that nobody knew of in the morning.
+    let mut later = first.clone();
+    later.forecast.run_id = "F-later".into();
+    later.forecast.origin_at += TimeDelta::hours(4);
+    let same = months.renewed(&later.forecast, &later.breakdown).unwrap();
+    for (index, of) in months.months.iter().enumerate() {
+        let total = DemandView::total();
+        assert_eq!(
+            same.band(&total, &[index]).p50_m3,
+            months.band(&total, &[index]).p50_m3
+        );
+        assert_eq!(
+            same.parts(&total, &[index]),
+            months.parts(&total, &[index]),
+            "{of:?}"
+        );
+    }
+    for row in &mut later.forecast.cube.rows {
+        row.hours_m3[5] += 7;
+    }
+    for row in &mut later.breakdown.rows {
+        row.m3[1] += 7;
+    }
+    let new = months.renewed(&later.forecast, &later.breakdown).unwrap();
+    assert_eq!(new.run_id, "F-later".into());
+    later.months = None;
+    assert_coherent(&later, &new);
+    for (index, of) in months.months.iter().enumerate() {
+        let m3 = |of: &MonthlyOutlook| of.band(&DemandView::total(), &[index]).p50_m3;
+        let rows = later.forecast.cube.rows.iter();
+        let renewed = rows.filter(|row| later.forecast.days[row.day_index].month() == of.month);
+        let more = match of.basis {
+            MonthBasis::Run => 7 * i64::try_from(renewed.count()).unwrap(),
+            MonthBasis::Joint | MonthBasis::Months => 0,
+        };
+        assert_eq!(m3(&new), m3(&months) + more, "{of:?}");
+    }
+    // A run of the next day knows another past: its own months come with it.
+    later.forecast.days.remove(0);
+    assert_eq!(months.renewed(&later.forecast, &later.breakdown), None);
+}

@@ -1,7 +1,10 @@
 //! One contract's line: what is suggested, by hour, and what kept it from being another quantity.
 
+use std::collections::BTreeMap;
+
 use crate::domain::contract::{ContractComponentKind, SupplyContract};
 use crate::domain::demand::quantile_of_sorted;
+use crate::domain::id::SourceId;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
 use crate::plan::declaration::Quantiles;
@@ -14,7 +17,7 @@ use crate::plan::supply::{Supply, band_of};
 pub(super) fn line(
     input: &NominateInput<'_>,
     supply: &Supply<'_>,
-    today: Option<&Supply<'_>>,
+    today: Option<&BTreeMap<SourceId, i64>>,
     problem: &Problem,
     contract: &SupplyContract,
     k: usize,
@@ -74,7 +77,7 @@ pub(super) fn line(
         take_max_m3: (quantity > 0.0 && terms.take_day_max_ratio > 0.0)
             .then(|| whole(terms.take_day_max_ratio * average)),
         delivered_yesterday_m3: input.delivered_yesterday_m3.get(&contract.id).copied(),
-        today_m3: today.map(|t| source_m3(t, &contract.source)),
+        today_m3: today.map(|t| t.get(&contract.source).copied().unwrap_or(0)),
         forecast,
         p5_m3: whole(quantile_of_sorted(&draws, 0.05)),
         p95_m3: whole(quantile_of_sorted(&draws, 0.95)),

@@ -46,6 +46,9 @@ pub struct NominateInput<'a> {
     pub taken: &'a BTreeMap<ContractId, MonthTake>,
     /// Delivered on the last closed gas day, by contract.
     pub delivered_yesterday_m3: &'a BTreeMap<ContractId, i64>,
+    /// What the day before is expected to deliver by source, where it is under way and its first hours are
+    /// known; else it is what the forecast says of the whole of it.
+    pub bought_today_m3: Option<&'a BTreeMap<SourceId, i64>>,
     /// Loss and own use, part of what is bought.
     pub unaccounted_ratio: f64,
     /// Running number within the day.
@@ -248,7 +251,11 @@ pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
         Supply::over(input.forecast, days, ratio, &carried)
     };
     let supply = on_days(vec![input.day])?;
-    let today = on_days(vec![input.day.plus(-1)]).ok();
+    let today = input.bought_today_m3.cloned().or_else(|| {
+        let today = on_days(vec![input.day.plus(-1)]).ok()?;
+        let of = |source: SourceId| (source.clone(), source_m3(&today, &source));
+        Some(today.sources().into_iter().map(of).collect())
+    });
     let contracts = contracts_of(input, &supply)?;
     let before = on_days(open_days_before(input))?;
     let problem = day_problem(input, &supply, &before, &contracts)?;

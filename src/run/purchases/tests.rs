@@ -172,3 +172,83 @@ fn a_month_of_which_a_day_is_unknown_is_not_taken_for_less() {
     assert!(taken.is_empty());
     assert!(delivered.contains_key("HT-1"));
 }
+
+/// A nomination of `lng` and `pipe` by the hour.
+fn nominate(app: &App, day: GasDay, lng: i64, pipe: i64) {
+    let line = |source: &str, m3: i64| {
+        serde_json::json!({ "source": source, "suggested_m3": m3, "nominated_m3": m3,
+            "hours_m3": vec![m3 / 24; 24] })
+    };
+    let body = serde_json::json!({ "lines": [line("lng", lng), line("pipe", pipe)] });
+    let now = app.clock.now();
+    let kind = DocumentKind::Nomination;
+    app.book
+        .put_document(kind, &day.to_string(), body, now, "w", "r")
+        .unwrap();
+}
+
+#[test]
+fn a_nominated_day_is_split_as_it_was_nominated_whatever_the_shares_say() {
+    let registry = fixture::registry();
+    let dir = TempDir::new().unwrap();
+    let app = city(&dir, &registry, "2026-11-01");
+    let yesterday = fixture::day("2026-11-20");
+    let read = || Purchases::read(&app, &registry, yesterday.plus(-1), yesterday.plus(1)).unwrap();
+    let of = |known: &Purchases, source: &str, day| known.day_m3(&source.into(), day).unwrap();
+    let before = read();
+    nominate(&app, yesterday, 2_400, 7_200);
+    let after = read();
+    let total = of(&before, "lng", yesterday) + of(&before, "pipe", yesterday);
+    let lng = of(&after, "lng", yesterday);
+    assert_eq!(lng, StdVolume::from_f64(total as f64 / 4.0).round_m3());
+    assert_eq!(lng + of(&after, "pipe", yesterday), total);
+    assert_ne!(lng, of(&before, "lng", yesterday));
+    // The day before, which nobody nominated, is split by shares as ever.
+    let day_before = yesterday.plus(-1);
+    assert_eq!(
+        of(&after, "lng", day_before),
+        of(&before, "lng", day_before)
+    );
+    // What the documents say of yesterday's delivery is that.
+    let (_, delivered) = month_takes(&app, &registry, fixture::day(TODAY)).unwrap();
+    assert_eq!(delivered["HT-2"], lng);
+}
+
+#[test]
+fn the_overview_and_the_nomination_expect_the_same_of_today() {
+    let registry = fixture::registry();
+    let dir = TempDir::new().unwrap();
+    let (app, reload) = app_of(
+        dir.path(),
+        registry.clone(),
+        fixture::at("2026-11-21T12:20:00+08:00"),
+    );
+    drop(reload);
+    let today = fixture::day(TODAY);
+    for i in 1..=20 {
+        put_curves(&app, curves_on(&registry, today.plus(-i)));
+    }
+    let gates = fixture::gate_curves(&registry, today, 4);
+    let known: i64 = gates
+        .iter()
+        .flat_map(|c| &c.hours)
+        .map(|v| v.round_m3())
+        .sum();
+    put_curves(&app, gates);
+    nominate(&app, today, 2_400, 7_200);
+    let facts = bought_facts(&app).unwrap();
+    assert_eq!(facts.delivered.len(), 20);
+    let forecast = fixture::forecast(&registry, "2026-11-21T08:05:00+08:00", 45);
+    let bought = Bought::new(&registry, &facts, Some((&forecast, None)));
+    assert_eq!(bought.taken_m3, Some(known));
+    let of_overview = bought.expected().unwrap();
+    let of_nomination = expected_today(&app, &registry, &forecast, None)
+        .unwrap()
+        .unwrap();
+    assert_eq!(of_nomination, of_overview.by_source);
+    let sum: i64 = of_nomination.values().sum();
+    assert_eq!(sum, of_overview.band.p50_m3);
+    // Not what the run says of the whole day, as if nothing of it were known.
+    let whole = bought.day_band(today, None).unwrap().p50_m3;
+    assert_ne!(sum, whole);
+}

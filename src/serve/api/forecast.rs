@@ -77,8 +77,10 @@ pub(super) async fn get_forecast_months(
     let view = state.blocking(move |state| {
         let by = query.by.unwrap_or_default();
         let key = query.key.as_deref();
-        let outlook = state.months()?;
-        months_view(&state.registry(), &outlook, by, key).ok_or_else(|| unknown_key(key))
+        let of_day = state.months()?;
+        let renewed = state.months_renewed(&of_day)?;
+        let view = months_view(&state.registry(), &of_day, renewed.as_ref(), by, key);
+        view.ok_or_else(|| unknown_key(key))
     });
     Ok(Json(view.await?))
 }

@@ -1,7 +1,8 @@
 //! 调度气量预测日报 (domain.md §2.11): today, tomorrow and the week by source, class and slot on paper.
 //!
 //! Every volume is a sum of the run's published cells, so no two tables of it differ, and none from
-//! the console or the declaration.
+//! the console or the declaration. They are what customers use (用户侧); what stands beside a nomination or
+//! a contract is what is bought (购气侧), as the overview and the nomination have it.
 
 mod page;
 
@@ -17,6 +18,7 @@ use crate::serve::figures::forecast::{
     Cards, Dimension, Horizon, Label, MonthView, QualityRow, members_of,
 };
 use crate::serve::figures::methods::NodeMethod;
+use crate::serve::figures::nominated::NominatedDay;
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, band_of, hour_band_of};
 use crate::serve::live::Notice;
@@ -223,10 +225,8 @@ impl AppState {
     pub(super) fn dispatch_report(&self, run: &Run) -> Result<DispatchReport, ApiProblem> {
         let registry = self.registry();
         let today = self.gas_day();
-        let store = |error| ApiProblem::store("the book", &error);
         let id = &run.forecast.run_id;
-        let breakdown = self.book().breakdown(id).map_err(store)?;
-        let tables = tables(&registry, run, breakdown.as_ref(), today).ok_or_else(|| {
+        let tables = tables(&registry, run, run.breakdown.as_ref(), today).ok_or_else(|| {
             ApiProblem::not_found(
                 "forecast.too_short",
                 format!(
@@ -242,7 +242,7 @@ impl AppState {
             })?;
         let nominated = self
             .nomination(today.plus(1))?
-            .and_then(|body| documents::nominated_day(&registry, &body))
+            .and_then(|body| NominatedDay::of_document(&registry, &body))
             .map(|day| (day.nominated.values().sum(), day.suggested.values().sum()));
         Ok(DispatchReport {
             company: registry.company.name.clone(),

@@ -211,20 +211,27 @@ impl Writer<'_> {
         let change = ratio(tomorrow.p50_m3, today.p50_m3).map_or_else(|| "—".into(), percent);
         let mut lead = match self.words {
             Language::Zh => format!(
-                "明日({})预计 <b>{}</b> 万m³(P10–P90 {}–{}),较今日 {change}",
+                "明日({})用气预计 <b>{}</b> 万m³(用户侧,P10–P90 {}–{}),较今日 {change}",
                 self.day(cards.tomorrow.day),
                 about(tomorrow.p50_m3),
                 about(tomorrow.p10_m3),
                 about(tomorrow.p90_m3)
             ),
             Language::En => format!(
-                "Tomorrow ({}): <b>{}</b> 10⁴ m³ expected (P10–P90 {}–{}), {change} against today",
+                "Tomorrow ({}): use of <b>{}</b> 10⁴ m³ expected at customers (P10–P90 {}–{}), {change} against today",
                 self.day(cards.tomorrow.day),
                 about(tomorrow.p50_m3),
                 about(tomorrow.p10_m3),
                 about(tomorrow.p90_m3)
             ),
         };
+        if let Some(band) = cards.bought.and_then(|bought| bought.tomorrow) {
+            let m3 = about(band.p50_m3);
+            _ = match self.words {
+                Language::Zh => write!(lead, ";购气预计 {m3} 万m³(购气侧)"),
+                Language::En => write!(lead, "; {m3} 10⁴ m³ to be bought at the gates"),
+            };
+        }
         if let Some((nominated, suggested)) = report.nominated {
             _ = match self.words {
                 Language::Zh => write!(
@@ -242,25 +249,22 @@ impl Writer<'_> {
             };
         }
         for month in &report.months {
-            let Some(contract) = month.contract_m3 else {
+            let Some(bought) = month.bought else { continue };
+            let Some((expected, gap)) = bought.expected.zip(bought.gap_m3) else {
                 continue;
             };
-            let gap = month.expected.p50_m3 - contract;
+            let (m3, beyond) = (about(expected.p50_m3), about(gap.abs()));
             _ = match self.words {
                 Language::Zh => write!(
                     lead,
-                    ";{} 预计 {} 万m³,{}合同 {} 万m³",
+                    ";{} 购气预计 {m3} 万m³,{}合同 {beyond} 万m³",
                     month.month,
-                    about(month.expected.p50_m3),
                     if gap > 0 { "超" } else { "低于" },
-                    about(gap.abs())
                 ),
                 Language::En => write!(
                     lead,
-                    "; {} expected {} 10⁴ m³, {} 10⁴ m³ {} contract",
+                    "; {} {m3} 10⁴ m³ to be bought, {beyond} 10⁴ m³ {} contract",
                     month.month,
-                    about(month.expected.p50_m3),
-                    about(gap.abs()),
                     if gap > 0 { "above" } else { "below" }
                 ),
             };
@@ -299,8 +303,8 @@ impl Writer<'_> {
         }
         let (note, made, checked) = (
             self.say(
-                "各表 P50 合计相等到 0.0001 万m³;P10、P90 按联合情景计算,不可相加。",
-                "The P50 of all tables agree to 0.0001 × 10⁴ m³; P10 and P90 come from joint scenarios and do not add up.",
+                "各表为用户侧用气量,P50 合计相等到 0.0001 万m³;P10、P90 按联合情景计算,不可相加。购气侧含供销差与自用,不含过网气。",
+                "Tables are of customers' use; their P50 agree to 0.0001 × 10⁴ m³. P10 and P90 come from joint scenarios and do not add up. What is bought at the gates has the loss in it, and no gas carried for others.",
             ),
             self.say("编制:系统", "Made by: the system"),
             self.say("审核:", "Checked by:"),

@@ -5,7 +5,7 @@ use crate::domain::calendar::GasMonth;
 use crate::domain::demand::DemandCube;
 use crate::domain::language::Language;
 use crate::serve::figures::fixture;
-use crate::serve::figures::forecast::{DayCard, YesterdayCard};
+use crate::serve::figures::forecast::{BoughtCards, BoughtMonth, DayCard, YesterdayCard};
 
 fn today() -> GasDay {
     fixture::day("2026-11-21")
@@ -17,7 +17,7 @@ fn run() -> (Registry, Run) {
     (registry, Run::new(forecast))
 }
 
-fn report(registry: &Registry, tables: Tables) -> DispatchReport {
+fn report(tables: Tables) -> DispatchReport {
     let card = |day, band| DayCard { day, band };
     DispatchReport {
         company: "某燃 <股份>".into(),
@@ -34,6 +34,11 @@ fn report(registry: &Registry, tables: Tables) -> DispatchReport {
             },
             today: card(today(), tables.total.today),
             tomorrow: card(today().plus(1), tables.total.tomorrow),
+            bought: Some(BoughtCards {
+                yesterday_m3: Some(1_045),
+                today: Some(tables.total.today.plus(300)),
+                tomorrow: Some(tables.total.tomorrow.plus(400)),
+            }),
         },
         nominated: Some((1_234, 5_678)),
         months: vec![MonthView {
@@ -41,14 +46,16 @@ fn report(registry: &Registry, tables: Tables) -> DispatchReport {
                 year: 2026,
                 month: 11,
             },
-            taken_m3: 10,
+            used_m3: Some(10),
             remaining: tables.total.week,
-            expected: tables.total.week.plus(10),
-            contract_m3: crate::serve::figures::supply::month_contract_m3(
-                registry,
-                today().month(),
-                None,
-            ),
+            expected: Some(tables.total.week.plus(10)),
+            bought: Some(BoughtMonth {
+                taken_m3: Some(110),
+                remaining: Some(tables.total.week),
+                expected: Some(tables.total.week.plus(110)),
+                contract_m3: Some(tables.total.week.p50_m3 + 110 - 23_400),
+                gap_m3: Some(23_400),
+            }),
         }],
         tables,
         outlook: None,
@@ -123,10 +130,26 @@ fn the_page_prints_what_the_tables_say_in_both_languages() {
     let tables = tables(&registry, &run, None, today()).unwrap();
     let tomorrow = tables.total.tomorrow.p50_m3;
     let printed = format!("{}.{:04}", tomorrow / 10_000, tomorrow % 10_000);
-    let report = report(&registry, tables);
+    let report = report(tables);
     let (zh, en) = (html(&report, Language::Zh), html(&report, Language::En));
     assert!(zh.contains("某燃 &lt;股份&gt;") && zh.contains("调度气量预测日报"));
     assert!(zh.contains("建议日指定 0.5678 万m³,已指定 0.1234 万m³"));
+    // Beside the contract stands what is bought, not what customers use.
+    assert!(zh.contains(";2026-11 购气预计 ") && zh.contains("超合同 2.34 万m³"));
+    assert!(en.contains("to be bought, 2.34 10⁴ m³ above contract"));
+    let bought = format!(
+        "{}.{:04}",
+        (tomorrow + 400) / 10_000,
+        (tomorrow + 400) % 10_000
+    );
+    for (page, side) in [(&zh, "购气侧(门站)"), (&en, "Bought at the gates")] {
+        let table = page.split(side).nth(1).unwrap();
+        let table = table.split("</table>").next().unwrap();
+        assert!(
+            table.contains(&bought) && table.contains("0.1045"),
+            "{table}"
+        );
+    }
     assert!(en.contains("Dispatch forecast report") && en.contains("<html lang=\"en\">"));
     assert!(zh.contains("@page{size:A4"));
     for page in [&zh, &en] {
@@ -240,7 +263,7 @@ proptest! {
 #[test]
 fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     let (registry, run) = run();
-    let mut report = report(&registry, tables(&registry, &run, None, today()).unwrap());
+    let mut report = report(tables(&registry, &run, None, today()).unwrap());
     let node = |zone: &str, model: &str, m3| NodeMethod {
         zone: zone.into(),
         class: "industrial".into(),

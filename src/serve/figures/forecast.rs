@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::DemandView;
-use crate::domain::id::RunId;
+use crate::domain::id::{RunId, SourceId};
 use crate::domain::registry::Registry;
+use crate::serve::figures::bought::Bought;
 use crate::serve::figures::cells::Cells;
 use crate::serve::figures::methods::methods;
 use crate::serve::figures::overview::Run;
@@ -21,8 +22,8 @@ mod view;
 
 pub use members::{Member, class_label, members, members_of};
 pub use view::{
-    Cards, DayCard, Dimension, ForecastPoint, ForecastView, HistoryPoint, Horizon, Label,
-    MonthView, QualityRow, Series, TableRow, YesterdayCard,
+    BoughtCards, BoughtMonth, Cards, DayCard, Dimension, ForecastPoint, ForecastView, HistoryPoint,
+    Horizon, Label, MonthView, QualityRow, Series, TableRow, YesterdayCard,
 };
 
 /// Completed days before today that the daily view shows.
@@ -44,6 +45,8 @@ pub struct ForecastFacts<'a> {
     pub history: &'a Cells,
     /// The gas day that runs.
     pub today: &'a Today,
+    /// Purchases.
+    pub bought: &'a Bought<'a>,
     /// The last run made before yesterday began.
     pub run_before_yesterday: Option<&'a Run>,
     /// The last backtest.
@@ -297,15 +300,24 @@ impl ForecastFacts<'_> {
                 day: today.plus(1),
                 band: self.day_band(view, today.plus(1)),
             },
+            bought: is_of_purchases(view).then(|| self.bought_cards(view.source.as_ref())),
+        }
+    }
+
+    fn bought_cards(&self, source: Option<&SourceId>) -> BoughtCards {
+        let today = self.today.day;
+        BoughtCards {
+            yesterday_m3: self.bought.delivered_m3(today.plus(-1), source),
+            today: self.bought.today_band(source),
+            tomorrow: self.bought.day_band(today.plus(1), source),
         }
     }
 
     fn month(&self, month: GasMonth, view: &DemandView) -> MonthView {
-        let taken_m3 = month
-            .days()
-            .into_iter()
+        let closed = month.days().into_iter();
+        let used_m3: Option<i64> = closed
             .filter(|day| *day < self.today.day)
-            .filter_map(|day| self.history.day_m3(view, day))
+            .map(|day| self.history.day_m3(view, day))
             .sum();
         let ahead: Vec<usize> = self
             .days_ahead()
@@ -315,13 +327,33 @@ impl ForecastFacts<'_> {
         let remaining = band_of(&self.run.forecast, &self.run.cells, view, &ahead);
         MonthView {
             month,
-            taken_m3,
+            used_m3,
             remaining,
-            expected: remaining.plus(taken_m3),
-            contract_m3: month_contract_m3(self.registry, month, view.source.as_ref())
-                .filter(|_| view.class.is_none() && view.civil_hours.is_none()),
+            expected: used_m3.map(|m3| remaining.plus(m3)),
+            bought: is_of_purchases(view).then(|| self.bought_month(month, view.source.as_ref())),
         }
     }
+
+    fn bought_month(&self, month: GasMonth, source: Option<&SourceId>) -> BoughtMonth {
+        let taken_m3 = self.bought.delivered_in_m3(month, source);
+        let remaining = self.bought.ahead_in(month, source);
+        let expected = taken_m3.zip(remaining).map(|(m3, ahead)| ahead.plus(m3));
+        let contract_m3 = month_contract_m3(self.registry, month, source);
+        BoughtMonth {
+            taken_m3,
+            remaining,
+            expected,
+            contract_m3,
+            gap_m3: expected
+                .zip(contract_m3)
+                .map(|(expected, contract)| expected.p50_m3 - contract),
+        }
+    }
+}
+
+/// Whether a view is all of what is bought, or a source's part of it.
+fn is_of_purchases(view: &DemandView) -> bool {
+    view.class.is_none() && view.zone.is_none() && view.civil_hours.is_none()
 }
 
 fn hour_start(day_start: DateTime<Utc>, hour: usize) -> DateTime<Utc> {

@@ -4,10 +4,12 @@
 //! hour), observed or forecast, so that no two views can differ by even 0.0001 万m³. What is not
 //! known is absent, never zero.
 
+pub mod bought;
 pub mod cells;
 pub mod forecast;
 pub mod methods;
 pub mod months;
+pub mod nominated;
 pub mod overview;
 pub mod supply;
 pub mod today;

@@ -36,6 +36,8 @@ pub struct MonthsView {
     pub run_id: String,
     /// Nothing known after this instant was used.
     pub origin_at: String,
+    /// A later run of the same gas day, if there is one: months of basis `run` are its.
+    pub renewed_by: Option<RunOrigin>,
     /// What they are split by.
     pub by: MonthsBy,
     /// What each month stands on, in order; the first is under way.
@@ -44,6 +46,15 @@ pub struct MonthsView {
     pub total: MonthRows,
     /// By member of the dimension; P50, measured volume and parts of their months sum to those of `total`.
     pub series: Vec<MonthRows>,
+}
+
+/// A run and what it knew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunOrigin {
+    /// The run.
+    pub run_id: String,
+    /// Nothing known after this instant was used.
+    pub origin_at: String,
 }
 
 /// What a month stands on.
@@ -136,13 +147,16 @@ pub struct PeriodPoint {
     pub naive_m3: Option<i64>,
 }
 
-/// The view; none if `key` is no member of the dimension.
+/// The view, with the months that a later run covers `renewed` by it; none if `key` is no member of the
+/// dimension.
 pub fn months_view(
     registry: &Registry,
-    outlook: &MonthlyOutlook,
+    of_day: &MonthlyOutlook,
+    renewed: Option<&MonthlyOutlook>,
     by: MonthsBy,
     key: Option<&str>,
 ) -> Option<MonthsView> {
+    let outlook = renewed.unwrap_or(of_day);
     let mut members = members(registry, outlook, by);
     if let Some(key) = key {
         members.retain(|(label, _)| label.key == key);
@@ -154,8 +168,12 @@ pub fn months_view(
         name_en: "Total".to_owned(),
     };
     Some(MonthsView {
-        run_id: outlook.run_id.to_string(),
-        origin_at: instant_text(outlook.origin_at),
+        run_id: of_day.run_id.to_string(),
+        origin_at: instant_text(of_day.origin_at),
+        renewed_by: renewed.map(|new| RunOrigin {
+            run_id: new.run_id.to_string(),
+            origin_at: instant_text(new.origin_at),
+        }),
         by,
         months: outlook
             .months

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::GasDay;
 use crate::domain::customer::CustomerClass;
 use crate::domain::demand::{DemandDay, DemandForecast, DemandView};
-use crate::domain::id::{CustomerId, MeterId, SourceId};
+use crate::domain::id::{CustomerId, MeterId};
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::ledger::entry::LedgerEntry;
+use crate::serve::figures::bought::{Bought, BoughtFacts};
 use crate::serve::figures::cells::Cells;
-use crate::serve::figures::supply::{
-    CarriedBySource, Supply, month_contract_m3, remaining_avg_dcq_m3,
-};
+use crate::serve::figures::nominated::NominatedDay;
+use crate::serve::figures::supply::{month_contract_m3, remaining_avg_dcq_m3};
 use crate::serve::figures::today::{Today, today};
 use crate::serve::figures::weather::StationPoints;
 use crate::serve::figures::{Band, band_of, hour_band_of, instant_text};
@@ -43,6 +44,8 @@ pub struct Run {
     pub forecast: DemandForecast,
     /// Its published cells by gas day.
     pub cells: Cells,
+    /// What it consists of; none where a run of an earlier program does not say.
+    pub breakdown: Option<Breakdown>,
 }
 
 impl Run {
@@ -51,7 +54,14 @@ impl Run {
         Self {
             cells: Cells::of_forecast(&forecast),
             forecast,
+            breakdown: None,
         }
+    }
+
+    /// The same with what it consists of.
+    #[must_use]
+    pub fn with(self, breakdown: Option<Breakdown>) -> Self {
+        Self { breakdown, ..self }
     }
 
     /// Band of a view on a gas day, if the run reaches it.
@@ -60,12 +70,11 @@ impl Run {
         Some(band_of(&self.forecast, &self.cells, view, &[index]))
     }
 
-    /// Each joint draw of what a gas day's total will be, given its known hours, and its band.
-    pub fn expected_day(&self, view: &DemandView, today: &Today) -> Option<(Band, Vec<f64>)> {
+    /// Band of what customers will have used in a gas day, given its known hours.
+    pub fn expected_day(&self, view: &DemandView, today: &Today) -> Option<Band> {
         let index = self.forecast.day_index(today.day)?;
         if index >= self.forecast.hourly_days {
-            let draws = self.forecast.draws(view, &[index]);
-            return Some((self.day_band(view, today.day)?, draws));
+            return self.day_band(view, today.day);
         }
         let used = today.used_m3(view).unwrap_or(0);
         let hours = self.cells.hours_m3(view, today.day)?;
@@ -81,24 +90,7 @@ impl Run {
                 *sum += draw;
             }
         }
-        Some((Band::around(p50_m3, sums.clone()), sums))
-    }
-}
-
-/// What was nominated for a gas day, whole m³.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NominatedDay {
-    /// Nominated by source.
-    pub nominated: BTreeMap<SourceId, i64>,
-    /// Suggested by source.
-    pub suggested: BTreeMap<SourceId, i64>,
-    /// Nominated by hour of the gas day, where the nomination has hours.
-    pub hours: Option<[i64; 24]>,
-}
-
-impl NominatedDay {
-    fn total(&self) -> Option<i64> {
-        (!self.nominated.is_empty()).then(|| self.nominated.values().sum())
+        Some(Band::around(p50_m3, sums))
     }
 }
 
@@ -111,22 +103,18 @@ pub struct Facts {
     pub time_factor: f64,
     /// The registry.
     pub registry: Arc<Registry>,
-    /// Curves of the gas day that runs, customers and gates.
+    /// Curves of the gas day that runs.
     pub curves_today: Vec<LoadCurve>,
     /// Curves of earlier days, from which silent meters are filled, the most like today first.
     pub curves_earlier: Vec<Vec<LoadCurve>>,
-    /// Curves of the gates since the first of the month, today included.
-    pub gates: Vec<LoadCurve>,
-    /// Gas carried for others on the closed days of the month.
-    pub carried: CarriedBySource,
+    /// Purchases of the gas day that runs and of the month.
+    pub bought: BoughtFacts,
     /// Observed demand of completed days: this month's and the last fourteen.
     pub demand: Vec<DemandDay>,
     /// The latest run.
     pub run: Option<Arc<Run>>,
     /// Stations.
     pub weather: Vec<StationPoints>,
-    /// Nomination for today.
-    pub nominated_today: Option<NominatedDay>,
     /// Nomination for tomorrow.
     pub nominated_tomorrow: Option<NominatedDay>,
     /// When each meter was last heard of.
@@ -147,8 +135,7 @@ struct Shared<'a> {
     day: GasDay,
     today: Today,
     history: Cells,
-    /// Under our own contracts.
-    supply: Supply,
+    bought: Bought<'a>,
 }
 
 /// Computes the page.
@@ -156,20 +143,25 @@ pub fn overview(facts: &Facts) -> Overview {
     let registry = &facts.registry;
     let clock = registry.company.gas_day_start_hour;
     let day = clock.day_of(facts.now);
-    let today = today(
-        registry,
-        day,
-        facts.now,
-        &facts.curves_today,
-        &facts.curves_earlier,
-    );
-    let supply = Supply::of_curves(registry, &facts.gates);
     let shared = Shared {
         facts,
         day,
+        today: today(
+            registry,
+            day,
+            facts.now,
+            &facts.curves_today,
+            &facts.curves_earlier,
+        ),
         history: Cells::of_demand(&facts.demand, registry),
-        supply: supply.without(&facts.carried).without(&today.carried()),
-        today,
+        bought: Bought::new(
+            registry,
+            &facts.bought,
+            facts
+                .run
+                .as_deref()
+                .map(|run| (&run.forecast, run.breakdown.as_ref())),
+        ),
     };
     let elapsed_s = (facts.now - clock.start_of(day)).num_seconds();
     let meters = meter_counts(registry, &facts.heard, facts.now);
@@ -240,34 +232,45 @@ impl Shared<'_> {
     fn kpi(&self) -> Kpi {
         let total = DemandView::total();
         let registry = &self.facts.registry;
-        let nominated = self.facts.nominated_today.as_ref();
-        let nominated_m3 = nominated.and_then(NominatedDay::total);
-        let taken_m3 = self.supply.day_m3(self.day);
+        let bought = &self.bought;
+        let nominated_m3 = bought.nominated().and_then(NominatedDay::total_m3);
+        let taken_m3 = bought.taken_m3;
         let remaining_m3 = nominated_m3.zip(taken_m3).map(|(n, t)| n - t);
-        let expected = self
-            .run()
-            .and_then(|run| run.expected_day(&total, &self.today));
-        let over_probability = nominated
+        let hours_left = 24 - bought.taken_hours();
+        let due_m3 = taken_m3.and_then(|_| bought.due_m3(None));
+        let over_probability = bought
+            .nominated()
             .and_then(|n| self.free_up_to_m3(n))
-            .zip(expected.as_ref())
-            .and_then(|(limit, (_, draws))| share_above(draws, limit));
-        let hours_left = self.seconds_left() as f64 / 3600.0;
-        let before = self.supply.month_before_m3(self.day, None);
+            .zip(bought.expected())
+            .and_then(|(limit, expected)| share_above(&expected.draws, limit));
+        let before = bought.delivered_in_m3(self.day.month(), None);
         let month_contract_m3 = month_contract_m3(registry, self.day.month(), None);
+        let (yesterday, tomorrow) = (self.day.plus(-1), self.day.plus(1));
         Kpi {
             nominated_m3,
             taken_m3,
+            taken_through: taken_m3.map(|_| instant_text(bought.taken_through_at(registry))),
+            taken_hours: taken_m3.map(|_| bought.taken_hours()),
+            due_m3,
+            pace_m3: taken_m3.zip(due_m3).map(|(taken, due)| taken - due),
             used_m3: self.today.used_m3(&total),
             remaining_m3,
             remaining_avg_flow_m3h: remaining_m3
-                .filter(|_| hours_left > 0.0)
-                .map(|m3| m3 as f64 / hours_left),
-            expected_day: expected.map(|(band, _)| band),
+                .filter(|_| hours_left > 0)
+                .map(|m3| m3 as f64 / hours_left as f64),
+            bought_day: bought.expected().map(|expected| expected.band),
+            deviation_m3: bought
+                .expected()
+                .zip(nominated_m3)
+                .map(|(expected, nominated)| expected.band.p50_m3 - nominated),
             over_probability,
-            yesterday_m3: self.history.day_m3(&total, self.day.plus(-1)),
-            tomorrow: self
+            expected_day: self
                 .run()
-                .and_then(|run| run.day_band(&total, self.day.plus(1))),
+                .and_then(|run| run.expected_day(&total, &self.today)),
+            yesterday_m3: self.history.day_m3(&total, yesterday),
+            bought_yesterday_m3: bought.delivered_m3(yesterday, None),
+            tomorrow: self.run().and_then(|run| run.day_band(&total, tomorrow)),
+            bought_tomorrow: bought.day_band(tomorrow, None),
             month_taken_m3: month_taken(before, taken_m3),
             month_contract_m3,
             remaining_avg_dcq_m3: month_contract_m3
@@ -276,14 +279,9 @@ impl Shared<'_> {
         }
     }
 
-    fn seconds_left(&self) -> i64 {
-        let clock = self.facts.registry.company.gas_day_start_hour;
-        (clock.end_of(self.day) - self.facts.now).num_seconds()
-    }
-
     /// What may be taken today without a charge: each source's nomination and its contract's band.
     fn free_up_to_m3(&self, nominated: &NominatedDay) -> Option<f64> {
-        nominated.total()?;
+        nominated.total_m3()?;
         let registry = &self.facts.registry;
         Some(
             nominated
@@ -306,7 +304,7 @@ impl Shared<'_> {
         let run = self
             .run()
             .and_then(|run| Some((run, run.forecast.day_index(self.day)?)));
-        let nominated = self.facts.nominated_today.as_ref().and_then(|n| n.hours);
+        let nominated = self.bought.nominated();
         let hours = (0..24)
             .map(|hour| HourView {
                 civil_hour: clock.civil_hour(hour),
@@ -321,7 +319,9 @@ impl Shared<'_> {
                 band: run.and_then(|(run, index)| {
                     hour_band_of(&run.forecast, &run.cells, &total, index, hour)
                 }),
-                nominated_m3: nominated.and_then(|hours| hours.get(hour).copied()),
+                bought_m3: self.bought.hours_m3.get(hour).copied().flatten(),
+                bought_band: self.bought.hour_band(hour),
+                nominated_m3: nominated.and_then(|n| n.hour_m3(hour)),
             })
             .collect();
         TodayView { hours }
@@ -334,33 +334,32 @@ impl Shared<'_> {
             .sources
             .values()
             .map(|source| {
-                let view = DemandView {
-                    source: Some(source.id.clone()),
-                    ..DemandView::default()
-                };
-                let contract = month_contract_m3(registry, month, Some(&source.id));
-                let before = self.supply.month_before_m3(self.day, Some(&source.id));
-                let taken_m3 = self.supply.source_day_m3(&source.id, self.day);
+                let bought = &self.bought;
+                let id = Some(&source.id);
+                let contract = month_contract_m3(registry, month, id);
+                let before = bought.delivered_in_m3(month, id);
+                let of_source = || bought.taken_by_source.get(&source.id).copied();
+                let taken_m3 = bought.taken_m3.map(|_| of_source().unwrap_or(0));
+                let due_m3 = taken_m3.and_then(|_| bought.due_m3(id));
                 SourceView {
                     source: source.id.to_string(),
                     name: source.name.clone(),
                     class: key_of(&source.class),
                     supplier: source.supplier.clone(),
                     delivery_point: source.delivery_point.clone(),
-                    nominated_m3: self
-                        .facts
-                        .nominated_today
-                        .as_ref()
+                    nominated_m3: bought
+                        .nominated()
                         .and_then(|n| n.nominated.get(&source.id).copied()),
                     taken_m3,
+                    taken_by: taken_m3.map(|_| bought.split),
+                    due_m3,
+                    pace_m3: taken_m3.zip(due_m3).map(|(taken, due)| taken - due),
                     month_contract_m3: contract,
                     month_taken_m3: month_taken(before, taken_m3),
                     remaining_avg_dcq_m3: contract
                         .zip(before)
                         .map(|(c, t)| remaining_avg_dcq_m3(c, t, self.day)),
-                    tomorrow: self
-                        .run()
-                        .and_then(|run| run.day_band(&view, self.day.plus(1))),
+                    tomorrow: bought.day_band(self.day.plus(1), id),
                     suggested_m3: self
                         .facts
                         .nominated_tomorrow
@@ -387,8 +386,7 @@ impl Shared<'_> {
                     class: class.key().to_owned(),
                     today: self
                         .run()
-                        .and_then(|run| run.expected_day(&view, &self.today))
-                        .map(|(band, _)| band),
+                        .and_then(|run| run.expected_day(&view, &self.today)),
                     yesterday_m3: self.history.day_m3(&view, self.day.plus(-1)),
                     hours: (0..24)
                         .map(|hour| ClassHour {

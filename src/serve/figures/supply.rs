@@ -10,9 +10,6 @@ use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::serve::figures::cells::split_by_source;
 
-/// Gas carried for others, whole m³ by day and source.
-pub type CarriedBySource = BTreeMap<(GasDay, SourceId), i64>;
-
 /// What the gates measured, whole m³ by day and source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Supply {
@@ -58,17 +55,6 @@ impl Supply {
         Self { by_day }
     }
 
-    /// Without what was carried for others: what was taken under our own contracts.
-    #[must_use]
-    pub fn without(mut self, carried: &CarriedBySource) -> Self {
-        for ((day, source), m3) in carried {
-            if let Some(taken) = self.by_day.get_mut(day).and_then(|d| d.get_mut(source)) {
-                *taken = (*taken - m3).max(0);
-            }
-        }
-        self
-    }
-
     /// Taken on a day, m³; none where the gates did not report.
     pub fn day_m3(&self, day: GasDay) -> Option<i64> {
         self.by_day.get(&day).map(|s| s.values().sum())
@@ -81,16 +67,9 @@ impl Supply {
             .map(|s| s.get(source).copied().unwrap_or(0))
     }
 
-    /// Taken over the days before `until`, from the first of its month; none unless all of them
-    /// are known (the first day of a month has none before it: 0).
-    pub fn month_before_m3(&self, until: GasDay, source: Option<&SourceId>) -> Option<i64> {
-        let first = until.month().first_day();
-        (0..until.days_since(first))
-            .map(|i| match source {
-                Some(source) => self.source_day_m3(source, first.plus(i)),
-                None => self.day_m3(first.plus(i)),
-            })
-            .sum()
+    /// Sources that appear.
+    pub fn sources(&self) -> impl Iterator<Item = SourceId> + '_ {
+        self.by_day.values().flat_map(|day| day.keys().cloned())
     }
 }
 
@@ -172,12 +151,6 @@ mod tests {
             .filter_map(|s| supply.source_day_m3(s, day))
             .sum();
         assert_eq!(Some(by_source), supply.day_m3(day));
-        assert_eq!(
-            supply.month_before_m3(day.plus(3), None),
-            Some((0..3).filter_map(|i| supply.day_m3(day.plus(i))).sum())
-        );
-        assert_eq!(supply.month_before_m3(day, None), Some(0));
-        assert_eq!(supply.month_before_m3(day.plus(4), None), None);
     }
 
     #[test]

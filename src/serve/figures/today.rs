@@ -8,17 +8,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::{DemandNode, DemandView};
 use crate::domain::finding::Quality;
-use crate::domain::id::{MeterId, SourceId};
+use crate::domain::id::{MeterId, ZoneId};
+use crate::domain::meter::Meter;
 use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::serve::figures::cells::Cells;
-use crate::serve::figures::supply::CarriedBySource;
 
 /// An hour is known when meters that carry this part of its volume on earlier days have reported it.
 /// Households report once a day and are half of a city's volume in winter, so it cannot be high; what
 /// the rest used is estimated, and says so.
 const KNOWN_COVERAGE_MIN: f64 = 0.2;
+
+/// Days before today from which a silent meter's hours are taken, first choice first: a meter that
+/// reports once a day may not have reported yesterday yet.
+pub const FILL_DAYS_BACK: [i64; 3] = [1, 2, 7];
 
 /// A quality that carries less than this part of an hour's volume does not colour the hour.
 const QUALITY_PART_MIN: f64 = 0.02;
@@ -30,8 +34,6 @@ pub struct Today {
     pub day: GasDay,
     /// Cells of the known hours; hours not known hold zeros, so read them through `hours_m3`.
     cells: Cells,
-    /// The part of them that was carried for others.
-    carried: Cells,
     known: [bool; 24],
     /// Quality of each known hour.
     pub quality: [Option<Quality>; 24],
@@ -60,19 +62,6 @@ impl Today {
             .then(|| hours.iter().flatten().sum())
     }
 
-    /// Carried for others so far, by source.
-    pub fn carried(&self) -> CarriedBySource {
-        let of = |source: SourceId| {
-            let view = DemandView {
-                source: Some(source.clone()),
-                ..DemandView::default()
-            };
-            let m3 = self.carried.day_m3(&view, self.day)?;
-            Some(((self.day, source), m3))
-        };
-        self.carried.sources().into_iter().filter_map(of).collect()
-    }
-
     /// Whether hour `index` has a volume.
     pub fn is_known(&self, index: usize) -> bool {
         self.known.get(index).copied().unwrap_or(false)
@@ -90,8 +79,6 @@ type HourValue = (StdVolume, Quality);
 /// The curves of a meter: today's, and those of earlier days, the most like today first.
 struct MeterCurves<'a> {
     node: DemandNode,
-    /// Whether what it measures is carried for others.
-    is_carried: bool,
     today: Option<&'a LoadCurve>,
     earlier: Vec<&'a LoadCurve>,
 }
@@ -128,11 +115,8 @@ pub fn today(
         .values()
         .filter(|meter| meter.is_installed_on(day))
         .filter_map(|meter| {
-            let customer = meter.customer.as_ref();
-            let customer = customer.and_then(|id| registry.customers.get(id));
             Some(MeterCurves {
                 node: registry.node_of(meter)?,
-                is_carried: customer.is_some_and(|c| !c.is_bought_for()),
                 today: of_today.get(&meter.id).copied(),
                 earlier: of_earlier
                     .iter()
@@ -143,7 +127,6 @@ pub fn today(
         .collect();
 
     let mut hours_by_node: BTreeMap<DemandNode, [f64; 24]> = BTreeMap::new();
-    let mut carried_by_node = hours_by_node.clone();
     let mut known = [false; 24];
     let mut quality = [None; 24];
     for hour in 0..24 {
@@ -151,14 +134,12 @@ pub fn today(
         if ends_at > now {
             break;
         }
-        let Some((sums, carried, hour_quality)) = sum_hour(&meters, hour) else {
+        let Some((sums, hour_quality)) = sum_hour(&meters, hour) else {
             continue;
         };
-        for (by_node, sums) in [(&mut hours_by_node, sums), (&mut carried_by_node, carried)] {
-            for (node, units) in sums {
-                if let Some(slot) = by_node.entry(node).or_default().get_mut(hour) {
-                    *slot = units.to_f64();
-                }
+        for (node, units) in sums {
+            if let Some(slot) = hours_by_node.entry(node).or_default().get_mut(hour) {
+                *slot = units.to_f64();
             }
         }
         if let (Some(k), Some(q)) = (known.get_mut(hour), quality.get_mut(hour)) {
@@ -169,19 +150,50 @@ pub fn today(
     Today {
         day,
         cells: Cells::of_day(registry, day, hours_by_node),
-        carried: Cells::of_day(registry, day, carried_by_node),
         known,
         quality,
     }
 }
 
-type NodeSums = BTreeMap<DemandNode, StdVolume>;
+/// Gas that customers for whom others buy have used in the hours of a gas day that are over, by zone, m³. An
+/// hour that one of their meters has not reported counts with the same hour of the first of the `earlier` days
+/// that has it.
+pub fn carried_hours(
+    registry: &Registry,
+    day: GasDay,
+    now: DateTime<Utc>,
+    curves: &[LoadCurve],
+    earlier: &[Vec<LoadCurve>],
+) -> BTreeMap<ZoneId, [f64; 24]> {
+    let start = registry.company.gas_day_start_hour.start_of(day);
+    let over = usize::try_from((now - start).num_hours()).unwrap_or(0);
+    let of_others = |meter: &&Meter| {
+        let customer = meter.customer.as_ref();
+        let customer = customer.and_then(|id| registry.customers.get(id));
+        meter.is_installed_on(day) && customer.is_some_and(|c| !c.is_bought_for())
+    };
+    let days: Vec<_> = std::iter::once(curves)
+        .chain(earlier.iter().map(Vec::as_slice))
+        .map(by_meter)
+        .collect();
+    let mut zones: BTreeMap<ZoneId, [f64; 24]> = BTreeMap::new();
+    for meter in registry.meters.values().filter(of_others) {
+        let of_meter: Vec<_> = days.iter().filter_map(|of| of.get(&meter.id)).collect();
+        let hours = zones.entry(meter.zone.clone()).or_default();
+        for (hour, sum) in hours.iter_mut().enumerate().take(over) {
+            let value = of_meter.iter().find_map(|curve| value_at(curve, hour));
+            *sum += value.map_or(0.0, |(volume, _)| volume.to_f64());
+        }
+    }
+    zones
+}
 
-/// Volume by node in an hour, what of it was carried for others, and its quality; none if too little was
-/// reported.
-fn sum_hour(meters: &[MeterCurves<'_>], hour: usize) -> Option<(NodeSums, NodeSums, Quality)> {
-    let mut sums = NodeSums::new();
-    let mut carried = NodeSums::new();
+/// Volume by node in an hour, and its quality; none if too little was reported.
+fn sum_hour(
+    meters: &[MeterCurves<'_>],
+    hour: usize,
+) -> Option<(BTreeMap<DemandNode, StdVolume>, Quality)> {
+    let mut sums: BTreeMap<DemandNode, StdVolume> = BTreeMap::new();
     let mut by_quality: BTreeMap<Quality, StdVolume> = BTreeMap::new();
     let (mut weight_known, mut weight_all) = (0.0, 0.0);
     let (mut count_known, mut count_all) = (0.0_f64, 0.0_f64);
@@ -204,9 +216,6 @@ fn sum_hour(meters: &[MeterCurves<'_>], hour: usize) -> Option<(NodeSums, NodeSu
             (None, None) => continue,
         };
         *sums.entry(meter.node.clone()).or_default() += volume;
-        if meter.is_carried {
-            *carried.entry(meter.node.clone()).or_default() += volume;
-        }
         *by_quality.entry(quality).or_default() += volume;
     }
     let coverage = if weight_all > 0.0 {
@@ -225,7 +234,7 @@ fn sum_hour(meters: &[MeterCurves<'_>], hour: usize) -> Option<(NodeSums, NodeSu
         .rev()
         .find(|(_, volume)| volume.to_f64() >= QUALITY_PART_MIN * total.to_f64())
         .map_or(Quality::Measured, |(quality, _)| *quality);
-    Some((sums, carried, worst))
+    Some((sums, worst))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::domain::months::MonthlyOutlook;
 use crate::domain::registry::Registry;
 use crate::serve::api::forecast::RunSummary;
 use crate::serve::documents;
+use crate::serve::figures::bought::Bought;
 use crate::serve::figures::cells::Cells;
 use crate::serve::figures::forecast::{
     Dimension, ForecastFacts, ForecastQuestion, ForecastView, Horizon, QualityRow, forecast_view,
@@ -41,14 +42,16 @@ impl AppState {
         };
         self.run(&header.run_id, || {
             let forecast = in_book(self.book().forecast_run(&header.run_id))?;
-            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f))))
+            let breakdown = in_book(self.book().breakdown(&header.run_id))?;
+            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f)).with(breakdown)))
         })
     }
 
     fn run_by_id(&self, id: &RunId) -> Result<Option<Arc<Run>>, ApiProblem> {
         self.run(id, || {
             let forecast = self.book().forecast_run(id).map_err(book_failed)?;
-            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f))))
+            let breakdown = self.book().breakdown(id).map_err(book_failed)?;
+            Ok(forecast.map(|f| Run::new(Arc::unwrap_or_clone(f)).with(breakdown)))
         })
     }
 
@@ -112,12 +115,16 @@ impl AppState {
         let quality = self.quality()?;
         let learning = self.book().run_learning(&run.forecast.run_id);
         let learning = learning.map_err(book_failed)?;
+        let facts = self.bought()?;
+        let of_run = (&run.forecast, run.breakdown.as_ref());
+        let bought = Bought::new(&registry, &facts, Some(of_run));
         let facts = ForecastFacts {
             now,
             registry: &registry,
             run,
             history: &history,
             today: &today,
+            bought: &bought,
             run_before_yesterday: before.as_deref(),
             quality: &quality,
             learning: &learning,
@@ -138,6 +145,18 @@ impl AppState {
                 "no run has been continued by months yet; the first run of a gas day is",
             )
         })
+    }
+
+    /// The same with the months that a later run of the same gas day covers.
+    pub(in crate::serve) fn months_renewed(
+        &self,
+        of_day: &MonthlyOutlook,
+    ) -> Result<Option<MonthlyOutlook>, ApiProblem> {
+        let Some(run) = self.run_now()? else {
+            return Ok(None);
+        };
+        let parts = run.breakdown.as_ref();
+        Ok(parts.and_then(|parts| of_day.renewed(&run.forecast, parts)))
     }
 
     /// Lines of the last backtest.

@@ -9,21 +9,19 @@ use super::{countable, in_book, journal_failed};
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandDay;
 use crate::domain::id::MeterId;
-use crate::domain::meter::MeterRole;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::documents;
-use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS, NominatedDay};
+use crate::serve::figures::bought::BoughtFacts;
+use crate::serve::figures::nominated::NominatedDay;
+use crate::serve::figures::overview::{AlertCounts, Facts, HEATMAP_DAYS};
+use crate::serve::figures::today::FILL_DAYS_BACK;
 use crate::serve::figures::weather::StationPoints;
 use crate::serve::metrics::CollectCounts;
 use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::book::DocumentKind;
-
-/// Days before today from which a silent meter's hours are taken, first choice first: a meter that
-/// reports once a day may not have reported yesterday yet.
-const FILL_DAYS_BACK: [i64; 3] = [1, 2, 7];
 
 /// Alerts looked at for the count of open ones.
 const ALERTS_MAX: usize = 1000;
@@ -44,12 +42,10 @@ impl AppState {
             now,
             time_factor: self.time_factor(),
             curves_earlier: self.earlier_curves(day)?,
-            gates: self.gate_curves(&registry, day)?,
-            carried: self.actions().carried(day.month().first_day(), day)?,
+            bought: self.bought()?,
             demand: self.demand(day)?,
             run: self.run_to_show()?,
             weather: self.weather(&registry, now)?,
-            nominated_today: self.nominated(&registry, day)?,
             nominated_tomorrow: self.nominated(&registry, day.plus(1))?,
             heard: self.heard()?,
             rate_per_s: self.rate_per_s(counts.received),
@@ -87,17 +83,12 @@ impl AppState {
     ) -> Result<Option<NominatedDay>, ApiProblem> {
         let key = day.to_string();
         let found = in_book(self.book().document(DocumentKind::Nomination, &key))?;
-        Ok(found.and_then(|document| documents::nominated_day(registry, &document.body)))
+        Ok(found.and_then(|document| NominatedDay::of_document(registry, &document.body)))
     }
 
-    fn gate_curves(&self, registry: &Registry, day: GasDay) -> Result<Vec<LoadCurve>, ApiProblem> {
-        let mut curves = Vec::new();
-        for meter in registry.meters.values() {
-            if meter.role == MeterRole::Gate {
-                curves.extend(self.curves_of(&meter.id, day.month().first_day(), day)?);
-            }
-        }
-        Ok(curves)
+    pub(super) fn bought(&self) -> Result<BoughtFacts, ApiProblem> {
+        let read = self.actions().bought();
+        read.map_err(|error| ApiProblem::store("one of the stores", &error))
     }
 
     pub(super) fn heard(&self) -> Result<BTreeMap<MeterId, DateTime<Utc>>, ApiProblem> {

@@ -16,7 +16,7 @@ use qiliang::domain::contract::SupplyContract;
 use qiliang::domain::demand::{DemandCube, DemandDay, DemandForecast, Draws, NodeForecast};
 use qiliang::domain::finding::Quality;
 use qiliang::domain::frame::{RawFrame, RejectReason, RejectedFrame, Transport};
-use qiliang::domain::id::MeterId;
+use qiliang::domain::id::{MeterId, SourceId};
 use qiliang::domain::live::LiveEvent;
 use qiliang::domain::quantity::StdVolume;
 use qiliang::domain::reading::{AlarmSet, Item, ItemValue, Reading};
@@ -43,8 +43,11 @@ use qiliang::serve::api::outlook::{
 };
 use qiliang::serve::api::rejects::{PurgeRequest, PurgeResult, ReplayRequest, ReplayResult};
 use qiliang::serve::api::submissions::SubmissionRequest;
-use qiliang::serve::figures::supply::CarriedBySource;
+use qiliang::serve::figures::bought::BoughtFacts;
+use qiliang::serve::figures::nominated::NominatedDay;
+use qiliang::serve::figures::supply::Supply;
 use qiliang::serve::{ActionError, Actions, AppParts, AppState, LiveHub, Metrics, router};
+use qiliang::store::StoreError;
 use qiliang::store::book::{Book, DocumentKind, RunBeside};
 use qiliang::store::journal::{CurveBatch, CurveWrite, Journal, JournalEntry};
 use qiliang::validate::host_clock::HostClock;
@@ -278,6 +281,7 @@ fn ledger() -> Vec<LedgerEntry> {
 /// Stands for the rest of the program.
 #[derive(Debug)]
 pub(crate) struct Program {
+    journal: Journal,
     book: Book,
     pub(crate) ledger_error: Mutex<Option<ActionError>>,
 }
@@ -410,6 +414,36 @@ impl Actions for Program {
         Ok(b"PK ledger".to_vec())
     }
 
+    fn bought(&self) -> Result<BoughtFacts, StoreError> {
+        let registry = registry();
+        let today = day(TODAY);
+        let first = today.month().first_day();
+        let read = |from, to| -> Vec<LoadCurve> {
+            let of = |gate: &str| self.journal.curves_of(&gate.into(), from, to).unwrap();
+            ["G1", "G2"].into_iter().flat_map(of).collect()
+        };
+        let past = Supply::of_curves(&registry, &read(first, today));
+        let of_day = |day: GasDay| {
+            let of_source =
+                |source: &SourceId| Some((source.clone(), past.source_day_m3(source, day)?));
+            registry
+                .sources
+                .keys()
+                .map(of_source)
+                .collect::<Option<_>>()
+        };
+        let days = (0..today.days_since(first)).map(|i| first.plus(i));
+        let nomination = self.book.document(DocumentKind::Nomination, TODAY).unwrap();
+        Ok(BoughtFacts {
+            now: now(),
+            unaccounted_ratio: 0.02,
+            delivered: days.filter_map(|day| Some((day, of_day(day)?))).collect(),
+            gates: read(today, today.plus(1)),
+            carried: BTreeMap::new(),
+            nominated: nomination.and_then(|n| NominatedDay::of_document(&registry, &n.body)),
+        })
+    }
+
     fn declare(&self, month: GasMonth) -> Result<Value, ActionError> {
         if self.book.latest_forecast_run().unwrap().is_none() {
             return Err(ActionError::Refused {
@@ -442,9 +476,13 @@ impl Actions for Program {
     }
 
     fn nominate(&self, day: GasDay) -> Result<Value, ActionError> {
+        let pipe = [vec![287; 12], vec![288; 12]].concat();
+        let lng = [vec![20; 4], vec![21; 20]].concat();
         let body = json!({ "day": day, "lines": [
-            { "source": "pipe", "suggested_m3": 7000, "nominated_m3": 6900 },
-            { "source": "lng", "suggested_m3": 500, "nominated_m3": null },
+            { "source": "pipe", "suggested_m3": 7000, "nominated_m3": 6900,
+              "hours_m3": pipe },
+            { "source": "lng", "suggested_m3": 500, "nominated_m3": null,
+              "hours_m3": lng },
         ]});
         self.book
             .put_document(
@@ -521,10 +559,6 @@ impl Actions for Program {
             withdrawn: Vec::new(),
             standing: 0,
         })
-    }
-
-    fn carried(&self, _: GasDay, _: GasDay) -> Result<CarriedBySource, ActionError> {
-        Ok(CarriedBySource::new())
     }
 
     fn balance(&self, _: GasDay, _: GasDay) -> Result<Balance, ActionError> {
@@ -619,6 +653,7 @@ impl City {
         let book = Book::open(dir.path().join("qiliang.db")).unwrap();
         let (registry, receiver) = watch::channel(Arc::new(registry));
         let program = Arc::new(Program {
+            journal: journal.clone(),
             book: book.clone(),
             ledger_error: Mutex::new(None),
         });

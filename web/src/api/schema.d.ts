@@ -972,17 +972,6 @@ export interface components {
              */
             under_take_probability: number;
         };
-        /** @description Sheets 7, 8, 9 and 11. */
-        Background: {
-            /** @description Sheet 7. */
-            execution: components["schemas"]["Execution"];
-            /** @description Sheet 9. */
-            notes: components["schemas"]["ForecastNotes"];
-            /** @description Sheet 8. */
-            security: components["schemas"]["Security"];
-            /** @description Sheet 11: versions before this one, oldest first. */
-            versions: components["schemas"]["VersionLine"][];
-        };
         /** @description The balance of some gas days. */
         BalanceView: {
             /** @description First gas day. */
@@ -1062,6 +1051,36 @@ export interface components {
             /** @description 中文. */
             zh: string;
         };
+        /** @description 昨 / 今 / 明 as bought: with loss, without what is carried for others. */
+        BoughtCards: {
+            today: components["schemas"]["Band"] | null;
+            tomorrow: components["schemas"]["Band"] | null;
+            /**
+             * Format: int64
+             * @description Delivered on the last completed gas day, m³.
+             */
+            yesterday_m3: number | null;
+        };
+        /** @description A month as bought (购气侧): with loss, without what is carried for others. */
+        BoughtMonth: {
+            /**
+             * Format: int64
+             * @description Contracted, m³.
+             */
+            contract_m3: number | null;
+            expected: components["schemas"]["Band"] | null;
+            /**
+             * Format: int64
+             * @description Expected less contracted, m³: over-take (+) or under-take (−).
+             */
+            gap_m3: number | null;
+            remaining: components["schemas"]["Band"] | null;
+            /**
+             * Format: int64
+             * @description Delivered on its completed days, m³ (已提取); null if one of them is not known.
+             */
+            taken_m3: number | null;
+        };
         /** @description The session at a broker. */
         BrokerView: {
             /**
@@ -1104,6 +1123,7 @@ export interface components {
         };
         /** @description 昨 / 今 / 明. */
         Cards: {
+            bought: components["schemas"]["BoughtCards"] | null;
             /** @description The gas day that runs. */
             today: components["schemas"]["DayCard"];
             /** @description The next. */
@@ -1591,7 +1611,6 @@ export interface components {
          *     Whole m³ unless a name says otherwise; one m³ is 0.0001 万m³.
          */
         Declaration: {
-            background: components["schemas"]["Background"] | null;
             /** @description Below sheet 3: what is carried for others and in no other figure; absent where there is none. */
             carried: components["schemas"]["CarriedLine"][];
             /** @description Why what was submitted before is changed. */
@@ -1764,59 +1783,6 @@ export interface components {
             /** @description Who decided. */
             who: string;
         };
-        /**
-         * @description The month before the declared one, contract by contract (上月执行与偏差).
-         *
-         *     # Units
-         *     Whole m³.
-         */
-        Execution: {
-            /** @description When that was sent. */
-            declared_sent_at: string | null;
-            /**
-             * Format: int32
-             * @description Version of its declaration that is compared: the last one sent, else the last one made.
-             */
-            declared_version: number | null;
-            /** @description Contracts in force in it. */
-            lines: components["schemas"]["ExecutionLine"][];
-            /** @description Its last gas day that is measured; later ones are expected. None if it has none yet. */
-            measured_to: string | null;
-            /** @description That month. */
-            month: string | null;
-        };
-        /** @description One contract in the month before. */
-        ExecutionLine: {
-            /**
-             * Format: double
-             * @description Part of what was declared within which a deviation is free (±).
-             */
-            band_ratio: number;
-            /** @description Contract number. */
-            contract: string;
-            /**
-             * Format: int64
-             * @description Contract quantity of the month without market gas.
-             */
-            contract_month_m3: number;
-            /**
-             * Format: int64
-             * @description Declared for the month.
-             */
-            declared_m3: number | null;
-            /**
-             * Format: int64
-             * @description Expected on its days that are not over.
-             */
-            expected_m3: number;
-            /**
-             * Format: int64
-             * @description Delivered on its measured days; none if a day is unknown.
-             */
-            measured_m3: number | null;
-            /** @description Supplier. */
-            supplier: string;
-        };
         /** @description A named factor, as it is kept. */
         Factor: {
             /** @description How much. */
@@ -1904,14 +1870,14 @@ export interface components {
         FactorScore: {
             /**
              * Format: double
-             * @description WAPE of the published runs.
+             * @description WAPE with named factors.
              */
             aided_wape: number;
             /** @description Expectations scored. */
             cases: number;
             /**
              * Format: double
-             * @description WAPE of the same runs without this factor, all others in force.
+             * @description WAPE of the same runs without them.
              */
             unaided_wape: number;
         };
@@ -1987,31 +1953,6 @@ export interface components {
             subject_kind: string;
             /** @description The numbers behind it; none of findings that an earlier program made. */
             values: components["schemas"]["FindingValue"][];
-        };
-        /** @description What the forecast stands on (预测说明). */
-        ForecastNotes: {
-            /** @description Last gas day of demand it knows. */
-            demand_through: string | null;
-            /** @description First gas day of demand that it may learn from. */
-            learnt_from: string | null;
-            /**
-             * Format: double
-             * @description Part of their volume that stands on measured or register-bounded hours; the rest is estimated.
-             */
-            measured_part: number | null;
-            /** @description What people put in the place of measured or forecast figures. */
-            overrides: components["schemas"]["OverrideLine"][];
-            /** @description Program. */
-            program: string;
-            /**
-             * Format: int32
-             * @description Last complete gas days of which the quality of data is told, at most 30.
-             */
-            quality_days: number;
-            /** @description The total, then classes. */
-            skills: components["schemas"]["SkillLine"][];
-            /** @description When the weather forecast was issued, as the run says. */
-            weather_issued_at: string | null;
         };
         /** @description A point in the future. */
         ForecastPoint: {
@@ -2201,10 +2142,16 @@ export interface components {
         HourView: {
             /**
              * Format: int64
-             * @description Used, m³.
+             * @description Used by customers, m³ (用户侧).
              */
             actual_m3: number | null;
             band: components["schemas"]["Band"] | null;
+            bought_band: components["schemas"]["Band"] | null;
+            /**
+             * Format: int64
+             * @description Bought, m³; null in an hour that a gate lacks.
+             */
+            bought_m3: number | null;
             /**
              * Format: int32
              * @description Beijing hour at which it starts.
@@ -2238,8 +2185,31 @@ export interface components {
             /** @description Findings that are no longer there. */
             withdrawn: components["schemas"]["FindingView"][];
         };
-        /** @description Headline figures; what is not known is null. */
+        /**
+         * @description Headline figures; what is not known is null.
+         *
+         *     What stands beside a nomination or contract is gas bought (购气侧): what the gates measured, and what must be
+         *     bought in the other hours, with loss and without what is carried for others. What customers' meters show is
+         *     用户侧, and says so.
+         */
         Kpi: {
+            bought_day: components["schemas"]["Band"] | null;
+            bought_tomorrow: components["schemas"]["Band"] | null;
+            /**
+             * Format: int64
+             * @description Bought yesterday, m³.
+             */
+            bought_yesterday_m3: number | null;
+            /**
+             * Format: int64
+             * @description The P50 of `bought_day` less what is nominated, m³ (预计超欠提).
+             */
+            deviation_m3: number | null;
+            /**
+             * Format: int64
+             * @description Nominated for these hours, m³; null where the nomination has no hours.
+             */
+            due_m3: number | null;
             expected_day: components["schemas"]["Band"] | null;
             /**
              * Format: int64
@@ -2248,7 +2218,7 @@ export interface components {
             month_contract_m3: number | null;
             /**
              * Format: int64
-             * @description Taken in the month so far, m³.
+             * @description Bought in the month so far, m³; null if a closed day of it is not known.
              */
             month_taken_m3: number | null;
             /**
@@ -2258,9 +2228,14 @@ export interface components {
             nominated_m3: number | null;
             /**
              * Format: double
-             * @description Probability that today's total exceeds what is nominated by more than the contracts' band.
+             * @description Probability that what is bought today exceeds what is nominated by more than the contracts' band.
              */
             over_probability: number | null;
+            /**
+             * Format: int64
+             * @description `taken_m3` less `due_m3`, m³: ahead of the nomination (+) or behind (−).
+             */
+            pace_m3: number | null;
             /**
              * Format: double
              * @description 剩余合同日均, m³ a day.
@@ -2268,7 +2243,7 @@ export interface components {
             remaining_avg_dcq_m3: number | null;
             /**
              * Format: double
-             * @description The same spread over the rest of the gas day, m³/h (剩余平均提取流量).
+             * @description The same spread over the hours of the gas day that are not in `taken_m3`, m³/h (剩余平均提取流量).
              */
             remaining_avg_flow_m3h: number | null;
             /**
@@ -2276,20 +2251,25 @@ export interface components {
              * @description Nominated and not yet taken, m³.
              */
             remaining_m3: number | null;
+            /** @description Hours in `taken_m3`. */
+            taken_hours: number | null;
             /**
              * Format: int64
-             * @description Taken under our own contracts so far, m³ (已提取): what passed the gates less what was carried for others.
+             * @description Bought in the hours that all gates have, m³ (已提取); 0 before the first hour is in, null if the gates are
+             *     silent.
              */
             taken_m3: number | null;
+            /** @description End of the last hour in `taken_m3`; the start of the gas day before the first is in. */
+            taken_through: string | null;
             tomorrow: components["schemas"]["Band"] | null;
             /**
              * Format: int64
-             * @description Used by customers so far, m³.
+             * @description Used by customers so far, m³ (用户侧).
              */
             used_m3: number | null;
             /**
              * Format: int64
-             * @description Used yesterday, m³.
+             * @description Used yesterday, m³ (用户侧).
              */
             yesterday_m3: number | null;
         };
@@ -2940,24 +2920,19 @@ export interface components {
             /** @description Aligned with `months`. */
             points: components["schemas"]["MonthPoint"][];
         };
-        /** @description A month by what was used and what is expected. */
+        /** @description A month by what was used and what is expected (用户侧), and by what is bought. */
         MonthView: {
-            /**
-             * Format: int64
-             * @description Contracted, m³.
-             */
-            contract_m3: number | null;
-            /** @description Both together. */
-            expected: components["schemas"]["Band"];
+            bought: components["schemas"]["BoughtMonth"] | null;
+            expected: components["schemas"]["Band"] | null;
             /** @description `YYYY-MM`. */
             month: string;
-            /** @description Expected on its other days that the run reaches. */
+            /** @description Expected to be used on its other days that the run reaches. */
             remaining: components["schemas"]["Band"];
             /**
              * Format: int64
-             * @description Used on its completed days that are known, m³.
+             * @description Used on its completed days, m³; null if one of them is not known.
              */
-            taken_m3: number;
+            used_m3: number | null;
         };
         /**
          * @description What the months are split by.
@@ -2972,6 +2947,7 @@ export interface components {
             months: components["schemas"]["MonthFacts"][];
             /** @description Nothing known after this instant was used. */
             origin_at: string;
+            renewed_by: components["schemas"]["RunOrigin"] | null;
             /** @description The run they continue: the first of its gas day. */
             run_id: string;
             /** @description By member of the dimension; P50, measured volume and parts of their months sum to those of `total`. */
@@ -3495,19 +3471,6 @@ export interface components {
             peak_hour: components["schemas"]["PeakView"] | null;
             /** @description The run the peaks come from. */
             run_id: string;
-        };
-        /** @description A person's word in the place of a figure. */
-        OverrideLine: {
-            /** @description When. */
-            at: string;
-            /** @description `factor` or `curve_edit`. */
-            kind: string;
-            /** @description Who. */
-            person: string;
-            /** @description Why. */
-            reason: string;
-            /** @description What it is about: the factor's kind and span, or meter and gas day. */
-            subject: string;
         };
         /** @description `GET /api/v1/overview`. */
         Overview: {
@@ -4217,11 +4180,6 @@ export interface components {
             of: string;
             /**
              * Format: double
-             * @description 2 (PL₀.₁ + PL₀.₅ + PL₀.₉) / (3 Σ|y|).
-             */
-            pinball: number;
-            /**
-             * Format: double
              * @description Σ|y − f| / Σ|y|.
              */
             wape: number;
@@ -4438,6 +4396,13 @@ export interface components {
             /** @description Last gas day. */
             to: string;
         };
+        /** @description A run and what it knew. */
+        RunOrigin: {
+            /** @description Nothing known after this instant was used. */
+            origin_at: string;
+            /** @description The run. */
+            run_id: string;
+        };
         /** @description A run in the list. */
         RunSummary: {
             /** @description Gas days it reaches. */
@@ -4447,53 +4412,6 @@ export interface components {
             /** @description The run. */
             run_id: string;
             total_tomorrow: components["schemas"]["Band"] | null;
-        };
-        /** @description How safe the declared month is (保供与储气), whole m³. */
-        Security: {
-            /**
-             * Format: int64
-             * @description Interruptible volume of the large consumers, a day.
-             */
-            interruptible_day_m3: number;
-            /**
-             * Format: int64
-             * @description Demand of the month, P50.
-             */
-            month_p50_m3: number;
-            /**
-             * Format: int64
-             * @description P90, of joint draws.
-             */
-            month_p90_m3: number;
-            /**
-             * Format: int64
-             * @description P99, of joint draws.
-             */
-            month_p99_m3: number;
-            /** @description Day of the largest P50. */
-            peak_day: string | null;
-            /**
-             * Format: int64
-             * @description Its P50.
-             */
-            peak_p50_m3: number;
-            /**
-             * Format: int64
-             * @description P90 of the largest day of each joint draw, whichever day that is.
-             */
-            peak_p90_m3: number;
-            /**
-             * Format: int64
-             * @description P99 of the same.
-             */
-            peak_p99_m3: number;
-            /**
-             * Format: int64
-             * @description Most that may be taken on a day within the contracts; none if one has no limit.
-             */
-            take_day_max_m3: number | null;
-            /** @description The twelve months before. */
-            year: components["schemas"]["YearBought"];
         };
         /** @description One member's points. */
         Series: {
@@ -4598,40 +4516,6 @@ export interface components {
             /** @description The day asked for. */
             gas_day: string;
         };
-        /** @description How past forecasts at one lead did, of those of the last 400 gas days that are scored. */
-        Skill: {
-            /**
-             * Format: double
-             * @description Σ(f − y) / Σ|y|.
-             */
-            bias: number;
-            /** @description Forecasts scored. */
-            cases: number;
-            /**
-             * Format: double
-             * @description Part within P10–P90.
-             */
-            coverage: number;
-            /**
-             * Format: double
-             * @description 2 (PL₀.₁ + PL₀.₅ + PL₀.₉) / (3 Σ|y|).
-             */
-            pinball: number;
-            /**
-             * Format: double
-             * @description Σ|y − f| / Σ|y|.
-             */
-            wape: number;
-        };
-        /** @description Models of a class, and how its past forecasts did. */
-        SkillLine: {
-            day_ahead: components["schemas"]["Skill"] | null;
-            /** @description Models of its zones, in order. */
-            models: string[];
-            month_ahead: components["schemas"]["Skill"] | null;
-            /** @description `total` or a class. */
-            of: string;
-        };
         /** @description One time slot. */
         SlotLine: {
             /**
@@ -4669,6 +4553,11 @@ export interface components {
             /** @description Rows by slot. */
             slots: components["schemas"]["SlotLine"][];
         };
+        /**
+         * @description How what the gates measured was split over sources: nothing measures it where a gate has several.
+         * @enum {string}
+         */
+        SourceSplit: "nomination" | "shares";
         /** @description A source today. */
         SourceView: {
             /** @description Class. */
@@ -4677,12 +4566,17 @@ export interface components {
             delivery_point: string;
             /**
              * Format: int64
+             * @description Nominated for the hours in `taken_m3`, m³; null where the nomination has no hours.
+             */
+            due_m3: number | null;
+            /**
+             * Format: int64
              * @description Contracted for the month, m³.
              */
             month_contract_m3: number | null;
             /**
              * Format: int64
-             * @description Taken in the month so far, m³.
+             * @description Taken in the month so far, m³: each day split as it was nominated, else by shares.
              */
             month_taken_m3: number | null;
             /** @description Name. */
@@ -4692,6 +4586,11 @@ export interface components {
              * @description Nominated for today, m³.
              */
             nominated_m3: number | null;
+            /**
+             * Format: int64
+             * @description `taken_m3` less `due_m3`, m³.
+             */
+            pace_m3: number | null;
             /**
              * Format: double
              * @description 剩余合同日均, m³ a day.
@@ -4706,9 +4605,10 @@ export interface components {
             suggested_m3: number | null;
             /** @description Upstream supplier. */
             supplier: string;
+            taken_by: components["schemas"]["SourceSplit"] | null;
             /**
              * Format: int64
-             * @description Taken so far, m³.
+             * @description Its part of what was taken so far, m³: no meter measures it where gates have several sources.
              */
             taken_m3: number | null;
             tomorrow: components["schemas"]["Band"] | null;
@@ -4870,29 +4770,6 @@ export interface components {
          * @enum {string}
          */
         UsePattern: "stable" | "peaks" | "seasonal" | "intermittent" | "unknown";
-        /** @description A version of the declaration (审签与版本). */
-        VersionLine: {
-            /** @description When it was written. */
-            at: string;
-            /**
-             * Format: int64
-             * @description Declared in all, m³.
-             */
-            declared_m3: number;
-            /** @description By whom. */
-            person: string;
-            /** @description Why. */
-            reason: string;
-            /** @description When it was sent; none of a draft. */
-            sent_at: string | null;
-            /** @description SHA-256 over the document, hex, as its workbook has it. */
-            sha256: string;
-            /**
-             * Format: int32
-             * @description Version.
-             */
-            version: number;
-        };
         /** @description What became of pushed weather. */
         WeatherReport: {
             /**
@@ -4911,26 +4788,6 @@ export interface components {
          * @description A workbook's bytes.
          */
         Workbook: string;
-        /** @description What was bought in the 365 gas days before the declaration, whole m³. */
-        YearBought: {
-            /**
-             * Format: int64
-             * @description In all; none if a day is unknown.
-             */
-            bought_m3: number | null;
-            /**
-             * Format: int32
-             * @description Days that are known.
-             */
-            days_known: number;
-            /** @description Largest known day. */
-            peak_day: string | null;
-            /**
-             * Format: int64
-             * @description Bought on it.
-             */
-            peak_m3: number | null;
-        };
         /** @description A completed day and what had been expected of it. */
         YesterdayCard: {
             /**

@@ -9,6 +9,8 @@ const hours = Array.from({ length: 24 }, (_, hour) => ({
   quality: hour < 6 ? 'measured' : null,
   nominated_m3: 1200,
   band: { p10_m3: 900, p50_m3: 1000, p90_m3: 1100 },
+  bought_m3: hour < 6 ? 1000 : null,
+  bought_band: null,
 }))
 const row = (day: string, of: (number | null)[]) => ({ day, hours: of })
 const overview = {
@@ -20,7 +22,7 @@ const overview = {
     row('2026-11-20', [null, ...Array.from({ length: 23 }, (_, hour) => 100 + hour)]),
     row('2026-11-21', [...Array.from({ length: 5 }, () => 700), null, ...Array.from({ length: 18 }, () => null)]),
   ],
-  kpi: { expected_day: null },
+  kpi: { bought_day: null, expected_day: null, taken_m3: 6000 },
 } as unknown as Overview
 type Series = { type: string; name?: string; step?: string; data: unknown[]; markLine?: { label: { align: string } } }
 const series = (option: object) => (option as { series: Series[] }).series

@@ -1,7 +1,7 @@
 import type { Overview } from '@/api/types'
 import { MISSING, wan } from '@/format/number'
 import { gasDayHours, hourLabel } from '@/format/time'
-import { cumulativeCurves, runningHour, type CumulativePoint } from '@/model/today'
+import { cumulativeCurves, runningHour, sideOf, type CumulativePoint } from '@/model/today'
 import type { EChartsCoreOption } from './echarts'
 import type { Ink } from './palette'
 import { axisOf, escapeHtml, ICONS, legendOf, nowLine, textOf, tipLine, tooltipOf } from './parts'
@@ -132,10 +132,10 @@ export function cumulativeOption(overview: Overview, ink: Ink, t: Translate): EC
   }
 }
 
-/** Hourly flow: bars of what was used, band and P50 of every hour, the even nomination. */
+/** Hourly flow: bars of what was bought, band and P50 of every hour, and what was nominated. */
 export function hourlyOption(overview: Overview, ink: Ink, t: Translate): EChartsCoreOption {
   const labels = gasDayHours(overview.gas_day_start_hour).map(hourLabel)
-  const { hours } = overview.today
+  const { hours } = sideOf(overview)
   const running = runningHour(overview.gas_day_progress)
   const names = {
     actual: t('overview.actual'),
@@ -164,7 +164,7 @@ export function hourlyOption(overview: Overview, ink: Ink, t: Translate): EChart
         const quality = hour.quality === null ? '' : ` · ${escapeHtml(t(`code.quality.${hour.quality}`))}`
         return [
           `<div>${labels[index]}:00${quality}</div>`,
-          tipLine(ink.actual, names.actual, wan(hour.actual_m3, 3)),
+          tipLine(ink.actual, names.actual, wan(hour.m3, 3)),
           tipLine(ink.forecast, names.p50, wan(hour.band?.p50_m3, 3)),
           tipLine(ink.bandOuter, names.band, hour.band === null ? MISSING : `${wan(hour.band.p10_m3, 3)} – ${wan(hour.band.p90_m3, 3)}`),
           tipLine(ink.declared, names.nominated, wan(hour.nominated_m3, 3)),
@@ -204,7 +204,7 @@ export function hourlyOption(overview: Overview, ink: Ink, t: Translate): EChart
         barWidth: '58%',
         itemStyle: { color: ink.actual },
         data: hours.map((hour, index) => ({
-          value: hour.actual_m3,
+          value: hour.m3,
           // The running hour is not complete, an estimated one not measured: both are drawn paler.
           itemStyle: index === running || isEstimated(hour.quality) ? { opacity: 0.5 } : {},
         })),

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Band, ForecastView, LedgerRow, Overview } from '@/api/types'
 import { forecastCsv } from './forecastCsv'
 import { byRisk, filterRows, stakeYuan } from './ledger'
-import { cumulativeCurves, paceDeviation, paceState, runningHour } from './today'
+import { cumulativeCurves, paceState, runningHour, sideOf } from './today'
 import { isCoherent, seriesGap, tableTotal } from './totals'
 
 const band = (p50: number, half = 10): Band => ({ p10_m3: p50 - half, p50_m3: p50, p90_m3: p50 + half })
@@ -10,14 +10,16 @@ const band = (p50: number, half = 10): Band => ({ p10_m3: p50 - half, p50_m3: p5
 const hours = (actualUpTo: number, each = 1000): Overview['today']['hours'] =>
   Array.from({ length: 24 }, (_, index) => ({
     civil_hour: (8 + index) % 24,
-    actual_m3: index < actualUpTo ? each : null,
+    actual_m3: index < actualUpTo ? each * 0.9 : null,
     quality: null,
-    band: band(each),
+    band: band(each * 0.9),
+    bought_m3: index < actualUpTo ? each : null,
+    bought_band: band(each),
     nominated_m3: 1100,
   }))
 
 const overview = (progress: number, list: Overview['today']['hours'], day: Band | null): Overview =>
-  ({ gas_day_progress: progress, today: { hours: list }, kpi: { expected_day: day } }) as Overview
+  ({ gas_day_progress: progress, today: { hours: list }, kpi: { bought_day: day, expected_day: band(1), taken_m3: 0 } }) as Overview
 
 describe('the cumulative curve', () => {
   test('ends the fan exactly at the band of the day', () => {
@@ -33,7 +35,7 @@ describe('the cumulative curve', () => {
 
   test('puts the running hour where now is, not at its end', () => {
     const list = hours(13)
-    list[12] = { ...list[12]!, actual_m3: 250 }
+    list[12] = { ...list[12]!, bought_m3: 250 }
     const curves = cumulativeCurves(overview(12.25 / 24, list, band(24_000)))
     expect(curves.actual.at(-1)).toEqual([12.25, 12_250])
     expect(curves.p50[0]).toEqual([12.25, 12_250])
@@ -41,7 +43,7 @@ describe('the cumulative curve', () => {
 
   test('stops at a missing hour instead of running on too low', () => {
     const list = hours(12)
-    list[5] = { ...list[5]!, actual_m3: null }
+    list[5] = { ...list[5]!, bought_m3: null }
     const curves = cumulativeCurves(overview(0.5, list, band(24_000)))
     expect(curves.actual.at(-1)).toEqual([5, 5000])
   })
@@ -64,13 +66,31 @@ describe('the cumulative curve', () => {
   })
 })
 
+describe('the side of the curves', () => {
+  test('is the gates where there are any: a nomination is of gas bought', () => {
+    const side = sideOf(overview(0.5, hours(12), band(24_000)))
+    expect(side.key).toBe('bought')
+    expect(side.hours[3]).toEqual({ m3: 1000, band: band(1000), quality: null, nominated_m3: 1100 })
+    expect(side.day).toEqual(band(24_000))
+  })
+
+  test('is that of customers without gates, and then no nomination stands beside it', () => {
+    const list = hours(12).map((hour) => ({ ...hour, bought_m3: null, bought_band: null }))
+    const of = overview(0.5, list, null)
+    const side = sideOf({ ...of, kpi: { ...of.kpi, taken_m3: null } })
+    expect(side.key).toBe('used')
+    expect(side.hours[3]).toEqual({ m3: 900, band: band(900), quality: null, nominated_m3: null })
+    expect(cumulativeCurves({ ...of, kpi: { ...of.kpi, taken_m3: null } }).nominated).toEqual([])
+  })
+})
+
 describe('pace of a source', () => {
-  test('is measured against an even take', () => {
-    expect(paceDeviation(100, 60, 0.5)).toBe(10)
-    expect(paceState(100, 60, 0.5)).toBe('over')
-    expect(paceState(100, 40, 0.5)).toBe('under')
-    expect(paceState(100, 51, 0.5)).toBe('even')
-    expect(paceState(null, 51, 0.5)).toBeNull()
+  test('is measured against what was nominated for the hours that are in', () => {
+    expect(paceState({ due_m3: 50, pace_m3: 10 })).toBe('over')
+    expect(paceState({ due_m3: 50, pace_m3: -10 })).toBe('under')
+    expect(paceState({ due_m3: 50, pace_m3: 2 })).toBe('even')
+    expect(paceState({ due_m3: 0, pace_m3: 0 })).toBe('even')
+    expect(paceState({ due_m3: null, pace_m3: null })).toBeNull()
   })
 })
 
@@ -103,6 +123,7 @@ const view = (gap = 0): ForecastView => ({
     yesterday: { day: '2026-11-20', actual_m3: null, forecast_m3: null },
     today: { day: '2026-11-21', band: band(300, 14) },
     tomorrow: { day: '2026-11-22', band: band(330, 15) },
+    bought: null,
   },
   month: [],
   quality: [],

@@ -12,6 +12,7 @@ const rows = (key: string, m3: number): MonthRows => {
 }
 const view = (total: number): MonthsView => ({
   run_id: 'F1',
+  renewed_by: null,
   origin_at: '2026-11-20T09:00:00+08:00',
   by: 'class',
   months: [{ month: '2026-11', basis: 'joint', known_days: 19, filled_days: 0, run_days: 11, later_days: 0 }],

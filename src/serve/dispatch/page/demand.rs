@@ -12,7 +12,8 @@ impl Writer<'_> {
     pub(super) fn overview(&mut self) {
         let cards = &self.report.cards;
         let (today, tomorrow) = (cards.today.band, cards.tomorrow.band);
-        self.heading("三日总览", "Three days", "");
+        let note = self.say("用户侧", "customers' use");
+        self.heading("三日总览", "Three days", note);
         let heads = [
             self.say("气日", "Gas day"),
             self.say("实际", "Actual"),
@@ -55,6 +56,43 @@ impl Writer<'_> {
             let mut cells = vec![name, "—".into()];
             cells.extend(quantiles(card.band));
             cells.push(against.map_or_else(|| "—".into(), percent));
+            self.row("", &cells);
+        }
+        self.put("</tbody></table>");
+        self.bought();
+    }
+
+    /// The same days at the gates: what stands beside nominations.
+    fn bought(&mut self) {
+        let cards = &self.report.cards;
+        let Some(bought) = cards.bought else { return };
+        let heads = [
+            self.say("购气侧(门站)", "Bought at the gates"),
+            self.say("交割", "Delivered"),
+            "P10",
+            self.say("预计 P50", "Expected P50"),
+            "P90",
+        ];
+        self.table(&heads);
+        let dash = || "—".to_owned();
+        let name = |zh, en, day| format!("{} {}", self.say(zh, en), self.day(day));
+        let delivered = bought.yesterday_m3.map_or_else(dash, wan);
+        let mut rows = vec![vec![
+            name("昨日", "Yesterday", cards.yesterday.day),
+            delivered,
+            dash(),
+            dash(),
+            dash(),
+        ]];
+        for (zh, en, day, band) in [
+            ("今日", "Today", cards.today.day, bought.today),
+            ("明日", "Tomorrow", cards.tomorrow.day, bought.tomorrow),
+        ] {
+            let mut cells = vec![name(zh, en, day), dash()];
+            cells.extend(band.map_or_else(|| [dash(), dash(), dash()], quantiles));
+            rows.push(cells);
+        }
+        for cells in rows {
             self.row("", &cells);
         }
         self.put("</tbody></table>");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::serve::figures::bought::{self, BoughtFacts};
 use crate::serve::figures::fixture;
 use crate::serve::figures::today::today;
 
@@ -8,6 +9,7 @@ struct City {
     before: Run,
     history: Cells,
     today: Today,
+    bought: BoughtFacts,
     now: DateTime<Utc>,
 }
 
@@ -35,18 +37,22 @@ fn city() -> City {
             &fixture::customer_curves(&registry, day, 4),
             &[],
         ),
+        bought: bought::tests::facts(&registry),
         registry,
         now,
     }
 }
 
 fn view(city: &City, horizon: Horizon, by: Dimension, key: Option<&str>) -> Option<ForecastView> {
+    let of_run = (&city.run.forecast, None);
+    let bought = Bought::new(&city.registry, &city.bought, Some(of_run));
     let facts = ForecastFacts {
         now: city.now,
         registry: &city.registry,
         run: &city.run,
         history: &city.history,
         today: &city.today,
+        bought: &bought,
         run_before_yesterday: Some(&city.before),
         quality: &[],
         learning: &BTreeMap::from([("F0".into(), vec!["north/industrial".to_owned()])]),
@@ -148,16 +154,54 @@ fn a_month_is_what_was_and_what_is_expected() {
         .days()
         .filter_map(|d| city.history.day_m3(&total, d))
         .sum();
-    assert_eq!(november.taken_m3, taken);
+    assert_eq!(november.used_m3, Some(taken));
     let remaining: i64 = daily.total[..10].iter().map(|p| p.band.p50_m3).sum();
     assert_eq!(november.remaining.p50_m3, remaining);
-    assert_eq!(november.expected.p50_m3, taken + remaining);
-    assert_eq!(november.contract_m3, Some(180_000));
-    assert_eq!(daily.month[1].taken_m3, 0);
-    let of_class = view(&city, Horizon::Daily, Dimension::Class, Some("industrial")).unwrap();
-    assert_eq!(of_class.month[0].contract_m3, None);
-    let of_source = view(&city, Horizon::Daily, Dimension::Source, Some("pipe")).unwrap();
-    assert_eq!(of_source.month[0].contract_m3, Some(90_000));
+    assert_eq!(november.expected.unwrap().p50_m3, taken + remaining);
+    assert_eq!(daily.month[1].used_m3, Some(0));
+}
+
+#[test]
+fn a_month_beside_its_contract_is_what_is_bought() {
+    let mut city = city();
+    let of = |city: &City, by, key| view(city, Horizon::Daily, by, key).unwrap().month;
+    let whole = of(&city, Dimension::Total, None)[0].bought.unwrap();
+    assert_eq!(whole.contract_m3, Some(180_000));
+    let delivered: i64 = city
+        .bought
+        .delivered
+        .values()
+        .flat_map(|d| d.values())
+        .sum();
+    assert_eq!(whole.taken_m3, Some(delivered));
+    let (expected, ahead) = (whole.expected.unwrap(), whole.remaining.unwrap());
+    assert_eq!(expected.p50_m3, delivered + ahead.p50_m3);
+    assert_eq!(whole.gap_m3, Some(expected.p50_m3 - 180_000));
+    // Its loss is in it: it is more than what customers are expected to use.
+    let used = of(&city, Dimension::Total, None)[0].remaining.p50_m3;
+    assert!(ahead.p50_m3 > used);
+    let of_source = of(&city, Dimension::Source, Some("pipe"))[0]
+        .bought
+        .unwrap();
+    assert_eq!(of_source.contract_m3, Some(90_000));
+    assert!(of_source.taken_m3.unwrap() < delivered);
+    // Nothing is bought for a class or a slot.
+    assert_eq!(
+        of(&city, Dimension::Class, Some("industrial"))[0].bought,
+        None
+    );
+    // A closed day that is not known makes the month unknown, not smaller.
+    city.bought.delivered.remove(&fixture::day("2026-11-09"));
+    let mut demand = fixture::demand(&city.registry, fixture::day("2026-11-01"), 20);
+    demand.retain(|one| one.day != fixture::day("2026-11-09"));
+    city.history = Cells::of_demand(&demand, &city.registry);
+    let month = &of(&city, Dimension::Total, None)[0];
+    let bought = month.bought.unwrap();
+    assert_eq!((month.used_m3, month.expected), (None, None));
+    assert_eq!(
+        (bought.taken_m3, bought.expected, bought.gap_m3),
+        (None, None, None)
+    );
 }
 
 #[test]

@@ -116,6 +116,20 @@ pub struct Cards {
     pub today: DayCard,
     /// The next.
     pub tomorrow: DayCard,
+    /// The same days at the gates (购气侧); null of classes and slots, which nothing is bought for.
+    pub bought: Option<BoughtCards>,
+}
+
+/// 昨 / 今 / 明 as bought: with loss, without what is carried for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoughtCards {
+    /// Delivered on the last completed gas day, m³.
+    pub yesterday_m3: Option<i64>,
+    /// The gas day that runs: what the gates measured, and what must be bought in the other hours; the figure
+    /// of the overview and of the nomination (今日预计).
+    pub today: Option<Band>,
+    /// What must be bought on the next.
+    pub tomorrow: Option<Band>,
 }
 
 /// A completed day and what had been expected of it.
@@ -140,20 +154,35 @@ pub struct DayCard {
     pub band: Band,
 }
 
-/// A month by what was used and what is expected.
+/// A month by what was used and what is expected (用户侧), and by what is bought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MonthView {
     /// `YYYY-MM`.
     #[schema(value_type = String)]
     pub month: GasMonth,
-    /// Used on its completed days that are known, m³.
-    pub taken_m3: i64,
-    /// Expected on its other days that the run reaches.
+    /// Used on its completed days, m³; null if one of them is not known.
+    pub used_m3: Option<i64>,
+    /// Expected to be used on its other days that the run reaches.
     pub remaining: Band,
     /// Both together.
-    pub expected: Band,
+    pub expected: Option<Band>,
+    /// The month at the gates, to be set against the contract; null of classes and slots.
+    pub bought: Option<BoughtMonth>,
+}
+
+/// A month as bought (购气侧): with loss, without what is carried for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BoughtMonth {
+    /// Delivered on its completed days, m³ (已提取); null if one of them is not known.
+    pub taken_m3: Option<i64>,
+    /// To be bought on the gas day that runs and those after it; null unless the run reaches them all.
+    pub remaining: Option<Band>,
+    /// Both together.
+    pub expected: Option<Band>,
     /// Contracted, m³.
     pub contract_m3: Option<i64>,
+    /// Expected less contracted, m³: over-take (+) or under-take (−).
+    pub gap_m3: Option<i64>,
 }
 
 /// A line of the last backtest.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::domain::customer::SaleMode;
 use crate::serve::figures::fixture;
 
 /// 12:20 of the gas day 2026-11-21: four hours are over.
@@ -12,30 +11,16 @@ pub(crate) fn facts() -> Facts {
         41,
     ));
     let first = day.month().first_day();
-    let nominated = BTreeMap::from([("pipe".into(), 9_000), ("lng".into(), 900)]);
+    let bought = crate::serve::figures::bought::tests::facts(&registry);
     Facts {
-        now: fixture::at("2026-11-21T12:20:00+08:00"),
+        now: bought.now,
         time_factor: 1.0,
-        curves_today: [
-            fixture::customer_curves(&registry, day, 4),
-            fixture::gate_curves(&registry, day, 4),
-        ]
-        .concat(),
+        curves_today: fixture::customer_curves(&registry, day, 4),
         curves_earlier: vec![fixture::customer_curves(&registry, day.plus(-1), 24)],
-        gates: (0..=20)
-            .flat_map(|i| {
-                let hours = if i == 20 { 4 } else { 24 };
-                fixture::gate_curves(&registry, first.plus(i), hours)
-            })
-            .collect(),
-        carried: CarriedBySource::new(),
+        bought,
         demand: fixture::demand(&registry, first, 20),
         run: Some(Arc::new(run)),
         weather: Vec::new(),
-        nominated_today: Some(NominatedDay {
-            nominated,
-            ..NominatedDay::default()
-        }),
         nominated_tomorrow: Some(NominatedDay {
             suggested: BTreeMap::from([("pipe".into(), 9_100)]),
             ..NominatedDay::default()
@@ -74,7 +59,21 @@ fn parts_sum_to_the_headline() {
         .iter()
         .map(|s| s.tomorrow.unwrap().p50_m3)
         .sum();
-    assert_eq!(Some(tomorrow), kpi.tomorrow.map(|b| b.p50_m3));
+    assert_eq!(Some(tomorrow), kpi.bought_tomorrow.map(|b| b.p50_m3));
+    let bought: Vec<_> = page.today.hours.iter().map(|h| h.bought_m3).collect();
+    assert_eq!(
+        kpi.taken_m3,
+        bought.iter().copied().flatten().reduce(|a, b| a + b)
+    );
+    let of_day = page.today.hours.iter().map(|h| {
+        let expected = h.bought_band.map(|band| band.p50_m3);
+        h.bought_m3.or(expected).unwrap()
+    });
+    assert_eq!(kpi.bought_day.map(|b| b.p50_m3), Some(of_day.sum()));
+    let due: Option<i64> = page.sources.iter().map(|s| s.due_m3).sum();
+    assert_eq!(due, kpi.due_m3);
+    let pace: Option<i64> = page.sources.iter().map(|s| s.pace_m3).sum();
+    assert_eq!(pace, kpi.pace_m3);
     let taken: i64 = page.sources.iter().filter_map(|s| s.taken_m3).sum();
     assert_eq!(Some(taken), kpi.taken_m3);
     let month: i64 = page.sources.iter().filter_map(|s| s.month_taken_m3).sum();
@@ -85,8 +84,8 @@ fn parts_sum_to_the_headline() {
         .filter_map(|s| s.month_contract_m3)
         .sum();
     assert_eq!(Some(contract), kpi.month_contract_m3);
-    assert_eq!(kpi.nominated_m3, Some(9_900));
-    assert_eq!(kpi.remaining_m3, Some(9_900 - taken));
+    assert_eq!(kpi.nominated_m3, Some(9_840));
+    assert_eq!(kpi.remaining_m3, Some(9_840 - taken));
     let heat = page.heatmap.last().unwrap();
     assert_eq!(heat.day, page.gas_day);
     let heat: i64 = heat.hours.iter().flatten().sum();
@@ -96,40 +95,6 @@ fn parts_sum_to_the_headline() {
         before.hours.iter().flatten().sum::<i64>(),
         kpi.yesterday_m3.unwrap()
     );
-}
-
-#[test]
-fn gas_of_others_is_not_taken_under_our_contracts() {
-    let mut facts = facts();
-    let before = overview(&facts);
-    let day = before.gas_day;
-    let mut registry = Registry::clone(&facts.registry);
-    registry.customers.get_mut("C1").unwrap().sale_mode = SaleMode::Agency;
-    facts.registry = Arc::new(registry);
-    // Twenty closed days as the stores know them; today from its own four hours.
-    facts.carried = (1..=20)
-        .flat_map(|back| {
-            [("pipe", 40), ("lng", 10)].map(|(s, m3)| ((day.plus(-back), s.into()), m3))
-        })
-        .collect();
-    let today: StdVolume = facts
-        .curves_today
-        .iter()
-        .filter(|curve| curve.meter == "M1".into())
-        .map(LoadCurve::volume)
-        .sum();
-    let page = overview(&facts);
-    let less = |of: fn(&Kpi) -> Option<i64>| of(&before.kpi).unwrap() - of(&page.kpi).unwrap();
-    assert!(today.round_m3() > 0);
-    assert_eq!(less(|kpi| kpi.taken_m3), today.round_m3());
-    assert_eq!(less(|kpi| kpi.month_taken_m3), 20 * 50 + today.round_m3());
-    assert_eq!(less(|kpi| kpi.remaining_m3), -today.round_m3());
-    let average = page.kpi.remaining_avg_dcq_m3.unwrap() - before.kpi.remaining_avg_dcq_m3.unwrap();
-    assert!((average - 100.0).abs() < 1e-9, "{average}");
-    let month: i64 = page.sources.iter().filter_map(|s| s.month_taken_m3).sum();
-    assert_eq!(Some(month), page.kpi.month_taken_m3);
-    // What customers used is what they used.
-    assert_eq!(page.kpi.used_m3, before.kpi.used_m3);
 }
 
 #[test]
@@ -168,7 +133,7 @@ fn the_clock_of_the_day_and_the_meters_are_right() {
 fn the_probability_of_taking_too_much_falls_with_what_was_nominated() {
     let mut facts = facts();
     let mut probability = |m3: i64| {
-        facts.nominated_today = Some(NominatedDay {
+        facts.bought.nominated = Some(NominatedDay {
             nominated: BTreeMap::from([("pipe".into(), m3)]),
             ..NominatedDay::default()
         });
@@ -194,10 +159,11 @@ fn with_nothing_known_everything_is_null_and_nothing_is_zero() {
     let mut facts = facts();
     facts.curves_today.clear();
     facts.curves_earlier.clear();
-    facts.gates.clear();
+    facts.bought.gates.clear();
+    facts.bought.delivered.clear();
     facts.demand.clear();
     facts.run = None;
-    facts.nominated_today = None;
+    facts.bought.nominated = None;
     facts.nominated_tomorrow = None;
     let page = overview(&facts);
     let contract = page.kpi.month_contract_m3;

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::domain::calendar::GasDay;
 use crate::ledger::entry::LedgerStatus;
 use crate::serve::figures::Band;
+use crate::serve::figures::bought::SourceSplit;
 use crate::serve::figures::weather::StationWeather;
 
 /// `GET /api/v1/overview`.
@@ -75,27 +76,48 @@ pub struct AlertCounts {
 }
 
 /// Headline figures; what is not known is null.
+///
+/// What stands beside a nomination or contract is gas bought (购气侧): what the gates measured, and what must be
+/// bought in the other hours, with loss and without what is carried for others. What customers' meters show is
+/// 用户侧, and says so.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Kpi {
     /// Nominated for today, m³ (当日总指定).
     pub nominated_m3: Option<i64>,
-    /// Taken under our own contracts so far, m³ (已提取): what passed the gates less what was carried for others.
+    /// Bought in the hours that all gates have, m³ (已提取); 0 before the first hour is in, null if the gates are
+    /// silent.
     pub taken_m3: Option<i64>,
-    /// Used by customers so far, m³.
+    /// End of the last hour in `taken_m3`; the start of the gas day before the first is in.
+    pub taken_through: Option<String>,
+    /// Hours in `taken_m3`.
+    pub taken_hours: Option<usize>,
+    /// Nominated for these hours, m³; null where the nomination has no hours.
+    pub due_m3: Option<i64>,
+    /// `taken_m3` less `due_m3`, m³: ahead of the nomination (+) or behind (−).
+    pub pace_m3: Option<i64>,
+    /// Used by customers so far, m³ (用户侧).
     pub used_m3: Option<i64>,
     /// Nominated and not yet taken, m³.
     pub remaining_m3: Option<i64>,
-    /// The same spread over the rest of the gas day, m³/h (剩余平均提取流量).
+    /// The same spread over the hours of the gas day that are not in `taken_m3`, m³/h (剩余平均提取流量).
     pub remaining_avg_flow_m3h: Option<f64>,
-    /// Today's total: hours known, and the forecast for the rest.
-    pub expected_day: Option<Band>,
-    /// Probability that today's total exceeds what is nominated by more than the contracts' band.
+    /// What will have been bought today (今日预计购气): known hours, and what must be bought in the others.
+    pub bought_day: Option<Band>,
+    /// The P50 of `bought_day` less what is nominated, m³ (预计超欠提).
+    pub deviation_m3: Option<i64>,
+    /// Probability that what is bought today exceeds what is nominated by more than the contracts' band.
     pub over_probability: Option<f64>,
-    /// Used yesterday, m³.
+    /// What customers will have used today (用户侧): hours known, and the forecast for the rest.
+    pub expected_day: Option<Band>,
+    /// Used yesterday, m³ (用户侧).
     pub yesterday_m3: Option<i64>,
-    /// Expected tomorrow.
+    /// Bought yesterday, m³.
+    pub bought_yesterday_m3: Option<i64>,
+    /// What customers will use tomorrow (用户侧).
     pub tomorrow: Option<Band>,
-    /// Taken in the month so far, m³.
+    /// What must be bought tomorrow.
+    pub bought_tomorrow: Option<Band>,
+    /// Bought in the month so far, m³; null if a closed day of it is not known.
     pub month_taken_m3: Option<i64>,
     /// Contracted for the month, m³.
     pub month_contract_m3: Option<i64>,
@@ -115,12 +137,16 @@ pub struct TodayView {
 pub struct HourView {
     /// Beijing hour at which it starts.
     pub civil_hour: u32,
-    /// Used, m³.
+    /// Used by customers, m³ (用户侧).
     pub actual_m3: Option<i64>,
     /// Quality of what was used.
     pub quality: Option<String>,
-    /// Forecast.
+    /// Forecast of their use.
     pub band: Option<Band>,
+    /// Bought, m³; null in an hour that a gate lacks.
+    pub bought_m3: Option<i64>,
+    /// What the run says must be bought.
+    pub bought_band: Option<Band>,
     /// Nominated, m³, where the nomination has hours.
     pub nominated_m3: Option<i64>,
 }
@@ -140,15 +166,21 @@ pub struct SourceView {
     pub delivery_point: String,
     /// Nominated for today, m³.
     pub nominated_m3: Option<i64>,
-    /// Taken so far, m³.
+    /// Its part of what was taken so far, m³: no meter measures it where gates have several sources.
     pub taken_m3: Option<i64>,
+    /// How that part was told.
+    pub taken_by: Option<SourceSplit>,
+    /// Nominated for the hours in `taken_m3`, m³; null where the nomination has no hours.
+    pub due_m3: Option<i64>,
+    /// `taken_m3` less `due_m3`, m³.
+    pub pace_m3: Option<i64>,
     /// Contracted for the month, m³.
     pub month_contract_m3: Option<i64>,
-    /// Taken in the month so far, m³.
+    /// Taken in the month so far, m³: each day split as it was nominated, else by shares.
     pub month_taken_m3: Option<i64>,
     /// 剩余合同日均, m³ a day.
     pub remaining_avg_dcq_m3: Option<f64>,
-    /// Expected tomorrow.
+    /// What must be bought tomorrow, by shares of sources.
     pub tomorrow: Option<Band>,
     /// Suggested nomination for tomorrow, m³.
     pub suggested_m3: Option<i64>,
