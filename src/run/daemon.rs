@@ -105,10 +105,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(app.settings.ingest.queue_len);
 
     let stages = Stages::default();
-    in_spite_of_damage("the devices' clocks", stages.clocks.load(&app.journal))?;
-    let host = deps::host_clock(app, &stages);
-    in_spite_of_damage("the time that was known last", host.begin())?;
-    supervisor.spawn("host clock", host_clock::run(host, stop.clone()));
+    start_clocks(app, &stages, supervisor)?;
     // Before anything is committed: what comes first is forwarded too.
     let second = start_forwarding(app, &stages, supervisor)?;
     start_stages(app, &stages, receiver, supervisor);
@@ -187,10 +184,6 @@ pub fn start(
         reload::run(app.clone(), reload, stages.live.clone(), stop.clone()),
     );
     supervisor.spawn(
-        "clocks",
-        clocks::keep(stages.clocks.clone(), app.journal.clone(), stop.clone()),
-    );
-    supervisor.spawn(
         "weather sources",
         weather::run(app.clone(), stages.live.clone(), stop.clone()),
     );
@@ -205,6 +198,18 @@ pub fn start(
     fs::write(&file, address.to_string())
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(live)
+}
+
+/// What is known of the devices' clocks and of the host's, before anything comes.
+fn start_clocks(app: &App, stages: &Stages, supervisor: &mut Supervisor) -> Result<(), StoreError> {
+    in_spite_of_damage("the devices' clocks", stages.clocks.load(&app.journal))?;
+    let host = deps::host_clock(app, stages);
+    in_spite_of_damage("the time that was known last", host.begin())?;
+    let stop = supervisor.stop_token();
+    supervisor.spawn("host clock", host_clock::run(host, stop.clone()));
+    let kept = clocks::keep(stages.clocks.clone(), app.journal.clone(), stop);
+    supervisor.spawn("clocks", kept);
+    Ok(())
 }
 
 /// The port for pushed readings alone.

@@ -6,7 +6,6 @@
 //! moved by more than passed. Nothing here corrects the clock; NTP does.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -95,9 +94,8 @@ impl Doubt {
                 known.to_rfc3339()
             ),
         };
-        let _ = write!(
-            text,
-            "; look at `timedatectl`, set the clock by NTP while the daemon runs: what came meanwhile is put right then"
+        text.push_str(
+            "; look at `timedatectl`, set the clock by NTP while the daemon runs: what came meanwhile is put right then",
         );
         text
     }
