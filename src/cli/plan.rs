@@ -109,7 +109,7 @@ pub(super) fn nominate(
     };
     println!(
         "gas day {day}: {:.4} 万m³ nominated",
-        nomination.nominated_m3() as f64 / 10_000.0
+        nomination.asked_m3() as f64 / 10_000.0
     );
     if let Some(file) = export {
         write(file, &workbook::nomination(&nomination)?)?;

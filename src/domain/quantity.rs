@@ -281,6 +281,16 @@ impl ReferenceConditions {
         temperature_c: 15.0,
         pressure_kpa: 101.325,
     };
+
+    /// As it stands beside a unit on Chinese forms: `20℃，101.325kPa`.
+    pub fn zh(self) -> String {
+        format!("{}℃，{}kPa", self.temperature_c, self.pressure_kpa)
+    }
+
+    /// As it stands beside a unit in English: `20 °C, 101.325 kPa`.
+    pub fn en(self) -> String {
+        format!("{} °C, {} kPa", self.temperature_c, self.pressure_kpa)
+    }
 }
 
 impl Default for ReferenceConditions {

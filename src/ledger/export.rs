@@ -10,6 +10,7 @@ use rust_xlsxwriter::{
 };
 
 use crate::domain::calendar::beijing_civil;
+use crate::domain::quantity::ReferenceConditions;
 use crate::ledger::entry::{LedgerEntry, LedgerStatus};
 
 use self::columns::{Cell, Column, GROUPS, Kind};
@@ -58,14 +59,17 @@ pub fn workbook(
     entries: &[LedgerEntry],
     as_of: DateTime<Utc>,
     company: &str,
+    reference: ReferenceConditions,
 ) -> Result<Vec<u8>, ExportError> {
-    write(entries, as_of, company).map_err(|source| ExportError::Workbook { as_of, source })
+    write(entries, as_of, company, reference)
+        .map_err(|source| ExportError::Workbook { as_of, source })
 }
 
 fn write(
     entries: &[LedgerEntry],
     as_of: DateTime<Utc>,
     company: &str,
+    reference: ReferenceConditions,
 ) -> Result<Vec<u8>, XlsxError> {
     let mut book = Workbook::new();
     book.set_properties(
@@ -77,7 +81,7 @@ fn write(
     let sheet = book.add_worksheet();
     sheet.set_name("台账")?;
     let columns: Vec<&Column> = GROUPS.iter().flat_map(|group| group.columns).collect();
-    header(sheet, as_of, company)?;
+    header(sheet, as_of, company, reference)?;
     for (row, entry) in (HEADER_ROWS..).zip(entries) {
         let mut lines = 1;
         for (column, spec) in (0..).zip(&columns) {
@@ -130,14 +134,22 @@ fn created(as_of: DateTime<Utc>) -> Result<ExcelDateTime, XlsxError> {
     )
 }
 
-fn header(sheet: &mut Worksheet, as_of: DateTime<Utc>, company: &str) -> Result<(), XlsxError> {
+fn header(
+    sheet: &mut Worksheet,
+    as_of: DateTime<Utc>,
+    company: &str,
+    reference: ReferenceConditions,
+) -> Result<(), XlsxError> {
     let title = Format::new().set_bold().set_font_size(16);
     sheet.write_string_with_format(0, 0, "用气量较大企业气量监控台账", &title)?;
     let state = beijing_civil(as_of).format("%Y-%m-%d %H:%M");
     sheet.write_string(
         1,
         0,
-        format!("{company}　数据截至 {state}（北京时间）　体积为标况 20 ℃、101.325 kPa"),
+        format!(
+            "{company}　数据截至 {state}（北京时间）　体积为标况 {} ℃、{} kPa",
+            reference.temperature_c, reference.pressure_kpa
+        ),
     )?;
     let heading = Format::new()
         .set_bold()

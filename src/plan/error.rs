@@ -30,6 +30,24 @@ pub enum PlanError {
         /// Days needed that the run does not have.
         missing: usize,
     },
+    /// What is to be planned has begun.
+    #[error(
+        "gas day {first} has ended; plan {today} or a later day, and months that have not begun"
+    )]
+    Begun {
+        /// First gas day of what was to be planned.
+        first: GasDay,
+        /// Today.
+        today: GasDay,
+    },
+    /// No forecast reaches so far.
+    #[error("gas day {last} is too far ahead; forecasts reach {reach} today at most")]
+    TooFar {
+        /// Last gas day of what was to be planned.
+        last: GasDay,
+        /// Last gas day that a forecast of today can reach.
+        reach: GasDay,
+    },
     /// The loss ratio is no sensible part of what is bought.
     #[error(
         "unaccounted-for gas of {ratio} of what is bought is not possible; give a part from 0 to below 0.5"
@@ -107,6 +125,8 @@ impl PlanError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::HorizonTooShort { .. } => "plan.horizon_too_short",
+            Self::Begun { .. } => "plan.begun",
+            Self::TooFar { .. } => "plan.too_far",
             Self::UnaccountedRatio { .. } => "plan.unaccounted_ratio",
             Self::SourceWithoutContract { .. } => "plan.source_without_contract",
             Self::SeveralContracts { .. } => "plan.several_contracts",

@@ -359,6 +359,7 @@ pub(crate) fn history() -> MonthHistory {
     MonthHistory {
         last_year_by_source: BTreeMap::from([("pipe".into(), 14_000_000), ("lng".into(), 700_000)]),
         last_month_by_source: BTreeMap::from([("pipe".into(), 11_000_000)]),
+        last_month_measured: None,
         last_year_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_700_000)]),
         last_month_by_class: BTreeMap::from([(CustomerClass::Industrial, 4_900_000)]),
         taken_by_contract: BTreeMap::from([("HT-2026-01".into(), 98_000_000)]),

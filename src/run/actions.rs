@@ -38,7 +38,7 @@ use crate::serve::api::filings::{
     ProductionChangeView,
 };
 use crate::serve::api::findings::JudgedView;
-use crate::serve::api::nominations::{NominationEdit, NominationView};
+use crate::serve::api::nominations::NominationEdit;
 use crate::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use crate::serve::api::outlook::{
     ChangeDay, ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow,
@@ -70,12 +70,13 @@ impl Desk {
         &self,
         kind: DocumentKind,
         key: &str,
+        version: Option<u32>,
         missing: &'static str,
     ) -> Result<T, ActionError> {
         let found = self
             .app
             .book
-            .document(kind, key)
+            .document_or_version(kind, key, version)
             .map_err(|error| failed("run.store", &error.into()))?;
         let Some(document) = found else {
             return Err(ActionError::NotFound {
@@ -315,11 +316,13 @@ impl Actions for Desk {
     fn declaration_xlsx(
         &self,
         month: GasMonth,
+        version: Option<u32>,
         supplier: Option<&str>,
     ) -> Result<Vec<u8>, ActionError> {
         let document: Declaration = self.document(
             DocumentKind::Declaration,
             &month.to_string(),
+            version,
             "declaration.missing",
         )?;
         let Some(supplier) = supplier else {
@@ -365,6 +368,10 @@ impl Actions for Desk {
                     code: "plan.sent_already",
                     message,
                 },
+                SubmitError::Newer { .. } => ActionError::Conflict {
+                    code: "plan.newer",
+                    message,
+                },
                 SubmitError::Nobody => ActionError::Refused {
                     code: "plan.sent_by_nobody",
                     message,
@@ -375,14 +382,14 @@ impl Actions for Desk {
         })
     }
 
-    fn edit_nomination(
-        &self,
-        day: GasDay,
-        edit: &NominationEdit,
-    ) -> Result<NominationView, ActionError> {
+    fn edit_nomination(&self, day: GasDay, edit: &NominationEdit) -> Result<Value, ActionError> {
         let edited = nominating::edit(&self.app, day, edit).map_err(|error| match error {
             NominateError::Missing(_) => ActionError::NotFound {
                 code: "nomination.not_found",
+                message: error.to_string(),
+            },
+            NominateError::Newer { .. } => ActionError::Conflict {
+                code: "nomination.newer",
                 message: error.to_string(),
             },
             NominateError::Refused(message) => ActionError::Refused {
@@ -391,13 +398,14 @@ impl Actions for Desk {
             },
             NominateError::Failed(error) => failed("run.plan", &error),
         })?;
-        Ok(NominationView::of(edited))
+        serde_json::to_value(edited).map_err(|error| failed("run.plan", &error.into()))
     }
 
-    fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError> {
+    fn nomination_xlsx(&self, day: GasDay, version: Option<u32>) -> Result<Vec<u8>, ActionError> {
         let document: Nomination = self.document(
             DocumentKind::Nomination,
             &day.to_string(),
+            version,
             "nomination.missing",
         )?;
         workbook::nomination(&document).map_err(|error| failed("run.plan", &error.into()))

@@ -271,7 +271,12 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
 pub fn workbook(app: &App) -> anyhow::Result<Vec<u8>> {
     let entries = entries(app)?;
     let company = &app.registry().company;
-    Ok(export::workbook(&entries, app.clock.now(), &company.name)?)
+    Ok(export::workbook(
+        &entries,
+        app.clock.now(),
+        &company.name,
+        company.reference,
+    )?)
 }
 
 /// The workbook for somebody, noted as given out, so that what later restates it can be told.

@@ -212,7 +212,7 @@ fn nominated(app: &App, forecast: &DemandForecast) -> anyhow::Result<BTreeMap<Ga
         {
             let nomination: Nomination = serde_json::from_value(document.body)
                 .with_context(|| format!("the kept nomination of {day}"))?;
-            out.insert(*day, nomination.nominated_m3());
+            out.insert(*day, nomination.asked_m3());
         }
     }
     Ok(out)

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::{GasDay, GasMonth};
 use crate::domain::demand::{DemandForecast, HORIZON_DAYS_MAX};
 use crate::domain::id::CustomerId;
 use crate::forecast::engine;
 use crate::forecast::request::ForecastRequest;
+use crate::plan::PlanError;
 use crate::plan::declaration::{self, Declaration, DeclareInput, LargeConsumerLine, Quantiles};
 use crate::plan::nomination::{self, NominateInput, Nomination};
 use crate::run::app::App;
 use crate::run::forecasting::OwnForecasts;
 use crate::run::ledgering::Enterprises;
-use crate::run::submitting::{keep, next_version, sent};
+use crate::run::submitting::{keep, next_version, nomination_sent, sent};
 use crate::run::{background, facts, forecasting, purchases};
 use crate::store::book::DocumentKind;
 
@@ -25,7 +24,9 @@ use crate::store::book::DocumentKind;
 /// # Errors
 /// No forecast that reaches the month, limits that contradict each other, or what the stores say.
 pub fn declare(app: &App, month: GasMonth, who: &str, reason: &str) -> anyhow::Result<Declaration> {
-    keep_run_reaching(app, month.next().first_day().plus(-1))?;
+    let (first, last) = (month.first_day(), month.next().first_day().plus(-1));
+    check_reach(app, first, last)?;
+    keep_run_reaching(app, last)?;
     let declaration = compute_declaration(app, month, who, reason)?;
     let (kind, key) = (DocumentKind::Declaration, month.to_string());
     let body = serde_json::to_value(&declaration)?;
@@ -50,8 +51,9 @@ pub fn compute_declaration(
         .book
         .document(DocumentKind::Declaration, &month.to_string())?;
     let version = next_version(before.as_ref(), who);
-    let sent = sent(app, DocumentKind::Declaration, &month.to_string())?;
+    let (sent, _) = sent(app, DocumentKind::Declaration, &month.to_string())?;
     let last_day = month.next().first_day().plus(-1);
+    check_reach(app, month.first_day(), last_day)?;
     let (forecast, breakdown) = forecast_reaching(app, last_day)?;
     let factors = forecasting::factors_known_at(app, forecast.origin_at)?;
     let unaccounted_ratio = facts::unaccounted_ratio(app, &registry, today)?;
@@ -85,6 +87,20 @@ pub fn compute_declaration(
         prepared_by: who.to_owned(),
     })?;
     Ok(declaration)
+}
+
+/// Refuses a period that began before today, or that no run of today can reach: before one is made for it.
+fn check_reach(app: &App, first: GasDay, last: GasDay) -> Result<(), PlanError> {
+    let today = app.today();
+    if first < today {
+        return Err(PlanError::Begun { first, today });
+    }
+    let most = i64::try_from(HORIZON_DAYS_MAX).unwrap_or(i64::MAX) - 1;
+    let reach = today.plus(most);
+    if reach < last {
+        return Err(PlanError::TooFar { last, reach });
+    }
+    Ok(())
 }
 
 /// The latest run, if it is of today, reaches a day and knows what was filed.
@@ -238,6 +254,7 @@ fn changes(known: &Enterprises, id: &CustomerId, month: GasMonth) -> String {
 /// # Errors
 /// No forecast that reaches the day, limits that contradict each other, or what the stores say.
 pub fn nominate(app: &App, day: GasDay, who: &str, reason: &str) -> anyhow::Result<Nomination> {
+    check_reach(app, day, day)?;
     keep_run_reaching(app, day)?;
     let nomination = compute_nomination(app, day, who)?;
     let (kind, key) = (DocumentKind::Nomination, day.to_string());
@@ -253,14 +270,10 @@ pub fn nominate(app: &App, day: GasDay, who: &str, reason: &str) -> anyhow::Resu
 pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<Nomination> {
     let registry = app.registry();
     let today = app.today();
-    if day < today {
-        return Err(anyhow!(
-            "gas day {day} has ended; nominate {today} or a later day"
-        ));
-    }
-    let before = app
-        .book
-        .document(DocumentKind::Nomination, &day.to_string())?;
+    check_reach(app, day, day)?;
+    let key = day.to_string();
+    let before = app.book.document(DocumentKind::Nomination, &key)?;
+    let (sent, _) = sent(app, DocumentKind::Nomination, &key)?;
     let (forecast, breakdown) = forecast_reaching(app, day)?;
     let (taken, delivered_yesterday_m3) = purchases::month_takes(app, &registry, day)?;
     let bought_today = if day == today.plus(1) {
@@ -268,7 +281,7 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
     } else {
         None
     };
-    Ok(nomination::nominate(&NominateInput {
+    let mut nomination = nomination::nominate(&NominateInput {
         registry: &registry,
         calendar: &app.calendar(),
         day,
@@ -280,10 +293,14 @@ pub fn compute_nomination(app: &App, day: GasDay, who: &str) -> anyhow::Result<N
         unaccounted_ratio: facts::unaccounted_ratio(app, &registry, today)?,
         sequence: 1,
         version: next_version(before.as_ref(), who),
-        submission_no: sent(app, DocumentKind::Nomination, &day.to_string())? + 1,
+        submission_no: sent + 1,
         made_at: app.clock.now(),
         prepared_by: who.to_owned(),
-    })?)
+    })?;
+    if let Some(sent) = nomination_sent(app, &key)? {
+        nomination.change_what_was_sent(&sent);
+    }
+    Ok(nomination)
 }
 
 #[cfg(test)]

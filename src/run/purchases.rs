@@ -16,7 +16,7 @@ use crate::domain::quantity::StdVolume;
 use crate::domain::registry::Registry;
 use crate::domain::series::LoadCurve;
 use crate::plan::carried::Carried;
-use crate::plan::declaration::{MonthHistory, YearBought};
+use crate::plan::declaration::{MeasuredPart, MonthHistory, YearBought};
 use crate::plan::nomination::MonthTake;
 use crate::plan::supply::Supply as PlannedSupply;
 use crate::plan::terms::contract_year_from;
@@ -115,7 +115,7 @@ fn nominated_days(
     let mut days = BTreeMap::new();
     for day in span(from, to.plus(-1)) {
         let key = day.to_string();
-        let document = app.book.document(DocumentKind::Nomination, &key)?;
+        let document = app.book.document_in_force(DocumentKind::Nomination, &key)?;
         let read = document.and_then(|one| NominatedDay::of_document(registry, &one.body));
         days.extend(read.map(|nominated| (day, nominated)));
     }
@@ -302,6 +302,7 @@ pub fn month_history(
         last_year_by_source: by_source(&days, registry, month.last_year()),
         last_month_by_source: by_source(&days, registry, month.previous()),
         year: year_bought(&past, year_from, today),
+        last_month_measured: measured(&days, registry, month.previous()),
         last_year_by_class: by_class(app, registry, month.last_year(), &days)?,
         last_month_by_class: by_class(app, registry, month.previous(), &days)?,
         ..MonthHistory::default()
@@ -368,6 +369,22 @@ fn by_source(days: &Days<'_>, registry: &Registry, month: GasMonth) -> BTreeMap<
     sources
         .filter_map(|source| Some((source.clone(), of(source)?)))
         .collect()
+}
+
+/// What of a month is measured; none where all of it is.
+fn measured(days: &Days<'_>, registry: &Registry, month: GasMonth) -> Option<MeasuredPart> {
+    let (first, until) = (month.first_day(), days.today.plus(-1));
+    if month.next().first_day() <= days.today {
+        return None;
+    }
+    let of = |source: &SourceId| days.bought(source, first, until);
+    let sources = registry.sources.keys();
+    Some(MeasuredPart {
+        until,
+        by_source: sources
+            .filter_map(|source| Some((source.clone(), of(source)?)))
+            .collect(),
+    })
 }
 
 /// Sold by class in a month without what was carried for others, m³, and the loss; nothing unless every

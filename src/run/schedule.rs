@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::real_duration;
-use crate::domain::calendar::{GasDay, GasDayClock, GasMonth};
+use crate::domain::calendar::{GasDay, GasDayClock, GasMonth, beijing_instant};
 use crate::run::app::App;
 use crate::run::{forecasting, judging, ledgering, monitor, nudging, planning, submitting};
 use crate::store::book::DocumentKind;
@@ -161,10 +162,24 @@ pub fn month_to_declare(today: GasDay) -> GasMonth {
 }
 
 /// A document is due when there is none, or when the last one was made by the schedule some hours
-/// ago; what a person made is never replaced by it.
+/// ago and its deadline has not passed; what a person made is never replaced by it.
 fn is_due(app: &App, kind: DocumentKind, key: &str, now: DateTime<Utc>) -> anyhow::Result<bool> {
     let latest = app.book.document(kind, key)?;
-    Ok(latest.is_none_or(|d| d.who == submitting::DRAFTER && now - d.at >= RUN_AGAIN_AFTER))
+    Ok(latest.is_none_or(|d| {
+        let is_old = d.who == submitting::DRAFTER && now - d.at >= RUN_AGAIN_AFTER;
+        is_old && deadline(&d.body).is_none_or(|at| now < at)
+    }))
+}
+
+/// When what is drafted must have been sent: the hard deadline of a nomination, the end of the day on which a
+/// declaration is wanted first. Later drafts would change what people are talking about.
+fn deadline(body: &Value) -> Option<DateTime<Utc>> {
+    let field = |name: &str| body.get(name).and_then(Value::as_str);
+    if let Some(at) = field("due_hard_at") {
+        return at.parse().ok();
+    }
+    let day: NaiveDate = field("due_on")?.parse().ok()?;
+    Some(beijing_instant(day.succ_opt()?, NaiveTime::MIN))
 }
 
 #[cfg(test)]

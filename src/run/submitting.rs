@@ -1,11 +1,12 @@
 //! Versions of declarations and nominations: drafts by the clock, what people made, what was sent.
 
+use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::plan::nomination::NominationStatus;
+use crate::plan::nomination::{Nomination, NominationStatus};
 use crate::run::app::App;
 use crate::run::background;
-use crate::store::book::{Document, DocumentKind, NewDocument};
+use crate::store::book::{Document, DocumentKind, NewDocument, SentVersion};
 use crate::store::error::StoreError;
 
 /// Who drafts by the clock. A draft takes the place of the one before it, and counts as no submission.
@@ -43,15 +44,33 @@ pub(super) fn next_version(before: Option<&Document>, who: &str) -> u32 {
     }
 }
 
-/// How many versions of a document have been sent.
-pub(super) fn sent(app: &App, kind: DocumentKind, key: &str) -> Result<u32, StoreError> {
-    let versions = app.book.document_versions(kind, key)?;
-    let count = versions.iter().filter(|d| is_sent(&d.body)).count();
-    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+/// How many versions of a document have been sent, and the last of them.
+pub(super) fn sent(
+    app: &App,
+    kind: DocumentKind,
+    key: &str,
+) -> Result<(u32, Option<SentVersion>), StoreError> {
+    let mut versions = app.book.sent_versions(kind, Some(key))?;
+    let count = u32::try_from(versions.len()).unwrap_or(u32::MAX);
+    Ok((count, versions.pop()))
 }
 
-fn is_sent(body: &Value) -> bool {
-    body.get("sent_at").is_some_and(|at| !at.is_null())
+/// The nomination of a gas day that was sent last.
+///
+/// # Errors
+/// What the store says, or one that does not have its own shape.
+pub(super) fn nomination_sent(app: &App, key: &str) -> anyhow::Result<Option<Nomination>> {
+    let kind = DocumentKind::Nomination;
+    let (_, Some(last)) = sent(app, kind, key)? else {
+        return Ok(None);
+    };
+    let document = app.book.document_version(kind, key, last.version)?;
+    document
+        .map(|document| serde_json::from_value(document.body))
+        .transpose()
+        .with_context(|| {
+            format!("the nomination of {key} that was sent does not have its own shape")
+        })
 }
 
 /// Why a submission was not written down.
@@ -70,6 +89,12 @@ pub enum SubmitError {
         key: String,
         /// Its version.
         version: u32,
+    },
+    /// Somebody made another version meanwhile.
+    #[error("{key} has a newer version than the one that was to be marked; look at it first")]
+    Newer {
+        /// Month or gas day.
+        key: String,
     },
     /// Nobody says that it was sent.
     #[error("say who sent it, and how or why")]
@@ -102,7 +127,8 @@ pub fn mark_sent(
         return Err(SubmitError::Missing { key });
     };
     let version = newest.version;
-    if is_sent(&newest.body) {
+    let (count, last) = sent(app, kind, &key)?;
+    if last.is_some_and(|last| last.version == version) {
         return Err(SubmitError::Sent { key, version });
     }
     let line = match kind {
@@ -115,12 +141,22 @@ pub fn mark_sent(
         versions.push(serde_json::to_value(line).map_err(anyhow::Error::from)?);
     }
     body["version"] = (version + 1).into();
-    body["submission_no"] = (sent(app, kind, &key)? + 1).into();
+    body["submission_no"] = (count + 1).into();
     body["sent_at"] = serde_json::to_value(app.clock.now()).map_err(anyhow::Error::from)?;
     if kind == DocumentKind::Nomination {
         let status = serde_json::to_value(NominationStatus::Sent);
         body["status"] = status.map_err(anyhow::Error::from)?;
     }
-    keep(app, kind, key, body.clone(), [who, reason])?;
-    Ok(body)
+    let document = NewDocument {
+        kind,
+        key: key.clone(),
+        body: body.clone(),
+        at: app.clock.now(),
+        who: who.to_owned(),
+        reason: reason.to_owned(),
+    };
+    match app.book.put_next(document, version)? {
+        Some(_) => Ok(body),
+        None => Err(SubmitError::Newer { key }),
+    }
 }

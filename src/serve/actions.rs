@@ -15,7 +15,7 @@ use crate::serve::api::filings::{
     ProductionChangeView,
 };
 use crate::serve::api::findings::JudgedView;
-use crate::serve::api::nominations::{NominationEdit, NominationView};
+use crate::serve::api::nominations::NominationEdit;
 use crate::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use crate::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
@@ -37,6 +37,14 @@ pub enum ActionError {
         /// Stable code.
         code: &'static str,
         /// What is missing and what to do.
+        message: String,
+    },
+    /// It was decided about something older than what there is now.
+    #[error("{message} [{code}]")]
+    Conflict {
+        /// Stable code.
+        code: &'static str,
+        /// What is newer, and by whom.
         message: String,
     },
     /// It cannot be done with what is known: no forecast yet, limits that contradict each other.
@@ -63,6 +71,7 @@ impl From<ActionError> for ApiProblem {
     fn from(error: ActionError) -> Self {
         match error {
             ActionError::NotFound { code, message } => Self::not_found(code, message),
+            ActionError::Conflict { code, message } => Self::conflict(code, message),
             ActionError::Refused { code, message } => Self::refused(code, message),
             ActionError::Failed {
                 code,
@@ -168,10 +177,12 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
     /// a `plan::declaration::Declaration`.
     fn declare(&self, month: GasMonth) -> Result<serde_json::Value, ActionError>;
 
-    /// The latest version of a month's declaration as a workbook: ours, or the copy for one supplier.
+    /// A version of a month's declaration as a workbook, the latest if none is named: ours, or the copy for
+    /// one supplier.
     fn declaration_xlsx(
         &self,
         month: GasMonth,
+        version: Option<u32>,
         supplier: Option<&str>,
     ) -> Result<Vec<u8>, ActionError>;
 
@@ -188,15 +199,15 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
         request: &SubmissionRequest,
     ) -> Result<serde_json::Value, ActionError>;
 
-    /// Nominates another quantity for a contract, in a new version.
+    /// Nominates another quantity for a contract, in a new version; the document as the book has it.
     fn edit_nomination(
         &self,
         day: GasDay,
         edit: &NominationEdit,
-    ) -> Result<NominationView, ActionError>;
+    ) -> Result<serde_json::Value, ActionError>;
 
-    /// The latest version of a day's nomination as a workbook.
-    fn nomination_xlsx(&self, day: GasDay) -> Result<Vec<u8>, ActionError>;
+    /// A version of a day's nomination as a workbook, the latest if none is named.
+    fn nomination_xlsx(&self, day: GasDay, version: Option<u32>) -> Result<Vec<u8>, ActionError>;
 
     /// Decodes the next few of the rejected frames that are asked for again.
     fn replay_rejects(&self, request: &ReplayRequest) -> Result<ReplayResult, ActionError>;

@@ -15,12 +15,13 @@ use crate::domain::live::LiveEvent;
 use crate::domain::quantity::StdVolume;
 use crate::ledger::entry::{LedgerEntry, Level};
 use crate::serve::api::declarations::DeclarationSummary;
+use crate::serve::api::submissions::Submission;
 use crate::serve::codes;
 use crate::serve::figures::forecast::QualityRow;
 use crate::serve::figures::instant_text;
 use crate::serve::figures::overview::AlertCounts;
 use crate::serve::live::{Notice, NoticeKind, NoticeLevel};
-use crate::store::book::{Document, DocumentKind, ForecastHeader, Restatement};
+use crate::store::book::{Document, DocumentKind, ForecastHeader, Restatement, SentVersion};
 use crate::store::journal::ListedReject;
 
 /// Curves of days further back change in bulk, after an import or a change of the registry.
@@ -49,7 +50,7 @@ pub(super) fn volume_of(body: &Value, names: &[&str]) -> Option<StdVolume> {
 }
 
 /// The list's line of a declaration.
-pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
+pub(super) fn declaration_summary(document: &Document, sent: &[SentVersion]) -> DeclarationSummary {
     let body = &document.body;
     let declared = body
         .get("total")
@@ -70,6 +71,11 @@ pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
         ),
         declared_m3: declared.map(|v| v.to_string()),
         made_at: instant_text(document.at),
+        submissions: sent
+            .iter()
+            .filter(|version| version.key == document.key)
+            .map(submission)
+            .collect(),
         suppliers: body
             .get("suppliers")
             .and_then(Value::as_array)
@@ -77,6 +83,17 @@ pub(super) fn declaration_summary(document: &Document) -> DeclarationSummary {
             .flatten()
             .filter_map(|name| name.as_str().map(str::to_owned))
             .collect(),
+    }
+}
+
+/// A version that was sent, as it is listed.
+pub(super) fn submission(sent: &SentVersion) -> Submission {
+    Submission {
+        version: sent.version,
+        submission_no: sent.submission_no,
+        sent_at: sent.sent_at.clone(),
+        person: sent.who.clone(),
+        reason: sent.reason.clone(),
     }
 }
 
@@ -353,10 +370,10 @@ mod tests {
     #[test]
     fn a_declaration_is_listed_with_its_exact_total() {
         let body = json!({ "state": "draft", "total": { "declared_m3": 17_050_000 } });
-        let line = declaration_summary(&document(DocumentKind::Declaration, body));
+        let line = declaration_summary(&document(DocumentKind::Declaration, body), &[]);
         assert_eq!(line.declared_m3.as_deref(), Some("17050000.0000"));
         assert_eq!((line.month.as_str(), line.version), ("2026-12", 3));
-        let empty = declaration_summary(&document(DocumentKind::Declaration, json!({})));
+        let empty = declaration_summary(&document(DocumentKind::Declaration, json!({})), &[]);
         assert_eq!(empty.declared_m3, None);
         assert_eq!(empty.state.as_deref(), Some("draft"), "nobody sent it");
     }

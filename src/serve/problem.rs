@@ -87,6 +87,11 @@ impl ApiProblem {
         Self::new(StatusCode::NOT_FOUND, code, detail)
     }
 
+    /// 409: decided about something older than what there is now.
+    pub fn conflict(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
     /// 422: understood, but it cannot be done with what is known.
     pub fn refused(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)

@@ -14,6 +14,7 @@ use crate::domain::finding::Finding;
 use crate::domain::id::MeterId;
 use crate::domain::series::LoadCurve;
 use crate::serve::api::declarations::DeclarationSummary;
+use crate::serve::api::submissions::Submission;
 use crate::serve::documents;
 use crate::serve::live::Notice;
 use crate::serve::problem::ApiProblem;
@@ -109,30 +110,54 @@ impl AppState {
 
     /// The latest version of each month's declaration, latest month first.
     pub(super) fn declarations(&self) -> Result<Vec<DeclarationSummary>, ApiProblem> {
+        let kind = DocumentKind::Declaration;
+        let sent = self.book().sent_versions(kind, None).map_err(book_failed)?;
         let mut list: Vec<DeclarationSummary> = self
             .book()
-            .documents(DocumentKind::Declaration, DECLARATIONS_MAX)
+            .documents(kind, DECLARATIONS_MAX)
             .map_err(book_failed)?
             .iter()
-            .map(documents::declaration_summary)
+            .map(|document| documents::declaration_summary(document, &sent))
             .collect();
         list.sort_by(|a, b| b.month.cmp(&a.month));
         Ok(list)
     }
 
-    /// The latest version of a month's declaration.
-    pub(super) fn declaration(&self, month: GasMonth) -> Result<Option<Value>, ApiProblem> {
-        self.body(DocumentKind::Declaration, &month.to_string())
+    /// A version of a month's declaration, the latest if none is named.
+    pub(super) fn declaration(
+        &self,
+        month: GasMonth,
+        version: Option<u32>,
+    ) -> Result<Option<Value>, ApiProblem> {
+        self.body(DocumentKind::Declaration, &month.to_string(), version)
     }
 
-    /// The latest version of a gas day's nomination.
-    pub(super) fn nomination(&self, day: GasDay) -> Result<Option<Value>, ApiProblem> {
-        self.body(DocumentKind::Nomination, &day.to_string())
+    /// A version of a gas day's nomination, the latest if none is named.
+    pub(super) fn nomination(
+        &self,
+        day: GasDay,
+        version: Option<u32>,
+    ) -> Result<Option<Value>, ApiProblem> {
+        self.body(DocumentKind::Nomination, &day.to_string(), version)
     }
 
-    fn body(&self, kind: DocumentKind, key: &str) -> Result<Option<Value>, ApiProblem> {
-        let document = self.book().document(kind, key).map_err(book_failed)?;
-        Ok(document.map(|d| d.body))
+    fn body(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        version: Option<u32>,
+    ) -> Result<Option<Value>, ApiProblem> {
+        let found = self.book().document_or_version(kind, key, version);
+        Ok(found.map_err(book_failed)?.map(|d| d.body))
+    }
+
+    /// The versions of a gas day's nomination that were sent, oldest first.
+    pub(super) fn nominations_sent(&self, day: GasDay) -> Result<Vec<Submission>, ApiProblem> {
+        let sent = self
+            .book()
+            .sent_versions(DocumentKind::Nomination, Some(&day.to_string()))
+            .map_err(book_failed)?;
+        Ok(sent.iter().map(documents::submission).collect())
     }
 
     /// The first gas day of which no curve was dropped, if any ever was.

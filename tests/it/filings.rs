@@ -279,7 +279,7 @@ fn a_production_change_is_corrected_and_taken_back_and_each_instant_keeps_its_an
             assert!(message.len() > 20, "{message}");
             code
         }
-        ActionError::Failed { code, .. } => code,
+        ActionError::Failed { code, .. } | ActionError::Conflict { code, .. } => code,
     };
     let refused = |new: &NewChange| code(desk.enter_change(new).unwrap_err());
     let wrong = |change: ChangeFacts| refused(&new("K0", change));
@@ -332,6 +332,7 @@ fn a_production_change_is_corrected_and_taken_back_and_each_instant_keeps_its_an
         person: "值班长".into(),
         reason: "推迟两天".into(),
         change,
+        version: None,
     };
     let later = facts_of(ChangeKind::Shutdown, 4, 8, -700.0);
     let corrected = desk.correct_change(&id, &correction(Some(later))).unwrap();
@@ -339,6 +340,19 @@ fn a_production_change_is_corrected_and_taken_back_and_each_instant_keeps_its_an
         (corrected.version, corrected.change.delta_m3_per_day),
         (2, -700.0)
     );
+    // Who saw the first version only is told whose is the newer one.
+    let late = ChangeCorrection {
+        person: "乙".into(),
+        version: Some(1),
+        ..correction(None)
+    };
+    match desk.correct_change(&id, &late).unwrap_err() {
+        ActionError::Conflict { code, message } => {
+            assert_eq!(code, "filing.newer");
+            assert!(message.contains("值班长 made version 2"), "{message}");
+        }
+        other => panic!("{other}"),
+    }
     clock.set(start() + TimeDelta::hours(2));
     let gone = desk.correct_change(&id, &correction(None)).unwrap();
     assert_eq!((gone.version, gone.state), (3, ChangeState::Withdrawn));

@@ -190,7 +190,8 @@ fn what_moved_the_forecast_adds_up_to_the_change() {
             "is_withdrawn": false,
         }))
         .unwrap();
-    app.book.put_change_entry(shutdown).unwrap();
+    let kept = app.book.put_change_entry(shutdown, 0).unwrap();
+    assert!(kept.is_some());
     let yesterday = app.today().plus(-1);
     let mut late = app.book.demand_days(yesterday, app.today()).unwrap();
     late[0].hours_m3[3] += 500.0;

@@ -165,6 +165,33 @@ fn what_the_clock_drafts_is_one_draft_and_what_was_sent_is_counted() {
 }
 
 #[test]
+fn the_clock_drafts_nothing_anew_once_it_should_have_been_sent() {
+    let site = Site::new(1);
+    // 08:30 of the 19th: the nomination of the 20th is due at 11:30, the declaration by the 20th.
+    let (app, clock) = open(&site, "2026-11-19T00:30:00Z");
+    fill(&app, app.today());
+    let made = |kind, key: &str| app.book.document(kind, key).unwrap().unwrap().at;
+    let nomination = |key| made(DocumentKind::Nomination, key);
+    let declaration = || made(DocumentKind::Declaration, "2026-12");
+    let first = clock.now();
+    schedule::round(&app).unwrap();
+    assert_eq!((nomination("2026-11-20"), declaration()), (first, first));
+    pass(&clock, TimeDelta::minutes(241));
+    schedule::round(&app).unwrap();
+    assert_eq!(
+        (nomination("2026-11-20"), declaration()),
+        (first, clock.now())
+    );
+    let last = clock.now();
+    pass(&clock, TimeDelta::days(2));
+    fill(&app, app.today());
+    schedule::round(&app).unwrap();
+    assert_eq!(declaration(), last);
+    // A day that has none is drafted however late it is.
+    assert_eq!(nomination("2026-11-22"), clock.now());
+}
+
+#[test]
 fn a_declared_figure_is_made_again_after_months() {
     let site = Site::new(1);
     let (app, clock) = open(&site, "2026-11-20T01:30:00Z");

@@ -445,9 +445,8 @@ const declarations = () => {
   const { day, at } = clock()
   const next = addDays(`${day.slice(0, 7)}-28`, 7).slice(0, 7)
   return [
-    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
-    { month: next, version: 1, state: 'draft', declared_m3: '20690000', made_at: stamp(at - 26 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
-    { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'] },
+    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'], submissions: [{ version: 1, submission_no: 1, sent_at: stamp(at - 25 * HOUR_MS), person: '王工', reason: '平台上报' }] },
+    { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'], submissions: [{ version: 1, submission_no: 1, sent_at: stamp(at - 26 * 24 * HOUR_MS), person: '王工', reason: '平台上报' }] },
   ]
 }
 
@@ -560,6 +559,10 @@ function nomination(day) {
     nomination_no: `RZ-${day.replaceAll('-', '')}-豫南燃气-1`,
     day,
     version: 1,
+    submission_no: 1,
+    sent_at: isNew ? null : stamp(gasDayStart(day) - 19 * HOUR_MS),
+    submissions: isNew ? [] : [{ version: 1, submission_no: 1, sent_at: stamp(gasDayStart(day) - 19 * HOUR_MS), person: '调度长', reason: '平台上报' }],
+    reference: { temperature_c: 20, pressure_kpa: 101.325 },
     status: isNew ? 'new' : 'approved',
     company: '豫南城市燃气有限公司',
     company_short: '豫南燃气',
@@ -904,6 +907,7 @@ async function enterChange(request, response, path) {
   const id = /production-changes\/(.+)$/.exec(path)?.[1]
   const of = changes.find((change) => change.id === id)
   if (id !== undefined && of === undefined) return problem(response, 404, 'filing.change_missing', 'there is no such production change')
+  if (of !== undefined && body.version !== null && body.version !== of.version) return problem(response, 409, 'filing.newer', `${of.person} made version ${of.version} of it meanwhile (${of.reason}); look at it and correct again`)
   if (body.change?.kind === 'shutdown' && body.change.delta_m3_per_day > 0) return problem(response, 422, 'filing.change_sign', '停产检修 (+100 m³/d): less is written with a minus, more without; mend the sign or the kind')
   if (of !== undefined) {
     Object.assign(of, { person: body.person, reason: body.reason, version: of.version + 1, available_at: stamp(now()) }, body.change ? { change: body.change } : { state: 'withdrawn' })

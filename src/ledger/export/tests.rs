@@ -6,7 +6,7 @@ use calamine::{Data, Range, Reader as _, Xlsx};
 use super::*;
 use crate::domain::calendar::GasDayClock;
 use crate::domain::demand::Band;
-use crate::domain::quantity::StdVolume;
+use crate::domain::quantity::{ReferenceConditions, StdVolume};
 use crate::ledger::entry::CustomerForecast;
 use crate::ledger::entry::fixture::{at, calendar, customer, meter, registry};
 use crate::ledger::entry::{LedgerInput, build};
@@ -88,7 +88,8 @@ fn number(sheet: &Range<Data>, row: u32, column: u32) -> Option<f64> {
 #[test]
 fn what_is_read_back_is_what_was_written() {
     let entries = entries();
-    let (sheet, _) = read(&workbook(&entries, at(AS_OF), "试验燃气").unwrap());
+    let (sheet, _) =
+        read(&workbook(&entries, at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap());
     assert_eq!(
         sheet.get_value((0, 0)),
         Some(&Data::String("用气量较大企业气量监控台账".into()))
@@ -130,7 +131,8 @@ fn what_is_read_back_is_what_was_written() {
 #[test]
 fn totals_are_formulas_whose_results_are_the_sums_of_the_lines() {
     let entries = entries();
-    let (sheet, formulas) = read(&workbook(&entries, at(AS_OF), "试验燃气").unwrap());
+    let (sheet, formulas) =
+        read(&workbook(&entries, at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap());
     let row = 4 + u32::try_from(entries.len()).unwrap();
     assert_eq!(
         sheet.get_value((row, 0)),
@@ -170,14 +172,15 @@ fn totals_are_formulas_whose_results_are_the_sums_of_the_lines() {
 #[test]
 fn the_same_state_gives_the_same_bytes() {
     let entries = entries();
-    let once = workbook(&entries, at(AS_OF), "试验燃气").unwrap();
-    let again = workbook(&entries, at(AS_OF), "试验燃气").unwrap();
+    let once = workbook(&entries, at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap();
+    let again = workbook(&entries, at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap();
     assert_eq!(once, again);
 }
 
 #[test]
 fn an_empty_ledger_is_a_workbook_too() {
-    let (sheet, _) = read(&workbook(&[], at(AS_OF), "试验燃气").unwrap());
+    let (sheet, _) =
+        read(&workbook(&[], at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap());
     assert_eq!(sheet.get_value((5, 0)), Some(&Data::String("合计".into())));
     let column = column_of(&sheet, "昨日实际(m³)");
     assert_eq!(number(&sheet, 5, column), Some(0.0));

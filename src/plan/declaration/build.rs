@@ -80,6 +80,7 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         change_reason: input.change_reason.clone(),
         company: company.name.clone(),
         company_short: company.short_name.clone(),
+        reference: Some(company.reference),
         phone: company.phone.clone(),
         suppliers: unique(contracts.iter().map(|c| c.supplier.clone())),
         month,
@@ -92,6 +93,7 @@ pub fn declare(input: DeclareInput<'_>) -> Result<Declaration, PlanError> {
         forecast_origin_at: input.forecast.origin_at,
         registry_version: input.registry.version.clone(),
         unaccounted_ratio: input.unaccounted_ratio,
+        last_month_measured_until: input.history.last_month_measured.as_ref().map(|p| p.until),
         gas_day_start_hour: supply.clock.start_hour,
         gaps: lines
             .iter()
@@ -396,6 +398,10 @@ fn contract_line(
         taken_before_m3: history.taken_by_contract.get(&contract.id).copied(),
         last_year_m3: history.last_year_by_source.get(&contract.source).copied(),
         last_month_m3: history.last_month_by_source.get(&contract.source).copied(),
+        last_month_measured_m3: history
+            .last_month_measured
+            .as_ref()
+            .and_then(|part| part.by_source.get(&contract.source).copied()),
         forecast: band_of(part.p50_m3, draws).into(),
         declared_m3: part.declared_m3,
         day_max_m3: days.iter().copied().max().unwrap_or(0),

@@ -6,6 +6,7 @@
 
 mod background;
 mod build;
+mod gap;
 mod optimum;
 mod parts;
 mod tables;
@@ -24,6 +25,7 @@ use crate::domain::customer::{CustomerClass, SaleMode};
 use crate::domain::demand::{Band, DemandForecast};
 use crate::domain::factor::Factor;
 use crate::domain::id::{ContractId, CustomerId, RunId, SourceId};
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::domain::slot::SlotLevel;
 use crate::domain::source::SourceClass;
@@ -34,6 +36,7 @@ pub use background::{
     Skill, SkillLine, VersionLine, YearBought,
 };
 pub use build::declare;
+pub use gap::GapCover;
 pub use parts::{FactorLine, PartTables, PartVolumes, PartsLine, PlannedLine, ProjectLine};
 
 /// What a declaration is made from.
@@ -82,8 +85,10 @@ pub struct DeclareInput<'a> {
 pub struct MonthHistory {
     /// Same month of the year before, by source (上年同期).
     pub last_year_by_source: BTreeMap<SourceId, i64>,
-    /// Month before, by source (上月实际; its last days may be forecast).
+    /// Month before, by source (上月实际); days that are not over are forecast.
     pub last_month_by_source: BTreeMap<SourceId, i64>,
+    /// What of the month before is measured, as long as not all of it is.
+    pub last_month_measured: Option<MeasuredPart>,
     /// Same month of the year before, by class.
     pub last_year_by_class: BTreeMap<CustomerClass, i64>,
     /// Month before, by class.
@@ -99,6 +104,15 @@ pub struct MonthHistory {
     /// Days of the contract year before the declared month whose delivery is unknown, by contract: those
     /// without an entry in `taken_by_contract`.
     pub unknown_days: BTreeMap<ContractId, i64>,
+}
+
+/// The measured part of a month of which the rest is forecast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredPart {
+    /// Last gas day that is over; before the month where none of it is.
+    pub until: GasDay,
+    /// Bought on its gas days that are over, by source, m³.
+    pub by_source: BTreeMap<SourceId, i64>,
 }
 
 /// A monthly declaration.
@@ -124,6 +138,10 @@ pub struct Declaration {
     pub company: String,
     /// Short name, as in the file name.
     pub company_short: String,
+    /// What volumes refer to; absent in documents of earlier programs.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub reference: Option<ReferenceConditions>,
     /// Telephone.
     pub phone: String,
     /// Suppliers declared to, in the order of contracts.
@@ -155,6 +173,11 @@ pub struct Declaration {
     pub registry_version: String,
     /// Loss and own use, part of what is bought.
     pub unaccounted_ratio: f64,
+    /// Last gas day that was over when this was made, where the month before reaches beyond it: what stands for
+    /// later days of that month is forecast. Null where all of it was measured.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub last_month_measured_until: Option<GasDay>,
     /// Hour of Beijing time at which the gas day starts.
     pub gas_day_start_hour: u32,
     /// Sheet 1, contract by contract.
@@ -249,8 +272,11 @@ pub struct ContractLine {
     pub taken_before_m3: Option<i64>,
     /// Same month of the year before.
     pub last_year_m3: Option<i64>,
-    /// Month before.
+    /// Month before, days that are not over as forecast.
     pub last_month_m3: Option<i64>,
+    /// Of it the part that was measured, up to `last_month_measured_until`; null where all of it was.
+    #[serde(default)]
+    pub last_month_measured_m3: Option<i64>,
     /// Demand of the source, loss included.
     pub forecast: Quantiles,
     /// Declared.

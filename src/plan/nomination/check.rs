@@ -44,9 +44,9 @@ pub enum EditError {
 const FREE_EDIT_RATIO: f64 = 0.05;
 
 impl Nomination {
-    /// Nominates another quantity for a contract. The hours keep their shape within the largest flow;
-    /// where the contract had nothing they have the shape of the others together, and without any
-    /// they are alike.
+    /// Nominates another quantity for a contract; in a change of what was sent it is the changed one. The
+    /// hours keep their shape within the largest flow; where the contract had nothing they have the shape of
+    /// the others together, and without any they are alike.
     ///
     /// # Errors
     /// Why it cannot be; the document is as it was.
@@ -95,7 +95,10 @@ impl Nomination {
             .and_then(|hours| <[i64; 24]>::try_from(hours).ok())
             .ok_or(out_of_reach)?;
         line.hours_m3 = hours;
-        line.nominated_m3 = nominated_m3;
+        match &mut line.changed_m3 {
+            Some(changed) => *changed = nominated_m3,
+            None => line.nominated_m3 = nominated_m3,
+        }
         line.change_reason = reason.filter(|r| !r.trim().is_empty());
         Ok(())
     }
@@ -120,9 +123,10 @@ impl NominationLine {
     /// Everything found about this line.
     pub fn checks(&self) -> Vec<Check> {
         let mut out = Vec::new();
-        let nominated = wan(self.nominated_m3 as f64);
+        let asked_m3 = self.asked_m3();
+        let nominated = wan(asked_m3 as f64);
         let hours: i64 = self.hours_m3.iter().sum();
-        if hours != self.nominated_m3 {
+        if hours != asked_m3 {
             out.push(self.found(
                 "nomination.hours_differ",
                 true,
@@ -130,13 +134,10 @@ impl NominationLine {
                     "24小时合计{}与日指定量{nominated}万m³不等",
                     wan(hours as f64)
                 ),
-                format!(
-                    "hours add up to {hours} m³, nominated are {} m³",
-                    self.nominated_m3
-                ),
+                format!("hours add up to {hours} m³, nominated are {} m³", asked_m3),
             ));
         }
-        if self.nominated_m3 < self.take_min_m3 {
+        if asked_m3 < self.take_min_m3 {
             out.push(self.found(
                 "nomination.below_take_min",
                 true,
@@ -146,19 +147,19 @@ impl NominationLine {
                 ),
                 format!(
                     "{} m³ are below the least daily take of {} m³",
-                    self.nominated_m3, self.take_min_m3
+                    asked_m3, self.take_min_m3
                 ),
             ));
         }
         if let Some(most) = self.take_max_m3
-            && self.nominated_m3 > most
+            && asked_m3 > most
         {
             // Market gas may be nominated beyond the contract, so this is to be looked at.
             out.push(self.found(
                 "nomination.above_take_max",
                 false,
                 format!("日指定量{nominated}万m³超过合同日最大提取量{}万m³，超出部分为合同外", wan(most as f64)),
-                format!("{} m³ exceed the contract's largest daily take of {most} m³; the rest is beyond the contract", self.nominated_m3),
+                format!("{} m³ exceed the contract's largest daily take of {most} m³; the rest is beyond the contract", asked_m3),
             ));
         }
         let hour_most = self.hours_m3.iter().copied().max().unwrap_or(0);
@@ -174,7 +175,7 @@ impl NominationLine {
                 ),
             ));
         }
-        let moved = (self.nominated_m3 - self.suggested_m3).abs() as f64;
+        let moved = (asked_m3 - self.suggested_m3).abs() as f64;
         if moved > FREE_EDIT_RATIO * self.suggested_m3 as f64
             && self
                 .change_reason
@@ -190,11 +191,11 @@ impl NominationLine {
                 ),
                 format!(
                     "{} m³ differ from the suggested {} m³ by more than 5 %; give a reason",
-                    self.nominated_m3, self.suggested_m3
+                    asked_m3, self.suggested_m3
                 ),
             ));
         }
-        if !(self.p5_m3..=self.p95_m3).contains(&self.nominated_m3) {
+        if !(self.p5_m3..=self.p95_m3).contains(&asked_m3) {
             out.push(self.found(
                 "nomination.outside_band",
                 false,
@@ -205,7 +206,7 @@ impl NominationLine {
                 ),
                 format!(
                     "{} m³ lie outside P5 to P95, {} to {} m³",
-                    self.nominated_m3, self.p5_m3, self.p95_m3
+                    asked_m3, self.p5_m3, self.p95_m3
                 ),
             ));
         }

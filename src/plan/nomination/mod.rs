@@ -15,6 +15,7 @@ use crate::domain::calendar::{Calendar, GasDay, beijing_instant};
 use crate::domain::contract::SupplyContract;
 use crate::domain::demand::DemandForecast;
 use crate::domain::id::{ContractId, RunId, SourceId};
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
@@ -97,6 +98,8 @@ pub enum NominationStatus {
     Approved,
     /// 已驳回
     Rejected,
+    /// 变更中: what was sent is being changed, and the change was not sent.
+    Changing,
     /// 已变更
     Changed,
 }
@@ -110,6 +113,7 @@ impl NominationStatus {
             Self::InApproval => "审批中",
             Self::Approved => "审批通过",
             Self::Rejected => "已驳回",
+            Self::Changing => "变更中",
             Self::Changed => "已变更",
         }
     }
@@ -138,6 +142,10 @@ pub struct Nomination {
     pub company: String,
     /// Short name, as in the file name.
     pub company_short: String,
+    /// What volumes refer to; absent in documents of earlier programs.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub reference: Option<ReferenceConditions>,
     /// Gas day.
     #[schema(value_type = String)]
     pub day: GasDay,
@@ -214,17 +222,17 @@ pub struct NominationLine {
     pub suggested_m3: i64,
     /// Part of the futures at or below the suggested quantity.
     pub quantile: f64,
-    /// Nominated (日指定量); the suggestion until someone edits it.
+    /// Nominated (日指定量): the suggestion until someone edits it, as sent first once it was sent.
     pub nominated_m3: i64,
     /// Make-up volume (补提量).
     pub makeup_m3: i64,
     /// Largest flow at the delivery point, m³/h (日最大瞬时流量); none if the contract has no limit.
     pub flow_max_m3h: Option<i64>,
-    /// Plan by hour of the gas day; sums to the nominated quantity.
+    /// Plan by hour of the gas day; sums to the nominated quantity, of a change to the changed one.
     pub hours_m3: [i64; 24],
     /// Reply of the upstream (批复量).
     pub approved_m3: Option<i64>,
-    /// In-day change (变更量).
+    /// What is asked for instead of what was nominated first (变更量); none before the first submission.
     pub changed_m3: Option<i64>,
     /// Reply to the change (变更批复量).
     pub reapproved_m3: Option<i64>,
@@ -294,6 +302,7 @@ pub fn nominate(input: &NominateInput<'_>) -> Result<Nomination, PlanError> {
         status: NominationStatus::New,
         company: company.name.clone(),
         company_short: company.short_name.clone(),
+        reference: Some(company.reference),
         day: input.day,
         period_from: supply.clock.start_of(input.day),
         period_to: supply.clock.end_of(input.day),
@@ -417,9 +426,23 @@ fn day_problem(
 }
 
 impl Nomination {
-    /// Nominated in all.
-    pub fn nominated_m3(&self) -> i64 {
-        self.lines.iter().map(|l| l.nominated_m3).sum()
+    /// Asked of the suppliers in all: nominated, or as changed.
+    pub fn asked_m3(&self) -> i64 {
+        self.lines.iter().map(NominationLine::asked_m3).sum()
+    }
+
+    /// Makes this a change, not sent yet, of a nomination that was sent: what was nominated first and what came
+    /// back stays, and what this one asks for is the change of each line.
+    pub fn change_what_was_sent(&mut self, sent: &Self) {
+        self.status = NominationStatus::Changing;
+        self.sent_at = None;
+        for line in &mut self.lines {
+            line.changed_m3 = Some(line.asked_m3());
+            let before = sent.lines.iter().find(|l| l.contract == line.contract);
+            line.nominated_m3 = before.map_or(0, |l| l.nominated_m3);
+            line.approved_m3 = before.and_then(|l| l.approved_m3);
+            line.reapproved_m3 = before.and_then(|l| l.reapproved_m3);
+        }
     }
 
     /// SHA-256 over the document as JSON, hex.
@@ -438,6 +461,13 @@ impl Nomination {
             self.day.0.format("%Y年%m月%d日"),
             self.version
         )
+    }
+}
+
+impl NominationLine {
+    /// Asked of the supplier: as changed, or nominated.
+    pub fn asked_m3(&self) -> i64 {
+        self.changed_m3.unwrap_or(self.nominated_m3)
     }
 }
 

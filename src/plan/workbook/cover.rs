@@ -6,7 +6,8 @@ use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
 use crate::plan::workbook::page::{Look, Page, height_of, on, wan};
 use crate::plan::workbook::{
-    STRUCTURE, SUMMARY, instant_zh, period_zh, prepared_zh, structure, summary,
+    STRUCTURE, SUMMARY, instant_zh, period_zh, prepared_zh, reason_zh, structure, summary,
+    version_zh,
 };
 
 pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanError> {
@@ -27,10 +28,11 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     };
     let submission = match (d.sent_at, d.submission_no) {
         (Some(_), n) => format!("第{n}次上报"),
-        (None, 0 | 1) => "草稿，未上报".to_owned(),
-        (None, n) => format!("草稿，已上报{}次", n - 1),
+        (None, 0 | 1) => "未上报".to_owned(),
+        (None, n) => format!("已上报{}次", n - 1),
     };
-    let version = format!("V{} / {submission}", d.version);
+    let version = version_zh(d.version, d.sent_at.is_some(), d.made_at);
+    let version = format!("{version} / {submission}");
     let suppliers = d.suppliers.join("、");
     let made_at = instant_zh(d.made_at);
     let due_on = d.due_on.format("%Y年%-m月%-d日").to_string();
@@ -70,16 +72,6 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
     page.note(row, "（公章）")?;
     page.print(row, 3, 0, 0)?;
     Ok(())
-}
-
-/// Why there is another version; what a person wrote stays as it is.
-pub(super) fn reason_zh(reason: &str) -> &str {
-    match reason {
-        "scheduled" => "定时重新编制",
-        "asked for on the command line" => "命令行重新编制",
-        "asked for in the console" => "控制台重新编制",
-        other => other,
-    }
 }
 
 /// The figures, all of them links; returns the row after them.

@@ -6,8 +6,8 @@ use crate::plan::PlanError;
 use crate::plan::declaration::{ContractLine, Declaration};
 use crate::plan::workbook::page::{Look, Page, cell, col_of, on, range, row_of, wan};
 use crate::plan::workbook::{
-    DAILY, FIRST, SUMMARY, Write, book_of, daily, heads, instant_zh, meta, period_zh,
-    signature_names, write_sheets,
+    DAILY, FIRST, SUMMARY, Write, book_of, daily, heads, instant_zh, last_month_measured_head,
+    meta, period_zh, prepared_zh, reason_zh, signature_names, version_zh, write_sheets,
 };
 
 const CONTRACT: u16 = 5;
@@ -67,7 +67,7 @@ pub fn write(document: &Declaration, supplier: &str) -> Result<Option<Vec<u8>>, 
     let hash = document.content_hash()?;
     let sheets: [(&str, Write<SupplierCopy<'_>>); 3] =
         [("封面", cover), (SUMMARY, summary), (DAILY, days)];
-    write_sheets(&mut book, &sheets, &copy)?;
+    write_sheets(&mut book, &sheets, &copy, document.reference)?;
     meta(
         &mut book,
         &[
@@ -88,9 +88,9 @@ fn cover(page: &mut Page<'_>, copy: &SupplierCopy<'_>) -> Result<(), PlanError> 
     for (col, width) in [(0, 26.0), (1, 44.0), (2, 26.0), (3, 44.0)] {
         page.sheet.set_column_width(col, width)?;
     }
-    let version = format!("V{}", d.version);
+    let version = version_zh(d.version, d.sent_at.is_some(), d.made_at);
     let (made_at, period) = (instant_zh(d.made_at), period_zh(d));
-    let reason = d.change_reason.as_deref().unwrap_or("—");
+    let reason = d.change_reason.as_deref().map_or("—", reason_zh);
     let mut row = 3;
     for [left, right] in [
         [("申报单号", d.decl_no.as_str()), ("申报类型", "月")],
@@ -102,7 +102,7 @@ fn cover(page: &mut Page<'_>, copy: &SupplierCopy<'_>) -> Result<(), PlanError> 
         [("变更原因", reason), ("联系电话", d.phone.as_str())],
         [
             ("编制时间", made_at.as_str()),
-            ("编制人", d.prepared_by.as_str()),
+            ("编制人", prepared_zh(&d.prepared_by)),
         ],
     ] {
         page.head(row, 0, left.0)?;
@@ -133,6 +133,7 @@ fn summary(page: &mut Page<'_>, copy: &SupplierCopy<'_>) -> Result<(), PlanError
     let d = copy.document;
     let period = format!("计划期：{}", period_zh(d));
     page.heading("月度汇总", &period, "单位：万m³", LAST)?;
+    let last_month = last_month_measured_head(d);
     page.heads(
         2,
         &heads(&[
@@ -143,7 +144,7 @@ fn summary(page: &mut Page<'_>, copy: &SupplierCopy<'_>) -> Result<(), PlanError
             ("下气点(输气站场)", 14.0),
             ("月合同量", 11.0),
             ("上年同期", 11.0),
-            ("上月实际", 11.0),
+            (last_month.as_deref().unwrap_or("上月实际"), 11.0),
             ("本月申报量", 12.0),
             ("与合同差额", 11.0),
             ("日均", 10.0),
@@ -173,7 +174,7 @@ fn summary(page: &mut Page<'_>, copy: &SupplierCopy<'_>) -> Result<(), PlanError
         page.text(row, 0, "")?;
         page.column_sum(row, CONTRACT, from, row - 1, line.contract_month_m3)?;
         page.wan_or_unknown(row, 6, line.last_year_m3)?;
-        page.wan_or_unknown(row, 7, line.last_month_m3)?;
+        page.wan_or_unknown(row, 7, last_month_m3(d, line))?;
         page.column_sum(row, DECLARED, from, row - 1, line.declared_m3)?;
         against(page, copy, row, line.declared_m3, line.contract_month_m3)?;
         let col = OF_DAY + col_of(k);
@@ -211,7 +212,7 @@ fn total(
     page.total(row, CONTRACT, &sum(CONTRACT), agreed)?;
     for (col, known) in [
         (6, lines().map(|l| l.last_year_m3).sum::<Option<i64>>()),
-        (7, lines().map(|l| l.last_month_m3).sum()),
+        (7, lines().map(|l| last_month_m3(copy.document, l)).sum()),
     ] {
         match known {
             Some(m3) => page.total(row, col, &sum(col), m3)?,
@@ -232,6 +233,15 @@ fn total(
         0,
     )?;
     Ok(())
+}
+
+/// What was delivered in the month before, as far as it is measured: the supplier has its own meters, and is
+/// told of no forecast.
+fn last_month_m3(d: &Declaration, line: &ContractLine) -> Option<i64> {
+    if d.last_month_measured_until.is_none() {
+        return line.last_month_m3;
+    }
+    last_month_measured_head(d).and(line.last_month_measured_m3)
 }
 
 fn names(

@@ -21,9 +21,11 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::calendar::beijing_civil;
+use crate::domain::calendar::{GasDay, beijing_civil};
+use crate::domain::quantity::ReferenceConditions;
 use crate::plan::PlanError;
 use crate::plan::declaration::Declaration;
+use crate::plan::explain;
 use crate::plan::workbook::page::{Page, Styles};
 
 pub use external::write as declaration_for;
@@ -58,7 +60,7 @@ pub fn declaration(document: &Declaration) -> Result<Vec<u8>, PlanError> {
         ("价格测算(内部)", cost::write),
         ("审签与版本", approval::write),
     ];
-    write_sheets(&mut book, &sheets, document)?;
+    write_sheets(&mut book, &sheets, document, document.reference)?;
     meta(
         &mut book,
         &[
@@ -82,8 +84,9 @@ fn write_sheets<D>(
     book: &mut Workbook,
     sheets: &[(&str, Write<D>)],
     document: &D,
+    reference: Option<ReferenceConditions>,
 ) -> Result<(), PlanError> {
-    let styles = Styles::new();
+    let styles = Styles::new(reference);
     for (name, write) in sheets {
         let sheet = book.add_worksheet();
         sheet.set_name(*name)?;
@@ -114,7 +117,7 @@ fn properties(
     Ok(DocProperties::new()
         .set_title(title)
         .set_company(company)
-        .set_author(author)
+        .set_author(prepared_zh(author))
         .set_creation_datetime(&ExcelDateTime::from_timestamp(made_at.timestamp())?))
 }
 
@@ -135,6 +138,16 @@ fn instant_zh(at: DateTime<Utc>) -> String {
     beijing_civil(at).format("%Y年%-m月%-d日%-H:%M").to_string()
 }
 
+/// Which version a form is: the number of what was sent. A draft has the time at which it was made, for the
+/// schedule replaces drafts under their number.
+fn version_zh(version: u32, is_sent: bool, made_at: DateTime<Utc>) -> String {
+    if is_sent {
+        format!("V{version}")
+    } else {
+        format!("草稿（{}编制）", instant_zh(made_at))
+    }
+}
+
 /// The period as forms print it.
 fn period_zh(document: &Declaration) -> String {
     format!(
@@ -144,12 +157,59 @@ fn period_zh(document: &Declaration) -> String {
     )
 }
 
+/// First gas day of the month before that is forecast, if one is.
+fn last_month_forecast_from(d: &Declaration) -> Option<GasDay> {
+    let first = d.month.previous().first_day();
+    Some(d.last_month_measured_until?.plus(1).max(first))
+}
+
+/// Head of the column of the month before: an actual, or from when on it is none.
+fn last_month_head(d: &Declaration) -> String {
+    match last_month_forecast_from(d) {
+        Some(from) => format!("上月实际\n({}起为预计)", from.0.format("%m-%d")),
+        None => "上月实际".into(),
+    }
+}
+
+/// Head of it where only what was measured is told; none where nothing was.
+fn last_month_measured_head(d: &Declaration) -> Option<String> {
+    let until = d.last_month_measured_until?;
+    let first = d.month.previous().first_day();
+    (first <= until).then(|| format!("上月实际\n(至{})", until.0.format("%m-%d")))
+}
+
+/// The measured part of the month before in words; empty where all of it was measured.
+fn last_month_note(d: &Declaration) -> String {
+    let Some(from) = last_month_forecast_from(d) else {
+        return String::new();
+    };
+    let measured = d.contracts.iter().map(|line| line.last_month_measured_m3);
+    let measured = match measured.sum::<Option<i64>>() {
+        Some(m3) => format!("{}万m³", explain::wan(m3 as f64)),
+        None => "不全".into(),
+    };
+    format!(
+        "上月实际自{}起为预计，此前已计量{measured}；合同使用率、环比亦含该预计。",
+        from.0.format("%m-%d")
+    )
+}
+
 /// Who prepared a form, as it prints it: the program is no person.
 fn prepared_zh(who: &str) -> &str {
     match who {
         "qiliang" => "气量(系统)",
         "console" => "控制台",
         "command line" => "命令行",
+        other => other,
+    }
+}
+
+/// Why there is another version; what a person wrote stays as it is.
+fn reason_zh(reason: &str) -> &str {
+    match reason {
+        "scheduled" => "定时重新编制",
+        "asked for on the command line" => "命令行重新编制",
+        "asked for in the console" => "控制台重新编制",
         other => other,
     }
 }
@@ -174,3 +234,5 @@ fn heads(heads: &[(&str, f64)]) -> Vec<(String, f64)> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wording_tests;

@@ -7,7 +7,7 @@ use crate::plan::nomination::{Nomination, NominationLine};
 use crate::plan::workbook::page::{
     Look, Page, Styles, cell, col_of, height_of, on, range, row_of, wan,
 };
-use crate::plan::workbook::{FIRST, heads, instant_zh, meta, prepared_zh, properties};
+use crate::plan::workbook::{FIRST, heads, instant_zh, meta, prepared_zh, properties, version_zh};
 
 const FORM: &str = "日指定";
 const HOURS: &str = "24小时计划";
@@ -38,7 +38,7 @@ type Always = fn(&NominationLine) -> i64;
 /// [`PlanError::Workbook`] if the writer refuses a cell.
 pub fn write(document: &Nomination) -> Result<Vec<u8>, PlanError> {
     let mut book = Workbook::new();
-    let styles = Styles::new();
+    let styles = Styles::new(document.reference);
     let hash = document.content_hash()?;
     book.set_properties(&properties(
         "日指定申请表",
@@ -70,14 +70,14 @@ pub fn write(document: &Nomination) -> Result<Vec<u8>, PlanError> {
 
 fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
     let note = format!(
-        "计划日期：{}—{}    填报截止：{}（最迟 {}）    状态：{}    单号：{} V{}",
+        "计划日期：{}—{}    填报截止：{}（最迟 {}）    状态：{}    单号：{} {}",
         instant_zh(n.period_from),
         instant_zh(n.period_to),
         instant_zh(n.due_at),
         instant_zh(n.due_hard_at),
         n.status.name_zh(),
         n.nomination_no,
-        n.version
+        version_zh(n.version, n.sent_at.is_some(), n.made_at)
     );
     page.heading("日指定申请表", &note, "单位：万m³", REMARK)?;
     page.heads(
@@ -140,15 +140,21 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
     }
     page.number(total, P10, wan(n.forecast.p10_m3), Look::WanTotal)?;
     page.number(total, P90, wan(n.forecast.p90_m3), Look::WanTotal)?;
-    page.label(total + 1, 0, 4, "差额（24小时 − 日指定量）")?;
+    let asked = asked_col(n);
+    let of_what = if asked == CHANGED {
+        "变更量"
+    } else {
+        "日指定量"
+    };
+    page.label(total + 1, 0, 4, &format!("差额（24小时 − {of_what}）"))?;
     page.check(
         total + 1,
         NOMINATED,
         &cell(total, 16),
-        &cell(total, NOMINATED),
+        &cell(total, asked),
         n.lines
             .iter()
-            .map(|l| l.hours_m3.iter().sum::<i64>() - l.nominated_m3)
+            .map(|l| l.hours_m3.iter().sum::<i64>() - l.asked_m3())
             .sum(),
     )?;
     page.note(
@@ -168,6 +174,12 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
     )?;
     page.print(below + 1, REMARK, FIRST, 5)?;
     Ok(())
+}
+
+/// The column of what is asked for: of a change the changed quantities.
+fn asked_col(n: &Nomination) -> u16 {
+    let is_change = n.lines.iter().any(|line| line.changed_m3.is_some());
+    if is_change { CHANGED } else { NOMINATED }
 }
 
 /// What the checks found (校核), a row each; the first row below.
@@ -303,8 +315,8 @@ fn hours(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
         total + 1,
         sum_col,
         &cell(total, sum_col),
-        &on(FORM, there, NOMINATED),
-        all - n.nominated_m3(),
+        &on(FORM, there, asked_col(n)),
+        all - n.asked_m3(),
     )?;
     page.print(total + 1, sum_col.max(2), FIRST, 1)?;
     Ok(())

@@ -3,6 +3,7 @@
 use rust_xlsxwriter::utility::row_col_to_cell;
 use rust_xlsxwriter::{Format, FormatAlign, FormatBorder, Formula, Worksheet, XlsxError};
 
+use crate::domain::quantity::ReferenceConditions;
 use crate::plan::PlanError;
 
 /// Most columns a page has; names of cells are looked up, never counted on fingers.
@@ -77,10 +78,13 @@ pub(super) struct Styles {
     label_total: Format,
     signature: Format,
     numbers: [Format; 7],
+    /// What volumes refer to, as it stands beside the unit; empty where the document does not say.
+    conditions: String,
 }
 
 impl Styles {
-    pub(super) fn new() -> Self {
+    /// Those of a document whose volumes are at `reference` conditions; earlier programs did not keep them.
+    pub(super) fn new(reference: Option<ReferenceConditions>) -> Self {
         let plain = || Format::new().set_font_name("宋体").set_font_size(10);
         let boxed = || {
             plain()
@@ -125,6 +129,7 @@ impl Styles {
                 number("#,##0.00"),
                 number("0.0000"),
             ],
+            conditions: reference.map_or_else(String::new, |of| format!("（{}）", of.zh())),
         }
     }
 
@@ -159,13 +164,20 @@ impl<'a> Page<'a> {
         Self { sheet, styles }
     }
 
-    /// Title over all columns, a note below it on the left and the unit on the right.
+    /// Title over all columns, a note below it on the left; on the right the unit, of volumes with the
+    /// conditions they refer to.
     pub(super) fn heading(&mut self, title: &str, note: &str, unit: &str, last_col: u16) -> Done {
         self.sheet
             .merge_range(0, 0, 0, last_col, title, &self.styles.title)?;
         self.sheet.set_row_height(0, 28)?;
         self.sheet
             .write_string_with_format(1, 0, note, &self.styles.note)?;
+        let conditions = if unit.contains("m³") {
+            self.styles.conditions.as_str()
+        } else {
+            ""
+        };
+        let unit = format!("{unit}{conditions}");
         self.sheet
             .write_string_with_format(1, last_col, unit, &self.styles.note_right)?;
         Ok(())

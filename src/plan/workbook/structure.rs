@@ -5,7 +5,9 @@ use crate::plan::PlanError;
 use crate::plan::declaration::{ClassLine, Declaration};
 use crate::plan::explain;
 use crate::plan::workbook::page::{Look, Page, cell, on, range, row_of, wan};
-use crate::plan::workbook::{FIRST, SUMMARY, heads, period_zh, signature_names, summary};
+use crate::plan::workbook::{
+    FIRST, SUMMARY, heads, last_month_head, period_zh, signature_names, summary,
+};
 
 const CUSTOMERS: u16 = 1;
 const EACH: u16 = 2;
@@ -58,7 +60,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
             ("用户类别", 20.0),
             ("户数\n(本月末)", 12.0),
             ("户均\n(m³/户)", 14.0),
-            ("上月实际", 13.0),
+            (&last_month_head(d), 13.0),
             ("上年同期", 13.0),
             ("本月预测", 13.0),
             ("占比%", 9.0),

@@ -3,10 +3,13 @@
 use crate::domain::contract::ContractComponentKind;
 use crate::domain::source::SourceClass;
 use crate::plan::PlanError;
-use crate::plan::declaration::{ComponentLine, ContractLine, Declaration};
+use crate::plan::declaration::{ComponentLine, ContractLine, Declaration, GapLine};
 use crate::plan::explain;
-use crate::plan::workbook::page::{Look, Page, cell, on, range, row_of, wan};
-use crate::plan::workbook::{DAILY, FIRST, SUMMARY, daily, heads, period_zh, signature_names};
+use crate::plan::workbook::page::{Look, Page, cell, height_of, on, range, row_of, wan};
+use crate::plan::workbook::{
+    DAILY, FIRST, SUMMARY, daily, heads, last_month_head, last_month_note, period_zh,
+    signature_names,
+};
 
 const CONTRACT: u16 = 6;
 const LAST_YEAR: u16 = 7;
@@ -24,6 +27,7 @@ const HOUR_MAX: u16 = 18;
 const YEAR_ON_YEAR: u16 = 19;
 const MONTH_ON_MONTH: u16 = 20;
 const REMARK: u16 = 21;
+const REMARK_WIDTH: f64 = 34.0;
 
 /// Rows of one contract: components, then its subtotal.
 struct Block<'a> {
@@ -98,7 +102,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
             ("下气点(输气站场)", 14.0),
             ("月合同量", 11.0),
             ("上年同期", 11.0),
-            ("上月实际", 11.0),
+            (&last_month_head(d), 11.0),
             ("本月预测P50", 11.0),
             ("预测P10", 11.0),
             ("预测P90", 11.0),
@@ -111,7 +115,7 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
             ("最大小时\n(m³/h)", 10.0),
             ("同比%", 9.0),
             ("环比%", 9.0),
-            ("申报说明", 34.0),
+            ("申报说明", REMARK_WIDTH),
         ]),
     )?;
     let blocks = blocks(d);
@@ -143,10 +147,11 @@ pub(super) fn write(page: &mut Page<'_>, d: &Declaration) -> Result<(), PlanErro
         &on(DAILY, daily::total_row(d), daily::sum_col(d)),
         d.total.declared_m3 - d.days.iter().flat_map(|x| &x.declared_m3).sum::<i64>(),
     )?;
-    page.note(
-        after + 1,
-        "注：P10、P90 按联合情景计算，不可相加；上年同期、上月实际、合同使用率按合同列于小计行；市场化不计入月合同量。",
-    )?;
+    let note = format!(
+        "注：P10、P90 按联合情景计算，不可相加；上年同期、上月实际、合同使用率按合同列于小计行；市场化不计入月合同量。{}",
+        last_month_note(d)
+    );
+    page.note(after + 1, &note)?;
     page.signatures(after + 3, &signature_names(d), 5)?;
     page.print(after + 3, REMARK, FIRST, 6)?;
     Ok(())
@@ -379,6 +384,26 @@ fn total(page: &mut Page<'_>, d: &Declaration, blocks: &[Block<'_>]) -> Result<(
     Ok(())
 }
 
+/// What covers a gap, in parts that add up to it.
+fn cover_zh(gap: &GapLine) -> String {
+    let Some(cover) = gap.cover() else {
+        return "需求P90在月合同量之内".into();
+    };
+    let wan = |m3: i64| explain::wan(m3 as f64);
+    let of = if cover.is_p90 { "P90" } else { "P50" };
+    let mut text = format!(
+        "{of}缺口拟补：市场化{}、兜底气源调入{}、可中断{}，其余{}由超提承担",
+        wan(cover.market_m3),
+        wan(cover.swing_m3),
+        wan(cover.interruptible_m3),
+        wan(cover.over_take_m3)
+    );
+    if cover.traded_m3 > 0 {
+        text += &format!("；另经济调剂{}（不属拟补）", wan(cover.traded_m3));
+    }
+    text
+}
+
 /// Rows of demand above contract, and their sum; returns the row after them.
 fn gaps(page: &mut Page<'_>, d: &Declaration, blocks: &[Block<'_>]) -> Result<u32, PlanError> {
     let first = total_row(d) + 1;
@@ -393,17 +418,9 @@ fn gaps(page: &mut Page<'_>, d: &Declaration, blocks: &[Block<'_>]) -> Result<u3
             );
             page.formula(row, col, &formula, wan(m3), Look::Gap)?;
         }
-        page.sheet.set_row_height(row, 28)?;
-        let cover = if gap.gap_p90_m3 > 0 {
-            format!(
-                "拟补：市场化{}、兜底气源调入{}、可中断{}",
-                explain::wan(gap.market_m3 as f64),
-                explain::wan(gap.swing_m3 as f64),
-                explain::wan(gap.interruptible_m3 as f64)
-            )
-        } else {
-            "需求P90在月合同量之内".into()
-        };
+        let cover = cover_zh(gap);
+        page.sheet
+            .set_row_height(row, height_of(&cover, REMARK_WIDTH).max(28.0))?;
         page.text_left(row, REMARK, &cover)?;
         row += 1;
     }

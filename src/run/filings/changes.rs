@@ -183,6 +183,9 @@ pub fn correct(
                 .into(),
         });
     };
+    if correction.version.is_some_and(|seen| seen != version) {
+        return Err(newer(&before, version));
+    }
     if before.is_withdrawn && correction.change.is_none() {
         return Err(refused(
             "filing.change_withdrawn",
@@ -207,12 +210,31 @@ pub fn correct(
     put(app, entry, version + 1)
 }
 
+/// That somebody else was first, by what is newest now.
+fn newest(app: &App, of: &ChangeEntry) -> Result<ActionError, ActionError> {
+    let mut entries = app.book.change_entries().map_err(|error| failed(&error))?;
+    entries.retain(|entry| entry.id == of.id);
+    let version = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    Ok(newer(entries.last().unwrap_or(of), version))
+}
+
+fn newer(entry: &ChangeEntry, version: u32) -> ActionError {
+    ActionError::Conflict {
+        code: "filing.newer",
+        message: format!(
+            "{} made version {version} of it meanwhile ({}); look at it and correct again",
+            entry.person, entry.reason
+        ),
+    }
+}
+
 fn put(app: &App, entry: ChangeEntry, version: u32) -> Result<ProductionChangeView, ActionError> {
     let mut kept = entry.clone();
-    kept.change.available_at = app
-        .book
-        .put_change_entry(entry)
-        .map_err(|error| failed(&error))?;
+    let put = app.book.put_change_entry(entry.clone(), version - 1);
+    let Some(known_at) = put.map_err(|error| failed(&error))? else {
+        return Err(newest(app, &entry)?);
+    };
+    kept.change.available_at = known_at;
     judge_anew(app, &BTreeSet::from([kept.change.customer.clone()]));
     Ok(of_entry(&app.registry(), app.today(), kept, version))
 }

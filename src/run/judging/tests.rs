@@ -263,7 +263,8 @@ fn enter(town: &Town, change: ProductionChange) {
         reason: "call".into(),
         is_withdrawn: false,
     };
-    town.app.book.put_change_entry(entry).unwrap();
+    let kept = town.app.book.put_change_entry(entry, 0).unwrap();
+    assert!(kept.is_some());
 }
 
 fn set(from: i64, limits: &str) -> String {

@@ -57,6 +57,11 @@ fn forecast_days_are_bought_with_their_loss_as_past_days_are() {
     let ahead = 10.0 * used_a_day / (1.0 - RATIO);
     let bought: i64 = history.last_month_by_source.values().sum();
     assert!((bought as f64 - past - ahead).abs() <= 40.0, "{bought}");
+    // What is measured of it is told apart.
+    let measured = history.last_month_measured.as_ref().unwrap();
+    assert_eq!(measured.until, fixture::day("2026-11-20"));
+    let until_now: i64 = measured.by_source.values().sum();
+    assert!((until_now as f64 - past).abs() <= 40.0, "{until_now}");
     // So the loss of the days to come is in the line of the loss too.
     let demand = fixture::demand(&registry, first, 20);
     let sold: f64 = demand.iter().map(DemandDay::volume_m3).sum();
@@ -87,6 +92,10 @@ fn a_contract_of_two_years_counts_its_present_year() {
     let ahead = known.last_month_by_source["pipe"] - 20 * a_day;
     assert_eq!(taken, past + ahead);
     assert!(known.unknown_days.is_empty());
+    // A month that is over is measured, one to come is not.
+    assert_eq!(self::history(&app, "2026-11").last_month_measured, None);
+    let january = self::history(&app, "2027-01").last_month_measured.unwrap();
+    assert!(january.by_source.values().all(|m3| *m3 == 0));
     // A gate was silent for a day: unknown, and how many days are.
     let missing = LoadCurve::missing("G2".into(), fixture::day("2026-06-15"));
     put_curves(&app, [missing]);

@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::calendar::GasMonth;
 use crate::plan::declaration::Declaration;
-use crate::serve::api::{Asked, month, workbook};
+use crate::serve::api::submissions::Submission;
+use crate::serve::api::{Asked, VersionQuery, month, versioned, workbook};
 use crate::serve::openapi::Workbook;
 use crate::serve::problem::{ApiProblem, ProblemBody};
 use crate::serve::state::AppState;
@@ -29,6 +30,8 @@ pub struct DeclarationSummary {
     pub made_at: String,
     /// Suppliers it is declared to, each with a copy of its own.
     pub suppliers: Vec<String>,
+    /// The versions that were sent, oldest first.
+    pub submissions: Vec<Submission>,
 }
 
 /// Declarations, latest month first
@@ -50,9 +53,9 @@ fn not_declared(month: GasMonth) -> ApiProblem {
     )
 }
 
-/// The latest version of a month's declaration
+/// A version of a month's declaration, the latest if none is named
 #[utoipa::path(get, path = "/declarations/{month}", tag = "plan",
-    params(("month" = String, Path, description = "`YYYY-MM`")),
+    params(("month" = String, Path, description = "`YYYY-MM`"), VersionQuery),
     responses(
         (status = 200, body = Declaration),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -61,10 +64,11 @@ fn not_declared(month: GasMonth) -> ApiProblem {
 pub(super) async fn get_declaration(
     State(state): State<AppState>,
     Path(text): Path<String>,
+    Asked(query): Asked<VersionQuery>,
 ) -> Result<Json<Value>, ApiProblem> {
     let month = month(&text)?;
     state
-        .blocking(move |state| state.declaration(month))
+        .blocking(move |state| state.declaration(month, query.version))
         .await?
         .map(Json)
         .ok_or_else(|| not_declared(month))
@@ -97,9 +101,11 @@ pub(super) struct ExportQuery {
     /// The copy for one supplier: its contracts and their days, declared quantities alone. Ours with every
     /// sheet if not given.
     supplier: Option<String>,
+    /// A version; the latest if not given. A draft by the schedule is replaced by the next under its number.
+    version: Option<u32>,
 }
 
-/// The latest version of a month's declaration as a workbook
+/// A version of a month's declaration as a workbook, the latest if none is named
 #[utoipa::path(get, path = "/declarations/{month}/export.xlsx", tag = "plan",
     params(("month" = String, Path, description = "`YYYY-MM`"), ExportQuery),
     responses(
@@ -112,18 +118,19 @@ pub(super) async fn export_declaration(
     Asked(query): Asked<ExportQuery>,
 ) -> Result<Response, ApiProblem> {
     let month = month(&text)?;
+    let version = versioned(query.version);
     let name = match query.supplier {
-        None => format!("declaration-{month}.xlsx"),
-        Some(_) => format!("declaration-{month}-supplier.xlsx"),
+        None => format!("declaration-{month}{version}.xlsx"),
+        Some(_) => format!("declaration-{month}{version}-supplier.xlsx"),
     };
     let bytes = state
         .blocking(move |state| {
-            if state.declaration(month)?.is_none() {
+            if state.declaration(month, query.version)?.is_none() {
                 return Err(not_declared(month));
             }
             Ok(state
                 .actions()
-                .declaration_xlsx(month, query.supplier.as_deref())?)
+                .declaration_xlsx(month, query.version, query.supplier.as_deref())?)
         })
         .await?;
     Ok(workbook(&name, bytes))

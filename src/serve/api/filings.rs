@@ -94,6 +94,9 @@ pub struct ChangeCorrection {
     /// What it is from now on; null takes it back.
     #[serde(default)]
     pub change: Option<ChangeFacts>,
+    /// The version that who corrects has seen; refused where there is a newer one.
+    #[serde(default)]
+    pub version: Option<u32>,
 }
 
 /// A production change as it is known now.
@@ -428,6 +431,8 @@ pub(super) async fn post_change(
     (status = 200, body = ProductionChangeView),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json",
+     description = "Somebody made a newer version than the one seen; the detail says who"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn correct_change(

@@ -29,7 +29,9 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -151,9 +153,22 @@ fn gas_day(text: &str) -> Result<GasDay, ApiProblem> {
     })
 }
 
+/// Which version of a document.
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionQuery {
+    /// A version; the latest if not given. A draft by the schedule is replaced by the next under its number.
+    version: Option<u32>,
+}
+
 /// At most `max`, `default` if nothing was asked.
 fn limited(limit: Option<usize>, default: usize, max: usize) -> usize {
     limit.unwrap_or(default).clamp(1, max)
+}
+
+/// The part of a file's name that says which version was asked for.
+fn versioned(version: Option<u32>) -> String {
+    version.map_or_else(String::new, |version| format!("-v{version}"))
 }
 
 /// A workbook to save under a name.

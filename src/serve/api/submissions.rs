@@ -24,6 +24,21 @@ pub struct SubmissionRequest {
     pub reason: String,
 }
 
+/// A version that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Submission {
+    /// The version; GET with `version` reads it, and its workbook.
+    pub version: u32,
+    /// Which submission it was, from 1; 0 in documents of earlier programs.
+    pub submission_no: u32,
+    /// When, RFC 3339.
+    pub sent_at: String,
+    /// Who sent it.
+    pub person: String,
+    /// How, or why.
+    pub reason: String,
+}
+
 /// Write down that the latest version of a month's declaration was sent as it stands
 #[utoipa::path(post, path = "/declarations/{month}/sent", tag = "plan",
     params(("month" = String, Path, description = "`YYYY-MM`")),

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::breakdown::Breakdown;
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandView;
+use crate::domain::quantity::ReferenceConditions;
 use crate::domain::registry::Registry;
 use crate::serve::api::outlook::{ChangeView, OutlookView};
 use crate::serve::documents;
@@ -190,6 +191,8 @@ pub fn tables(
 pub struct DispatchReport {
     /// Company.
     pub company: String,
+    /// What volumes refer to.
+    pub reference: ReferenceConditions,
     /// When it was printed.
     pub made_at: DateTime<Utc>,
     /// The gas day that runs.
@@ -241,11 +244,12 @@ impl AppState {
                 ApiProblem::internal("serve.internal", "the total is no view", String::new())
             })?;
         let nominated = self
-            .nomination(today.plus(1))?
+            .nomination(today.plus(1), None)?
             .and_then(|body| NominatedDay::of_document(&registry, &body))
             .map(|day| (day.nominated.values().sum(), day.suggested.values().sum()));
         Ok(DispatchReport {
             company: registry.company.name.clone(),
+            reference: registry.company.reference,
             made_at: self.now(),
             today,
             run_id: id.to_string(),

@@ -194,10 +194,10 @@ impl Writer<'_> {
             self.say("编制", "made"),
             self.say("预测截至", "forecast as of"),
             escaped(&report.run_id),
-            self.say(
-                "单位:万m³(20℃,101.325kPa)",
-                "unit: 10⁴ m³ (20 °C, 101.325 kPa)"
-            ),
+            match self.words {
+                Language::Zh => format!("单位:万m³({})", report.reference.zh()),
+                Language::En => format!("unit: 10⁴ m³ ({})", report.reference.en()),
+            },
             self.say("日均气温 ℃", "Mean temperature, °C"),
             temperatures.join(" · "),
         );

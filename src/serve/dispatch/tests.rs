@@ -21,6 +21,7 @@ fn report(tables: Tables) -> DispatchReport {
     let card = |day, band| DayCard { day, band };
     DispatchReport {
         company: "某燃 <股份>".into(),
+        reference: registry.company.reference,
         made_at: fixture::at("2026-11-21T12:20:00+08:00"),
         today: today(),
         run_id: "run-1".into(),

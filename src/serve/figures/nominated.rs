@@ -23,7 +23,8 @@ pub struct NominatedDay {
 impl NominatedDay {
     /// What a nomination says; none if it has no lines.
     ///
-    /// A line counts as nominated by its `nominated_m3`, as long as that is null by what is suggested.
+    /// A line counts as nominated by its `changed_m3`, else its `nominated_m3`; as long as both are null by
+    /// what is suggested.
     pub fn of_document(registry: &Registry, body: &Value) -> Option<Self> {
         let lines = ["lines", "contracts", "rows"]
             .into_iter()
@@ -41,7 +42,8 @@ impl NominatedDay {
             });
             let Some(source) = source else { continue };
             let suggested = volume_of(line, &["suggested_m3"]).map(StdVolume::round_m3);
-            let nominated = volume_of(line, &["nominated_m3"])
+            let nominated = volume_of(line, &["changed_m3"])
+                .or_else(|| volume_of(line, &["nominated_m3"]))
                 .map(StdVolume::round_m3)
                 .or(suggested);
             if let Some(m3) = nominated {

@@ -75,14 +75,17 @@ impl AppState {
         in_book(self.book().demand_days(from, day))
     }
 
-    /// What a gas day was nominated with; nothing where the book is damaged.
+    /// What a gas day is nominated with, as sent where it was sent; nothing where the book is damaged.
     fn nominated(
         &self,
         registry: &Registry,
         day: GasDay,
     ) -> Result<Option<NominatedDay>, ApiProblem> {
         let key = day.to_string();
-        let found = in_book(self.book().document(DocumentKind::Nomination, &key))?;
+        let found = in_book(
+            self.book()
+                .document_in_force(DocumentKind::Nomination, &key),
+        )?;
         Ok(found.and_then(|document| NominatedDay::of_document(registry, &document.body)))
     }
 

@@ -114,6 +114,32 @@ pub struct Document {
     pub body: Value,
 }
 
+/// A version of a document that went to the supplier, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentVersion {
+    /// What it is about.
+    pub key: String,
+    /// Its version.
+    pub version: u32,
+    /// Which submission it was, from 1.
+    pub submission_no: u32,
+    /// When it was sent, RFC 3339.
+    pub sent_at: String,
+    /// Who sent it.
+    pub who: String,
+    /// How, or why.
+    pub reason: String,
+}
+
+/// The versions that were sent. An earlier program kept time and number of a submission in versions that were
+/// edited later: the first with them is the one that was sent.
+const SENT: &str =
+    "SELECT key, min(version) AS version, json_extract(body, '$.submission_no') AS submission_no,
+      json_extract(body, '$.sent_at') AS sent_at, who, reason
+    FROM documents
+    WHERE kind = ?1 AND (?2 IS NULL OR key = ?2) AND json_extract(body, '$.sent_at') IS NOT NULL
+    GROUP BY key, json_extract(body, '$.sent_at'), json_extract(body, '$.submission_no')";
+
 const COLUMNS: &str = "kind, key, version, at, who, reason, body";
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Document> {
@@ -198,6 +224,20 @@ impl Book {
         })
     }
 
+    /// Appends a version of a document that was made from its version `after`, unless another has come
+    /// meanwhile; returns the new version, or none then.
+    ///
+    /// # Errors
+    /// What SQLite says; nothing is written then.
+    pub fn put_next(&self, document: NewDocument, after: u32) -> Result<Option<u32>, StoreError> {
+        self.write("writing a document", move |t| {
+            if newest_version(t, &document)? != after {
+                return Ok(None);
+            }
+            append(t, &document).map(Some)
+        })
+    }
+
     /// Writes a draft: it takes the place of the newest version if that is by the same author, else it is
     /// the next one; returns its version. The audit log keeps a record of each.
     ///
@@ -233,6 +273,82 @@ impl Book {
             insert(t, &draft, version, audit::DRAFT)?;
             Ok(version)
         })
+    }
+
+    /// A version of a document.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn document_version(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        version: u32,
+    ) -> Result<Option<Document>, StoreError> {
+        self.read("reading a version of a document", |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM documents WHERE kind = ?1 AND key = ?2 AND version = ?3"
+            ))?
+            .query_row(params![kind.key(), key, version], stored)
+            .optional()
+        })
+    }
+
+    /// A version of a document, the newest if none is named.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn document_or_version(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+        version: Option<u32>,
+    ) -> Result<Option<Document>, StoreError> {
+        match version {
+            Some(version) => self.document_version(kind, key, version),
+            None => self.document(kind, key),
+        }
+    }
+
+    /// The versions of a kind that were sent, of one document or all, by key and then oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn sent_versions(
+        &self,
+        kind: DocumentKind,
+        key: Option<&str>,
+    ) -> Result<Vec<SentVersion>, StoreError> {
+        self.read("listing what was sent", |c| {
+            c.prepare_cached(&format!("{SENT} ORDER BY key, min(version)"))?
+                .query_map(params![kind.key(), key], |row| {
+                    Ok(SentVersion {
+                        key: row.get(0)?,
+                        version: row.get(1)?,
+                        submission_no: row.get::<_, Option<u32>>(2)?.unwrap_or(0),
+                        sent_at: row.get(3)?,
+                        who: row.get(4)?,
+                        reason: row.get(5)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// What of a document counts outside: the version sent last; the newest while none was sent.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn document_in_force(
+        &self,
+        kind: DocumentKind,
+        key: &str,
+    ) -> Result<Option<Document>, StoreError> {
+        let sent = self.sent_versions(kind, Some(key))?;
+        match sent.last() {
+            Some(sent) => self.document_version(kind, key, sent.version),
+            None => self.document(kind, key),
+        }
     }
 
     /// The newest version of a document.
@@ -309,15 +425,18 @@ impl Book {
     }
 }
 
+fn newest_version(t: &rusqlite::Transaction<'_>, document: &NewDocument) -> rusqlite::Result<u32> {
+    t.prepare_cached(
+        "SELECT coalesce(max(version), 0) FROM documents WHERE kind = ?1 AND key = ?2",
+    )?
+    .query_row(params![document.kind.key(), document.key], |row| row.get(0))
+}
+
 pub(super) fn append(
     t: &rusqlite::Transaction<'_>,
     document: &NewDocument,
 ) -> rusqlite::Result<u32> {
-    let version: u32 = t
-        .prepare_cached(
-            "SELECT coalesce(max(version), 0) + 1 FROM documents WHERE kind = ?1 AND key = ?2",
-        )?
-        .query_row(params![document.kind.key(), document.key], |row| row.get(0))?;
+    let version = newest_version(t, document)? + 1;
     insert(t, document, version, audit::PUT)?;
     Ok(version)
 }

@@ -149,15 +149,20 @@ impl Book {
     }
 
     /// Keeps an entry about a production change with its record in the audit log. It is known from its
-    /// `available_at` on, or a moment later where the entry before it has that time; returns when.
+    /// `available_at` on, or a moment later where the entry before it has that time; returns when. None if
+    /// there are not `after` entries about the same change before it: somebody made another meanwhile.
     ///
     /// # Errors
     /// `Damaged` if it cannot be encoded, and what SQLite says; nothing is written then.
-    pub fn put_change_entry(&self, entry: ChangeEntry) -> Result<DateTime<Utc>, StoreError> {
-        let before = self.change_entries()?;
-        let last = before.iter().rev().find(|e| e.id == entry.id);
+    pub fn put_change_entry(
+        &self,
+        entry: ChangeEntry,
+        after: u32,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let mut before = self.change_entries()?;
+        before.retain(|e| e.id == entry.id);
         let mut entry = entry;
-        if let Some(last) = last.map(|e| e.change.available_at) {
+        if let Some(last) = before.last().map(|e| e.change.available_at) {
             let next = last + TimeDelta::milliseconds(1);
             entry.change.available_at = entry.change.available_at.max(next);
         }
@@ -166,6 +171,14 @@ impl Book {
             self.damaged(format!("a production change cannot be encoded: {error}"))
         })?;
         self.write("writing a production change", move |t| {
+            let known_of: u32 = t
+                .prepare_cached(
+                    "SELECT count(*) FROM production_changes WHERE json_extract(body, '$.id') = ?1",
+                )?
+                .query_row(params![entry.id], |row| row.get(0))?;
+            if known_of != after {
+                return Ok(None);
+            }
             let digest = super::digest(body.as_bytes());
             t.prepare_cached("INSERT INTO production_changes VALUES (?1, ?2, ?3)")?
                 .execute(params![digest, millis(known), body])?;
@@ -185,7 +198,7 @@ impl Book {
                     digest: &digest,
                 },
             )?;
-            Ok(known)
+            Ok(Some(known))
         })
     }
 

@@ -32,7 +32,7 @@ use crate::store::error::StoreError;
 
 pub(super) use self::audit::is_vouched;
 pub use self::audit::{AuditBreak, AuditRecord, AuditReport};
-pub use self::documents::{Document, DocumentKind, NewDocument};
+pub use self::documents::{Document, DocumentKind, NewDocument, SentVersion};
 pub use self::filings::RegistryVersion;
 pub use self::forecasts::{ForecastHeader, RunBeside, RunPart};
 pub use self::parts::{BOOK_PARTS, BookPart};

@@ -403,11 +403,18 @@ fn plans_and_changes_are_known_from_when_they_were_filed() {
         reason: "来电".into(),
         is_withdrawn,
     };
-    for (delta, known, is_withdrawn) in [(-500.0, 2, false), (-300.0, 4, false), (-300.0, 6, true)]
-    {
+    for (before, delta, known, is_withdrawn) in [
+        (0, -500.0, 2, false),
+        (1, -300.0, 4, false),
+        (2, -300.0, 6, true),
+    ] {
         let entry = entry(delta, known, is_withdrawn);
-        assert_eq!(book.put_change_entry(entry).unwrap(), at(known));
+        let put = book.put_change_entry(entry, before).unwrap();
+        assert_eq!(put, Some(at(known)));
     }
+    // One made without the newest is not kept.
+    let put = book.put_change_entry(entry(-9.0, 7, false), 2).unwrap();
+    assert_eq!(put, None);
     // An earlier instant is answered as it would have been then.
     let known = |hour| {
         let changes = book.production_changes_known_at(at(hour)).unwrap();
@@ -421,8 +428,8 @@ fn plans_and_changes_are_known_from_when_they_were_filed() {
     assert_eq!((known(4), known(6)), (vec![-300.0], vec![]));
     assert!(book.has_filings_between(at(5), at(6)).unwrap());
     // One that comes in the same moment stands above the one before, and overwrites nothing.
-    let later = book.put_change_entry(entry(-100.0, 6, false)).unwrap();
-    assert_eq!(later, at(6) + chrono::TimeDelta::milliseconds(1));
+    let later = book.put_change_entry(entry(-100.0, 6, false), 3).unwrap();
+    assert_eq!(later, Some(at(6) + chrono::TimeDelta::milliseconds(1)));
     assert_eq!((known(6), known(7)), (vec![], vec![-100.0]));
     assert_eq!(book.change_entries().unwrap().len(), 4);
 

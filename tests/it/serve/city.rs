@@ -35,7 +35,7 @@ use qiliang::serve::api::filings::{
     ProductionChangeView,
 };
 use qiliang::serve::api::findings::JudgedView;
-use qiliang::serve::api::nominations::{NominationEdit, NominationView};
+use qiliang::serve::api::nominations::NominationEdit;
 use qiliang::serve::api::nudges::{NudgeStep, NudgeView, OptOutRequest};
 use qiliang::serve::api::outlook::{
     ChangeView, FactorChange, FactorView, NewFactor, OutlookView, RecordRow, ReproductionView,
@@ -469,10 +469,12 @@ impl Actions for Program {
     fn declaration_xlsx(
         &self,
         _: GasMonth,
+        version: Option<u32>,
         supplier: Option<&str>,
     ) -> Result<Vec<u8>, ActionError> {
+        let version = version.map_or_else(String::new, |version| format!(" v{version}"));
         let copy = supplier.map_or_else(String::new, |name| format!(" for {name}"));
-        Ok(format!("PK declaration{copy}").into_bytes())
+        Ok(format!("PK declaration{version}{copy}").into_bytes())
     }
 
     fn nominate(&self, day: GasDay) -> Result<Value, ActionError> {
@@ -518,18 +520,14 @@ impl Actions for Program {
         Ok(body)
     }
 
-    fn edit_nomination(
-        &self,
-        day: GasDay,
-        _: &NominationEdit,
-    ) -> Result<NominationView, ActionError> {
+    fn edit_nomination(&self, day: GasDay, _: &NominationEdit) -> Result<Value, ActionError> {
         Err(ActionError::NotFound {
             code: "nomination.not_found",
             message: format!("{day} has not been nominated"),
         })
     }
 
-    fn nomination_xlsx(&self, _: GasDay) -> Result<Vec<u8>, ActionError> {
+    fn nomination_xlsx(&self, _: GasDay, _: Option<u32>) -> Result<Vec<u8>, ActionError> {
         Err(ActionError::Failed {
             code: "plan.workbook_failed",
             message: "the workbook could not be written".into(),

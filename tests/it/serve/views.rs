@@ -279,6 +279,7 @@ async fn a_declaration_is_computed_listed_read_and_exported() {
         json!([{
             "month": "2026-12", "version": 2, "state": "draft", "declared_m3": "123456.0000",
             "made_at": "2026-11-21T12:20:00+08:00", "suppliers": ["上游"],
+            "submissions": [],
         }])
     );
     assert_eq!(city.json("/api/v1/declarations/2026-12").await, made.json());
@@ -315,6 +316,42 @@ async fn what_was_sent_is_written_down_by_somebody() {
     let answer = sent(path, body).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert!(answer.json()["sent_at"].is_string());
+    // Made again, the one that was sent is still there.
+    city.post("/api/v1/declarations/2026-12").await;
+    let list = city.json("/api/v1/declarations").await;
+    let (listed, sent_at) = (&list[0], "2026-11-20T00:00:00Z");
+    assert_eq!(
+        (&listed["version"], &listed["state"]),
+        (&json!(3), &json!("draft"))
+    );
+    assert_eq!(
+        listed["submissions"],
+        json!([{ "version": 2, "submission_no": 0, "sent_at": sent_at, "person": "王工", "reason": "20日上报" }])
+    );
+    let kept = city.json("/api/v1/declarations/2026-12?version=2").await;
+    assert_eq!(kept["sent_at"], sent_at);
+    let newest = city.json("/api/v1/declarations/2026-12").await;
+    assert!(newest["sent_at"].is_null());
+    let workbook = city
+        .get("/api/v1/declarations/2026-12/export.xlsx?version=2")
+        .await;
+    assert_eq!(workbook.bytes, b"PK declaration v2");
+    assert_eq!(
+        workbook.header(header::CONTENT_DISPOSITION),
+        "attachment; filename=\"declaration-2026-12-v2.xlsx\""
+    );
+    for path in ["declarations/2026-12", "declarations/2026-12/export.xlsx"] {
+        let answer = city.get(&format!("/api/v1/{path}?version=9")).await;
+        assert_eq!(answer.json()["code"], "declaration.not_found", "{path}");
+    }
+    city.post("/api/v1/nominations/2026-11-22").await;
+    sent("/api/v1/nominations/2026-11-22/sent", body).await;
+    city.post("/api/v1/nominations/2026-11-22").await;
+    let newest = city.json("/api/v1/nominations/2026-11-22").await;
+    assert!(newest["sent_at"].is_null());
+    assert_eq!(newest["submissions"][0]["version"], 2);
+    let kept = city.json("/api/v1/nominations/2026-11-22?version=2").await;
+    assert_eq!(kept["sent_at"], sent_at);
     let answer = sent(path, r#"{"person":"王工"}"#).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let bad = sent("/api/v1/nominations/tomorrow/sent", body).await;

@@ -54,7 +54,7 @@ export const CODES = {
     'archived',
     'void',
   ],
-  nomination_status: ['new', 'sent', 'in_approval', 'approved', 'rejected', 'changed'],
+  nomination_status: ['new', 'sent', 'in_approval', 'approved', 'rejected', 'changing', 'changed'],
   nudge_state: ['draft', 'approved', 'queued', 'confirmed', 'sent', 'delivered', 'read', 'replied', 'withdrawn'],
   nudge_stage: ['draft', 'approved', 'sent', 'replied', 'measuring', 'settled', 'receipt_approved', 'receipt_sent', 'expired', 'withdrawn'],
   nudge_step: ['approve', 'withdraw', 'sent_by_hand', 'reply', 'approve_receipt', 'receipt_sent_by_hand'],

@@ -1,5 +1,5 @@
 import { toNumber } from '@/format/number'
-import type { DeclarationSummary, Nudge, NudgeStepKind } from './types'
+import type { DeclarationSummary, NominationLine, Nudge, NudgeStepKind } from './types'
 
 /** Mean of the frozen baseline over the window, m³/h; `null` without hours. */
 export function meanBaseline(nudge: Pick<Nudge, 'baseline'>): number | null {
@@ -42,10 +42,18 @@ export function resultsOf(nudges: readonly Pick<Nudge, 'settlement'>[]): { settl
   return sum
 }
 
-/** Address of a declaration's workbook: ours, or the copy for one supplier. */
-export const declarationWorkbook = (declaration: DeclarationSummary, supplier?: string): string =>
-  `/api/v1/declarations/${encodeURIComponent(declaration.month)}/export.xlsx` +
-  (supplier === undefined ? '' : `?supplier=${encodeURIComponent(supplier)}`)
+/** `?a=1&b=2` of what is given. */
+function query(of: Record<string, string | number | undefined>): string {
+  const given = Object.entries(of).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
+  return given.length === 0 ? '' : `?${given.join('&')}`
+}
 
-/** Address of the workbook of a gas day's nomination. */
-export const nominationWorkbook = (day: string): string => `/api/v1/nominations/${encodeURIComponent(day)}/export.xlsx`
+/** Address of a declaration's workbook: ours, or the copy for one supplier; of the latest version, or one that was sent. */
+export const declarationWorkbook = (declaration: Pick<DeclarationSummary, 'month'>, { supplier, version }: { supplier?: string; version?: number } = {}): string =>
+  `/api/v1/declarations/${encodeURIComponent(declaration.month)}/export.xlsx${query({ supplier, version })}`
+
+/** Address of the workbook of a gas day's nomination: of the latest version, or one that was sent. */
+export const nominationWorkbook = (day: string, version?: number): string => `/api/v1/nominations/${encodeURIComponent(day)}/export.xlsx${query({ version })}`
+
+/** What is asked for of a contract: as changed, or nominated. */
+export const askedM3 = (line: Pick<NominationLine, 'nominated_m3' | 'changed_m3'>): number => line.changed_m3 ?? line.nominated_m3

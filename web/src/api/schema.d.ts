@@ -114,7 +114,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The latest version of a month's declaration */
+        /** A version of a month's declaration, the latest if none is named */
         get: operations["get_declaration"];
         put?: never;
         /** Compute a new version of a month's declaration */
@@ -132,7 +132,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The latest version of a month's declaration as a workbook */
+        /** A version of a month's declaration as a workbook, the latest if none is named */
         get: operations["export_declaration"];
         put?: never;
         post?: never;
@@ -580,7 +580,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The latest version of a gas day's nomination */
+        /** A version of a gas day's nomination, the latest if none is named */
         get: operations["get_nomination"];
         put?: never;
         /** Compute a new version of a gas day's nomination */
@@ -598,7 +598,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The latest version of a gas day's nomination as a workbook */
+        /** A version of a gas day's nomination as a workbook, the latest if none is named */
         get: operations["export_nomination"];
         put?: never;
         post?: never;
@@ -1163,6 +1163,11 @@ export interface components {
             person: string;
             /** @description Why. */
             reason: string;
+            /**
+             * Format: int32
+             * @description The version that who corrects has seen; refused where there is a newer one.
+             */
+            version: number | null;
         };
         /** @description What moved the forecast of a gas day between two runs; the five parts sum to the change. */
         ChangeDay: {
@@ -1449,9 +1454,14 @@ export interface components {
             hour_max_m3h: number;
             /**
              * Format: int64
-             * @description Month before.
+             * @description Month before, days that are not over as forecast.
              */
             last_month_m3: number | null;
+            /**
+             * Format: int64
+             * @description Of it the part that was measured, up to `last_month_measured_until`; null where all of it was.
+             */
+            last_month_measured_m3: number | null;
             /**
              * Format: int64
              * @description Same month of the year before.
@@ -1640,6 +1650,11 @@ export interface components {
             gas_day_start_hour: number;
             /** @description Sheet 5. */
             large_consumers: components["schemas"]["LargeConsumerLine"][];
+            /**
+             * @description Last gas day that was over when this was made, where the month before reaches beyond it: what stands for
+             *     later days of that month is forecast. Null where all of it was measured.
+             */
+            last_month_measured_until: string | null;
             /** @description When it was made. */
             made_at: string;
             /**
@@ -1658,6 +1673,8 @@ export interface components {
             phone: string;
             /** @description Who made it. */
             prepared_by: string;
+            /** @description What volumes refer to; absent in documents of earlier programs. */
+            reference: Record<string, never> | null;
             /** @description Registry version. */
             registry_version: string;
             /** @description When it was sent; none of a draft. */
@@ -1696,6 +1713,8 @@ export interface components {
             month: string;
             /** @description State of the workflow. */
             state: string | null;
+            /** @description The versions that were sent, oldest first. */
+            submissions: components["schemas"]["Submission"][];
             /** @description Suppliers it is declared to, each with a copy of its own. */
             suppliers: string[];
             /**
@@ -3085,6 +3104,8 @@ export interface components {
             period_to: string;
             /** @description Who made it. */
             prepared_by: string;
+            /** @description What volumes refer to; absent in documents of earlier programs. */
+            reference: Record<string, never> | null;
             /** @description Registry version. */
             registry_version: string;
             /** @description When it was sent; none of a draft. */
@@ -3111,8 +3132,13 @@ export interface components {
              * @description 日指定量, m³.
              */
             nominated_m3: number;
-            /** @description Why; needed where it differs from the suggestion by more than 5 %. */
+            /** @description Why; needed where it differs from the suggestion by more than 5 %, and of every change of what was sent. */
             reason: string | null;
+            /**
+             * Format: int32
+             * @description The version that who decides has seen; refused where there is a newer one.
+             */
+            version: number | null;
             /** @description Who decides. */
             who: string;
         };
@@ -3127,7 +3153,7 @@ export interface components {
             change_reason: string | null;
             /**
              * Format: int64
-             * @description In-day change (变更量).
+             * @description What is asked for instead of what was nominated first (变更量); none before the first submission.
              */
             changed_m3: number | null;
             /** @description Its components, as printed. */
@@ -3153,7 +3179,7 @@ export interface components {
             flow_max_m3h: number | null;
             /** @description Demand of the source. */
             forecast: components["schemas"]["Quantiles"];
-            /** @description Plan by hour of the gas day; sums to the nominated quantity. */
+            /** @description Plan by hour of the gas day; sums to the nominated quantity, of a change to the changed one. */
             hours_m3: number[];
             /**
              * Format: int64
@@ -3167,7 +3193,7 @@ export interface components {
             month_average_m3: number;
             /**
              * Format: int64
-             * @description Nominated (日指定量); the suggestion until someone edits it.
+             * @description Nominated (日指定量): the suggestion until someone edits it, as sent first once it was sent.
              */
             nominated_m3: number;
             /**
@@ -3232,7 +3258,7 @@ export interface components {
          * @description State of a nomination (状态).
          * @enum {string}
          */
-        NominationStatus: "new" | "sent" | "in_approval" | "approved" | "rejected" | "changed";
+        NominationStatus: "new" | "sent" | "in_approval" | "approved" | "rejected" | "changing" | "changed";
         /** @description A nomination, and what is to be corrected or looked at before it is sent. */
         NominationView: components["schemas"]["Nomination"] & {
             /**
@@ -3240,6 +3266,8 @@ export interface components {
              *     other fields.
              */
             checks: components["schemas"]["Check"][] | null;
+            /** @description The versions that were sent, oldest first. */
+            submissions: components["schemas"]["Submission"][];
         };
         /** @description Something that happened. */
         Notice: {
@@ -4633,6 +4661,25 @@ export interface components {
              */
             tomorrow_mean_c: number | null;
         };
+        /** @description A version that was sent. */
+        Submission: {
+            /** @description Who sent it. */
+            person: string;
+            /** @description How, or why. */
+            reason: string;
+            /** @description When, RFC 3339. */
+            sent_at: string;
+            /**
+             * Format: int32
+             * @description Which submission it was, from 1; 0 in documents of earlier programs.
+             */
+            submission_no: number;
+            /**
+             * Format: int32
+             * @description The version; GET with `version` reads it, and its workbook.
+             */
+            version: number;
+        };
         /** @description Who sent it. */
         SubmissionRequest: {
             /** @description Who. */
@@ -5199,7 +5246,10 @@ export interface operations {
     };
     get_declaration: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version; the latest if not given. A draft by the schedule is replaced by the next under its number. */
+                version?: number;
+            };
             header?: never;
             path: {
                 /** @description `YYYY-MM` */
@@ -5209,7 +5259,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The latest version of a month's declaration */
+            /** @description A version of a month's declaration, the latest if none is named */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5305,6 +5355,8 @@ export interface operations {
                  *     sheet if not given.
                  */
                 supplier?: string;
+                /** @description A version; the latest if not given. A draft by the schedule is replaced by the next under its number. */
+                version?: number;
             };
             header?: never;
             path: {
@@ -5315,7 +5367,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The latest version of a month's declaration as a workbook */
+            /** @description A version of a month's declaration as a workbook, the latest if none is named */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6574,7 +6626,10 @@ export interface operations {
     };
     get_nomination: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version; the latest if not given. A draft by the schedule is replaced by the next under its number. */
+                version?: number;
+            };
             header?: never;
             path: {
                 /** @description Gas day, `YYYY-MM-DD` */
@@ -6584,7 +6639,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The latest version of a gas day's nomination */
+            /** @description A version of a gas day's nomination, the latest if none is named */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6674,7 +6729,10 @@ export interface operations {
     };
     export_nomination: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A version; the latest if not given. A draft by the schedule is replaced by the next under its number. */
+                version?: number;
+            };
             header?: never;
             path: {
                 /** @description Gas day, `YYYY-MM-DD` */
@@ -6684,7 +6742,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The latest version of a gas day's nomination as a workbook */
+            /** @description A version of a gas day's nomination as a workbook, the latest if none is named */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6749,6 +6807,15 @@ export interface operations {
             };
             /** @description There is no such thing, or not yet */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Somebody made a newer version than the one seen; the detail says who */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7249,6 +7316,15 @@ export interface operations {
             };
             /** @description There is no such thing, or not yet */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Somebody made a newer version than the one seen; the detail says who */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
