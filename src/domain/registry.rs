@@ -234,6 +234,12 @@ impl Registry {
             .and_then(|id| self.customers.get(id))
     }
 
+    /// A zone's name in either language; its key where the registry does not know it.
+    pub fn zone_name<'a>(&'a self, zone: &'a ZoneId) -> &'a str {
+        let known = self.zones.get(zone);
+        known.map_or_else(|| zone.as_str(), |zone| zone.name.as_str())
+    }
+
     /// The node a meter's volume counts in; none for gate stations.
     pub fn node_of(&self, meter: &Meter) -> Option<DemandNode> {
         if meter.role == MeterRole::Gate {

@@ -18,9 +18,13 @@ use crate::domain::registry::Registry;
 use crate::domain::season::Season;
 use crate::ledger::alerts::{self, Facts, YearUse};
 use crate::ledger::figures::{self, DaySum, Days};
+use crate::ledger::quarter;
+
+pub use crate::ledger::quarter::{QuarterChange, QuarterReason, QuarterUse};
 
 pub use self::row::{
-    LedgerBand, LedgerChange, LedgerEntry, LedgerFinding, LedgerStatus, Level, UsePattern,
+    LedgerBand, LedgerChange, LedgerEntry, LedgerFinding, LedgerStatus, Level, OffPeakRecord,
+    OffPeakWillingness, UsePattern,
 };
 
 /// A meter passes at most so many times its Qmax (rule V06).
@@ -109,6 +113,8 @@ pub struct LedgerInput<'a> {
     pub plans: &'a [FiledPlan],
     /// Production changes, those not known yet left out here.
     pub changes: &'a [ProductionChange],
+    /// What came of the off-peak suggestions to each customer that had one.
+    pub off_peak: &'a BTreeMap<CustomerId, OffPeakRecord>,
 }
 
 /// What a customer is expected to use on a day.
@@ -217,10 +223,7 @@ impl<'a> Context<'a> {
             grid: customer.grid.clone(),
             account_manager: customer.account_manager.clone(),
             contact_group: customer.contact_group.clone(),
-            zone: registry
-                .zones
-                .get(&customer.zone)
-                .map_or_else(|| customer.zone.to_string(), |zone| zone.name.clone()),
+            zone: registry.zone_name(&customer.zone).to_owned(),
             basis: basis.to_owned(),
             completeness: completeness(customer, &meters),
             contract_annual_m3: Some(customer.contract_annual).filter(|v| *v > StdVolume::ZERO),
@@ -272,6 +275,10 @@ impl<'a> Context<'a> {
             status: alerts::status(&findings),
             findings,
             change: change.map(LedgerChange::from),
+            off_peak: self.input.off_peak.get(id).cloned(),
+            quarter: year.days.and_then(|days| {
+                quarter::quarter_change(days, self.input.calendar, self.today, use_of.pattern)
+            }),
             sparkline: (1..=RECENT_DAYS)
                 .rev()
                 .map(|back| year.volume(self.today.plus(-back)).map(StdVolume::to_f64))
@@ -601,7 +608,7 @@ fn completeness(customer: &Customer, meters: &[&Meter]) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

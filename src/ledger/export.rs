@@ -185,6 +185,7 @@ fn body_format(kind: Kind, status: Option<LedgerStatus>) -> Format {
         Kind::Wan | Kind::M3 => format.set_num_format("#,##0.0000"),
         Kind::Count => format.set_num_format("#,##0"),
         Kind::Price => format.set_num_format("0.0000"),
+        Kind::Yuan => format.set_num_format("#,##0.00"),
         Kind::Ratio => format.set_num_format("0.0%"),
         Kind::Figure => format.set_num_format("#,##0.0"),
     };

@@ -12,6 +12,7 @@ pub mod zone_days;
 mod alerts;
 mod figures;
 mod members;
+mod quarter;
 
 pub use self::alerts::{Sla, due_at};
 pub use self::members::{EntryRule, members, members_kept};

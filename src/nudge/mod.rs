@@ -14,7 +14,7 @@ pub mod peak;
 pub mod policy;
 pub mod settlement;
 
-mod draft;
+pub(crate) mod draft;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

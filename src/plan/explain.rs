@@ -191,6 +191,34 @@ pub struct DayLimits {
     pub beyond_month: Option<(i64, i64)>,
 }
 
+/// Where a suggestion stands in what is expected of its source. Where one source bears what others
+/// could, it lies outside all of that; "the 100 % quantile" would say nothing.
+fn place(line: &NominationLine) -> (String, String) {
+    let part = line.quantile * 100.0;
+    let of = |zh: &str, en: &str| (zh.to_owned(), en.to_owned());
+    if line.p95_m3 == 0 {
+        of(
+            "该气源当日预计无需求",
+            "while no demand is expected of its source",
+        )
+    } else if line.quantile >= 1.0 {
+        of(
+            "高于该气源需求的所有情景",
+            "is above every scenario of its source's demand",
+        )
+    } else if line.quantile <= 0.0 {
+        of(
+            "低于该气源需求的所有情景",
+            "is below every scenario of its source's demand",
+        )
+    } else {
+        (
+            format!("为该气源需求的{part:.0}%分位"),
+            format!("is the {part:.0} % quantile of its source's demand"),
+        )
+    }
+}
+
 /// Why a quantity is suggested for a day, in Chinese and in English.
 pub fn nomination(
     line: &NominationLine,
@@ -205,13 +233,13 @@ pub fn nomination(
     );
     let quantity = wan(line.suggested_m3 as f64);
     let p50 = wan(line.forecast.p50_m3 as f64);
-    let part = line.quantile * 100.0;
+    let (place_zh, place_en) = place(line);
     let (mut zh, mut en) = (
         format!(
-            "建议{quantity}万m³，为需求的{part:.0}%分位（P50 {p50}）：超提每m³付{over:.4}元、欠提每m³付{under:.4}元、免考核范围±{band:.1}%"
+            "建议{quantity}万m³，{place_zh}（P50 {p50}）：超提每m³付{over:.4}元、欠提每m³付{under:.4}元、免考核范围±{band:.1}%"
         ),
         format!(
-            "{quantity} ×10⁴ m³ is the {part:.0} % quantile of demand (P50 {p50}): with {over:.4} yuan/m³ for over-take, {under:.4} yuan/m³ for under-take and ±{band:.1} % free"
+            "{quantity} ×10⁴ m³ {place_en} (P50 {p50}): with {over:.4} yuan/m³ for over-take, {under:.4} yuan/m³ for under-take and ±{band:.1} % free"
         ),
     );
     if let Some((bound, m3)) = limits.bound {

@@ -213,6 +213,7 @@ fn quality(report: &BacktestReport) -> Vec<serde_json::Value> {
             rows.push(serde_json::json!({
                 "class": class,
                 "lead": lead,
+                "cases": compared.model.count,
                 "wape": compared.model.wape,
                 "naive_wape": compared.seasonal_naive.wape,
                 "coverage": compared.model.coverage,

@@ -25,6 +25,7 @@ use crate::ledger::{EntryRule, members, members_kept};
 use crate::run::app::App;
 use crate::run::facts::{self, CustomerDays};
 use crate::run::forecasting::{OwnForecasts, own_forecasts};
+use crate::run::nudging;
 use crate::store::book::DocumentKind;
 use crate::store::error::StoreError;
 
@@ -261,6 +262,7 @@ pub fn entries(app: &App) -> anyhow::Result<Vec<LedgerEntry>> {
         forecasts: &forecasts,
         plans: &known.plans,
         changes: &known.changes,
+        off_peak: &nudging::off_peak(app)?,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Nudges: drafted from forecast and curves, approved by a person, sent through a channel, answered,
 //! and settled once their hours are known.
 
+mod off_peak;
 mod sending;
 mod settling;
 mod steps;
@@ -30,6 +31,7 @@ use crate::run::facts;
 use crate::settings::NudgeSettings;
 use crate::store::book::{Document, DocumentKind};
 
+pub use self::off_peak::off_peak;
 pub use self::sending::{Sender, send_approved};
 pub use self::settling::{settle, settle_all, settle_recent};
 pub use self::steps::{StepError, opt_out, opt_outs, step};

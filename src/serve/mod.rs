@@ -11,6 +11,7 @@ pub mod figures;
 pub mod listen;
 pub mod live;
 pub mod metrics;
+pub mod periodic;
 pub mod problem;
 pub mod state;
 

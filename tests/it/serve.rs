@@ -3,6 +3,7 @@ mod city;
 mod coherence;
 mod failures;
 mod months;
+mod reports;
 mod stream;
 mod views;
 

@@ -143,8 +143,8 @@ function overview() {
     gas_day_start_hour: START_HOUR,
     time_factor: factor,
     weather: [
-      { station: '市区站', now_c: meanTemperature(day) - 1.2, today_mean_c: meanTemperature(day), tomorrow_mean_c: meanTemperature(addDays(day, 1)) },
-      { station: '南湾站', now_c: meanTemperature(day) - 2, today_mean_c: meanTemperature(day) - 0.8, tomorrow_mean_c: null },
+      { station: 'STN-01', zones: ['城北', '城南'], now_c: meanTemperature(day) - 1.2, today_mean_c: meanTemperature(day), tomorrow_mean_c: meanTemperature(addDays(day, 1)) },
+      { station: 'STN-02', zones: ['南湾'], now_c: meanTemperature(day) - 2, today_mean_c: meanTemperature(day) - 0.8, tomorrow_mean_c: null },
     ],
     alerts: { red: 0, orange: 2, yellow: 7, blue: 4 },
     ...live(),
@@ -397,16 +397,17 @@ function forecast(query) {
     },
     month: [monthBlock(month), monthBlock(next)],
     quality: [
-      { class: 'total', lead: 'day_ahead', wape: 0.0261, naive_wape: 0.0604, coverage: 0.81 },
-      { class: 'residential_heating', lead: 'day_ahead', wape: 0.0447, naive_wape: 0.1321, coverage: 0.79 },
-      { class: 'industrial', lead: 'day_ahead', wape: 0.0312, naive_wape: 0.0538, coverage: 0.83 },
-      { class: 'commercial', lead: 'day_ahead', wape: 0.0388, naive_wape: 0.0577, coverage: 0.72 },
-      { class: 'total', lead: 'month_ahead_days', wape: 0.0423, naive_wape: 0.0795, coverage: null },
+      { class: 'total', lead: 'day_ahead', cases: 90, wape: 0.0261, naive_wape: 0.0604, coverage: 0.81 },
+      { class: 'residential_heating', lead: 'day_ahead', cases: 90, wape: 0.0447, naive_wape: 0.1321, coverage: 0.79 },
+      { class: 'industrial', lead: 'day_ahead', cases: 90, wape: 0.0312, naive_wape: 0.0538, coverage: 0.83 },
+      { class: 'commercial', lead: 'day_ahead', cases: 90, wape: 0.0388, naive_wape: 0.0577, coverage: 0.72 },
+      { class: 'total', lead: 'month_ahead_days', cases: 186, wape: 0.0423, naive_wape: 0.0795, coverage: null },
+      { class: 'total', lead: 'month_ahead_total', cases: 6, wape: 0.0198, naive_wape: 0.0512, coverage: 0.83 },
     ],
     methods: [
-      { zone: 'Z1', class: 'residential_heating', class_zh: '居民采暖', class_en: 'Residential heating', model: 'regression', p50_m3: 214000 },
-      { zone: 'Z1', class: 'industrial', class_zh: '工业', class_en: 'Industrial', model: 'regression', p50_m3: 301000 },
-      { zone: 'Z2', class: 'commercial', class_zh: '商业', class_en: 'Commercial', model: 'class_profile', p50_m3: 9000 },
+      { zone: 'Z1', zone_name: '城北', class: 'residential_heating', class_zh: '居民采暖', class_en: 'Residential heating', model: 'regression', p50_m3: 214000 },
+      { zone: 'Z1', zone_name: '城北', class: 'industrial', class_zh: '工业', class_en: 'Industrial', model: 'regression', p50_m3: 301000 },
+      { zone: 'Z2', zone_name: '城南', class: 'commercial', class_zh: '商业', class_en: 'Commercial', model: 'class_profile', p50_m3: 9000 },
     ],
   }
 }
@@ -445,7 +446,7 @@ const declarations = () => {
   const { day, at } = clock()
   const next = addDays(`${day.slice(0, 7)}-28`, 7).slice(0, 7)
   return [
-    { month: next, version: 2, state: 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'], submissions: [{ version: 1, submission_no: 1, sent_at: stamp(at - 25 * HOUR_MS), person: '王工', reason: '平台上报' }] },
+    { month: next, version: 2, state: sentByHand.has(`declarations ${next}`) ? 'sent' : 'draft', declared_m3: '20742310', made_at: stamp(at - 40 * 60_000), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'], submissions: [{ version: 1, submission_no: 1, sent_at: stamp(at - 25 * HOUR_MS), person: '王工', reason: '平台上报' }] },
     { month: day.slice(0, 7), version: 1, state: 'executing', declared_m3: '16800000', made_at: stamp(at - 26 * 24 * HOUR_MS), suppliers: ['西部天然气销售公司', '沿海液化气贸易公司'], submissions: [{ version: 1, submission_no: 1, sent_at: stamp(at - 26 * 24 * HOUR_MS), person: '王工', reason: '平台上报' }] },
   ]
 }
@@ -563,7 +564,7 @@ function nomination(day) {
     sent_at: isNew ? null : stamp(gasDayStart(day) - 19 * HOUR_MS),
     submissions: isNew ? [] : [{ version: 1, submission_no: 1, sent_at: stamp(gasDayStart(day) - 19 * HOUR_MS), person: '调度长', reason: '平台上报' }],
     reference: { temperature_c: 20, pressure_kpa: 101.325 },
-    status: isNew ? 'new' : 'approved',
+    status: !isNew ? 'approved' : sentByHand.has(`nominations ${day}`) ? 'sent' : 'new',
     company: '豫南城市燃气有限公司',
     company_short: '豫南燃气',
     prepared_by: '系统',
@@ -925,6 +926,16 @@ async function bodyOf(request) {
   return JSON.parse(text)
 }
 
+/** What was marked as sent: kind and key. */
+const sentByHand = new Set()
+async function markSent(request, response, kind, key) {
+  const { person, reason } = await bodyOf(request)
+  if (person === '' || person === 'qiliang' || reason === '') return problem(response, 422, 'plan.sent_by_nobody', 'say who sent it and how')
+  if (sentByHand.has(`${kind} ${key}`)) return problem(response, 422, 'plan.sent_already', `${key} was sent already`)
+  sentByHand.add(`${kind} ${key}`)
+  return json(response, kind === 'nominations' ? nomination(key) : {})
+}
+
 async function decide(request, response, path) {
   const body = await bodyOf(request)
   const id = /curve-edits\/(\d+)\/revoke$/.exec(path)?.[1]
@@ -1082,6 +1093,8 @@ const server = createServer((request, response) => {
   if (path === '/api/v1/collection') return json(response, collection())
   if (path === '/api/v1/rejects') return json(response, rejects())
   if (path === '/api/v1/rejects/replay') return json(response, { accepted: 0, duplicate: 0, refused: [], unknown: [], next_after: null })
+  const sentOf = /^\/api\/v1\/(declarations|nominations)\/([^/]+)\/sent$/.exec(path)
+  if (sentOf && request.method === 'POST') return markSent(request, response, sentOf[1], sentOf[2])
   const nominated = /^\/api\/v1\/nominations\/(\d{4}-\d\d-\d\d)$/.exec(path)?.[1]
   if (nominated) return json(response, nomination(nominated))
   if (path === '/api/v1/declarations') return json(response, declarations())
@@ -1091,7 +1104,7 @@ const server = createServer((request, response) => {
   if (path === '/api/v1/nudge-opt-outs') return json(response, [{ customer: '310010454', is_opted_out: true, who: '王磊', reason: '来电要求不再发送', at: stamp(clock().at - 3 * 24 * HOUR_MS) }])
   if (path.startsWith('/api/v1/nominations/')) return json(response, nomination(path.split('/')[4]))
   if (path === '/api/v1/meta') {
-    return json(response, { version: '0.1.0', classes: CLASSES, sources: SOURCES.map(({ key, name }) => ({ key, name_zh: name, name_en: name })), slots: SLOTS, zones: [] })
+    return json(response, { version: '0.1.0', classes: CLASSES, sources: SOURCES.map(({ key, name }) => ({ key, name_zh: name, name_en: name })), slots: SLOTS, zones: [['north', '北区'], ['Z1', '城北'], ['Z2', '城南']].map(([key, name]) => ({ key, name_zh: name, name_en: name })) })
   }
   return problem(response, 404, 'serve.unknown_route', `no such address: ${path}`)
 })

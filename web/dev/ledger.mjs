@@ -134,6 +134,18 @@ export function buildLedger(gasDay, nowMs, progress) {
           : index === 8
             ? { kind: 'expand', from_on: addDays(gasDay, 10), to_on: addDays(gasDay, 200), delta_m3_per_day: Math.round(size * 0.3), confidence: 0.7, source: '走访' }
             : null,
+      quarter:
+        index % 3 === 2
+          ? null
+          : {
+              now: { workday_m3: size * (index === 3 ? 1.6 : 1), off_days_ratio: 0.8, idle_share: 0 },
+              before: { workday_m3: size, off_days_ratio: index === 6 ? 0.3 : 0.8, idle_share: 0 },
+              reasons: index === 3 ? ['level'] : index === 6 ? ['days_off'] : [],
+            },
+      off_peak:
+        index % 4 === 0
+          ? { willingness: ['willing', 'partly', 'unable', 'opted_out'][(index / 4) % 4], event_on: addDays(gasDay, -7), reduction_m3: Math.round(size * 0.04), performance_ratio: 0.72 + (index % 5) * 0.06, saved_yuan: (size * 0.046).toFixed(2), contacted_on: addDays(gasDay, -2) }
+          : null,
       sparkline: latest.map((item) => item.m3),
     }
     return {

@@ -519,6 +519,7 @@ describe('behaviour', () => {
     await visit(page, PAGES[1], 'zh-CN')
     const report = await page.locator(at('report')).getAttribute('href')
     assert.equal(report, '/api/v1/forecast/report?language=zh')
+    for (const kind of ['weekly', 'monthly', 'quarterly']) assert.equal(await page.locator(at(`report-${kind}`)).getAttribute('href'), `/api/v1/reports/${kind}?language=zh`)
     await page.locator(`${at('change-older')} option`).first().waitFor({ state: 'attached' })
     await answered(page, 'explain', 'change')
     // The parts of every day sum to its change, to the last figure that is shown.
@@ -549,6 +550,43 @@ describe('behaviour', () => {
     await page.locator(at('tier')).waitFor()
     await page.waitForTimeout(600)
     await page.screenshot({ path: join(shots, 'ledger-drawer.png') })
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
+  test('a ledger of 5,000 enterprises is drawn by the page, sorted and exported as a whole', async () => {
+    const { page, troubles, close } = await open({ viewport: NOTEBOOK })
+    await page.route('**/api/v1/ledger', async (route) => {
+      const answer = await route.fetch()
+      const { as_of, rows } = await answer.json()
+      const many = Array.from({ length: 5000 }, (_, index) => ({ ...rows[index % rows.length], account_no: `A${String(index).padStart(6, '0')}`, name: `企业 ${String(index).padStart(4, '0')}` }))
+      await route.fulfill({ response: answer, json: { as_of, rows: many } })
+    })
+    await visit(page, PAGES[2], 'zh-CN')
+    const drawn = page.locator(`${at('ledger')} .el-table__body-wrapper tbody tr`)
+    await drawn.first().click({ trial: true })
+    assert.equal(await drawn.count(), 100)
+    const shown = page.locator(`${at('pages')} [role="status"]`)
+    assert.match(await shown.innerText(), /1–100 .*5,000/)
+    // By name, ascending: the second page begins where the first ended, the last ends with the last.
+    await page.locator(`${at('ledger')} th`).filter({ hasText: '企业名称' }).first().click()
+    assert.match(await drawn.last().innerText(), /企业 0099/)
+    await page.locator(at('page-next')).focus()
+    await page.keyboard.press('Enter')
+    assert.match(await shown.innerText(), /101–200/)
+    assert.match(await drawn.first().innerText(), /企业 0100/)
+    await page.locator(at('page-last')).press('Enter')
+    assert.match(await drawn.last().innerText(), /企业 4999/)
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-test')), 'page-last')
+    await assertAccessible(page, 'a long ledger')
+    await page.screenshot({ path: join(shots, 'ledger-5000.png') })
+    const [file] = await Promise.all([page.waitForEvent('download'), page.getByText('导出所见 CSV').click()])
+    assert.equal(readFileSync(await file.path(), 'utf8').trim().split(/\r?\n/).length, 5001)
+    // What is searched is searched in all, from the first page on.
+    await page.keyboard.press('/')
+    await page.keyboard.type('企业 4321')
+    await page.waitForFunction((selector) => document.querySelectorAll(`${selector} .el-table__body-wrapper tbody tr`).length === 1, at('ledger'))
+    assert.equal(await page.locator(at('pages')).count(), 0)
     assert.deepEqual(troubles, [])
     await close()
   })
@@ -641,6 +679,28 @@ describe('behaviour', () => {
 
 // These need the fixture server, which can be told to fail.
 describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture server' : false }, () => {
+  test('what went to the supplier by hand is written down, once', async () => {
+    const { page, troubles, close } = await open()
+    await visit(page, PAGES[3], 'zh-CN')
+    for (const kind of ['declaration', 'nomination']) {
+      const mark = page.locator(at(`${kind}-sent`))
+      const before = await mark.count()
+      assert.ok(before > 0, `a ${kind} waits`)
+      await mark.first().focus()
+      await page.keyboard.press('Enter')
+      await page.locator(at(`${kind}-sent-person`)).fill('王磊')
+      await page.locator(at(`${kind}-sent-reason`)).fill('上游平台')
+      await page.screenshot({ path: join(shots, `${kind}-sent.png`) })
+      await page.locator(at(`${kind}-sent-confirm`)).press('Enter')
+      // Sent is sent: there is no button any more, and the state says so.
+      await page.waitForFunction(([selector, count]) => document.querySelectorAll(selector).length === count, [at(`${kind}-sent`), before - 1])
+    }
+    assert.match(await page.locator(at('nominations')).innerText(), /已上报/)
+    await assertAccessible(page, 'planning')
+    assert.deepEqual(troubles, [])
+    await close()
+  })
+
   test('a silent day says that all of it is estimated', async () => {
     const { page, troubles, close } = await open()
     await page.goto(`${base}/data?tab=curve&meter=M-SILENT&day=2026-11-20`)
@@ -663,6 +723,7 @@ describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture ser
     await page.locator(at('decision-reason')).fill('拒绝')
     await page.locator(at('decision-send')).click()
     await page.locator(at('decision-refused')).filter({ hasText: 'edit.refused' }).waitFor()
+    assert.doesNotMatch(await page.locator(at('decision-refused')).innerText(), /gas does not flow back/)
     await assertLayout(page, 'curve on a phone')
     await page.screenshot({ path: join(shots, 'curve-phone.png'), fullPage: true })
     await page.locator(at('curve-meter')).fill('X-9')
@@ -688,9 +749,11 @@ describe('trouble', { skip: process.env.BASE_URL ? 'only against the fixture ser
     const alert = page.getByRole('alert')
     await alert.waitFor()
     const text = await alert.innerText()
-    // The sentence of the code in the user's language, and the daemon's own words beside it.
+    // The sentence of the code in the user's language; the daemon's own words are English, for whoever asks.
     assert.match(text, /存储暂时无法访问/)
-    assert.match(text, /the journal is being checked/)
+    assert.doesNotMatch(text, /the journal is being checked/)
+    await alert.locator('summary').press('Enter')
+    assert.match(await alert.innerText(), /the journal is being checked/)
     assert.match(text, /serve\.store_failed/)
     assert.match(text, /ref-7f3a21/)
     await page.screenshot({ path: join(shots, 'trouble-problem.png') })

@@ -1,5 +1,7 @@
 //! A small registry to test with.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use crate::domain::calendar::{Calendar, GasDayClock};
@@ -9,6 +11,7 @@ use crate::domain::quantity::{ReferenceConditions, StdVolume, YuanPerM3};
 use crate::domain::registry::{Company, Registry, RegistryParts};
 use crate::domain::slot::SlotTable;
 use crate::domain::source::Zone;
+use crate::ledger::entry::{LedgerEntry, LedgerInput, build};
 
 pub(in crate::ledger) fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -103,5 +106,28 @@ pub(in crate::ledger) fn registry(customers: Vec<Customer>, meters: Vec<Meter>) 
         filed_plans: vec![],
         new_connections: Vec::new(),
         gas_qualities: vec![],
+    })
+}
+
+/// Lines of customers of whose use nothing is known.
+pub(crate) fn entries(ids: &[&str]) -> Vec<LedgerEntry> {
+    let registry = registry(ids.iter().map(|id| customer(id)).collect(), vec![]);
+    let members: Vec<_> = ids.iter().map(|id| ((*id).into(), String::new())).collect();
+    build(LedgerInput {
+        registry: &registry,
+        calendar: &Calendar::default(),
+        now: at("2026-11-20T10:30:00+08:00"),
+        clock: GasDayClock::default(),
+        members: &members,
+        daily: &BTreeMap::new(),
+        hours_yesterday: &BTreeMap::new(),
+        hours_today: &BTreeMap::new(),
+        completeness_7d: &BTreeMap::new(),
+        latest: &BTreeMap::new(),
+        temperatures: &BTreeMap::new(),
+        forecasts: &BTreeMap::new(),
+        plans: &[],
+        changes: &[],
+        off_peak: &BTreeMap::new(),
     })
 }

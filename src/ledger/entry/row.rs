@@ -1,18 +1,20 @@
 //! A line of the ledger, as the API serves it.
 //!
 //! Exact volumes are strings of m³ with four decimals, statistics are numbers in m³; what is not
-//! known is null. The names are those of domain.md §2.10, groups A to G.
+//! known is null. The names are those of domain.md §2.10, groups A to H.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::calendar::GasDay;
 use crate::domain::customer::{CustomerClass, PriceTier, SaleMode, ShiftPattern, SizeClass};
 use crate::domain::filing::{ChangeKind, ProductionChange};
 use crate::domain::id::{CustomerId, MeterId};
 use crate::domain::meter::SettlementTotal;
-use crate::domain::quantity::{StdVolume, YuanPerM3};
+use crate::domain::quantity::{StdVolume, Yuan, YuanPerM3};
 use crate::ledger::entry::{CustomerForecast, RegisterTotal};
+use crate::ledger::quarter::QuarterChange;
 
 /// One large consumer's line (台账行).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -174,6 +176,14 @@ pub struct LedgerEntry {
     /// The production change in force, or the next one within 30 days.
     pub change: Option<LedgerChange>,
 
+    // H 避峰
+    /// What it answered to off-peak suggestions and what came of them; null if it never had one.
+    pub off_peak: Option<OffPeakRecord>,
+
+    /// The last quarter's use beside that of the quarter before (用气规律变化); null where either is not
+    /// known well enough.
+    pub quarter: Option<QuarterChange>,
+
     /// The last 30 gas days up to and with yesterday, m³.
     pub sparkline: Vec<Option<f64>>,
 
@@ -275,6 +285,41 @@ impl From<&ProductionChange> for LedgerChange {
             source: change.source.clone(),
         }
     }
+}
+
+/// Whether an enterprise takes part in off-peak use (参与意愿), by what it said last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OffPeakWillingness {
+    /// 愿意: it answered that it can.
+    Willing,
+    /// 部分: it can for a part.
+    Partly,
+    /// 不便: it cannot.
+    Unable,
+    /// 退订: it wants no messages.
+    OptedOut,
+}
+
+/// What came of an enterprise's off-peak suggestions (避峰).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
+pub struct OffPeakRecord {
+    /// Whether it takes part (参与意愿); null if it never said.
+    pub willingness: Option<OffPeakWillingness>,
+    /// Gas day of the last settled event (近次事件).
+    #[schema(value_type = Option<String>)]
+    pub event_on: Option<GasDay>,
+    /// Baseline less actual of that event (削减量), m³; negative if more was used, null where its hours
+    /// are missing or estimated.
+    pub reduction_m3: Option<f64>,
+    /// Reduction over what was asked for or promised (履约率); null as the reduction.
+    pub performance_ratio: Option<f64>,
+    /// What all its settled events saved together (累计节省), 元; null before the first.
+    #[schema(value_type = Option<String>)]
+    pub saved_yuan: Option<Yuan>,
+    /// Beijing day on which a message last left for it, or on which it last answered (最近沟通日期).
+    #[schema(value_type = Option<String>)]
+    pub contacted_on: Option<NaiveDate>,
 }
 
 /// A forecast's band, m³.

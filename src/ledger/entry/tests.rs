@@ -4,6 +4,7 @@ use super::fixture::{at, calendar, customer, meter, registry};
 use super::*;
 use crate::domain::filing::ChangeKind;
 use crate::domain::id::GatewayId;
+use crate::domain::quantity::Yuan;
 
 /// Friday; yesterday is Thursday 2026-11-19.
 const NOW: &str = "2026-11-20T10:30:00+08:00";
@@ -29,6 +30,7 @@ pub(super) struct Case {
     pub(super) temperatures: BTreeMap<String, BTreeMap<GasDay, f64>>,
     pub(super) forecasts: BTreeMap<CustomerId, CustomerForecast>,
     pub(super) plans: Vec<FiledPlan>,
+    pub(super) off_peak: BTreeMap<CustomerId, OffPeakRecord>,
 }
 
 impl Case {
@@ -46,6 +48,7 @@ impl Case {
             temperatures: BTreeMap::new(),
             forecasts: BTreeMap::new(),
             plans: vec![],
+            off_peak: BTreeMap::new(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Case {
             forecasts: &self.forecasts,
             plans: &self.plans,
             changes: &self.registry.production_changes,
+            off_peak: &self.off_peak,
         })
     }
 
@@ -170,6 +174,15 @@ fn the_json_has_exactly_the_agreed_shape() {
             model: "regression",
         },
     );
+    case.off_peak.insert(
+        "c1".into(),
+        OffPeakRecord {
+            willingness: Some(OffPeakWillingness::OptedOut),
+            event_on: Some(on("2026-11-18")),
+            saved_yuan: Some(Yuan("1310.40".parse().unwrap())),
+            ..OffPeakRecord::default()
+        },
+    );
     let json = serde_json::to_value(case.row()).unwrap();
     let keys: Vec<&str> = json
         .as_object()
@@ -187,7 +200,7 @@ fn the_json_has_exactly_the_agreed_shape() {
         shiftable_m3_per_day yesterday_m3 today_so_far_m3 today_expected_m3 plan_m3 forecast \
         deviation_m3 deviation_ratio day_on_day year_on_year peak_hour_m3 peak_slots_m3 \
         month_to_date_m3 month_plan_ratio time_progress month_expected_deviation_m3 status \
-        findings change sparkline"
+        findings change off_peak quarter sparkline"
         .split_whitespace()
         .collect();
     agreed.sort_unstable();
@@ -204,6 +217,13 @@ fn the_json_has_exactly_the_agreed_shape() {
     assert_eq!(json["status"], "normal");
     assert_eq!(json["zone"], "北区");
     assert_eq!(json["sparkline"][29], 1000.5);
+    assert_eq!(
+        json["off_peak"],
+        serde_json::json!({
+            "willingness": "opted_out", "event_on": "2026-11-18", "reduction_m3": null,
+            "performance_ratio": null, "saved_yuan": "1310.40", "contacted_on": null,
+        })
+    );
 }
 
 #[test]

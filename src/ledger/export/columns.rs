@@ -5,7 +5,9 @@ use crate::domain::customer::{PriceTier, SaleMode, ShiftPattern, SizeClass};
 use crate::domain::filing::ChangeKind;
 use crate::domain::meter::SettlementTotal;
 use crate::domain::quantity::{StdVolume, YuanPerM3};
-use crate::ledger::entry::{LedgerEntry, LedgerStatus, RegisterTotal, UsePattern};
+use crate::ledger::entry::{
+    LedgerEntry, LedgerStatus, OffPeakRecord, OffPeakWillingness, RegisterTotal, UsePattern,
+};
 
 /// What a cell holds.
 pub(super) enum Cell {
@@ -25,6 +27,8 @@ pub(super) enum Kind {
     /// A whole number: a count, or a forecast in m³.
     Count,
     Price,
+    /// 元, two decimals.
+    Yuan,
     Ratio,
     Figure,
 }
@@ -114,7 +118,7 @@ fn date(value: Option<chrono::NaiveDate>) -> Cell {
     t(value.map_or_else(String::new, |date| date.to_string()))
 }
 
-/// Groups A to G.
+/// Groups A to H.
 pub(super) const GROUPS: &[Group] = &[
     Group {
         name: "A 基本",
@@ -290,7 +294,43 @@ pub(super) const GROUPS: &[Group] = &[
             }),
         ],
     },
+    Group {
+        name: "H 避峰",
+        columns: &[
+            text("参与意愿", 10.0, |e| {
+                t(off_peak(e, |o| o.willingness).map_or("", willingness))
+            }),
+            text("近次事件", 12.0, |e| {
+                date(off_peak(e, |o| Some(o.event_on?.0)))
+            }),
+            column("削减量(m³)", Kind::Figure, 12.0, |e| {
+                n(off_peak(e, |o| o.reduction_m3))
+            }),
+            column("履约率(%)", Kind::Ratio, 9.0, |e| {
+                n(off_peak(e, |o| o.performance_ratio))
+            }),
+            summed("累计节省(元)", Kind::Yuan, |e| {
+                n(off_peak(e, |o| Some(o.saved_yuan?.to_f64())))
+            }),
+            text("最近沟通日期", 12.0, |e| {
+                date(off_peak(e, |o| o.contacted_on))
+            }),
+        ],
+    },
 ];
+
+fn off_peak<T>(entry: &LedgerEntry, of: impl FnOnce(&OffPeakRecord) -> Option<T>) -> Option<T> {
+    entry.off_peak.as_ref().and_then(of)
+}
+
+const fn willingness(willingness: OffPeakWillingness) -> &'static str {
+    match willingness {
+        OffPeakWillingness::Willing => "愿意",
+        OffPeakWillingness::Partly => "部分",
+        OffPeakWillingness::Unable => "不便",
+        OffPeakWillingness::OptedOut => "退订",
+    }
+}
 
 const fn size(size: SizeClass) -> &'static str {
     match size {

@@ -4,11 +4,11 @@ use std::io::Cursor;
 use calamine::{Data, Range, Reader as _, Xlsx};
 
 use super::*;
-use crate::domain::calendar::GasDayClock;
+use crate::domain::calendar::{GasDay, GasDayClock};
 use crate::domain::demand::Band;
-use crate::domain::quantity::{ReferenceConditions, StdVolume};
-use crate::ledger::entry::CustomerForecast;
+use crate::domain::quantity::{ReferenceConditions, StdVolume, Yuan};
 use crate::ledger::entry::fixture::{at, calendar, customer, meter, registry};
+use crate::ledger::entry::{CustomerForecast, OffPeakRecord, OffPeakWillingness};
 use crate::ledger::entry::{LedgerInput, build};
 
 const AS_OF: &str = "2026-11-20T10:30:00+08:00";
@@ -58,7 +58,22 @@ fn entries() -> Vec<LedgerEntry> {
         )]),
         plans: &[],
         changes: &[],
+        off_peak: &BTreeMap::from([(
+            "c1".into(),
+            OffPeakRecord {
+                willingness: Some(OffPeakWillingness::Partly),
+                event_on: Some(GasDay(on(2026, 11, 18))),
+                reduction_m3: Some(1_040.0),
+                performance_ratio: Some(0.8667),
+                saved_yuan: Some(Yuan("1310.40".parse().unwrap())),
+                contacted_on: Some(on(2026, 11, 19)),
+            },
+        )]),
     })
+}
+
+fn on(year: i32, month: u32, day: u32) -> chrono::NaiveDate {
+    chrono::NaiveDate::from_ymd_opt(year, month, day).unwrap()
 }
 
 fn read(bytes: &[u8]) -> (Range<Data>, Range<String>) {
@@ -214,4 +229,36 @@ fn a_row_is_as_high_as_its_longest_text() {
     assert_eq!(lines_of("", 12.0), 1);
     // 15 characters are 30 wide: three lines of a column of 12.
     assert_eq!(lines_of(&"非".repeat(15), 12.0), 3);
+}
+
+#[test]
+fn what_came_of_off_peak_use_is_a_group_of_its_own() {
+    let entries = entries();
+    let (sheet, _) = read(&workbook(&entries, at(AS_OF), "试验燃气").unwrap());
+    let row = entries
+        .iter()
+        .position(|e| e.account_no.as_str() == "c1")
+        .unwrap();
+    let row = 4 + u32::try_from(row).unwrap();
+    let first = column_of(&sheet, "参与意愿");
+    let cells: Vec<String> = (first..first + 6)
+        .map(|column| sheet.get_value((row, column)).unwrap().to_string())
+        .collect();
+    assert_eq!(
+        cells,
+        [
+            "部分",
+            "2026-11-18",
+            "1040",
+            "0.8667",
+            "1310.4",
+            "2026-11-19"
+        ]
+    );
+    // One that was never asked has none of it: nothing saved is not "0".
+    let other = 4 + u32::from(row == 4);
+    assert_eq!(
+        number(&sheet, other, column_of(&sheet, "累计节省(元)")),
+        None
+    );
 }

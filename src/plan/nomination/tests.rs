@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::contract::{ContractComponent, ContractComponentKind, DeviationTerms};
 use crate::domain::registry::RegistryParts;
+use crate::plan::explain::{self, DayLimits};
 use crate::plan::fixture;
 
 pub(crate) fn made(
@@ -41,6 +42,42 @@ fn sample() -> Nomination {
         "2026-11-21",
     )
     .unwrap()
+}
+
+#[test]
+fn a_source_that_bears_others_is_not_given_the_hundredth_quantile() {
+    let registry = fixture::registry();
+    let mut line = sample().lines.remove(0);
+    let contract = registry
+        .contracts
+        .iter()
+        .find(|c| c.id == line.contract)
+        .unwrap();
+    let mut said = |quantile, p95_m3| {
+        (line.quantile, line.p95_m3) = (quantile, p95_m3);
+        explain::nomination(&line, contract, DayLimits::default())
+    };
+    let (zh, en) = said(0.63, 500_000);
+    assert!(zh.contains("为该气源需求的63%分位"), "{zh}");
+    assert!(
+        en.contains("is the 63 % quantile of its source's demand"),
+        "{en}"
+    );
+    let (zh, en) = said(1.0, 500_000);
+    assert!(
+        zh.contains("高于该气源需求的所有情景") && !zh.contains("分位"),
+        "{zh}"
+    );
+    assert!(
+        en.contains("is above every scenario") && !en.contains("quantile"),
+        "{en}"
+    );
+    let (zh, en) = said(0.0, 500_000);
+    assert!(zh.contains("低于该气源需求的所有情景"), "{zh}");
+    assert!(en.contains("is below every scenario"), "{en}");
+    let (zh, en) = said(1.0, 0);
+    assert!(zh.contains("该气源当日预计无需求"), "{zh}");
+    assert!(en.contains("no demand is expected"), "{en}");
 }
 
 #[test]

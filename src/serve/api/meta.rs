@@ -45,7 +45,7 @@ pub(super) async fn get_meta(State(state): State<AppState>) -> Json<Meta> {
             .map(|zone| Label {
                 key: zone.id.to_string(),
                 name_zh: zone.name.clone(),
-                name_en: zone.id.to_string(),
+                name_en: zone.name.clone(),
             })
             .collect(),
     })

@@ -19,6 +19,7 @@ pub mod outlook;
 pub mod overview;
 pub mod readings;
 pub mod rejects;
+mod reports;
 pub mod submissions;
 pub mod totals;
 pub mod weather;
@@ -89,6 +90,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(findings::get_finding_stats))
         .routes(routes!(findings::post_judge))
         .routes(routes!(collection::get_collection))
+        .routes(routes!(reports::get_report))
         .routes(routes!(rejects::get_rejects))
         .routes(routes!(rejects::post_replay))
         .routes(routes!(rejects::post_purge))

@@ -4,7 +4,7 @@
 //! the console or the declaration. They are what customers use (用户侧); what stands beside a nomination or
 //! a contract is what is bought (购气侧), as the overview and the nomination have it.
 
-mod page;
+pub(super) mod page;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -19,6 +19,7 @@ use crate::serve::figures::forecast::{
     Cards, Dimension, Horizon, Label, MonthView, QualityRow, members_of,
 };
 use crate::serve::figures::methods::NodeMethod;
+use crate::serve::figures::months::{MonthsBy, MonthsView, months_view};
 use crate::serve::figures::nominated::NominatedDay;
 use crate::serve::figures::overview::Run;
 use crate::serve::figures::{Band, band_of, hour_band_of};
@@ -211,6 +212,8 @@ pub struct DispatchReport {
     pub tables: Tables,
     /// This month and the next.
     pub months: Vec<MonthView>,
+    /// The months ahead; none of a site too young for them.
+    pub ahead: Option<MonthsView>,
     /// Peaks and the design day.
     pub outlook: Option<OutlookView>,
     /// Open alerts, most urgent first.
@@ -259,6 +262,11 @@ impl AppState {
             nominated,
             tables,
             months: view.month,
+            // A site too young for months has none; the report of its days stands without.
+            ahead: self
+                .months()
+                .ok()
+                .and_then(|ahead| months_view(&registry, &ahead, MonthsBy::Total, None)),
             // A site of its first weeks has no peaks or design day to speak of yet.
             outlook: self.actions().outlook().ok(),
             alerts: self.open_alerts()?,

@@ -3,6 +3,7 @@
 mod causes;
 mod demand;
 mod methods;
+mod months;
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,7 @@ use crate::domain::language::Language;
 use crate::serve::figures::Band;
 use crate::serve::figures::forecast::Label;
 
-const STYLE: &str = "@page{size:A4;margin:13mm 12mm}\
+pub(in crate::serve) const STYLE: &str = "@page{size:A4;margin:13mm 12mm}\
 body{font:13px/1.45 'Noto Sans CJK SC','Microsoft YaHei',sans-serif;max-width:1000px;margin:20px auto;\
 padding:0 16px;color:#1c2733}h1{font-size:21px;margin:0}h2{font-size:15px;margin:18px 0 4px;break-after:avoid}\
 p{margin:3px 0 6px}.muted,small{color:#56636f}.lead{font-size:15px;border-left:4px solid #0b5fa5;\
@@ -28,22 +29,18 @@ thead{display:table-header-group}tr{break-inside:avoid}tr.total td{font-weight:6
 button{font:inherit;padding:2px 12px}svg{display:block;width:100%;height:auto}\
 @media print{body{margin:0;max-width:none;padding:0}button{display:none}}";
 
-struct Writer<'a> {
-    out: String,
+/// Writes a report down in a language: headings with their numbers, tables, names.
+pub(in crate::serve) struct Writer<'a, R = DispatchReport> {
+    pub(in crate::serve) out: String,
     /// Sections written: what there is to say nothing of leaves no gap in their numbers.
     sections: usize,
-    words: Language,
-    report: &'a DispatchReport,
+    pub(in crate::serve) words: Language,
+    pub(in crate::serve) report: &'a R,
 }
 
 /// The page.
 pub fn html(report: &DispatchReport, words: Language) -> String {
-    let mut writer = Writer {
-        out: String::new(),
-        sections: 0,
-        words,
-        report,
-    };
+    let mut writer = Writer::new(report, words);
     writer.head();
     writer.lead();
     writer.overview();
@@ -51,6 +48,7 @@ pub fn html(report: &DispatchReport, words: Language) -> String {
     writer.cross();
     writer.hours();
     writer.parts();
+    writer.ahead();
     writer.peaks();
     writer.change();
     writer.alerts();
@@ -59,10 +57,12 @@ pub fn html(report: &DispatchReport, words: Language) -> String {
 }
 
 /// Numerals of the sections on Chinese pages.
-const NUMERALS: [&str; 10] = ["一", "二", "三", "四", "五", "六", "七", "八", "九", "十"];
+const NUMERALS: [&str; 12] = [
+    "一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二",
+];
 
 /// 万m³ of whole m³ with all four decimals: what is printed adds up.
-fn wan(m3: i64) -> String {
+pub(in crate::serve) fn wan(m3: i64) -> String {
     let sign = if m3 < 0 { "−" } else { "" };
     let m3 = m3.unsigned_abs();
     format!("{sign}{}.{:04}", m3 / 10_000, m3 % 10_000)
@@ -83,15 +83,15 @@ fn about(m3: i64) -> String {
     format!("{sign}{whole}.{:02}", hundredths % 100)
 }
 
-fn signed(m3: i64) -> String {
+pub(in crate::serve) fn signed(m3: i64) -> String {
     format!("{}{}", if m3 > 0 { "+" } else { "" }, wan(m3))
 }
 
-fn percent(ratio: f64) -> String {
+pub(in crate::serve) fn percent(ratio: f64) -> String {
     format!("{:+.1}%", 100.0 * ratio).replace('-', "−")
 }
 
-fn ratio(now: i64, before: i64) -> Option<f64> {
+pub(in crate::serve) fn ratio(now: i64, before: i64) -> Option<f64> {
     (before > 0).then(|| now as f64 / before as f64 - 1.0)
 }
 
@@ -100,7 +100,7 @@ fn quantiles(band: Band) -> [String; 3] {
 }
 
 /// A lead time by name; its own key where it has none.
-fn lead_name(lead: &str, words: Language) -> &str {
+pub(in crate::serve) fn lead_name(lead: &str, words: Language) -> &str {
     let (zh, en) = match lead {
         "day_ahead" => ("日前", "day ahead"),
         "month_ahead_days" => ("月前,逐日", "month ahead, by day"),
@@ -110,33 +110,42 @@ fn lead_name(lead: &str, words: Language) -> &str {
     words.of(zh, en)
 }
 
-fn escaped(text: &str) -> String {
+pub(in crate::serve) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-impl Writer<'_> {
-    fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
+impl<'a, R> Writer<'a, R> {
+    pub(in crate::serve) fn new(report: &'a R, words: Language) -> Self {
+        Self {
+            out: String::new(),
+            sections: 0,
+            words,
+            report,
+        }
+    }
+
+    pub(in crate::serve) fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
         self.words.of(zh, en)
     }
 
-    fn name(&self, label: &Label) -> String {
+    pub(in crate::serve) fn name(&self, label: &Label) -> String {
         escaped(self.words.of(&label.name_zh, &label.name_en))
     }
 
-    fn day(&self, day: GasDay) -> String {
+    pub(in crate::serve) fn day(&self, day: GasDay) -> String {
         match self.words {
             Language::Zh => format!("{}月{}日", day.0.month(), day.0.day()),
             Language::En => day.to_string(),
         }
     }
 
-    fn put(&mut self, text: &str) {
+    pub(in crate::serve) fn put(&mut self, text: &str) {
         self.out.push_str(text);
     }
 
-    fn heading(&mut self, zh: &'static str, en: &'static str, note: &str) {
+    pub(in crate::serve) fn heading(&mut self, zh: &'static str, en: &'static str, note: &str) {
         let title = self.say(zh, en);
         let number = match self.words {
             Language::Zh => format!("{}、", NUMERALS.get(self.sections).unwrap_or(&"")),
@@ -146,7 +155,7 @@ impl Writer<'_> {
         _ = write!(self.out, "<h2>{number}{title} <small>{note}</small></h2>");
     }
 
-    fn row(&mut self, class: &str, cells: &[String]) {
+    pub(in crate::serve) fn row(&mut self, class: &str, cells: &[String]) {
         _ = write!(self.out, "<tr class=\"{class}\">");
         for cell in cells {
             _ = write!(self.out, "<td>{cell}</td>");
@@ -154,18 +163,20 @@ impl Writer<'_> {
         self.put("</tr>");
     }
 
-    fn table(&mut self, heads: &[&str]) {
+    pub(in crate::serve) fn table(&mut self, heads: &[&str]) {
         self.table_of("", heads);
     }
 
-    fn table_of(&mut self, class: &str, heads: &[&str]) {
+    pub(in crate::serve) fn table_of(&mut self, class: &str, heads: &[&str]) {
         _ = write!(self.out, "<table class=\"{class}\"><thead><tr>");
         for head in heads {
             _ = write!(self.out, "<th>{head}</th>");
         }
         self.put("</tr></thead><tbody>");
     }
+}
 
+impl Writer<'_> {
     fn head(&mut self) {
         let report = self.report;
         let title = self.say("调度气量预测日报", "Dispatch forecast report");
@@ -284,17 +295,20 @@ impl Writer<'_> {
             let coverage = row
                 .coverage
                 .map_or_else(|| "—".into(), |part| format!("{:.0}%", 100.0 * part));
+            let cases = row
+                .cases
+                .map_or_else(|| "—".into(), |count| count.to_string());
             _ = match self.words {
                 Language::Zh => write!(
                     self.out,
-                    "<p class=\"muted\">回测({}):WAPE {:.2}%(季节朴素 {:.2}%),P10–P90 命中率 {coverage}。</p>",
+                    "<p class=\"muted\">回测({}):WAPE {:.2}%(季节朴素 {:.2}%),P10–P90 命中率 {coverage},共 {cases} 次。</p>",
                     escaped(lead_name(&row.lead, self.words)),
                     100.0 * row.wape,
                     100.0 * row.naive_wape
                 ),
                 Language::En => write!(
                     self.out,
-                    "<p class=\"muted\">Backtest ({}): WAPE {:.2}% (seasonal naive {:.2}%), P10–P90 coverage {coverage}.</p>",
+                    "<p class=\"muted\">Backtest ({}): WAPE {:.2}% (seasonal naive {:.2}%), P10–P90 coverage {coverage}, {cases} cases.</p>",
                     escaped(lead_name(&row.lead, self.words)),
                     100.0 * row.wape,
                     100.0 * row.naive_wape

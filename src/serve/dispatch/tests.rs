@@ -59,6 +59,7 @@ fn report(tables: Tables) -> DispatchReport {
             }),
         }],
         tables,
+        ahead: None,
         outlook: None,
         alerts: Vec::new(),
         change: None,
@@ -266,7 +267,8 @@ fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     let (registry, run) = run();
     let mut report = report(tables(&registry, &run, None, today()).unwrap());
     let node = |zone: &str, model: &str, m3| NodeMethod {
-        zone: zone.into(),
+        zone: "key".into(),
+        zone_name: zone.into(),
         class: "industrial".into(),
         class_zh: "工业".into(),
         class_en: "Industrial".into(),
@@ -291,5 +293,77 @@ fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     let page = html(&report, Language::En);
     assert!(
         page.contains("Short history, by recent mean: east Industrial · tomorrow 0.0050 10⁴ m³")
+    );
+}
+
+#[test]
+fn the_months_ahead_are_a_section_with_their_seasons() {
+    use crate::domain::months::MonthBasis;
+    use crate::serve::figures::months::{
+        MonthFacts, MonthPoint, MonthRows, PeriodKind, PeriodPoint,
+    };
+
+    let (registry, run) = run();
+    let mut report = report(&registry, tables(&registry, &run, None, today()).unwrap());
+    assert!(!html(&report, Language::Zh).contains("逐月预测"));
+    let months: Vec<GasMonth> = [(2026, 11), (2026, 12)]
+        .map(|(year, month)| GasMonth { year, month })
+        .into();
+    let band = |p50_m3| Band {
+        p10_m3: p50_m3 - 100_000,
+        p50_m3,
+        p90_m3: p50_m3 + 100_000,
+    };
+    let point = |p50_m3, naive_m3| MonthPoint {
+        band: band(p50_m3),
+        known_m3: 0,
+        parts_m3: [0, p50_m3, 0, 0],
+        naive_m3,
+        methods: vec![],
+    };
+    report.ahead = Some(MonthsView {
+        run_id: "run-1".into(),
+        origin_at: String::new(),
+        by: MonthsBy::Total,
+        months: months
+            .iter()
+            .map(|month| MonthFacts {
+                month: *month,
+                basis: MonthBasis::Run,
+                known_days: 0,
+                filled_days: 0,
+                run_days: 30,
+                later_days: 0,
+            })
+            .collect(),
+        total: MonthRows {
+            label: Label {
+                key: "total".into(),
+                name_zh: "合计".into(),
+                name_en: "Total".into(),
+            },
+            points: vec![point(21_000_000, Some(20_000_000)), point(30_000_000, None)],
+            periods: vec![PeriodPoint {
+                kind: PeriodKind::Heating,
+                from: months[0],
+                to: months[1],
+                is_whole: false,
+                band: band(51_000_000),
+                naive_m3: None,
+            }],
+        },
+        series: vec![],
+    });
+    let (zh, en) = (html(&report, Language::Zh), html(&report, Language::En));
+    assert!(zh.contains(
+        "<td>2026-11</td><td>2090.0000</td><td>2100.0000</td><td>2110.0000</td><td>2000.0000</td><td>+5.0%</td>"
+    ));
+    // What is not known of a year before is a dash, not a zero.
+    assert!(zh.contains("<td>3010.0000</td><td>—</td><td>—</td>"));
+    assert!(zh.contains("采暖季(部分) 2026-11–2026-12</td><td>5090.0000</td>"));
+    assert!(en.contains("Months ahead") && en.contains("Heating season (partly) 2026-11–2026-12"));
+    assert!(
+        !en.contains('万') && !en.contains('月'),
+        "English throughout"
     );
 }

@@ -111,7 +111,7 @@ pub fn forecast_view(
             facts.month(today.month().next(), &whole),
         ],
         quality: facts.quality.to_vec(),
-        methods: methods(&facts.run.forecast, today.plus(1)),
+        methods: methods(facts.registry, &facts.run.forecast, today.plus(1)),
     })
 }
 

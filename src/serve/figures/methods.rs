@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::domain::calendar::GasDay;
 use crate::domain::demand::DemandForecast;
+use crate::domain::registry::Registry;
 use crate::serve::figures::forecast::class_label;
 
 /// A node of a run and the model it was forecast by.
@@ -12,6 +13,8 @@ use crate::serve::figures::forecast::class_label;
 pub struct NodeMethod {
     /// Zone.
     pub zone: String,
+    /// Its name.
+    pub zone_name: String,
     /// Customer class.
     pub class: String,
     /// Chinese name of the class.
@@ -28,7 +31,7 @@ pub struct NodeMethod {
 }
 
 /// The method of each node, with what it says of a day.
-pub fn methods(forecast: &DemandForecast, day: GasDay) -> Vec<NodeMethod> {
+pub fn methods(registry: &Registry, forecast: &DemandForecast, day: GasDay) -> Vec<NodeMethod> {
     let index = forecast.days.iter().position(|d| *d == day);
     let nodes = forecast.nodes.iter();
     nodes
@@ -42,6 +45,7 @@ pub fn methods(forecast: &DemandForecast, day: GasDay) -> Vec<NodeMethod> {
             let p50_m3 = hours.map(|hours| hours.iter().sum::<f64>().round() as i64);
             NodeMethod {
                 zone: node.node.zone.to_string(),
+                zone_name: registry.zone_name(&node.node.zone).to_owned(),
                 class: label.key,
                 class_zh: label.name_zh,
                 class_en: label.name_en,

@@ -281,10 +281,7 @@ fn members(
     outlook: &MonthlyOutlook,
     by: MonthsBy,
 ) -> Vec<(Label, DemandView)> {
-    let zone_name = |id: &ZoneId| {
-        let zone = registry.zones.get(id);
-        zone.map_or_else(|| id.to_string(), |zone| zone.name.clone())
-    };
+    let zone_name = |id: &ZoneId| registry.zone_name(id).to_owned();
     let mut out: Vec<(Label, DemandView)> = Vec::new();
     let mut add = |label: Label, view: DemandView| {
         if !out.iter().any(|(known, _)| known.key == label.key) {
@@ -298,7 +295,7 @@ fn members(
                 let label = Label {
                     key: of.zone.to_string(),
                     name_zh: zone_name(&of.zone),
-                    name_en: of.zone.to_string(),
+                    name_en: zone_name(&of.zone),
                 };
                 let view = DemandView {
                     zone: Some(of.zone.clone()),
@@ -312,10 +309,11 @@ fn members(
             sources.sort();
             for id in sources {
                 let source = registry.sources.get(id);
+                let name = source.map_or_else(|| id.to_string(), |source| source.name.clone());
                 let label = Label {
                     key: id.to_string(),
-                    name_zh: source.map_or_else(|| id.to_string(), |source| source.name.clone()),
-                    name_en: id.to_string(),
+                    name_zh: name.clone(),
+                    name_en: name,
                 };
                 let view = DemandView {
                     source: Some(id.clone()),
@@ -345,7 +343,7 @@ fn members(
                 let label = Label {
                     key: format!("{}/{}", node.zone, node.class.key()),
                     name_zh: format!("{} {}", zone_name(&node.zone), class.name_zh),
-                    name_en: format!("{} {}", node.zone, class.name_en),
+                    name_en: format!("{} {}", zone_name(&node.zone), class.name_en),
                 };
                 let view = DemandView {
                     zone: Some(node.zone),

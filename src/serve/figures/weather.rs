@@ -18,6 +18,8 @@ const NOW_WITHIN_HOURS: i64 = 3;
 pub struct StationWeather {
     /// Station.
     pub station: String,
+    /// Names of the zones whose temperature it gives.
+    pub zones: Vec<String>,
     /// Last observation of the past three hours, °C.
     pub now_c: Option<f64>,
     /// Mean of the gas day that runs, observed and then forecast, °C.
@@ -31,6 +33,8 @@ pub struct StationWeather {
 pub struct StationPoints {
     /// Station.
     pub station: String,
+    /// Names of the zones whose temperature it gives.
+    pub zones: Vec<String>,
     /// Measured.
     pub observed: Vec<WeatherPoint>,
     /// Expected.
@@ -60,6 +64,7 @@ impl StationPoints {
         let latest = self.observed.iter().rev().find(|p| p.at <= now);
         StationWeather {
             station: self.station.clone(),
+            zones: self.zones.clone(),
             now_c: latest
                 .filter(|p| now - p.at <= TimeDelta::hours(NOW_WITHIN_HOURS))
                 .map(|p| p.temperature_c),
@@ -87,7 +92,8 @@ mod tests {
     #[test]
     fn the_mean_of_today_joins_observed_and_forecast_hours() {
         let station = StationPoints {
-            station: "north".into(),
+            station: "W1".into(),
+            zones: vec!["北区".into()],
             observed: points("2026-11-21T08:00:00+08:00", 12, 2.0),
             forecast: points("2026-11-21T14:00:00+08:00", 42, -4.0),
         };

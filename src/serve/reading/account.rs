@@ -55,6 +55,7 @@ impl AppState {
         let temperature = match station {
             Some(station) => {
                 let points = StationPoints {
+                    zones: Vec::new(),
                     observed: self
                         .book()
                         .observed_of(&station, clock.start_of(first), clock.start_of(day), now)

@@ -160,7 +160,7 @@ impl AppState {
     }
 
     /// Lines of the last backtest.
-    fn quality(&self) -> Result<Vec<QualityRow>, ApiProblem> {
+    pub(in crate::serve) fn quality(&self) -> Result<Vec<QualityRow>, ApiProblem> {
         let latest = self
             .book()
             .documents(DocumentKind::Backtest, 1)

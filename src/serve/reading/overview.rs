@@ -1,6 +1,6 @@
 //! What the overview of the gas day under way is made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -107,20 +107,22 @@ impl AppState {
         registry: &Registry,
         now: DateTime<Utc>,
     ) -> Result<Vec<StationPoints>, ApiProblem> {
-        let stations: BTreeSet<&str> = registry
-            .zones
-            .values()
-            .flat_map(|z| z.weather_station.stations())
-            .map(|(station, _)| station)
-            .collect();
+        let mut stations: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for zone in registry.zones.values() {
+            for (station, _) in zone.weather_station.stations() {
+                let zones = stations.entry(station).or_default();
+                zones.push(zone.name.clone());
+            }
+        }
         stations
             .into_iter()
-            .map(|station| {
+            .map(|(station, zones)| {
                 let from = now - TimeDelta::hours(48);
                 let observed = in_book(self.book().observed_known_at(station, from, now, now))?;
                 let forecast = in_book(self.book().latest_forecast_known_at(station, now))?;
                 Ok(StationPoints {
                     station: station.to_owned(),
+                    zones,
                     observed,
                     forecast: forecast.map(|v| v.points).unwrap_or_default(),
                 })

@@ -275,6 +275,7 @@ fn ledger() -> Vec<LedgerEntry> {
         forecasts: &BTreeMap::new(),
         plans: &[],
         changes: &registry.production_changes,
+        off_peak: &BTreeMap::new(),
     })
 }
 

@@ -104,7 +104,7 @@ async fn the_overview_is_filled_from_journal_and_book() {
     assert_eq!(
         page["weather"][0],
         json!({
-            "station": "W1", "now_c": 3.0, "today_mean_c": -0.166_666_666_666_666_66,
+            "station": "W1", "zones": ["北区", "南区"], "now_c": 3.0, "today_mean_c": -0.166_666_666_666_666_66,
             "tomorrow_mean_c": -1.0,
         })
     );
@@ -478,8 +478,15 @@ async fn rejects_curves_nudges_notices_and_names_are_shown() {
     assert_eq!(meta["slots"].as_array().unwrap().len(), 7);
     assert_eq!(
         meta["zones"][0],
-        json!({ "key": "north", "name_zh": "北区", "name_en": "north" })
+        json!({ "key": "north", "name_zh": "北区", "name_en": "北区" })
     );
+    // A thing has the name of the registry in either language; its key is never shown for it.
+    for kind in ["zones", "sources"] {
+        for label in meta[kind].as_array().unwrap() {
+            assert_eq!(label["name_en"], label["name_zh"]);
+            assert_ne!(label["name_en"], label["key"]);
+        }
+    }
     assert_eq!(meta["sources"][0]["key"], "lng");
 }
 

@@ -28,6 +28,8 @@ export const CODES = {
   meter_kind: ['diaphragm', 'rotary', 'turbine', 'ultrasonic'],
   total_kind: ['std', 'work'],
   transport: ['mqtt', 'modbus', 'http', 'import'],
+  quarter_reason: ['level', 'days_off', 'idle'],
+  willingness: ['willing', 'partly', 'unable', 'opted_out'],
   change_kind: ['shutdown', 'resume', 'expand', 'reduce', 'shift', 'switch', 'equipment', 'holiday', 'fuel'],
   quality: ['measured', 'backfilled', 'validated', 'suspect', 'estimated', 'edited', 'invalid', 'missing'],
   method: ['E1', 'E2', 'E3', 'E4', 'E5', 'E6', 'E7', 'E8', 'E9', 'E10'],

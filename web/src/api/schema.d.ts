@@ -853,6 +853,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/reports/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The weekly report (大用户与合同执行周报), the monthly summary (月总结) or the quarterly list of enterprises
+         *     whose use changed (用气规律变化企业清单), as a page to read or print
+         */
+        get: operations["get_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/restatements": {
         parameters: {
             query?: never;
@@ -2525,6 +2545,7 @@ export interface components {
              *     this year.
              */
             next_tier_on: string | null;
+            off_peak: components["schemas"]["OffPeakRecord"] | null;
             /** @description How it uses gas (用气规律). */
             pattern: components["schemas"]["UsePattern"];
             /** @description Yesterday's largest hour (最高小时), m³. */
@@ -2545,6 +2566,7 @@ export interface components {
              * @description Protection rank, 1 to 9 (保供序位).
              */
             protection_rank: number;
+            quarter: components["schemas"]["QuarterChange"] | null;
             /** @description How the gas is sold (合同类型). */
             sale_mode: string;
             /** @description Shift pattern (班制). */
@@ -3041,6 +3063,8 @@ export interface components {
             p50_m3: number | null;
             /** @description Zone. */
             zone: string;
+            /** @description Its name. */
+            zone_name: string;
         };
         /** @description A class of a zone: its large consumers and the rest, tomorrow, m³. */
         NodeRow: {
@@ -3408,6 +3432,32 @@ export interface components {
             /** @description Where it stands. */
             stage: components["schemas"]["NudgeStage"];
         };
+        /** @description What came of an enterprise's off-peak suggestions (避峰). */
+        OffPeakRecord: {
+            /** @description Beijing day on which a message last left for it, or on which it last answered (最近沟通日期). */
+            contacted_on: string | null;
+            /** @description Gas day of the last settled event (近次事件). */
+            event_on: string | null;
+            /**
+             * Format: double
+             * @description Reduction over what was asked for or promised (履约率); null as the reduction.
+             */
+            performance_ratio: number | null;
+            /**
+             * Format: double
+             * @description Baseline less actual of that event (削减量), m³; negative if more was used, null where its hours
+             *     are missing or estimated.
+             */
+            reduction_m3: number | null;
+            /** @description What all its settled events saved together (累计节省), 元; null before the first. */
+            saved_yuan: string | null;
+            willingness: components["schemas"]["OffPeakWillingness"] | null;
+        };
+        /**
+         * @description Whether an enterprise takes part in off-peak use (参与意愿), by what it said last.
+         * @enum {string}
+         */
+        OffPeakWillingness: "willing" | "partly" | "unable" | "opted_out";
         /** @description Whether an enterprise wants messages at all (退订), as a person recorded it. */
         OptOut: {
             /** @description When. */
@@ -4125,6 +4175,8 @@ export interface components {
         };
         /** @description A line of the last backtest. */
         QualityRow: {
+            /** @description Forecasts scored: days, or months for totals of months; null in backtests of earlier programs. */
+            cases: number | null;
             /** @description Customer class, or `total`. */
             class: string;
             /**
@@ -4162,6 +4214,38 @@ export interface components {
              * @description One in ten lies above.
              */
             p90_m3: number;
+        };
+        /** @description Two quarters of a customer beside each other. */
+        QuarterChange: {
+            /** @description The 91 before. */
+            before: components["schemas"]["QuarterUse"];
+            /** @description The 91 gas days up to and with yesterday. */
+            now: components["schemas"]["QuarterUse"];
+            /** @description What changed; empty if nothing did. */
+            reasons: components["schemas"]["QuarterReason"][];
+        };
+        /**
+         * @description What changed.
+         * @enum {string}
+         */
+        QuarterReason: "level" | "days_off" | "idle";
+        /** @description How a customer used gas over a quarter. */
+        QuarterUse: {
+            /**
+             * Format: double
+             * @description Part of working days without gas, 0 to 1.
+             */
+            idle_share: number;
+            /**
+             * Format: double
+             * @description Mean day off over it; null without use on working days.
+             */
+            off_days_ratio: number | null;
+            /**
+             * Format: double
+             * @description Mean working day, m³.
+             */
+            workday_m3: number;
         };
         /** @description Past forecasts of one series at one lead. */
         RecordRow: {
@@ -4660,6 +4744,8 @@ export interface components {
              * @description Mean of the next gas day, forecast, °C.
              */
             tomorrow_mean_c: number | null;
+            /** @description Names of the zones whose temperature it gives. */
+            zones: string[];
         };
         /** @description A version that was sent. */
         Submission: {
@@ -7590,6 +7676,53 @@ export interface operations {
             };
             /** @description The request does not say what it must */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It failed here; the reference names it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_report: {
+        parameters: {
+            query?: {
+                /** @description `zh` if not given. */
+                language?: "zh" | "en";
+            };
+            header?: never;
+            path: {
+                /** @description `weekly`, `monthly` or `quarterly` */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /**
+             * @description The weekly report (大用户与合同执行周报), the monthly summary (月总结) or the quarterly list of enterprises
+             *     whose use changed (用气规律变化企业清单), as a page to read or print
+             */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description There is no such thing, or not yet */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -20,7 +20,7 @@ export function byMethod(nodes: ForecastView['methods'], isChinese: boolean): Of
       model,
       count: of.length,
       p50M3: of.reduce((sum, node) => sum + (node.p50_m3 ?? 0), 0),
-      names: rank(model) === 0 ? [] : of.map((node) => `${node.zone} ${isChinese ? node.class_zh : node.class_en}`),
+      names: rank(model) === 0 ? [] : of.map((node) => `${node.zone_name} ${isChinese ? node.class_zh : node.class_en}`),
     }
   })
 }

@@ -34,6 +34,8 @@ export function isOneOf<const T extends readonly unknown[]>(options: T) {
 
 export const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean'
 
+export const isText = (value: unknown): value is string => typeof value === 'string'
+
 export const isStringArray = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((item) => typeof item === 'string')
 

@@ -39,8 +39,8 @@ impl Writer<'_> {
             let names: Vec<String> = nodes
                 .iter()
                 .map(|node| match self.words {
-                    Language::Zh => format!("{} {}", node.zone, node.class_zh),
-                    Language::En => format!("{} {}", node.zone, node.class_en),
+                    Language::Zh => format!("{} {}", node.zone_name, node.class_zh),
+                    Language::En => format!("{} {}", node.zone_name, node.class_en),
                 })
                 .collect();
             let (title, when, unit, between) = (

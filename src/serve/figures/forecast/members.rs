@@ -29,7 +29,7 @@ pub fn members(registry: &Registry, by: Dimension) -> Vec<Member> {
                 label: Label {
                     key: source.id.to_string(),
                     name_zh: source.name.clone(),
-                    name_en: source.id.to_string(),
+                    name_en: source.name.clone(),
                 },
                 view: DemandView {
                     source: Some(source.id.clone()),

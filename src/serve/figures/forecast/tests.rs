@@ -233,6 +233,10 @@ fn each_node_says_its_method_and_they_sum_to_tomorrow() {
     let tomorrow = view.cards.tomorrow.band.p50_m3;
     let rounding = i64::try_from(nodes.len()).unwrap();
     assert!((sum - tomorrow).abs() <= rounding, "{sum} and {tomorrow}");
-    let far = methods(&city.run.forecast, fixture::day("2030-01-01"));
+    let far = methods(
+        &city.registry,
+        &city.run.forecast,
+        fixture::day("2030-01-01"),
+    );
     assert!(far.iter().all(|m| m.p50_m3.is_none()));
 }

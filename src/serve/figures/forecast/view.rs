@@ -192,6 +192,9 @@ pub struct QualityRow {
     pub class: String,
     /// Lead time.
     pub lead: String,
+    /// Forecasts scored: days, or months for totals of months; null in backtests of earlier programs.
+    #[serde(default)]
+    pub cases: Option<usize>,
     /// Weighted absolute percentage error of P50, 0.05 is five per cent.
     pub wape: f64,
     /// The same of the seasonal-naive forecast.

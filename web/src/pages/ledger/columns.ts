@@ -4,7 +4,7 @@ import { count, cubic, decimal, MISSING, percent, toNumber, wan, type Numeric } 
 import { shortInstant } from '@/format/time'
 import { nextDue, statusRank } from '@/model/ledger'
 
-export const GROUPS = ['A', 'B', 'C', 'D', 'E', 'F', 'G'] as const
+export const GROUPS = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] as const
 export type Group = (typeof GROUPS)[number]
 
 /** What a column may ask of the page: names of codes and sentences in the chosen language. */
@@ -104,6 +104,7 @@ export const COLUMNS: readonly Column[] = [
   figure('D', 'temperature_sensitivity', 120, (row) => row.temperature_sensitivity_m3_per_c, (value) => cubic(value), { unit: 'm3c' }),
   figure('D', 'peak_share', 92, (row) => row.peak_share, ratio),
   figure('D', 'load_factor', 92, (row) => row.load_factor, ratio),
+  plain('D', 'quarter', 132, (row, words) => (row.quarter === null ? MISSING : row.quarter.reasons.map((reason) => words.codeName('quarter_reason', reason)).join(' ') || words.t('ledger.unchanged'))),
   figure('D', 'shiftable', 108, (row) => row.shiftable_m3_per_day, (value) => cubic(value), { unit: 'm3d' }),
 
   plain('E', 'trend', 112, () => '', { ...STAR, cell: 'spark' }),
@@ -131,6 +132,13 @@ export const COLUMNS: readonly Column[] = [
   figure('G', 'change_delta', 108, (row) => row.change?.delta_m3_per_day ?? null, (value) => cubic(value, true), { unit: 'm3d' }),
   figure('G', 'change_confidence', 84, (row) => row.change?.confidence ?? null, (value) => percent(value, 0)),
   plain('G', 'change_source', 92, (row) => row.change?.source ?? MISSING),
+
+  code('H', 'willingness', 92, 'willingness', (row) => row.off_peak?.willingness ?? null),
+  plain('H', 'event_on', 112, (row) => row.off_peak?.event_on ?? MISSING, { order: (row) => row.off_peak?.event_on ?? null }),
+  figure('H', 'reduction', 108, (row) => row.off_peak?.reduction_m3 ?? null, (value) => cubic(value), { unit: 'm3' }),
+  figure('H', 'performance', 92, (row) => row.off_peak?.performance_ratio ?? null, ratio),
+  figure('H', 'saved', 108, (row) => row.off_peak?.saved_yuan ?? null, (value) => decimal(value, 2), { unit: 'yuan' }),
+  plain('H', 'contacted_on', 128, (row) => row.off_peak?.contacted_on ?? MISSING, { order: (row) => row.off_peak?.contacted_on ?? null }),
 ]
 
 /** The columns pinned at the left, with the names under which they are exported. */
