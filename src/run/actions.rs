@@ -1,5 +1,7 @@
 //! What the API can ask of the rest of the program.
 
+use std::collections::BTreeMap;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -25,6 +27,7 @@ use crate::run::estimating::Estimator;
 use crate::run::judging::{self, JudgeError};
 use crate::run::nominating::{self, NominateError};
 use crate::run::nudging::{self, StepError};
+use crate::run::purchases::Purchases;
 use crate::run::submitting::SubmitError;
 use crate::run::{
     auditing, balancing, explain, factors, filings, ledgering, monitor, outlook, planning,
@@ -301,6 +304,14 @@ impl Actions for Desk {
 
     fn bought(&self) -> Result<BoughtFacts, StoreError> {
         purchases::bought_facts(&self.app)
+    }
+
+    fn purchased(&self, from: GasDay, to: GasDay) -> Result<BTreeMap<GasDay, i64>, StoreError> {
+        let days = Purchases::read(&self.app, &self.app.registry(), from, to)?;
+        let known = (0..to.days_since(from)).map(|i| from.plus(i));
+        Ok(known
+            .filter_map(|day| Some((day, days.own_m3(day)?)))
+            .collect())
     }
 
     fn declare(&self, month: GasMonth) -> Result<Value, ActionError> {

@@ -132,11 +132,11 @@ fn notes(
     let days: BTreeSet<GasDay> = whole.iter().map(|of| of.day).collect();
     let volume: f64 = whole.iter().map(DemandDay::volume_m3).sum();
     let measured: f64 = whole.iter().map(|of| of.coverage * of.volume_m3()).sum();
-    let first = app.book.demand_span()?.map(|(first, _)| first);
+    let learnt = facts::demand_before(app, today)?;
     Ok(ForecastNotes {
         weather_issued_at: input("weather_issued_at"),
         demand_through: input("demand_through"),
-        learnt_from: first.map(|first| first.max(facts::history_from(app, today))),
+        learnt_from: learnt.iter().map(|of| of.day).min(),
         program: input("program").unwrap_or_default(),
         skills: skills(forecast, &monitor::record(app)?),
         quality_days: u32::try_from(days.len()).unwrap_or(0),

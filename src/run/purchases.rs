@@ -80,8 +80,8 @@ impl Purchases {
         Some((through - carried.copied().unwrap_or(0)).max(0))
     }
 
-    /// Delivered on a day over all sources.
-    fn own_m3(&self, day: GasDay) -> Option<i64> {
+    /// Delivered on a day over all sources; none where the gates did not report.
+    pub fn own_m3(&self, day: GasDay) -> Option<i64> {
         let of_others = self.carried.by_source.iter();
         let of_others = of_others.filter(|((of, _), _)| *of == day);
         let carried: i64 = of_others.map(|(_, m3)| m3).sum();

@@ -1,5 +1,7 @@
 //! What the API can ask the rest of the program to do; the composition root implements it.
 
+use std::collections::BTreeMap;
+
 use std::fmt::Debug;
 
 use crate::domain::calendar::{GasDay, GasMonth};
@@ -172,6 +174,9 @@ pub trait Actions: Forecaster + Filings + Nudger + Debug + Send + Sync {
 
     /// What is known of purchases of the gas day under way and of the days behind it.
     fn bought(&self) -> Result<BoughtFacts, StoreError>;
+
+    /// Bought on the closed gas days `[from, to)` of which the gates are known, m³.
+    fn purchased(&self, from: GasDay, to: GasDay) -> Result<BTreeMap<GasDay, i64>, StoreError>;
 
     /// Computes and keeps a new version of a month's declaration; the document as the book has it,
     /// a `plan::declaration::Declaration`.

@@ -7,6 +7,7 @@ use crate::run::planning;
 use crate::run::submitting::mark_sent;
 use crate::run::testing::{app_of, put_curves};
 use crate::serve::figures::fixture;
+use crate::store::book::RunBeside;
 
 /// The fixture's city on 2026-11-21, metered from 1 November on, with a run that reaches New Year.
 fn city(dir: &TempDir) -> App {
@@ -30,9 +31,13 @@ fn city(dir: &TempDir) -> App {
     for day in &mut demand {
         day.coverage = 0.9;
     }
-    app.book.put_demand_days(demand).unwrap();
+    app.book
+        .restate_demand_days(Vec::new(), demand, now)
+        .unwrap();
     let run = fixture::forecast(&registry, "2026-11-21T08:05:00+08:00", 41);
-    app.book.put_forecast_run(&run, now).unwrap();
+    app.book
+        .put_forecast_run(&run, RunBeside::default(), now)
+        .unwrap();
     app
 }
 

@@ -1,5 +1,7 @@
 //! 周报、月总结、季度清单: reports of each week, month and quarter.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -41,7 +43,7 @@ pub(super) async fn get_report(
     })?;
     let language = query.language.unwrap_or_default();
     // A list of enterprises without the ledger would be an empty one: its failure is this report's.
-    let rows = state.ledger().await?.rows.clone();
+    let rows = Arc::clone(&state.ledger().await?.rows);
     let sources = state.overview().await?.sources.clone();
     let page = state
         .blocking(move |state| Ok(html(&state.periodic_report(kind, rows, sources)?, language)))

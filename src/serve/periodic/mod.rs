@@ -14,11 +14,10 @@ use crate::domain::demand::DemandView;
 use crate::domain::registry::Registry;
 use crate::ledger::entry::LedgerEntry;
 use crate::serve::api::outlook::RecordRow;
-use crate::serve::documents;
 use crate::serve::figures::cells::Cells;
 use crate::serve::figures::forecast::{Label, QualityRow, class_label};
 use crate::serve::figures::overview::SourceView;
-use crate::serve::figures::supply::{Supply, month_contract_m3};
+use crate::serve::figures::supply::month_contract_m3;
 use crate::serve::problem::ApiProblem;
 use crate::serve::state::AppState;
 use crate::store::book::DocumentKind;
@@ -189,7 +188,6 @@ impl AppState {
         let store = |error| ApiProblem::store("the book", &error);
         let month = today.month().first_day().plus(-1).month();
         let days = month.days();
-        let last = month.next().first_day().plus(-1);
         let used = self.used_over(registry, month.first_day(), month.next().first_day())?;
         let year_ago = GasMonth {
             year: month.year - 1,
@@ -197,17 +195,19 @@ impl AppState {
         };
         let (from, until) = (year_ago.first_day(), year_ago.next().first_day());
         let before = self.used_over(registry, from, until)?;
-        let supply = Supply::of_curves(registry, &self.gate_curves(registry, last)?);
+        let purchased = self
+            .actions()
+            .purchased(month.first_day(), month.next().first_day());
+        let purchased =
+            purchased.map_err(|error| ApiProblem::store("one of the stores", &error))?;
         let mut of_days = Vec::new();
         for day in &days {
-            let nominated = self
-                .nomination(*day)?
-                .and_then(|body| documents::nominated_day(registry, &body));
+            let nominated = self.nominated(registry, *day)?;
             of_days.push(MonthDay {
                 day: *day,
                 used_m3: used.day_m3(&DemandView::total(), *day),
                 nominated_m3: nominated.map(|day| day.nominated.values().sum()),
-                taken_m3: supply.day_m3(*day),
+                taken_m3: purchased.get(day).copied(),
             });
         }
         let sum = |cells: &Cells, month: GasMonth, class| {

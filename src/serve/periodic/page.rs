@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Body, Monthly, PeriodicReport, Weekly, whole};
 use crate::domain::calendar::beijing_civil;
 use crate::domain::language::Language;
+use crate::domain::quantity::StdVolume;
 use crate::ledger::entry::{LedgerEntry, LedgerStatus, QuarterReason};
 use crate::serve::dispatch::page::{
     STYLE, Writer, escaped, lead_name, percent, ratio, signed, wan,
@@ -184,7 +185,7 @@ impl Writer<'_, PeriodicReport> {
             let deviation = row.month_expected_deviation_m3.map(whole_m3);
             let cells = [
                 enterprise(row),
-                or_dash(row.yesterday_m3.map(|m3| m3.round_m3())),
+                or_dash(row.yesterday_m3.map(StdVolume::round_m3)),
                 wan(row.month_to_date_m3.round_m3()),
                 share(row.month_plan_ratio),
                 deviation.map_or_else(|| "—".into(), signed),

@@ -76,7 +76,7 @@ impl AppState {
     }
 
     /// What a gas day is nominated with, as sent where it was sent; nothing where the book is damaged.
-    fn nominated(
+    pub(in crate::serve) fn nominated(
         &self,
         registry: &Registry,
         day: GasDay,

@@ -415,6 +415,16 @@ impl Actions for Program {
         Ok(b"PK ledger".to_vec())
     }
 
+    fn purchased(&self, from: GasDay, to: GasDay) -> Result<BTreeMap<GasDay, i64>, StoreError> {
+        let of = |gate: &str| self.journal.curves_of(&gate.into(), from, to).unwrap();
+        let curves: Vec<LoadCurve> = ["G1", "G2"].into_iter().flat_map(of).collect();
+        let supply = Supply::of_curves(&registry(), &curves);
+        let days = (0..to.days_since(from)).map(|i| from.plus(i));
+        Ok(days
+            .filter_map(|day| Some((day, supply.day_m3(day)?)))
+            .collect())
+    }
+
     fn bought(&self) -> Result<BoughtFacts, StoreError> {
         let registry = registry();
         let today = day(TODAY);
