@@ -339,7 +339,7 @@ fn in_parts(days: &Days<'_>, source: &SourceId, month: GasMonth) -> (Option<i64>
 fn year_bought(past: &Purchases, from: GasDay, today: GasDay) -> YearBought {
     let days = (0..today.days_since(from)).map(|at| from.plus(at));
     let known: Vec<(GasDay, i64)> = days
-        .filter_map(|day| Some((day, past.ours.day_m3(day)?)))
+        .filter_map(|day| Some((day, past.own_m3(day)?)))
         .collect();
     let peak = known.iter().max_by_key(|(_, m3)| *m3);
     let is_whole = i64::try_from(known.len()).is_ok_and(|count| count == today.days_since(from));

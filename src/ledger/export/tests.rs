@@ -234,7 +234,8 @@ fn a_row_is_as_high_as_its_longest_text() {
 #[test]
 fn what_came_of_off_peak_use_is_a_group_of_its_own() {
     let entries = entries();
-    let (sheet, _) = read(&workbook(&entries, at(AS_OF), "试验燃气").unwrap());
+    let (sheet, _) =
+        read(&workbook(&entries, at(AS_OF), "试验燃气", ReferenceConditions::CHINA).unwrap());
     let row = entries
         .iter()
         .position(|e| e.account_no.as_str() == "c1")

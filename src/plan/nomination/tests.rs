@@ -309,6 +309,7 @@ fn every_open_day_before_the_nominated_one_is_taken_off_the_month() {
             day: day.parse().unwrap(),
             forecast: &forecast,
             breakdown: None,
+            bought_today_m3: None,
             taken: &taken,
             delivered_yesterday_m3: &BTreeMap::new(),
             unaccounted_ratio: 0.0,

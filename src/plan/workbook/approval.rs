@@ -2,9 +2,8 @@
 
 use crate::plan::PlanError;
 use crate::plan::declaration::{Declaration, VersionLine};
-use crate::plan::workbook::cover::reason_zh;
 use crate::plan::workbook::page::{Page, height_of, row_of};
-use crate::plan::workbook::{FIRST, heads, instant_zh, period_zh, prepared_zh};
+use crate::plan::workbook::{FIRST, heads, instant_zh, period_zh, prepared_zh, reason_zh};
 
 const LAST: u16 = 6;
 

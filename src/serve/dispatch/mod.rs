@@ -263,10 +263,10 @@ impl AppState {
             tables,
             months: view.month,
             // A site too young for months has none; the report of its days stands without.
-            ahead: self
-                .months()
-                .ok()
-                .and_then(|ahead| months_view(&registry, &ahead, MonthsBy::Total, None)),
+            ahead: self.months().ok().and_then(|of_day| {
+                let renewed = self.months_renewed(&of_day).ok()?;
+                months_view(&registry, &of_day, renewed.as_ref(), MonthsBy::Total, None)
+            }),
             // A site of its first weeks has no peaks or design day to speak of yet.
             outlook: self.actions().outlook().ok(),
             alerts: self.open_alerts()?,

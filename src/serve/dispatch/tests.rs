@@ -17,7 +17,7 @@ fn run() -> (Registry, Run) {
     (registry, Run::new(forecast))
 }
 
-fn report(tables: Tables) -> DispatchReport {
+fn report(registry: &Registry, tables: Tables) -> DispatchReport {
     let card = |day, band| DayCard { day, band };
     DispatchReport {
         company: "某燃 <股份>".into(),
@@ -132,7 +132,7 @@ fn the_page_prints_what_the_tables_say_in_both_languages() {
     let tables = tables(&registry, &run, None, today()).unwrap();
     let tomorrow = tables.total.tomorrow.p50_m3;
     let printed = format!("{}.{:04}", tomorrow / 10_000, tomorrow % 10_000);
-    let report = report(tables);
+    let report = report(&registry, tables);
     let (zh, en) = (html(&report, Language::Zh), html(&report, Language::En));
     assert!(zh.contains("某燃 &lt;股份&gt;") && zh.contains("调度气量预测日报"));
     assert!(zh.contains("建议日指定 0.5678 万m³,已指定 0.1234 万m³"));
@@ -265,7 +265,7 @@ proptest! {
 #[test]
 fn nodes_without_a_regression_are_named_with_what_they_were_made_by() {
     let (registry, run) = run();
-    let mut report = report(tables(&registry, &run, None, today()).unwrap());
+    let mut report = report(&registry, tables(&registry, &run, None, today()).unwrap());
     let node = |zone: &str, model: &str, m3| NodeMethod {
         zone: "key".into(),
         zone_name: zone.into(),
@@ -323,6 +323,7 @@ fn the_months_ahead_are_a_section_with_their_seasons() {
     };
     report.ahead = Some(MonthsView {
         run_id: "run-1".into(),
+        renewed_by: None,
         origin_at: String::new(),
         by: MonthsBy::Total,
         months: months

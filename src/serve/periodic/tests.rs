@@ -103,6 +103,9 @@ fn a_week_stands_beside_the_one_before_and_contracts_beside_the_time() {
         remaining_avg_dcq_m3: Some(962_069.0),
         tomorrow: None,
         suggested_m3: None,
+        taken_by: None,
+        due_m3: None,
+        pace_m3: None,
     };
     let week = Weekly {
         days: vec![
