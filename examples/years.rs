@@ -135,9 +135,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn stores() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let book = Book::open(dir.path().join("qiliang.db"))?;
-    book.put_demand_days(demand(2_200))?;
     let clock = GasDayClock::default();
     let start: DateTime<Utc> = clock.start_of(today());
+    book.restate_demand_days(Vec::new(), demand(2_200), start)?;
     let hours = 3_650 * 24;
     book.put_weather(vec![WeatherVintage {
         station: "st".into(),

@@ -144,7 +144,7 @@ mod tests {
         let error = block_on(runtime, async {
             let mut supervisor = Supervisor::new(CancellationToken::new());
             supervisor.spawn("share", async {
-                tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(60))).await?;
+                tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_mins(1))).await?;
                 Ok(())
             });
             supervisor.spawn("ingest", async { Err(anyhow!("the disk is gone")) });

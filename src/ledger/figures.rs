@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(pattern(&|_| 100, None), UsePattern::Stable);
         assert_eq!(pattern(&|_| 100, Some(0.59)), UsePattern::Peaks);
         let heating = |day: GasDay| {
-            if season.unwrap().contains(day.0) {
+            if season.is_some_and(|season| season.contains(day.0)) {
                 150
             } else {
                 100

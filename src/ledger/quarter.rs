@@ -190,7 +190,7 @@ mod tests {
         }
         let change = quarter_change(&stopped, &calendar, today(), UsePattern::Stable).unwrap();
         assert_eq!(change.reasons, [QuarterReason::Idle]);
-        assert_eq!(change.before.idle_share, 0.0);
+        assert!(change.before.idle_share.abs() < f64::EPSILON);
     }
 
     #[test]

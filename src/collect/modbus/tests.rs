@@ -693,7 +693,8 @@ async fn a_meter_is_polled_from_its_first_day_and_until_its_last_though_no_file_
         health: Arc::default(),
         sender,
     };
-    let running = tokio::spawn(run(fleet, stop.clone()));
+    let mut running = JoinSet::new();
+    running.spawn(run(fleet, stop.clone()));
     let mut polled: [BTreeSet<DeviceId>; 2] = Default::default();
     loop {
         let frame = receiver.recv().await.unwrap().frame;
@@ -710,7 +711,7 @@ async fn a_meter_is_polled_from_its_first_day_and_until_its_last_though_no_file_
     }
     stop.cancel();
     drop(receiver);
-    running.await.unwrap().ok();
+    running.join_next().await.unwrap().unwrap().ok();
     let devices = |units: [u8; 2]| units.map(|unit| meter(unit).device).into();
     assert_eq!(polled, [devices([1, 2]), devices([2, 3])]);
 }

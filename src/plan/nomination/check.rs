@@ -134,7 +134,7 @@ impl NominationLine {
                     "24小时合计{}与日指定量{nominated}万m³不等",
                     wan(hours as f64)
                 ),
-                format!("hours add up to {hours} m³, nominated are {} m³", asked_m3),
+                format!("hours add up to {hours} m³, nominated are {asked_m3} m³"),
             ));
         }
         if asked_m3 < self.take_min_m3 {
@@ -159,7 +159,7 @@ impl NominationLine {
                 "nomination.above_take_max",
                 false,
                 format!("日指定量{nominated}万m³超过合同日最大提取量{}万m³，超出部分为合同外", wan(most as f64)),
-                format!("{} m³ exceed the contract's largest daily take of {most} m³; the rest is beyond the contract", asked_m3),
+                format!("{asked_m3} m³ exceed the contract's largest daily take of {most} m³; the rest is beyond the contract"),
             ));
         }
         let hour_most = self.hours_m3.iter().copied().max().unwrap_or(0);

@@ -140,23 +140,7 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
     }
     page.number(total, P10, wan(n.forecast.p10_m3), Look::WanTotal)?;
     page.number(total, P90, wan(n.forecast.p90_m3), Look::WanTotal)?;
-    let asked = asked_col(n);
-    let of_what = if asked == CHANGED {
-        "变更量"
-    } else {
-        "日指定量"
-    };
-    page.label(total + 1, 0, 4, &format!("差额（24小时 − {of_what}）"))?;
-    page.check(
-        total + 1,
-        NOMINATED,
-        &cell(total, 16),
-        &cell(total, asked),
-        n.lines
-            .iter()
-            .map(|l| l.hours_m3.iter().sum::<i64>() - l.asked_m3())
-            .sum(),
-    )?;
+    hours_check(page, n, total)?;
     page.note(
         total + 2,
         "注：P10、P90 合计按联合情景计算，不可相加；首小时为气日起始时刻起的一小时。",
@@ -174,6 +158,27 @@ fn form(page: &mut Page<'_>, n: &Nomination) -> Result<(), PlanError> {
     )?;
     page.print(below + 1, REMARK, FIRST, 5)?;
     Ok(())
+}
+
+/// The hours against what is asked for, below the row of totals.
+fn hours_check(page: &mut Page<'_>, n: &Nomination, total: u32) -> Result<(), PlanError> {
+    let asked = asked_col(n);
+    let of_what = if asked == CHANGED {
+        "变更量"
+    } else {
+        "日指定量"
+    };
+    page.label(total + 1, 0, 4, &format!("差额（24小时 − {of_what}）"))?;
+    page.check(
+        total + 1,
+        NOMINATED,
+        &cell(total, 16),
+        &cell(total, asked),
+        n.lines
+            .iter()
+            .map(|l| l.hours_m3.iter().sum::<i64>() - l.asked_m3())
+            .sum(),
+    )
 }
 
 /// The column of what is asked for: of a change the changed quantities.

@@ -399,7 +399,9 @@ fn cover_zh(gap: &GapLine) -> String {
         wan(cover.over_take_m3)
     );
     if cover.traded_m3 > 0 {
-        text += &format!("；另经济调剂{}（不属拟补）", wan(cover.traded_m3));
+        text.push_str("；另经济调剂");
+        text.push_str(&wan(cover.traded_m3));
+        text.push_str("（不属拟补）");
     }
     text
 }

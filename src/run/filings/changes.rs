@@ -229,11 +229,11 @@ fn newer(entry: &ChangeEntry, version: u32) -> ActionError {
 }
 
 fn put(app: &App, entry: ChangeEntry, version: u32) -> Result<ProductionChangeView, ActionError> {
-    let mut kept = entry.clone();
     let put = app.book.put_change_entry(entry.clone(), version - 1);
     let Some(known_at) = put.map_err(|error| failed(&error))? else {
         return Err(newest(app, &entry)?);
     };
+    let mut kept = entry;
     kept.change.available_at = known_at;
     judge_anew(app, &BTreeSet::from([kept.change.customer.clone()]));
     Ok(of_entry(&app.registry(), app.today(), kept, version))

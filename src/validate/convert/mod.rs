@@ -336,6 +336,9 @@ mod tests {
     /// Nitrogen is what SGERG-88 finds, or what the analysis says.
     #[test]
     fn a_corrector_is_understood_by_its_own_method() {
+        fn of(method: CorrectorMethod, quality: Option<&GasQuality>) -> ZMethod {
+            ZMethod::of_corrector(method, quality).unwrap()
+        }
         let mut quality = GasQuality {
             zone: "z".into(),
             from_on: "2026-01-01".parse().unwrap(),
@@ -345,9 +348,6 @@ mod tests {
             h2: 0.0,
             composition: None,
         };
-        fn of(method: CorrectorMethod, quality: Option<&GasQuality>) -> ZMethod {
-            ZMethod::of_corrector(method, quality).unwrap()
-        }
         let ZMethod::Nx19(gas) = of(CorrectorMethod::Nx19, Some(&quality)) else {
             panic!("it is NX-19");
         };

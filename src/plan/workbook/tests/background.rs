@@ -134,11 +134,7 @@ fn notes_and_versions_are_told_and_a_document_without_them_says_so() {
             .to_string()
             .contains("估算占3.00%")
     );
-    assert!(
-        sheet
-            .cells()
-            .any(|(.., cell)| cell.to_string() == "表计检修")
-    );
+    assert!(sheet.cells().any(|(.., cell)| *cell == "表计检修"));
     d.background = None;
     let mut book = open(declaration(&d).unwrap());
     for name in ["上月执行与偏差", "保供与储气", "预测说明", "审签与版本"] {
