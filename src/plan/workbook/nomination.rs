@@ -178,7 +178,8 @@ fn hours_check(page: &mut Page<'_>, n: &Nomination, total: u32) -> Result<(), Pl
             .iter()
             .map(|l| l.hours_m3.iter().sum::<i64>() - l.asked_m3())
             .sum(),
-    )
+    )?;
+    Ok(())
 }
 
 /// The column of what is asked for: of a change the changed quantities.
