@@ -342,7 +342,7 @@ fn each_factor_is_held_against_the_run_without_it() {
         let made = forecasting::publish_whole(&app).unwrap();
         monitor::after_run(&app, &made).unwrap();
         app.book
-            .put_demand_days(vec![demand(app.today(), 1.0)])
+            .restate_demand_days(Vec::new(), vec![demand(app.today(), 1.0)], start())
             .unwrap();
     }
     let factors = desk.factors().unwrap();
