@@ -992,6 +992,17 @@ export interface components {
              */
             under_take_probability: number;
         };
+        /** @description Sheets 7, 8, 9 and 11. */
+        Background: {
+            /** @description Sheet 7. */
+            execution: components["schemas"]["Execution"];
+            /** @description Sheet 9. */
+            notes: components["schemas"]["ForecastNotes"];
+            /** @description Sheet 8. */
+            security: components["schemas"]["Security"];
+            /** @description Sheet 11: versions before this one, oldest first. */
+            versions: components["schemas"]["VersionLine"][];
+        };
         /** @description The balance of some gas days. */
         BalanceView: {
             /** @description First gas day. */
@@ -1641,6 +1652,7 @@ export interface components {
          *     Whole m³ unless a name says otherwise; one m³ is 0.0001 万m³.
          */
         Declaration: {
+            background: components["schemas"]["Background"] | null;
             /** @description Below sheet 3: what is carried for others and in no other figure; absent where there is none. */
             carried: components["schemas"]["CarriedLine"][];
             /** @description Why what was submitted before is changed. */
@@ -1822,6 +1834,59 @@ export interface components {
             /** @description Who decided. */
             who: string;
         };
+        /**
+         * @description The month before the declared one, contract by contract (上月执行与偏差).
+         *
+         *     # Units
+         *     Whole m³.
+         */
+        Execution: {
+            /** @description When that was sent. */
+            declared_sent_at: string | null;
+            /**
+             * Format: int32
+             * @description Version of its declaration that is compared: the last one sent, else the last one made.
+             */
+            declared_version: number | null;
+            /** @description Contracts in force in it. */
+            lines: components["schemas"]["ExecutionLine"][];
+            /** @description Its last gas day that is measured; later ones are expected. None if it has none yet. */
+            measured_to: string | null;
+            /** @description That month. */
+            month: string | null;
+        };
+        /** @description One contract in the month before. */
+        ExecutionLine: {
+            /**
+             * Format: double
+             * @description Part of what was declared within which a deviation is free (±).
+             */
+            band_ratio: number;
+            /** @description Contract number. */
+            contract: string;
+            /**
+             * Format: int64
+             * @description Contract quantity of the month without market gas.
+             */
+            contract_month_m3: number;
+            /**
+             * Format: int64
+             * @description Declared for the month.
+             */
+            declared_m3: number | null;
+            /**
+             * Format: int64
+             * @description Expected on its days that are not over.
+             */
+            expected_m3: number;
+            /**
+             * Format: int64
+             * @description Delivered on its measured days; none if a day is unknown.
+             */
+            measured_m3: number | null;
+            /** @description Supplier. */
+            supplier: string;
+        };
         /** @description A named factor, as it is kept. */
         Factor: {
             /** @description How much. */
@@ -1909,14 +1974,14 @@ export interface components {
         FactorScore: {
             /**
              * Format: double
-             * @description WAPE with named factors.
+             * @description WAPE of the published runs.
              */
             aided_wape: number;
             /** @description Expectations scored. */
             cases: number;
             /**
              * Format: double
-             * @description WAPE of the same runs without them.
+             * @description WAPE of the same runs without this factor, all others in force.
              */
             unaided_wape: number;
         };
@@ -1992,6 +2057,31 @@ export interface components {
             subject_kind: string;
             /** @description The numbers behind it; none of findings that an earlier program made. */
             values: components["schemas"]["FindingValue"][];
+        };
+        /** @description What the forecast stands on (预测说明). */
+        ForecastNotes: {
+            /** @description Last gas day of demand it knows. */
+            demand_through: string | null;
+            /** @description First gas day of demand that it may learn from. */
+            learnt_from: string | null;
+            /**
+             * Format: double
+             * @description Part of their volume that stands on measured or register-bounded hours; the rest is estimated.
+             */
+            measured_part: number | null;
+            /** @description What people put in the place of measured or forecast figures. */
+            overrides: components["schemas"]["OverrideLine"][];
+            /** @description Program. */
+            program: string;
+            /**
+             * Format: int32
+             * @description Last complete gas days of which the quality of data is told, at most 30.
+             */
+            quality_days: number;
+            /** @description The total, then classes. */
+            skills: components["schemas"]["SkillLine"][];
+            /** @description When the weather forecast was issued, as the run says. */
+            weather_issued_at: string | null;
         };
         /** @description A point in the future. */
         ForecastPoint: {
@@ -3550,6 +3640,19 @@ export interface components {
             /** @description The run the peaks come from. */
             run_id: string;
         };
+        /** @description A person's word in the place of a figure. */
+        OverrideLine: {
+            /** @description When. */
+            at: string;
+            /** @description `factor` or `curve_edit`. */
+            kind: string;
+            /** @description Who. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            /** @description What it is about: the factor's kind and span, or meter and gas day. */
+            subject: string;
+        };
         /** @description `GET /api/v1/overview`. */
         Overview: {
             /** @description Open alerts by level. */
@@ -4292,6 +4395,11 @@ export interface components {
             of: string;
             /**
              * Format: double
+             * @description 2 (PL₀.₁ + PL₀.₅ + PL₀.₉) / (3 Σ|y|).
+             */
+            pinball: number;
+            /**
+             * Format: double
              * @description Σ|y − f| / Σ|y|.
              */
             wape: number;
@@ -4525,6 +4633,53 @@ export interface components {
             run_id: string;
             total_tomorrow: components["schemas"]["Band"] | null;
         };
+        /** @description How safe the declared month is (保供与储气), whole m³. */
+        Security: {
+            /**
+             * Format: int64
+             * @description Interruptible volume of the large consumers, a day.
+             */
+            interruptible_day_m3: number;
+            /**
+             * Format: int64
+             * @description Demand of the month, P50.
+             */
+            month_p50_m3: number;
+            /**
+             * Format: int64
+             * @description P90, of joint draws.
+             */
+            month_p90_m3: number;
+            /**
+             * Format: int64
+             * @description P99, of joint draws.
+             */
+            month_p99_m3: number;
+            /** @description Day of the largest P50. */
+            peak_day: string | null;
+            /**
+             * Format: int64
+             * @description Its P50.
+             */
+            peak_p50_m3: number;
+            /**
+             * Format: int64
+             * @description P90 of the largest day of each joint draw, whichever day that is.
+             */
+            peak_p90_m3: number;
+            /**
+             * Format: int64
+             * @description P99 of the same.
+             */
+            peak_p99_m3: number;
+            /**
+             * Format: int64
+             * @description Most that may be taken on a day within the contracts; none if one has no limit.
+             */
+            take_day_max_m3: number | null;
+            /** @description The twelve months before. */
+            year: components["schemas"]["YearBought"];
+        };
         /** @description One member's points. */
         Series: {
             /** @description Member of the dimension. */
@@ -4627,6 +4782,40 @@ export interface components {
             effective_c: number | null;
             /** @description The day asked for. */
             gas_day: string;
+        };
+        /** @description How past forecasts at one lead did, of those of the last 400 gas days that are scored. */
+        Skill: {
+            /**
+             * Format: double
+             * @description Σ(f − y) / Σ|y|.
+             */
+            bias: number;
+            /** @description Forecasts scored. */
+            cases: number;
+            /**
+             * Format: double
+             * @description Part within P10–P90.
+             */
+            coverage: number;
+            /**
+             * Format: double
+             * @description 2 (PL₀.₁ + PL₀.₅ + PL₀.₉) / (3 Σ|y|).
+             */
+            pinball: number;
+            /**
+             * Format: double
+             * @description Σ|y − f| / Σ|y|.
+             */
+            wape: number;
+        };
+        /** @description Models of a class, and how its past forecasts did. */
+        SkillLine: {
+            day_ahead: components["schemas"]["Skill"] | null;
+            /** @description Models of its zones, in order. */
+            models: string[];
+            month_ahead: components["schemas"]["Skill"] | null;
+            /** @description `total` or a class. */
+            of: string;
         };
         /** @description One time slot. */
         SlotLine: {
@@ -4903,6 +5092,29 @@ export interface components {
          * @enum {string}
          */
         UsePattern: "stable" | "peaks" | "seasonal" | "intermittent" | "unknown";
+        /** @description A version of the declaration (审签与版本). */
+        VersionLine: {
+            /** @description When it was written. */
+            at: string;
+            /**
+             * Format: int64
+             * @description Declared in all, m³.
+             */
+            declared_m3: number;
+            /** @description By whom. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            /** @description When it was sent; none of a draft. */
+            sent_at: string | null;
+            /** @description SHA-256 over the document, hex, as its workbook has it. */
+            sha256: string;
+            /**
+             * Format: int32
+             * @description Version.
+             */
+            version: number;
+        };
         /** @description What became of pushed weather. */
         WeatherReport: {
             /**
@@ -4921,6 +5133,26 @@ export interface components {
          * @description A workbook's bytes.
          */
         Workbook: string;
+        /** @description What was bought in the 365 gas days before the declaration, whole m³. */
+        YearBought: {
+            /**
+             * Format: int64
+             * @description In all; none if a day is unknown.
+             */
+            bought_m3: number | null;
+            /**
+             * Format: int32
+             * @description Days that are known.
+             */
+            days_known: number;
+            /** @description Largest known day. */
+            peak_day: string | null;
+            /**
+             * Format: int64
+             * @description Bought on it.
+             */
+            peak_m3: number | null;
+        };
         /** @description A completed day and what had been expected of it. */
         YesterdayCard: {
             /**
