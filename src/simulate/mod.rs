@@ -150,7 +150,7 @@ fn write_site(dir: &Path) -> Result<(), SimulateError> {
     let file = dir.join("site.toml");
     let failed = |source| SimulateError::io(&file, source);
     let dir = std::path::absolute(dir).map_err(failed)?;
-    let quoted = |name: &str| toml::Value::String(dir.join(name).display().to_string());
+    let quoted = |name: &str| format!("{:?}", dir.join(name).display().to_string());
     let text = format!(
         "# Profiles and calendars are those of the working directory, unless [paths] names others.\n\
          [paths]\nregistry_dir = {}\ndata_dir = {}\n",
