@@ -234,5 +234,3 @@ fn heads(heads: &[(&str, f64)]) -> Vec<(String, f64)> {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wording_tests;

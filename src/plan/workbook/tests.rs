@@ -8,6 +8,7 @@ use super::*;
 use crate::plan::fixture;
 
 mod background;
+mod wording;
 
 pub(super) type Book = Xlsx<Cursor<Vec<u8>>>;
 

@@ -2,7 +2,6 @@
 
 use calamine::Reader as _;
 
-use super::tests::{close, number, open, row_with, sample};
 use super::*;
 use crate::plan::fixture;
 use crate::plan::nomination::Nomination;
