@@ -76,6 +76,7 @@ fn store() -> tempfile::TempDir {
          INSERT INTO run_months SELECT run, body FROM run_breakdowns;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499)
          INSERT INTO expectations_without SELECT 'F' || i, 20000 + i, 1, 'north', 'industrial', 2.5 FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499)
          INSERT INTO expectations SELECT 20000 + i, 1, 'north', 'industrial', 'R1', 1.5, 2.5, 3.5, NULL, 2.25 FROM n;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
          INSERT INTO weather SELECT NULL, 'st', 'forecast', i, i, (SELECT substr(bytes, 1 + (i + 7) * 37 % 4000, 32) FROM noise), (SELECT substr(bytes, 1 + (i) * 37 % 4000, 500) FROM noise) FROM n;
