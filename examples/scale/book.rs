@@ -73,7 +73,7 @@ fn fill_years(app: &App) {
             ..day.clone()
         };
         app.book
-            .put_demand_days(known.iter().map(moved).collect())
+            .restate_demand_days(Vec::new(), known.iter().map(moved).collect(), now())
             .unwrap();
     }
     let body: Vec<f64> = (0..400).map(|i| f64::from(i) * 1.234_567).collect();
@@ -97,7 +97,7 @@ fn fill_runs(app: &App) {
         forecast.origin_at = made.forecast.origin_at - TimeDelta::hours(back);
         let at = forecast.origin_at;
         app.book
-            .put_forecast_run_of(
+            .put_forecast_run(
                 &forecast,
                 RunBeside {
                     breakdown: Some(&made.breakdown),

@@ -221,7 +221,9 @@ pub(crate) fn fill(app: &App) {
                 coverage: 1.0,
                 uncertainty_m3: 0.0,
             });
-            app.book.put_demand_days(demand.collect()).unwrap();
+            app.book
+                .restate_demand_days(Vec::new(), demand.collect(), now())
+                .unwrap();
         }
     }
     fill_readings(app);

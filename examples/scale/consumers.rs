@@ -16,6 +16,7 @@ use qiliang::run::actions::Desk;
 use qiliang::run::app::App;
 use qiliang::run::{forecasting, ledgering, planning};
 use qiliang::serve::{AppParts, AppState, LiveHub, Metrics, router};
+use qiliang::validate::host_clock::HostClock;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -39,6 +40,7 @@ fn api(app: &App) -> Router {
         second: None,
         registry: app.registry.clone(),
         clock: Arc::clone(&app.clock),
+        host: HostClock::default(),
         actions: Arc::new(Desk::new(app.clone(), Arc::new(Notify::new()))),
         push: Push::new(settings, gate, Arc::clone(&app.clock), &frames),
         collection: CollectHealth::default(),

@@ -218,7 +218,7 @@ mod tests {
         assert_eq!((changed.to, changed.ratio), (None, None));
     }
 
-    /// At 1.7 MPa the gas is 3 % denser than an ideal one: a corrector that leaves it out, by its plate or by mistake.
+    /// At 1.7 `MPa` the gas is 3 % denser than an ideal one: a corrector that leaves it out, by its plate or by mistake.
     #[test]
     fn a_corrector_is_audited_by_the_method_on_its_plate() {
         let quality = GasQuality {
