@@ -1,7 +1,6 @@
 //! What the API can ask of the rest of the program.
 
 use std::collections::BTreeMap;
-
 use std::sync::Arc;
 
 use anyhow::Context as _;

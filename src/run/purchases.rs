@@ -82,8 +82,9 @@ impl Purchases {
 
     /// Delivered on a day over all sources; none where the gates did not report.
     pub fn own_m3(&self, day: GasDay) -> Option<i64> {
-        let of_others = self.carried.by_source.iter();
-        let of_others = of_others.filter(|((of, _), _)| *of == day);
+        let sources_of = |day: GasDay| (day, SourceId::from(""));
+        let of_day = sources_of(day)..sources_of(day.plus(1));
+        let of_others = self.carried.by_source.range(of_day);
         let carried: i64 = of_others.map(|(_, m3)| m3).sum();
         Some((self.gates.day_m3(day)? - carried).max(0))
     }

@@ -1,7 +1,6 @@
 //! What the API can ask the rest of the program to do; the composition root implements it.
 
 use std::collections::BTreeMap;
-
 use std::fmt::Debug;
 
 use crate::domain::calendar::{GasDay, GasMonth};
